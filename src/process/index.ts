@@ -1,0 +1,1 @@
+export { confine, type Confinement } from './confinement.ts'

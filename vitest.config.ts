@@ -1,0 +1,30 @@
+import { defineConfig } from 'vitest/config'
+
+// Pure tests run in parallel. Integration and fault tests boot real machines: one file at a time,
+// so that two cores do not starve each other into time-outs.
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: {
+          name: 'pure',
+          include: [
+            'test/{unit,vectors,property,conformance,types}/**/*.test.ts',
+            'attestation/test/**/*.test.ts',
+          ],
+          exclude: ['**/browser/**'],
+          testTimeout: 120_000,
+        },
+      },
+      {
+        test: {
+          name: 'real',
+          include: ['test/{integration,faults}/**/*.test.ts'],
+          testTimeout: 240_000,
+          hookTimeout: 240_000,
+          fileParallelism: false,
+        },
+      },
+    ],
+  },
+})
