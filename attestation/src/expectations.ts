@@ -9,17 +9,23 @@ import { matchMeasurements } from './measurements.ts'
 import type { ExpectedBytes, Policy } from './options.ts'
 
 /**
- * Checks, in order: debug mode, measurements, module id, nonce, public key, user data.
+ * Checks, in order: debug mode, measurements, module id, nonce, public key, user data. Returns the
+ * indices of the PCRs that were compared.
  * @throws AttestationError ERR_DEBUG_DOCUMENT, ERR_PCR_MISMATCH, ERR_PCR_MISSING,
  * ERR_MODULE_ID_MISMATCH, ERR_NONCE_MISMATCH, ERR_PUBLIC_KEY_MISMATCH, ERR_USER_DATA_MISMATCH.
  */
-export async function checkExpectations(payload: Payload, policy: Policy): Promise<void> {
+export async function checkExpectations(
+  payload: Payload,
+  policy: Policy,
+): Promise<readonly number[]> {
   checkDebug(payload, policy)
-  if (policy.measurements) matchMeasurements(payload.pcrs, policy.measurements)
+  const { measurements } = policy
+  const matchedPcrs = measurements ? matchMeasurements(payload.pcrs, measurements) : []
   checkModuleId(payload, policy)
   await checkBytes('ERR_NONCE_MISMATCH', policy.nonce, payload.nonce)
   await checkBytes('ERR_PUBLIC_KEY_MISMATCH', policy.publicKey, payload.publicKey)
   await checkBytes('ERR_USER_DATA_MISMATCH', policy.userData, payload.userData)
+  return matchedPcrs
 }
 
 function checkDebug(payload: Payload, { allowDebug }: Policy): void {
