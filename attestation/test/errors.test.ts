@@ -5,7 +5,7 @@ import { renderErrors } from '../scripts/errors-doc.mjs'
 import { errorTable } from '../src/index.ts'
 import page from '../docs/errors.md?raw'
 
-const sources = import.meta.glob<string>('../src/**/*.ts', {
+const sources = import.meta.glob<string>(['../src/**/*.ts', '../node/**/*.ts'], {
   eager: true,
   import: 'default',
   query: '?raw',

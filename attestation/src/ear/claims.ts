@@ -4,7 +4,7 @@
 import { toHex } from '../bytes.ts'
 import type { Attestation } from '../attestation.ts'
 import type { AttestationError } from '../errors.ts'
-import { toBase64Url } from './base64url.ts'
+import { toBase64Url } from '../base64.ts'
 import { tierOf, trustVectorOf, trustVectorOfRefusal } from './trust-vector.ts'
 import type { TrustTier, TrustVector } from './trust-vector.ts'
 

@@ -1,6 +1,6 @@
 // Signs EAR claims as a JWT (RFC 7519, JWS compact form) with an ECDSA key of the caller.
 
-import { toBase64Url } from './base64url.ts'
+import { toBase64Url } from '../base64.ts'
 import type { EarClaims } from './claims.ts'
 
 /** A key, and its name for those who verify. */
