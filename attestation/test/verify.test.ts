@@ -160,9 +160,12 @@ describe('roots', () => {
     await expectCode(() => verifyAttestation(forged, options), 'ERR_CHAIN_SIGNATURE')
   })
 
-  test('cabundle[0] is not even read', async () => {
-    const cabundle = [Uint8Array.of(1), chain.chip.certificate]
+  test('cabundle[0] must be a certificate, but not the right one', async () => {
+    const { root } = await makeChain()
+    const cabundle = [root.certificate, chain.chip.certificate]
     expect((await verifyChanged({ cabundle })).verified).toBe(true)
+    const broken = [Uint8Array.of(1), chain.chip.certificate]
+    await expectCode(() => verifyChanged({ cabundle: broken }), 'ERR_DER_INVALID')
   })
 
   test('an issuer name that no root has is ERR_CHAIN_ROOT_UNTRUSTED', async () => {
