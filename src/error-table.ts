@@ -26,6 +26,105 @@ const rows = {
     meaning: 'A program that Cloister needs could not be started.',
     hint: 'Run `npm run setup`: it installs what is missing.',
   },
+  // --- vsock
+  ERR_VSOCK_FRAME: {
+    nitro: 11,
+    meaning: 'A message on a vsock stream is too long or cut short.',
+    hint: 'The guest and this version of Cloister do not speak the same protocol; rebuild the image.',
+  },
+  ERR_VSOCK_CONNECT: {
+    nitro: 11,
+    meaning: 'The guest does not accept a connection on that port.',
+    hint: 'Check with `cloister describe-enclaves` that the enclave runs, and that its app listens on that vsock port.',
+  },
+  ERR_VSOCK_LISTEN: {
+    nitro: 11,
+    meaning: 'A port of the parent cannot be served.',
+    hint: "Check that the enclave's directory is writable and that no other program serves the port.",
+  },
+  ERR_VSOCK_PATH: {
+    nitro: 40,
+    meaning: 'The path of a unix socket is too long.',
+    hint: 'Set CLOISTER_RUNTIME_DIR to a shorter path.',
+  },
+  ERR_VSOCK_DEVICE: {
+    nitro: 8,
+    meaning: 'The vsock device did not come up.',
+    hint: 'Run `npm run setup` again; if it stays, start the program by hand and read what it says.',
+  },
+  // --- machine
+  ERR_VMM_START: {
+    nitro: 36,
+    meaning: 'QEMU could not start the machine.',
+    hint: "Read QEMU's words in the message; `--accelerator tcg` runs without KVM.",
+  },
+  ERR_VMM_CONTROL: {
+    nitro: 39,
+    meaning: 'QEMU refused a control command or is gone.',
+    hint: 'See `cloister describe-enclaves --all` for how the enclave ended.',
+  },
+  // --- keeper
+  ERR_PROCESS_ABANDONED: {
+    nitro: 0,
+    meaning: 'The start was given up half-way, because whoever asked for it went away.',
+    hint: 'Run the command again and let it finish.',
+  },
+  ERR_KEEPER_DIRECTORY: {
+    nitro: 18,
+    meaning: 'A directory that Cloister needs cannot be used.',
+    hint: 'Set CLOISTER_STATE_DIR and CLOISTER_RUNTIME_DIR to directories that belong to you alone (mode 0700).',
+  },
+  ERR_KEEPER_NO_SUCH_ENCLAVE: {
+    nitro: 3,
+    meaning: 'No enclave has that id or name.',
+    hint: 'List them with `cloister describe-enclaves --all`.',
+  },
+  ERR_KEEPER_NO_CONSOLE: {
+    nitro: 44,
+    meaning: 'Only an enclave in debug mode has a console.',
+    hint: 'Start it with --debug-mode; its documents then carry zero PCRs.',
+  },
+  ERR_KEEPER_CONTROL: {
+    nitro: 39,
+    meaning: "The enclave's keeper did not answer or refused.",
+    hint: 'See `cloister describe-enclaves --all` for whether it still runs.',
+  },
+  ERR_KEEPER_DIED: {
+    nitro: 39,
+    meaning: 'The keeper died while it started the enclave.',
+    hint: 'Check that memory is not short on the host, and try again.',
+  },
+  ERR_KEEPER_AGENT: {
+    nitro: 41,
+    meaning: "A message of the guest's agent is malformed.",
+    hint: 'The image was built for another version of Cloister; rebuild it.',
+  },
+  ERR_KEEPER_IMAGE: {
+    nitro: 7,
+    meaning: 'The enclave image cannot be read or is for another machine.',
+    hint: 'Check the path given with --eif-path.',
+  },
+  ERR_KEEPER_MEMORY: {
+    nitro: 26,
+    meaning: 'The memory asked for is out of range or too little for the image.',
+    hint: 'Use a larger --memory.',
+  },
+  // --- boot
+  ERR_BOOT_TIMEOUT: {
+    nitro: 36,
+    meaning: 'The guest sent no heartbeat in time.',
+    hint: 'Run it with --debug-mode to see its console, or allow more with --boot-timeout.',
+  },
+  ERR_BOOT_DIED: {
+    nitro: 36,
+    meaning: 'A part of the enclave ended before the heartbeat.',
+    hint: 'Run it with --debug-mode to see its console.',
+  },
+  ERR_BOOT_AGENT: {
+    nitro: 36,
+    meaning: 'The agent inside could not prepare the guest.',
+    hint: "The message has the agent's own words; mend the image and build it again.",
+  },
 } as const satisfies Record<string, ErrorRow>
 
 export type ErrorCode = keyof typeof rows
