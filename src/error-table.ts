@@ -109,6 +109,12 @@ const rows = {
     meaning: 'The memory asked for is out of range or too little for the image.',
     hint: 'Use a larger --memory.',
   },
+  // --- demo
+  ERR_DEMO_APP: {
+    nitro: 0,
+    meaning: 'The example app is not built, or answered with an error.',
+    hint: 'Run `npm run setup`, then `cloister demo` again.',
+  },
   // --- boot
   ERR_BOOT_TIMEOUT: {
     nitro: 36,
