@@ -207,6 +207,11 @@ const rows = {
     meaning: 'A part of the image is empty, or changed while the image was written.',
     hint: 'Build again, and leave the input files alone meanwhile.',
   },
+  ERR_EIF_UNREADABLE: {
+    nitro: 7,
+    meaning: 'The enclave image cannot be read.',
+    hint: 'Check the path and its permissions.',
+  },
   // --- chip
   ERR_CHIP_TPM_START: {
     nitro: 0,
@@ -272,6 +277,93 @@ const rows = {
     nitro: 0,
     meaning: 'The certificate of the host chip is not valid at this time.',
     hint: 'Check the clock, or remove `chip` in the state directory to make a new chip.',
+  },
+  // --- image building
+  ERR_IMAGE_SOURCE_UNSUPPORTED: {
+    nitro: 50,
+    meaning: 'The image would have to come from a Docker daemon or a registry.',
+    hint: 'Copy it to an OCI layout with `skopeo copy`, and build from oci:DIR:TAG.',
+  },
+  ERR_IMAGE_SOURCE_MISSING: {
+    nitro: 7,
+    meaning: 'The directory or the OCI layout to build from cannot be read.',
+    hint: 'Check the path and its permissions.',
+  },
+  ERR_IMAGE_SOURCE_CHANGED: {
+    nitro: 48,
+    meaning: 'A file changed while the image was built.',
+    hint: 'Build again, and leave the input files alone meanwhile.',
+  },
+  ERR_IMAGE_LAYOUT: {
+    nitro: 48,
+    meaning: 'A document of the OCI image is malformed or of an unknown kind.',
+    hint: 'Make the layout again with skopeo, buildah or umoci.',
+  },
+  ERR_IMAGE_TAG: {
+    nitro: 48,
+    meaning: 'The OCI layout has no image, or more than one, by that tag.',
+    hint: 'Name one of its tags: oci:DIR:TAG.',
+  },
+  ERR_IMAGE_ARCHITECTURE: {
+    nitro: 48,
+    meaning: 'The OCI image is not for this architecture.',
+    hint: 'Copy the image for linux/amd64 (`skopeo copy --override-arch amd64`).',
+  },
+  ERR_IMAGE_DIGEST: {
+    nitro: 48,
+    meaning: 'A part of the OCI image is not what its digest says.',
+    hint: 'The layout is damaged or was tampered with: copy the image again.',
+  },
+  ERR_IMAGE_LAYER: {
+    nitro: 48,
+    meaning: 'A layer of the OCI image cannot be unpacked.',
+    hint: 'Copy the image again.',
+  },
+  ERR_IMAGE_TAR: {
+    nitro: 48,
+    meaning: 'An archive in the image is malformed or of an unsupported form.',
+    hint: 'Build the image again with a common builder.',
+  },
+  ERR_IMAGE_PATH: {
+    nitro: 48,
+    meaning:
+      'A path in the image leads out of it or through a symbolic link, or Linux cannot have it.',
+    hint: 'Remove that entry from the image.',
+  },
+  ERR_IMAGE_DUPLICATE: {
+    nitro: 48,
+    meaning: 'A layer has two entries by the same name.',
+    hint: 'Build the image again with a common builder.',
+  },
+  ERR_IMAGE_ENTRY: {
+    nitro: 48,
+    meaning: 'The image has an entry that an enclave cannot have, such as a device.',
+    hint: 'Remove that entry from the image.',
+  },
+  ERR_IMAGE_LIMIT: {
+    nitro: 48,
+    meaning: 'The image is larger than Cloister unpacks.',
+    hint: 'Make the image smaller; an enclave holds it in memory.',
+  },
+  ERR_IMAGE_CONFIG: {
+    nitro: 48,
+    meaning: 'The image does not say, or not properly, what to run.',
+    hint: 'Give --entrypoint and --cmd, KEY=value variables, and an absolute working directory.',
+  },
+  ERR_IMAGE_USER: {
+    nitro: 48,
+    meaning: 'The user or group of the image is not in its /etc/passwd or /etc/group.',
+    hint: 'Add it to the image, or give numbers with --user.',
+  },
+  ERR_IMAGE_BLOBS: {
+    nitro: 52,
+    meaning: 'The kernel or the agent for the image is missing or unusable.',
+    hint: 'Run `npm run setup`, or name the directory that has them with --blobs.',
+  },
+  ERR_IMAGE_OUTPUT: {
+    nitro: 19,
+    meaning: 'The enclave image cannot be written.',
+    hint: 'Check the directory of --output-file, its permissions and its free space.',
   },
 } as const satisfies Record<string, ErrorRow>
 

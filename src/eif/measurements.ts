@@ -32,7 +32,9 @@ export function measureBytes(bytes: Uint8Array): Measurement {
 }
 
 /** The measurement of a stream, as `nitro-cli pcr` makes it of a file. */
-export async function measureStream(chunks: AsyncIterable<Uint8Array>): Promise<Measurement> {
+export async function measureStream(
+  chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+): Promise<Measurement> {
   const hash = createHash('sha384')
   for await (const chunk of chunks) hash.update(chunk)
   return finish(hash)
