@@ -41,6 +41,10 @@ async function census(root: string, inside = ''): Promise<Record<string, string>
   return result
 }
 
+interface Measured {
+  readonly Measurements: { readonly PCR8: string }
+}
+
 interface Bundle {
   readonly rootfs: string
   readonly layout: string
@@ -143,6 +147,39 @@ describe('an image of an OCI layout', () => {
         KernelVersion: '6.12.107',
       },
     })
+  })
+})
+
+describe('a signed image', () => {
+  it('has the PCR8 of its certificate, and is described as signed', async () => {
+    const scratch = await makeScratch()
+    const blobs = await makeBlobs(join(scratch, 'blobs'))
+    await mkdir(join(scratch, 'rootfs'))
+    const [key, certificate] = [join(scratch, 'key.pem'), join(scratch, 'signer.pem')]
+    const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-384', '-nodes']
+    const output = ['-subj', '/CN=signer', '-keyout', key, '-out', certificate]
+    await tool('openssl', 'req', '-x509', ...newKey, ...output)
+    const eif = join(scratch, 'image.eif')
+    const source = ['--rootfs', join(scratch, 'rootfs'), '--entrypoint', '/app', '--blobs', blobs]
+    const signer = ['--signing-certificate', certificate, '--private-key', key]
+    const flags = [...source, ...signer, '--output-file', eif]
+    const built = JSON.parse((await runCli('build-enclave', flags)).stdout) as Measured
+    const pcr = await runCli('pcr', ['--signing-certificate', certificate])
+    expect(JSON.parse(pcr.stdout)).toEqual({ PCR8: built.Measurements.PCR8 })
+    expect(JSON.parse((await runCli('describe-eif', ['--eif-path', eif])).stdout)).toMatchObject({
+      ...built,
+      IsSigned: true,
+      SignatureCheck: true,
+      SigningCertificate: { IssuerName: { CN: 'signer' }, Algorithm: 'ecdsa-with-SHA256' },
+    })
+    const half = await runCli('build-enclave', [
+      ...source,
+      '--private-key',
+      key,
+      '--output-file',
+      eif,
+    ])
+    expect(half.stderr).toContain('ERR_CLI_ARGUMENT')
   })
 })
 
