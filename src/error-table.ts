@@ -212,6 +212,31 @@ const rows = {
     meaning: 'The enclave image cannot be read.',
     hint: 'Check the path and its permissions.',
   },
+  ERR_EIF_SIGNATURE_FORMAT: {
+    nitro: 59,
+    meaning: 'The signature section of the enclave image is malformed.',
+    hint: 'Sign the image again.',
+  },
+  ERR_EIF_SIGNATURE_INVALID: {
+    nitro: 59,
+    meaning: 'The signature of the enclave image is wrong, or belongs to another image.',
+    hint: 'Do not run it: get the image from its signer again.',
+  },
+  ERR_EIF_CERTIFICATE: {
+    nitro: 59,
+    meaning: 'The signing certificate is not a PEM certificate.',
+    hint: 'Give the PEM file of an X.509 certificate.',
+  },
+  ERR_EIF_CERTIFICATE_DATES: {
+    nitro: 59,
+    meaning: 'The signing certificate of the enclave image is expired or not valid yet.',
+    hint: 'Check the clock; else have the image signed again.',
+  },
+  ERR_EIF_SIGNING: {
+    nitro: 60,
+    meaning: 'The enclave image cannot be signed.',
+    hint: 'Give an unsigned image, and the PEM certificate and EC key of one signer.',
+  },
   // --- chip
   ERR_CHIP_TPM_START: {
     nitro: 0,

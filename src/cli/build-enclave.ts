@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 
 import { CloisterError, check } from '../errors.ts'
+import { parseSigner, type EifSigner } from '../eif/index.ts'
 import {
   buildImage,
   openPlatformBlobs,
@@ -31,6 +32,8 @@ interface Flags {
   readonly env?: string[]
   readonly workdir?: string
   readonly user?: string
+  readonly signingCertificate?: string
+  readonly privateKey?: string
 }
 
 const MAX_CUSTOM_METADATA_BYTES = 4096
@@ -66,6 +69,8 @@ export function buildEnclaveCommand(): Command {
         .env('CLOISTER_BLOBS')
         .default(defaultBlobs(), 'build/blobs of the repository'),
     )
+    .option('--signing-certificate <pem>', 'certificate of the signer, measured into PCR8')
+    .option('--private-key <pem>', 'its key: P-256, P-384 or P-521')
     .option('--kernel <file>', 'another bzImage')
     .option('--init <file>', 'another agent')
     .option('--cmdline <text>', 'another kernel command line')
@@ -92,6 +97,7 @@ async function buildOptions(flags: Flags): Promise<BuildOptions> {
     ...defined({ name, version }),
     ...(flags.metadata !== undefined && { customMetadata: await readMetadata(flags.metadata) }),
     buildTime: readBuildTime(process.env['SOURCE_DATE_EPOCH']),
+    ...defined({ signer: await readSigner(flags) }),
   }
 }
 
@@ -105,10 +111,21 @@ function configOf({ entrypoint, cmd, env, workdir, user }: Flags): Partial<Image
   return defined({ entrypoint, cmd, env, workdir, user })
 }
 
+async function readSigner(flags: Flags): Promise<EifSigner | undefined> {
+  const { signingCertificate, privateKey } = flags
+  if (signingCertificate === undefined && privateKey === undefined) return undefined
+  const isPair = signingCertificate !== undefined && privateKey !== undefined
+  check(isPair, 'ERR_CLI_ARGUMENT', '--signing-certificate and --private-key go together')
+  const isKms = /^arn:(aws|aws-cn|aws-us-gov):kms:/.test(privateKey)
+  check(!isKms, 'ERR_CLI_ARGUMENT', '--private-key: keys in AWS KMS are not supported')
+  return parseSigner(
+    await readInput('--signing-certificate', signingCertificate),
+    await readInput('--private-key', privateKey),
+  )
+}
+
 async function readMetadata(path: string): Promise<unknown> {
-  const bytes = await readFile(path).catch((cause: unknown) => {
-    throw new CloisterError('ERR_CLI_ARGUMENT', `--metadata: cannot read ${path}`, { cause })
-  })
+  const bytes = await readInput('--metadata', path)
   const limit = MAX_CUSTOM_METADATA_BYTES
   check(bytes.length <= limit, 'ERR_EIF_METADATA', `${path} has more than ${String(limit)} bytes`, {
     details: { path, size: bytes.length, limit },
@@ -118,6 +135,12 @@ async function readMetadata(path: string): Promise<unknown> {
   } catch (cause) {
     throw new CloisterError('ERR_EIF_METADATA', `${path} is not JSON`, { cause })
   }
+}
+
+async function readInput(flag: string, path: string): Promise<Buffer> {
+  return readFile(path).catch((cause: unknown) => {
+    throw new CloisterError('ERR_CLI_ARGUMENT', `${flag}: cannot read ${path}`, { cause })
+  })
 }
 
 /** Seconds since 1970: https://reproducible-builds.org/specs/source-date-epoch/ */

@@ -1,9 +1,11 @@
 // cloister describe-eif: what is in an enclave image. Unlike nitro-cli's, it ends with an error on
-// an image that is damaged, so CheckCRC is always true where it is printed.
+// an image that is damaged or wrongly signed, so that CheckCRC and SignatureCheck are always true
+// where they are printed. The certificate's dates are printed and left to the reader to judge.
 
 import { Command } from 'commander'
 
 import type { Eif } from '../eif/index.ts'
+import { certificateJson } from './certificate-json.ts'
 import { measurementsJson } from './measurements-json.ts'
 import { readEifFile } from './open-eif.ts'
 
@@ -32,8 +34,10 @@ function describe(eif: Eif): object {
     EifVersion: eif.version,
     Architecture: eif.architecture,
     Measurements: measurementsJson(eif.measurements),
-    IsSigned: eif.sections.some(({ type }) => type === 'signature'),
+    IsSigned: eif.signingCertificate !== undefined,
+    ...(eif.signingCertificate && { SigningCertificate: certificateJson(eif.signingCertificate) }),
     CheckCRC: true,
+    ...(eif.signingCertificate && { SignatureCheck: true }),
     ImageName: metadata.imageName,
     ImageVersion: metadata.imageVersion,
     Metadata: {

@@ -1,11 +1,15 @@
 // cloister pcr: the PCR that a file, a certificate or an image gives.
 
 import { Command, Option } from 'commander'
-import { X509Certificate } from 'node:crypto'
 import { readFile, realpath, stat } from 'node:fs/promises'
 
 import { CloisterError } from '../errors.ts'
-import { measureBytes, measureIdentity, measureStream } from '../eif/index.ts'
+import {
+  measureBytes,
+  measureIdentity,
+  measureStream,
+  parseSigningCertificate,
+} from '../eif/index.ts'
 import { fileContent } from '../image/index.ts'
 import { hex, measurementsJson } from './measurements-json.ts'
 import { readEifFile } from './open-eif.ts'
@@ -69,10 +73,8 @@ async function measureFile(path: string): Promise<string> {
 
 /** The first certificate of the file counts, as in an image's signature. */
 async function measureCertificate(path: string): Promise<string> {
-  try {
-    const { raw } = new X509Certificate(await readFile(path))
-    return hex(measureBytes(raw).pcr)
-  } catch (cause) {
-    throw new CloisterError('ERR_CLI_ARGUMENT', `${path} is not a PEM certificate`, { cause })
-  }
+  const pem = await readFile(path).catch((cause: unknown) => {
+    throw new CloisterError('ERR_CLI_ARGUMENT', `cannot read ${path}`, { cause })
+  })
+  return hex(measureBytes(parseSigningCertificate(pem).der).pcr)
 }

@@ -1,4 +1,4 @@
-// Enclave Image Format, version 4: read, write, measure.
+// Enclave Image Format, version 4: read, write, measure, sign.
 
 export {
   chunksOf,
@@ -26,3 +26,9 @@ export {
   type EifInput,
   type WrittenEif,
 } from './write-eif.ts'
+export { parseSigner, signEif, type EifSigner } from './sign-eif.ts'
+export {
+  checkCertificateDates,
+  parseSigningCertificate,
+  type SigningCertificate,
+} from './signing-certificate.ts'

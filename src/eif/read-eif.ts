@@ -16,9 +16,11 @@ import {
   type Architecture,
   type SectionType,
 } from './layout.ts'
-import { ImageMeasurer, type Measurements } from './measurements.ts'
+import { ImageMeasurer, measureBytes, type Measurements } from './measurements.ts'
 import { decodeMetadata, type EifMetadata } from './metadata.ts'
 import { checkSections, checkTable, decodeSectionHeader, type EifSection } from './section-table.ts'
+import type { SigningCertificate } from './signing-certificate.ts'
+import { verifySignatureSection } from './verify-signature.ts'
 
 export interface Eif {
   readonly version: number
@@ -33,6 +35,8 @@ export interface Eif {
   /** Not measured: a label, not a fact. */
   readonly metadata: EifMetadata
   readonly measurements: Measurements
+  /** Whose key signed this image: verified, but for the dates. Absent when it is unsigned. */
+  readonly signingCertificate?: SigningCertificate
 }
 
 /** Receives the data of every section, in file order, before the whole image is known to be good. */
@@ -46,7 +50,7 @@ interface SectionHeader {
 /**
  * Reads, checks and measures an image: header; table and section headers, which must agree and
  * fill the file without gap, overlap or rest; which sections there are; CRC; command line and
- * metadata. When this throws, whatever went into `sink` must be thrown away.
+ * metadata; the signature, if there is one, over the PCR0 measured here. When this throws, whatever went into `sink` must be thrown away.
  * @throws ERR_EIF_*
  */
 export async function readEif(source: ByteSource, sink?: SectionSink): Promise<Eif> {
@@ -58,6 +62,7 @@ export async function readEif(source: ByteSource, sink?: SectionSink): Promise<E
   checkSections(sections)
   const contents = await readContents(source, headerBytes, sectionHeaders, sink)
   checkCrc(header, contents.crc)
+  const signed = verifySignature(sections, contents)
   return {
     version: EIF_VERSION,
     architecture: header.architecture,
@@ -67,15 +72,24 @@ export async function readEif(source: ByteSource, sink?: SectionSink): Promise<E
     sections,
     cmdline: decodeCmdline(contents.buffered('cmdline')),
     metadata: decodeMetadata(contents.buffered('metadata')),
-    measurements: contents.measurements,
+    measurements: { ...contents.measurements, ...(signed && { pcr8: measureBytes(signed.der) }) },
+    ...(signed && { signingCertificate: signed }),
   }
+}
+
+function verifySignature(
+  sections: readonly EifSection[],
+  { buffered, measurements }: Contents,
+): SigningCertificate | undefined {
+  if (!sections.some(({ type }) => type === 'signature')) return undefined
+  return verifySignatureSection(buffered('signature'), measurements.pcr0.pcr)
 }
 
 interface Contents {
   readonly crc: number
   readonly measurements: Measurements
   /** The data of a small section. */
-  buffered(type: keyof typeof MAX_BUFFERED_BYTES): Uint8Array
+  readonly buffered: (type: keyof typeof MAX_BUFFERED_BYTES) => Uint8Array
 }
 
 async function readContents(

@@ -3,7 +3,13 @@
 
 import { basename, resolve } from 'node:path'
 
-import { writeEif, type EifMetadata, type WrittenEif } from '../eif/index.ts'
+import {
+  signEif,
+  writeEif,
+  type EifMetadata,
+  type EifSigner,
+  type WrittenEif,
+} from '../eif/index.ts'
 import { readDirectorySource } from './directory-source.ts'
 import { parseImageReference } from './image-reference.ts'
 import { resolveUser } from './image-user.ts'
@@ -33,6 +39,8 @@ export interface BuildOptions {
   readonly customMetadata?: unknown
   /** Seconds since 1970; 0 by default, so that the file is reproducible too. */
   readonly buildTime?: number
+  /** Signs PCR0, which gives the image a PCR8. */
+  readonly signer?: EifSigner
 }
 
 /** A source that was opened; its contents can be read until it is disposed of. */
@@ -49,26 +57,26 @@ const BUILD_TOOL = { buildTool: 'cloister', buildToolVersion: '0.1.0' } as const
 const EMPTY_CONFIG: ImageConfig = { entrypoint: [], cmd: [], env: [], workdir: '', user: '' }
 
 /**
- * Builds an unsigned image and returns its measurements, made of the bytes as they were written.
- * @throws ERR_IMAGE_*, ERR_EIF_CMDLINE, ERR_EIF_METADATA, ERR_EIF_CONTENT
+ * Builds an image and returns its measurements, made of the bytes as they were written.
+ * @throws ERR_IMAGE_*, ERR_EIF_CMDLINE, ERR_EIF_METADATA, ERR_EIF_CONTENT, ERR_EIF_SIGNING
  */
 export async function buildImage(options: BuildOptions): Promise<WrittenEif> {
   const { blobs } = options
   await using source = await openSource(options)
   const config = mergeConfig(source.config, options.config ?? {})
   const runConfig = makeRunConfig(config, await resolveUser(source.root, config.user))
-  return await writeOutputFile(options.output, (sink) =>
-    writeEif(
-      {
-        architecture: blobs.architecture,
-        kernel: blobs.kernel,
-        cmdline: blobs.cmdline,
-        metadata: metadataOf(options, source),
-        ramdisks: [platformRamdisk(blobs.init), applicationRamdisk(source.root, runConfig)],
-      },
-      sink,
-    ),
-  )
+  const input = {
+    architecture: blobs.architecture,
+    kernel: blobs.kernel,
+    cmdline: blobs.cmdline,
+    metadata: metadataOf(options, source),
+    ramdisks: [platformRamdisk(blobs.init), applicationRamdisk(source.root, runConfig)],
+  }
+  return await writeOutputFile(options.output, async (file) => {
+    const unsigned = await writeEif(input, file)
+    if (options.signer === undefined) return unsigned
+    return signEif(file.source(unsigned.size), file, options.signer)
+  })
 }
 
 async function openSource({ source, blobs }: BuildOptions): Promise<OpenSource> {

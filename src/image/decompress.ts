@@ -26,9 +26,7 @@ export async function decompress(
   try {
     if (compression === 'none') await writeAll(packed, write)
     else if (compression === 'zstd') await unpackZstd(packed, write)
-    else {
-      await pipeline(Readable.from(packed), createGunzip(), (chunks) => writeAll(chunks, write))
-    }
+    else await unpackGzip(packed, write)
   } catch (cause) {
     if (cause instanceof CloisterError) throw cause
     throw new CloisterError('ERR_IMAGE_LAYER', `a layer is not ${compression} data`, { cause })
@@ -37,6 +35,16 @@ export async function decompress(
 
 async function writeAll(chunks: AsyncIterable<unknown>, write: Write): Promise<void> {
   for await (const chunk of chunks) await write(chunk as Uint8Array)
+}
+
+/** Of the errors at both ends of the pipe, the one that says what went wrong is ours. */
+async function unpackGzip(packed: AsyncIterable<Uint8Array>, write: Write): Promise<void> {
+  const gunzip = createGunzip()
+  const ends = [pipeline(Readable.from(packed), gunzip), writeAll(gunzip, write)]
+  const failures: unknown[] = (await Promise.allSettled(ends))
+    .filter((end) => end.status === 'rejected')
+    .map((end) => end.reason as unknown)
+  if (failures.length > 0) throw failures.find((e) => e instanceof CloisterError) ?? failures[0]
 }
 
 async function unpackZstd(packed: AsyncIterable<Uint8Array>, write: Write): Promise<void> {

@@ -5,7 +5,13 @@ import { open, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 
 import { CloisterError } from '../errors.ts'
-import { sinkToFile, type ByteSink } from '../eif/index.ts'
+import { sinkToFile, sourceOfFile, type ByteSink, type ByteSource } from '../eif/index.ts'
+
+/** The file while it is written. */
+export interface OutputFile extends ByteSink {
+  /** Its first `size` bytes. */
+  source(size: number): ByteSource
+}
 
 /**
  * Calls `write` with an empty file that becomes `path` when it returns; when it throws, nothing is
@@ -14,7 +20,7 @@ import { sinkToFile, type ByteSink } from '../eif/index.ts'
  */
 export async function writeOutputFile<T>(
   path: string,
-  write: (sink: ByteSink) => Promise<T>,
+  write: (file: OutputFile) => Promise<T>,
 ): Promise<T> {
   const orFail = async <R>(operation: Promise<R>): Promise<R> =>
     operation.catch((cause: unknown) => {
@@ -24,11 +30,14 @@ export async function writeOutputFile<T>(
       })
     })
   const temporary = join(dirname(path), `.${basename(path)}.${randomUUID()}`)
-  const handle = await orFail(open(temporary, 'wx'))
+  const handle = await orFail(open(temporary, 'wx+'))
   try {
-    const file = sinkToFile(handle)
-    const sink: ByteSink = { write: (offset, bytes) => orFail(file.write(offset, bytes)) }
-    const result = await write(sink).finally(() => handle.close())
+    const sink = sinkToFile(handle)
+    const file: OutputFile = {
+      write: (offset, bytes) => orFail(sink.write(offset, bytes)),
+      source: (size) => sourceOfFile(handle, size),
+    }
+    const result = await write(file).finally(() => handle.close())
     await orFail(rename(temporary, path))
     return result
   } catch (error) {
