@@ -39,7 +39,10 @@ export interface Eif {
   readonly signingCertificate?: SigningCertificate
 }
 
-/** Receives the data of every section, in file order, before the whole image is known to be good. */
+/**
+ * Receives the data of every section, in file order, before the whole image is known to be good.
+ * It must not change the chunk: the same bytes are hashed.
+ */
 export type SectionSink = (section: EifSection, chunk: Uint8Array) => void | Promise<void>
 
 interface SectionHeader {
@@ -105,10 +108,12 @@ async function readContents(
     crc = updateCrc32(crc, bytes)
     measurer.beginSection(section.type)
     for await (const chunk of readData(source, section)) {
+      // The sink copies while the processor hashes.
+      const copied = sink?.(section, chunk)
       crc = updateCrc32(crc, chunk)
       measurer.update(section.type, chunk)
       if (section.type in MAX_BUFFERED_BYTES) push(buffers, section.type, chunk)
-      await sink?.(section, chunk)
+      await copied
     }
   }
   return {

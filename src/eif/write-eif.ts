@@ -78,8 +78,10 @@ export async function writeEif(input: EifInput, sink: ByteSink): Promise<Written
     await write(encodeSectionHeader(section.type, section.size))
     measurer.beginSection(section.type)
     for await (const chunk of exactly(section)) {
+      // The disk writes while the processor hashes.
+      const written = write(chunk)
       measurer.update(section.type, chunk)
-      await write(chunk)
+      await written
     }
   }
   await sink.write(0, encodeHeader({ ...header, crc32: crc }))

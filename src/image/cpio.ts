@@ -27,6 +27,7 @@ interface Member {
 
 interface Inode {
   readonly number: number
+  /** Names in the archive. */
   links: number
   /** How many of the links were written so far. */
   written: number
@@ -42,9 +43,7 @@ export function cpioOf(root: Directory): Content {
 }
 
 function membersOf(entries: readonly PathEntry[]): readonly Member[] {
-  const inodes = numberInodes(entries)
-  const members = entries.map(({ path, node }) => {
-    const inode = inodes.get(node) ?? { number: 0, links: 1, written: 0 }
+  const members = withInodes(entries).map(({ path, node, inode }) => {
     inode.written += 1
     // Hard links carry their data once, with the last name, as GNU cpio writes them.
     const data = inode.written === inode.links ? dataOf(node) : nothing
@@ -54,14 +53,15 @@ function membersOf(entries: readonly PathEntry[]): readonly Member[] {
   return [...members, { head: encodeTrailer(), data: nothing }]
 }
 
-function numberInodes(entries: readonly PathEntry[]): Map<TreeNode, Inode> {
+/** Numbers the nodes in archive order, from 1; names of one node share its inode. */
+function withInodes(entries: readonly PathEntry[]): readonly (PathEntry & { inode: Inode })[] {
   const inodes = new Map<TreeNode, Inode>()
-  for (const { node } of entries) {
-    const inode = inodes.get(node)
-    if (inode === undefined) inodes.set(node, { number: inodes.size + 1, links: 1, written: 0 })
-    else inode.links += 1
-  }
-  return inodes
+  return entries.map(({ path, node }) => {
+    const inode = inodes.get(node) ?? { number: inodes.size + 1, links: 0, written: 0 }
+    inode.links += 1
+    inodes.set(node, inode)
+    return { path, node, inode }
+  })
 }
 
 function dataOf(node: TreeNode): Content {

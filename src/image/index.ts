@@ -2,7 +2,6 @@
 
 export { buildImage, type BuildOptions, type ImageSource } from './build-image.ts'
 export { fileContent } from './directory-source.ts'
-export { writeOutputFile } from './output-file.ts'
 export {
   DEFAULT_CMDLINE,
   openPlatformBlobs,
