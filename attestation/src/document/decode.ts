@@ -1,0 +1,46 @@
+// An attestation document as a whole: COSE_Sign1, its payload, and the TPM evidence beside it.
+
+import { decodeSign1, type Sign1 } from '../cose/sign1.ts'
+import { check } from '../errors.ts'
+import { decodeTpmEvidence, TPM_EVIDENCE_LABEL, type TpmEvidence } from '../tpm/evidence.ts'
+import { decodePayload, type Payload } from './payload.ts'
+
+/** Longest accepted document: a full payload and the evidence of all PCRs fit. */
+export const MAX_DOCUMENT_BYTES = 32768
+
+/** A decoded document. Nothing in it is verified; byte strings are views into `bytes`. */
+export interface DecodedDocument {
+  readonly sign1: Sign1
+  readonly payload: Payload
+  readonly evidence: TpmEvidence | undefined
+}
+
+/**
+ * Decodes a document.
+ * @throws AttestationError ERR_DOCUMENT_TOO_LONG, ERR_CBOR_*, ERR_COSE_*, ERR_DOCUMENT_FIELD,
+ * ERR_TPM_EVIDENCE_FORMAT.
+ */
+export function decodeDocument(bytes: Uint8Array): DecodedDocument {
+  const { length } = bytes
+  check(
+    length <= MAX_DOCUMENT_BYTES,
+    'ERR_DOCUMENT_TOO_LONG',
+    `the document has ${length} bytes, at most ${MAX_DOCUMENT_BYTES} are accepted`,
+    { length, maxBytes: MAX_DOCUMENT_BYTES },
+  )
+  const sign1 = decodeSign1(bytes)
+  const payload = decodePayload(sign1.payload)
+  return { sign1, payload, evidence: readEvidence(sign1) }
+}
+
+/** The unprotected header is not signed, so it may hold only what is verified in another way. */
+function readEvidence({ unprotectedHeader }: Sign1): TpmEvidence | undefined {
+  for (const label of unprotectedHeader.keys()) {
+    const known = label === TPM_EVIDENCE_LABEL
+    check(known, 'ERR_COSE_HEADER', `unprotected header parameter ${label} is not accepted`, {
+      label: String(label),
+    })
+  }
+  const evidence = unprotectedHeader.get(TPM_EVIDENCE_LABEL)
+  return evidence === undefined ? undefined : decodeTpmEvidence(evidence)
+}

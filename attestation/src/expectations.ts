@@ -1,0 +1,63 @@
+// Compares a verified payload with what the caller expects.
+
+import { equalBytes, toHex } from './bytes.ts'
+import { isDebug, toPcrTable } from './document/pcrs.ts'
+import type { Payload } from './document/payload.ts'
+import { AttestationError, check } from './errors.ts'
+import type { AttestationErrorCode } from './error-table.ts'
+import { matchMeasurements } from './measurements.ts'
+import type { ExpectedBytes, Policy } from './options.ts'
+
+/**
+ * Checks, in order: debug mode, measurements, module id, nonce, public key, user data.
+ * @throws AttestationError ERR_DEBUG_DOCUMENT, ERR_PCR_MISMATCH, ERR_PCR_MISSING,
+ * ERR_MODULE_ID_MISMATCH, ERR_NONCE_MISMATCH, ERR_PUBLIC_KEY_MISMATCH, ERR_USER_DATA_MISMATCH.
+ */
+export async function checkExpectations(payload: Payload, policy: Policy): Promise<void> {
+  checkDebug(payload, policy)
+  if (policy.measurements) matchMeasurements(payload.pcrs, policy.measurements)
+  checkModuleId(payload, policy)
+  await checkBytes('ERR_NONCE_MISMATCH', policy.nonce, payload.nonce)
+  await checkBytes('ERR_PUBLIC_KEY_MISMATCH', policy.publicKey, payload.publicKey)
+  await checkBytes('ERR_USER_DATA_MISMATCH', policy.userData, payload.userData)
+}
+
+function checkDebug(payload: Payload, { allowDebug }: Policy): void {
+  if (allowDebug || !isDebug(payload)) return
+  const pcrs = toPcrTable(payload.pcrs)
+  const message = 'the enclave runs in debug mode: PCR0, PCR1 or PCR2 is zero'
+  const details = { PCR0: pcrs[0] ?? null, PCR1: pcrs[1] ?? null, PCR2: pcrs[2] ?? null }
+  throw new AttestationError('ERR_DEBUG_DOCUMENT', message, { details })
+}
+
+function checkModuleId({ moduleId: actual }: Payload, { moduleId: expected }: Policy): void {
+  if (expected === undefined) return
+  const right = typeof expected === 'function' ? expected(actual) : expected === actual
+  check(right === true, 'ERR_MODULE_ID_MISMATCH', `the document comes from ${actual}`, {
+    expected: typeof expected === 'function' ? null : expected,
+    actual,
+  })
+}
+
+async function checkBytes(
+  code: AttestationErrorCode,
+  expected: ExpectedBytes | undefined,
+  actual: Uint8Array | null,
+): Promise<void> {
+  if (expected === undefined) return
+  const right =
+    expected instanceof Uint8Array
+      ? actual !== null && equalBytes(actual, expected)
+      : (await expected(actual && actual.slice())) === true
+  const details = {
+    expected: expected instanceof Uint8Array ? toHex(expected) : null,
+    actual: actual && toHex(actual),
+  }
+  const found = details.actual ?? 'absent'
+  check(
+    right,
+    code,
+    `the document has ${found}, expected ${details.expected ?? 'another'}`,
+    details,
+  )
+}

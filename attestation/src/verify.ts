@@ -1,0 +1,81 @@
+// The trust argument. A document is believed when, in this order:
+// 1. it decodes strictly, with nothing left over;
+// 2. its certificates form a valid path from a root that the caller chose, at one stated moment;
+// 3. the leaf's key signed exactly the received payload;
+// 4. a TPM, where there is evidence of one, vouches for the PCRs in it;
+// 5. it is of the kind, age, protection and contents that the caller asked for.
+// Nothing of it leaves this function before that.
+
+import { assuranceOf } from './assurance.ts'
+import { attestationOf, type Attestation } from './attestation.ts'
+import { verifyChain } from './chain.ts'
+import { verifySign1InSession } from './cose/sign1.ts'
+import { decodeDocument, type DecodedDocument } from './document/decode.ts'
+import { check } from './errors.ts'
+import { checkExpectations } from './expectations.ts'
+import { checkAge, momentOf } from './moment.ts'
+import type { Policy } from './options.ts'
+import { SignatureSession } from './signature/session.ts'
+import { verifyTpmEvidenceInSession, type VerifiedTpmEvidence } from './tpm/verify.ts'
+import type { CertificatePath } from './x509/index.ts'
+
+/**
+ * Verifies a document against a policy.
+ * @throws AttestationError; TypeError when the document is not a Uint8Array.
+ */
+export async function verifyDocument(document: Uint8Array, policy: Policy): Promise<Attestation> {
+  const decoded = decodeDocument(privateCopy(document))
+  const { sign1, payload } = decoded
+  checkKind(decoded, policy)
+  const atMs = momentOf(payload.timestampMs, policy)
+  const session = new SignatureSession(policy.crypto, policy.cache)
+  const path = await verifyChain(payload, { roots: policy.roots, atMs, session })
+  const publicKey = leafKey(path)
+  await verifySign1InSession(sign1, publicKey, session)
+  await session.trustKey(publicKey)
+  const tpm = await verifyEvidence(decoded, publicKey, session)
+  checkTpmPresence(tpm, policy)
+  checkAge(payload.timestampMs, atMs, policy)
+  checkAssurance(path, policy)
+  await checkExpectations(payload, policy)
+  return attestationOf({ payload, path, atMs, tpm })
+}
+
+/** Verification waits for WebCrypto: the caller must not be able to change the bytes meanwhile. */
+function privateCopy(document: Uint8Array): Uint8Array {
+  if (!(document instanceof Uint8Array)) throw new TypeError('the document is not a Uint8Array')
+  return new Uint8Array(document)
+}
+
+function checkKind({ payload }: DecodedDocument, { kind }: Policy): void {
+  const details = { expected: kind, actual: payload.kind }
+  check(payload.kind === kind, 'ERR_DOCUMENT_KIND', `the document is a ${payload.kind}`, details)
+}
+
+function leafKey(path: CertificatePath): Uint8Array {
+  return (path.at(-1) ?? path[0]).publicKey
+}
+
+async function verifyEvidence(
+  { sign1, payload, evidence }: DecodedDocument,
+  publicKey: Uint8Array,
+  session: SignatureSession,
+): Promise<VerifiedTpmEvidence | null> {
+  if (!evidence) return null
+  const { moduleId, pcrs } = payload
+  const context = { payload: sign1.payload, moduleId, pcrs, publicKey }
+  return verifyTpmEvidenceInSession(evidence, context, session)
+}
+
+function checkTpmPresence(tpm: VerifiedTpmEvidence | null, { requireTpmEvidence }: Policy): void {
+  const present = tpm !== null || !requireTpmEvidence
+  check(present, 'ERR_TPM_EVIDENCE_MISSING', 'the document carries no TPM evidence')
+}
+
+function checkAssurance(path: CertificatePath, { assurance: accepted }: Policy): void {
+  const actual = assuranceOf(path)
+  check(accepted.includes(actual), 'ERR_ASSURANCE', `the signing key is ${actual}`, {
+    expected: accepted,
+    actual,
+  })
+}

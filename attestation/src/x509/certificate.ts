@@ -1,0 +1,121 @@
+// X.509 version 3 certificates (RFC 5280 section 4.1) of one profile: P-384 keys, ecdsa-with-SHA384.
+// The DER that was parsed stays beside the parsed view; signatures are verified over those bytes.
+
+import { equalBytes, toHex } from '../bytes.ts'
+import { check } from '../errors.ts'
+import { P384_POINT_BYTES } from '../signature/webcrypto.ts'
+import { DerReader, positiveInteger, TAG, wholeBytes } from './der.ts'
+import { parseExtensions, type Extensions } from './extensions.ts'
+import { parseName, type DistinguishedName } from './name.ts'
+import { OID } from './oid.ts'
+import { readTime } from './time.ts'
+
+const VERSION = 0xa0
+const EXTENSIONS = 0xa3
+const VERSION_3 = Uint8Array.of(0x02, 0x01, 0x02)
+const MAX_SERIAL_BYTES = 20
+const SCALAR_BYTES = 48
+const UNCOMPRESSED = 0x04
+
+/** A parsed certificate. Nothing in it is verified; byte strings are views into the input. */
+export interface Certificate {
+  readonly der: Uint8Array
+  /** The bytes that the issuer signed: DER TBSCertificate. */
+  readonly tbs: Uint8Array
+  /** The issuer's signature: r || s, 96 bytes. */
+  readonly signature: Uint8Array
+  /** Big-endian, without a sign byte. */
+  readonly serialNumber: Uint8Array
+  readonly issuer: DistinguishedName
+  readonly subject: DistinguishedName
+  readonly notBeforeMs: number
+  readonly notAfterMs: number
+  /** Uncompressed P-384 point, 97 bytes. */
+  readonly publicKey: Uint8Array
+  readonly extensions: Extensions
+}
+
+/**
+ * Parses one DER certificate.
+ * @throws AttestationError ERR_DER_INVALID, ERR_X509_FORMAT, ERR_X509_ALGORITHM, ERR_X509_EXTENSION.
+ * @see RFC 5280 section 4.1
+ */
+export function parseCertificate(der: Uint8Array): Certificate {
+  const outer = new DerReader(der)
+  const certificate = outer.enter(TAG.sequence)
+  outer.end()
+  const tbs = certificate.next(TAG.sequence)
+  readSignatureAlgorithm(certificate)
+  const signature = parseSignature(wholeBytes(certificate.next(TAG.bitString).contents))
+  certificate.end()
+  return { der, tbs: tbs.whole, signature, ...parseTbs(new DerReader(tbs.contents)) }
+}
+
+function parseTbs(tbs: DerReader): Omit<Certificate, 'der' | 'tbs' | 'signature'> {
+  const version = tbs.next(VERSION).contents
+  check(equalBytes(version, VERSION_3), 'ERR_X509_FORMAT', 'not a version 3 certificate')
+  const serialNumber = positiveInteger(tbs.next(TAG.integer).contents)
+  check(serialNumber.length <= MAX_SERIAL_BYTES, 'ERR_X509_FORMAT', 'serial number is too long')
+  readSignatureAlgorithm(tbs)
+  const issuer = parseName(tbs.next(TAG.sequence).whole)
+  const validity = tbs.enter(TAG.sequence)
+  const notBeforeMs = readTime(validity)
+  const notAfterMs = readTime(validity)
+  validity.end()
+  const subject = parseName(tbs.next(TAG.sequence).whole)
+  const publicKey = readPublicKey(tbs.enter(TAG.sequence))
+  const extensions = readExtensions(tbs)
+  tbs.end()
+  return { serialNumber, issuer, notBeforeMs, notAfterMs, subject, publicKey, extensions }
+}
+
+/** AlgorithmIdentifier: ecdsa-with-SHA384 has no parameters, RFC 5758 section 3.2. */
+function readSignatureAlgorithm(reader: DerReader): void {
+  const algorithm = reader.enter(TAG.sequence)
+  const oid = toHex(algorithm.next(TAG.oid).contents)
+  check(oid === OID.ecdsaWithSha384, 'ERR_X509_ALGORITHM', 'not signed by ecdsa-with-SHA384', {
+    oid,
+  })
+  algorithm.end()
+}
+
+/** SubjectPublicKeyInfo of an uncompressed P-384 point, RFC 5480 section 2. */
+function readPublicKey(spki: DerReader): Uint8Array {
+  const algorithm = spki.enter(TAG.sequence)
+  const oid = toHex(algorithm.next(TAG.oid).contents)
+  check(oid === OID.ecPublicKey, 'ERR_X509_ALGORITHM', 'not an EC public key', { oid })
+  const curve = toHex(algorithm.next(TAG.oid).contents)
+  check(curve === OID.secp384r1, 'ERR_X509_ALGORITHM', 'not a P-384 key', { oid: curve })
+  algorithm.end()
+  const point = wholeBytes(spki.next(TAG.bitString).contents)
+  spki.end()
+  check(
+    point.length === P384_POINT_BYTES && point[0] === UNCOMPRESSED,
+    'ERR_X509_ALGORITHM',
+    'not an uncompressed P-384 point',
+  )
+  return point
+}
+
+function readExtensions(tbs: DerReader): Extensions {
+  if (tbs.atEnd) return { basicConstraints: undefined, keyUsage: undefined }
+  const outer = tbs.enter(EXTENSIONS)
+  const extensions = outer.enter(TAG.sequence)
+  outer.end()
+  return parseExtensions(extensions)
+}
+
+/** ECDSA-Sig-Value (RFC 5480 appendix A) to r || s. */
+function parseSignature(der: Uint8Array): Uint8Array {
+  const outer = new DerReader(der)
+  const value = outer.enter(TAG.sequence)
+  outer.end()
+  const signature = new Uint8Array(2 * SCALAR_BYTES)
+  for (const end of [SCALAR_BYTES, 2 * SCALAR_BYTES]) {
+    const scalar = positiveInteger(value.next(TAG.integer).contents)
+    check(scalar.length <= SCALAR_BYTES, 'ERR_X509_FORMAT', 'signature is out of range')
+    signature.set(scalar, end - scalar.length)
+  }
+  value.end()
+  return signature
+}

@@ -1,0 +1,67 @@
+// Distinguished names (RFC 5280 section 4.1.2.4), for display and for the OU. Names are compared as
+// DER bytes elsewhere, never through this view.
+
+import { toHex } from '../bytes.ts'
+import { AttestationError, check } from '../errors.ts'
+import { DerReader, TAG } from './der.ts'
+import { ATTRIBUTE_NAMES } from './oid.ts'
+
+/** One attribute, e.g. `{ type: 'CN', value: 'aws.nitro-enclaves' }`. */
+export interface NameAttribute {
+  /** Short name of RFC 4519, or the DER contents of the OID in hex. */
+  readonly type: string
+  readonly value: string
+}
+
+/** A name: its DER, and its attributes in encoded order. */
+export interface DistinguishedName {
+  readonly der: Uint8Array
+  readonly attributes: readonly NameAttribute[]
+}
+
+const STRING_TAGS: readonly number[] = [TAG.utf8String, TAG.printableString, TAG.ia5String]
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+/**
+ * Parses a non-empty Name with one attribute per RDN.
+ * @throws AttestationError ERR_DER_INVALID, ERR_X509_FORMAT.
+ */
+export function parseName(der: Uint8Array): DistinguishedName {
+  const outer = new DerReader(der)
+  const rdns = outer.enter(TAG.sequence)
+  outer.end()
+  const attributes: NameAttribute[] = []
+  while (!rdns.atEnd) attributes.push(readRdn(rdns.enter(TAG.set)))
+  check(attributes.length > 0, 'ERR_X509_FORMAT', 'a name is empty')
+  return { der, attributes }
+}
+
+/** The value of the one attribute of this type, or undefined when there is none or several. */
+export function attributeOf(name: DistinguishedName, type: string): string | undefined {
+  const values = name.attributes.filter((attribute) => attribute.type === type)
+  return values.length === 1 ? values[0]?.value : undefined
+}
+
+/** A name as text in encoded order, `CN=x, O=y`: for people, not for comparison. */
+export function formatName(name: DistinguishedName): string {
+  return name.attributes.map(({ type, value }) => `${type}=${value}`).join(', ')
+}
+
+function readRdn(rdn: DerReader): NameAttribute {
+  const attribute = rdn.enter(TAG.sequence)
+  rdn.end()
+  const oid = toHex(attribute.next(TAG.oid).contents)
+  const tag = STRING_TAGS.find((known) => attribute.hasNext(known))
+  check(tag !== undefined, 'ERR_X509_FORMAT', 'a name attribute has an unknown string type')
+  const value = readText(attribute.next(tag).contents)
+  attribute.end()
+  return { type: ATTRIBUTE_NAMES[oid] ?? oid, value }
+}
+
+function readText(bytes: Uint8Array): string {
+  try {
+    return utf8.decode(bytes)
+  } catch (cause) {
+    throw new AttestationError('ERR_X509_FORMAT', 'a name attribute is not UTF-8', { cause })
+  }
+}

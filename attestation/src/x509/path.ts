@@ -1,0 +1,128 @@
+// Certification path validation (RFC 5280 section 6.1) from a pinned root to one leaf, for chains of
+// P-384 certificates. Left out: policies, name constraints (refused), revocation (AWS says not to
+// use its CRLs; leaves live three hours).
+
+import { equalBytes } from '../bytes.ts'
+import { AttestationError, check } from '../errors.ts'
+import type { AttestationErrorCode } from '../error-table.ts'
+import type { SignedMessage } from '../signature/cache.ts'
+import { SignatureSession } from '../signature/session.ts'
+import { runtimeCrypto, type WebCrypto } from '../signature/webcrypto.ts'
+import type { Certificate } from './certificate.ts'
+import { formatName } from './name.ts'
+
+/** Longest accepted path, root and leaf included. AWS's has 5. */
+export const MAX_PATH_CERTIFICATES = 10
+
+/** A path that leads from a trusted root (first) down to a leaf (last). */
+export type CertificatePath = readonly [root: Certificate, ...below: Certificate[]]
+
+/** When and with what a path is checked. */
+export interface ValidatePathOptions {
+  /** Every certificate must be valid at this time: milliseconds since the epoch. */
+  readonly atMs: number
+  /** The runtime's own by default. */
+  readonly crypto?: WebCrypto
+}
+
+/**
+ * Validates a path whose first certificate the caller trusts already. In order, for the whole path:
+ * 1. length; 2. each subject is the next one's issuer, as DER; 3. each certificate, the root
+ * included, is valid at `atMs`; 4. each issuer is a CA with keyCertSign; 5. pathLen; 6. the leaf is
+ * not a CA and has digitalSignature; 7. signatures.
+ * @throws AttestationError ERR_CHAIN_*, ERR_CERTIFICATE_EXPIRED, ERR_CERTIFICATE_NOT_YET_VALID.
+ * @see RFC 5280 section 6.1
+ */
+export async function validatePath(
+  path: CertificatePath,
+  options: ValidatePathOptions,
+): Promise<void> {
+  checkPath(path, options.atMs)
+  await verifyPathSignatures(path, new SignatureSession(options.crypto ?? runtimeCrypto()))
+}
+
+/** Steps 1 to 6 of {@link validatePath}: everything but the signatures. */
+export function checkPath(path: CertificatePath, atMs: number): void {
+  check(
+    path.length >= 2 && path.length <= MAX_PATH_CERTIFICATES,
+    'ERR_CHAIN_LENGTH',
+    `the chain has ${path.length} certificates, 2 to ${MAX_PATH_CERTIFICATES} are accepted`,
+    { length: path.length },
+  )
+  path.forEach((certificate, i) => {
+    const issuer = path[i - 1]
+    if (issuer) checkName(issuer, certificate)
+  })
+  for (const certificate of path) checkValidity(certificate, atMs)
+  const leafIndex = path.length - 1
+  path.slice(0, leafIndex).forEach((issuer, i) => {
+    checkIssuer(issuer, leafIndex - i - 1)
+  })
+  checkLeaf(path[leafIndex] ?? path[0])
+}
+
+/** Step 7 of {@link validatePath}; what verified enters the session's cache as a whole. */
+export async function verifyPathSignatures(
+  path: CertificatePath,
+  session: SignatureSession,
+): Promise<void> {
+  const signed = path.slice(1).map((subject, i) => signedBy(path[i] ?? path[0], subject))
+  const right = await Promise.all(signed.map((one) => session.verify(one)))
+  const wrong = path[right.indexOf(false) + 1] ?? path[0]
+  if (right.includes(false)) refuse('ERR_CHAIN_SIGNATURE', wrong, 'is not signed by its issuer')
+  await session.trust(signed)
+}
+
+function signedBy(issuer: Certificate, subject: Certificate): SignedMessage {
+  return { publicKey: issuer.publicKey, signature: subject.signature, message: subject.tbs }
+}
+
+function checkName(issuer: Certificate, subject: Certificate): void {
+  if (equalBytes(issuer.subject.der, subject.issuer.der)) return
+  refuse('ERR_CHAIN_NAME', subject, 'does not name the certificate above it as issuer')
+}
+
+/** Compares milliseconds with whole seconds: both limits are part of the validity. */
+function checkValidity(certificate: Certificate, atMs: number): void {
+  const { notBeforeMs, notAfterMs } = certificate
+  const details = {
+    at: new Date(atMs).toISOString(),
+    notBefore: new Date(notBeforeMs).toISOString(),
+    notAfter: new Date(notAfterMs).toISOString(),
+  }
+  if (atMs < notBeforeMs) {
+    refuse('ERR_CERTIFICATE_NOT_YET_VALID', certificate, `begins ${details.notBefore}`, details)
+  }
+  if (atMs > notAfterMs) {
+    refuse('ERR_CERTIFICATE_EXPIRED', certificate, `ended ${details.notAfter}`, details)
+  }
+}
+
+/** `intermediates`: how many CA certificates follow below this one. Self-issued ones count too. */
+function checkIssuer(issuer: Certificate, intermediates: number): void {
+  const { basicConstraints, keyUsage } = issuer.extensions
+  if (!basicConstraints?.ca || !keyUsage?.keyCertSign) {
+    refuse('ERR_CHAIN_NOT_A_CA', issuer, 'may not issue certificates')
+  }
+  const { pathLength = Infinity } = basicConstraints
+  if (intermediates <= pathLength) return
+  const details = { pathLength, intermediates }
+  refuse('ERR_CHAIN_PATH_LENGTH', issuer, `allows ${pathLength} intermediates below it`, details)
+}
+
+function checkLeaf(leaf: Certificate): void {
+  const { basicConstraints, keyUsage } = leaf.extensions
+  if (basicConstraints?.ca) refuse('ERR_CHAIN_LEAF', leaf, 'is a CA')
+  if (!keyUsage?.digitalSignature) refuse('ERR_CHAIN_LEAF', leaf, 'may not sign documents')
+}
+
+function refuse(
+  code: AttestationErrorCode,
+  certificate: Certificate,
+  problem: string,
+  details: Readonly<Record<string, unknown>> = {},
+): never {
+  const subject = formatName(certificate.subject)
+  const message = `certificate ${subject} ${problem}`
+  throw new AttestationError(code, message, { details: { certificate: subject, ...details } })
+}
