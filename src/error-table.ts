@@ -92,6 +92,12 @@ const rows = {
     meaning: 'The certificate of the host chip is not valid at this time.',
     hint: 'Check the clock, or remove `chip` in the state directory to make a new chip.',
   },
+  // --- nsm
+  ERR_NSM_QUOTE_MISMATCH: {
+    nitro: 0,
+    meaning: 'The TPM of an enclave quotes other PCRs than its NSM has.',
+    hint: 'Stop the enclave: something else has reached its TPM.',
+  },
 } as const satisfies Record<string, ErrorRow>
 
 export type ErrorCode = keyof typeof rows
