@@ -390,6 +390,12 @@ const rows = {
     meaning: 'The enclave image cannot be written.',
     hint: 'Check the directory of --output-file, its permissions and its free space.',
   },
+  // --- nsm
+  ERR_NSM_QUOTE_MISMATCH: {
+    nitro: 0,
+    meaning: 'The TPM of an enclave quotes other PCRs than its NSM has.',
+    hint: 'Stop the enclave: something else has reached its TPM.',
+  },
 } as const satisfies Record<string, ErrorRow>
 
 export type ErrorCode = keyof typeof rows

@@ -2,7 +2,6 @@
 // he says so: the verifier takes roots as an argument. For a fleet the authority is elsewhere.
 
 import { createHash, createPrivateKey, createPublicKey, X509Certificate } from 'node:crypto'
-import type { webcrypto } from 'node:crypto'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { check, CloisterError } from '../errors.ts'
@@ -78,7 +77,7 @@ export function yearsAfter(at: Date, years: number): Date {
 
 async function makeAuthority(directory: string): Promise<void> {
   const subtle = createTpmSubtle()
-  const keys = (await subtle.generateKey(P384, true, ['sign', 'verify'])) as webcrypto.CryptoKeyPair
+  const keys = await subtle.generateKey(P384, true, ['sign', 'verify'])
   const spki = new Uint8Array(await subtle.exportKey('spki', keys.publicKey))
   const pkcs8 = Buffer.from(await subtle.exportKey('pkcs8', keys.privateKey))
   const notBefore = new Date(Date.now() - EARLY_MS)

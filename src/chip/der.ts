@@ -50,15 +50,19 @@ export function time(at: Date): DerNode {
     : primitive(asn1.Type.GENERALIZEDTIME, asn1.dateToGeneralizedTime(at))
 }
 
+type ContextTag = 0 | 3
+
+// node-forge types every tag as a universal one.
+const contextTag = { 0: asn1.Type.NONE, 3: asn1.Type.BITSTRING } as const
+
 /** `[tag] EXPLICIT`. */
-export function explicit(tag: number, content: DerNode): DerNode {
-  return asn1.create(asn1.Class.CONTEXT_SPECIFIC, tag as forge.asn1.Type, true, [content])
+export function explicit(tag: ContextTag, content: DerNode): DerNode {
+  return asn1.create(asn1.Class.CONTEXT_SPECIFIC, contextTag[tag], true, [content])
 }
 
 /** `[tag] IMPLICIT OCTET STRING`. */
-export function implicitOctets(tag: number, bytes: Uint8Array): DerNode {
-  const type = tag as forge.asn1.Type
-  return asn1.create(asn1.Class.CONTEXT_SPECIFIC, type, false, binary(bytes))
+export function implicitOctets(tag: ContextTag, bytes: Uint8Array): DerNode {
+  return asn1.create(asn1.Class.CONTEXT_SPECIFIC, contextTag[tag], false, binary(bytes))
 }
 
 export function encodeDer(node: DerNode): Uint8Array {

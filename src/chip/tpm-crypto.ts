@@ -24,7 +24,7 @@ export function tpmPrivateKey(sign: SignMessage): webcrypto.CryptoKey {
   const algorithm = { name: 'ECDSA', namedCurve: 'P-384' }
   const key = TpmPrivateKey.create(algorithm, 'private', false, ['sign'])
   key.sign = sign
-  return Object.freeze(key) as unknown as webcrypto.CryptoKey
+  return Object.freeze(key)
 }
 
 /** A WebCrypto `subtle` that also signs with the keys of {@link tpmPrivateKey}. */

@@ -4,6 +4,7 @@
 
 import { chmod, chown, mkdir, readdir, rm } from 'node:fs/promises'
 import type { webcrypto } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { check } from '../errors.ts'
 import type { Confinement } from '../process/index.ts'
 import { createAttestationKey, type AttestationKey } from './tpm/attestation-key.ts'
@@ -78,6 +79,8 @@ async function makeStateDirectory(stateDir: string, { uid }: Confinement): Promi
   await chmod(stateDir, 0o700)
   if (uid !== undefined) await chown(stateDir, uid, uid)
 }
+
+const SHUTDOWN_WAIT_MS = 1_000
 
 /** A running TPM. Every method throws ERR_CHIP_TPM_GONE once its swtpm has died. */
 export class VirtualTpm implements AsyncDisposable {
@@ -163,8 +166,9 @@ export class VirtualTpm implements AsyncDisposable {
   }
 
   async #dispose(): Promise<void> {
-    // A TPM that died already cannot be shut down, and needs not.
-    await shutdown(this.#swtpm).catch(() => undefined)
+    // A TPM that died already cannot be shut down, and needs not; one that hangs is not waited for.
+    const shutDown = shutdown(this.#swtpm).catch(() => undefined)
+    await Promise.race([shutDown, sleep(SHUTDOWN_WAIT_MS, undefined, { ref: false })])
     await this.#swtpm.stop()
     if (this.#state.destroyAtDispose)
       await rm(this.#state.stateDir, { recursive: true, force: true })

@@ -6,7 +6,7 @@ import { execute, type TpmChannel } from './command.ts'
 import { concat, u16, u32 } from './marshal.ts'
 import { pcrSelection, readPcrSelection } from './pcr-selection.ts'
 
-/** PCR index -> 48-byte value. */
+/** 48-byte values by PCR index. */
 export type PcrValues = ReadonlyMap<number, Uint8Array>
 
 /** TPM2_PCR_Extend: `new = SHA384(old || digest)`, the digest being 48 bytes. */

@@ -82,7 +82,9 @@ export class Swtpm implements TpmChannel {
   constructor(child: ChildProcess) {
     this.#child = child
     this.ended = new Promise((resolve) => {
-      child.once('exit', (code, signal) => resolve({ code, signal }))
+      child.once('exit', (code, signal) => {
+        resolve({ code, signal })
+      })
       child.once('error', (error) => {
         this.#spawnError = error
         resolve({ code: null, signal: null })
@@ -90,13 +92,21 @@ export class Swtpm implements TpmChannel {
     })
     // Not `exit`: what swtpm said may arrive after it.
     this.#closed = Promise.race([once(child, 'close'), once(child, 'error')])
-    this.#transport = new TpmTransport(child.stdio[DATA_FD] as Duplex)
+    const data = child.stdio[DATA_FD] as Duplex
+    data.once('close', () => {
+      this.#insistOnEnd()
+    })
+    this.#transport = new TpmTransport(data)
     this.#control = child.stdio[CONTROL_FD] as Duplex
-    this.#control.on('error', () => this.#transport.fail(endedError()))
+    this.#control.on('error', () => {
+      this.#transport.fail(endedError())
+    })
     child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.#diagnostics = (this.#diagnostics + text).slice(-DIAGNOSTIC_BYTES)
     })
-    void this.ended.then(() => this.#transport.fail(endedError()))
+    void this.ended.then(() => {
+      this.#transport.fail(endedError())
+    })
   }
 
   /** 0 when the program could not be started. */
@@ -122,13 +132,11 @@ export class Swtpm implements TpmChannel {
     check(answer.equals(CMD_SUCCESS), 'ERR_CHIP_TPM_GONE', 'swtpm refused to power-cycle the TPM')
   }
 
-  /** Closes its channels, at which swtpm ends (SIGKILL if it does not), and waits for that. */
+  /** Closes its channels, at which swtpm ends, and waits for that. */
   async stop(): Promise<void> {
     this.#control.destroy()
     this.#transport.fail(endedError())
-    const insist = setTimeout(() => this.#child.kill('SIGKILL'), STOP_TIMEOUT_MS)
     await this.ended
-    clearTimeout(insist)
   }
 
   /** Why {@link startSwtpm} failed, told from how the process ended and what it said. */
@@ -144,6 +152,14 @@ export class Swtpm implements TpmChannel {
     return this.#diagnostics.includes(LOCKED)
       ? new CloisterError('ERR_CHIP_BUSY', 'another swtpm has the state directory', { details })
       : new CloisterError('ERR_CHIP_TPM_START', 'swtpm did not start', { cause, details })
+  }
+
+  // Without its channel swtpm ends by itself; one that hangs does not.
+  #insistOnEnd(): void {
+    const insist = setTimeout(() => this.#child.kill('SIGKILL'), STOP_TIMEOUT_MS)
+    void this.ended.then(() => {
+      clearTimeout(insist)
+    })
   }
 }
 

@@ -28,9 +28,18 @@ export class TpmTransport implements TpmChannel {
   constructor(stream: Duplex, timeoutMs = 30_000) {
     this.#stream = stream
     this.#timeoutMs = timeoutMs
-    stream.on('data', (chunk: Buffer) => this.#receive(chunk))
-    stream.on('error', (cause: Error) => this.fail(gone(cause)))
-    stream.on('close', () => this.fail(gone()))
+    stream.on('data', (chunk: Buffer) => {
+      this.#receive(chunk)
+    })
+    stream.on('error', (cause: Error) => {
+      this.fail(gone(cause))
+    })
+    stream.on('end', () => {
+      this.fail(gone())
+    })
+    stream.on('close', () => {
+      this.fail(gone())
+    })
   }
 
   /** @throws ERR_CHIP_TPM_GONE, ERR_CHIP_TPM_TIMEOUT or ERR_CHIP_TPM_PROTOCOL, then for ever. */
@@ -61,20 +70,26 @@ export class TpmTransport implements TpmChannel {
     const next = this.#waiters.shift()
     if (!next) return
     this.#inFlight = next
-    this.#timer = setTimeout(() => this.fail(timedOut(this.#timeoutMs)), this.#timeoutMs)
+    this.#timer = setTimeout(() => {
+      this.fail(timedOut(this.#timeoutMs))
+    }, this.#timeoutMs)
     this.#stream.write(next.command)
   }
 
   #receive(chunk: Buffer): void {
     this.#received = this.#received.length === 0 ? chunk : Buffer.concat([this.#received, chunk])
-    if (!this.#inFlight) return this.fail(outOfStep('an answer without a question'))
+    if (!this.#inFlight) {
+      this.fail(outOfStep('an answer without a question'))
+      return
+    }
     if (this.#received.length < HEADER_BYTES) return
     const size = this.#received.readUInt32BE(2)
-    if (size < HEADER_BYTES || size > MAX_RESPONSE_BYTES) {
-      return this.fail(outOfStep(`a response of ${String(size)} bytes`))
+    const { length } = this.#received
+    if (size < HEADER_BYTES || size > MAX_RESPONSE_BYTES || length > size) {
+      this.fail(outOfStep(`${String(length)} bytes for a response of ${String(size)}`))
+    } else if (length === size) {
+      this.#deliver(this.#inFlight)
     }
-    if (this.#received.length > size) return this.fail(outOfStep('bytes after the response'))
-    if (this.#received.length === size) this.#deliver(this.#inFlight)
   }
 
   #deliver(waiter: Waiter): void {
