@@ -2,7 +2,7 @@
 
 import { spawn, type ChildProcess, type IOType } from 'node:child_process'
 import type { Socket } from 'node:net'
-import type { Duplex, Readable, Stream } from 'node:stream'
+import type { Duplex, Stream } from 'node:stream'
 import { once } from 'node:events'
 import { CloisterError, messageOf } from '../errors.ts'
 import { confine, type Confinement } from './confinement.ts'
@@ -42,8 +42,7 @@ export class ManagedProcess implements AsyncDisposable {
         resolve({ code, signal })
       })
     })
-    const stderr = child.stderr as Readable | null
-    stderr?.setEncoding('utf8').on('data', (text: string) => {
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.#stderr = (this.#stderr + text).slice(-LAST_WORDS_BYTES)
     })
   }

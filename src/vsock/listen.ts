@@ -22,36 +22,59 @@ export interface PortOptions {
   readonly maxConnections?: number
 }
 
+/** A port of the parent that is open until it is disposed of, and its connections with it. */
+class GuestPort implements AsyncDisposable {
+  readonly #server: Server
+  readonly #connections = new Set<Socket>()
+
+  constructor(maxConnections: number, serve: (socket: Socket) => Promise<void>) {
+    this.#server = createServer((socket) => {
+      this.#connections.add(socket)
+      socket.once('close', () => this.#connections.delete(socket))
+      socket.on('error', () => socket.destroy())
+      void serve(socket).catch(() => socket.destroy())
+    })
+    this.#server.maxConnections = maxConnections
+  }
+
+  async listen(path: string): Promise<void> {
+    this.#server.listen(path)
+    await once(this.#server, 'listening')
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    for (const socket of this.#connections) socket.destroy()
+    return new Promise((resolve) => {
+      this.#server.close(() => {
+        resolve()
+      })
+    })
+  }
+}
+
 /**
- * Serves a port of the parent until the returned server is closed.
+ * Serves a port of the parent until the returned handle is disposed of. A service that throws
+ * closes its connection.
  *
- * @throws `ERR_VSOCK_LISTEN` when the socket cannot be made.
+ * @throws `ERR_VSOCK_LISTEN` when the socket cannot be made, `ERR_VSOCK_PATH`.
  */
 export async function listenForGuest(
   { socketPath, port, deviceUid, maxConnections = 64 }: PortOptions,
   serve: (socket: Socket) => Promise<void>,
-): Promise<Server> {
+): Promise<AsyncDisposable> {
   const path = `${socketPath}_${String(port)}`
   checkSocketPath(path)
-  const server = createServer((socket) => {
-    socket.on('error', () => socket.destroy())
-    void serve(socket).catch(() => socket.destroy())
-  })
-  server.maxConnections = maxConnections
+  const guestPort = new GuestPort(maxConnections, serve)
   try {
-    server.listen(path)
-    await once(server, 'listening')
+    await guestPort.listen(path)
     if (deviceUid !== undefined) chownSync(path, deviceUid, deviceUid)
-    return server
+    return guestPort
   } catch (cause) {
-    server.close()
+    await guestPort[Symbol.asyncDispose]()
     throw new CloisterError(
       'ERR_VSOCK_LISTEN',
       `cannot serve port ${String(port)}: ${messageOf(cause)}`,
-      {
-        cause,
-        details: { port, path },
-      },
+      { cause, details: { port, path } },
     )
   }
 }
