@@ -89,7 +89,7 @@ main() {
   npm_packages_are_current || step 'install npm packages' install_npm_packages
   [ -x "$(vsock_device)" ] || step "build vhost-device-vsock $vsock_device_version" build_vsock_device
   install -m 0755 -C "$(vsock_device)" build/bin/vhost-device-vsock
-  step 'guest kernel, agent and example' bash enclave-images/build.sh build >&2
+  step 'guest kernel, agent and example' bash enclave-images/build.sh build/blobs >&2
   step 'compile TypeScript' npx --no-install tsc -b
 }
 

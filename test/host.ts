@@ -35,18 +35,19 @@ export class TestHost implements AsyncDisposable {
   readonly state = join(this.directory, 's')
   readonly runtime = join(this.directory, 'r')
 
+  readonly #env = {
+    ...process.env,
+    CLOISTER_STATE_DIR: this.state,
+    CLOISTER_RUNTIME_DIR: this.runtime,
+  }
+
   /** Runs `cloister` and returns how it went, whatever that is. */
   run(...args: readonly string[]): Promise<CliResult> {
-    const env = {
-      ...process.env,
-      CLOISTER_STATE_DIR: this.state,
-      CLOISTER_RUNTIME_DIR: this.runtime,
-    }
     return new Promise((fulfil) => {
       execFile(
         process.execPath,
         [cli, ...args],
-        { env, maxBuffer: 2 ** 24 },
+        { env: this.#env, maxBuffer: 2 ** 24 },
         (error, stdout, stderr) => {
           const status = error === null ? 0 : typeof error.code === 'number' ? error.code : 1
           fulfil({ status, stdout, stderr })
