@@ -135,7 +135,7 @@ impl Manifest {
 
     /// The environment as names and values.
     pub fn variables(&self) -> impl Iterator<Item = (OsString, OsString)> {
-        self.env.iter().filter_map(|entry| split_variable(entry))
+        self.env.iter().filter_map(split_variable)
     }
 }
 
