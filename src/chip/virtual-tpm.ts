@@ -43,7 +43,8 @@ export async function manufacturePersistentTpm(options: VirtualTpmOptions): Prom
 
 /** Starts the TPM whose state is in the directory. Says nothing about which TPM that is. */
 export async function openPersistentTpm(options: Required<VirtualTpmOptions>): Promise<VirtualTpm> {
-  return attachTpm(await startSwtpm(options), { ...options, destroyAtDispose: false })
+  const swtpm = await startSwtpm(options)
+  return attachTpm(swtpm, { ...options, destroyAtDispose: false }, () => Promise.resolve())
 }
 
 async function manufactureTpm(
@@ -51,18 +52,22 @@ async function manufactureTpm(
   destroyAtDispose: boolean,
 ): Promise<VirtualTpm> {
   await makeStateDirectory(stateDir, confinement)
-  const swtpm = await startSwtpm({ stateDir, confinement })
   try {
-    await manufacture(swtpm)
+    const swtpm = await startSwtpm({ stateDir, confinement })
+    return await attachTpm(swtpm, { stateDir, confinement, destroyAtDispose }, manufacture)
   } catch (error) {
-    await swtpm.stop()
+    await rm(stateDir, { recursive: true, force: true })
     throw error
   }
-  return attachTpm(swtpm, { stateDir, confinement, destroyAtDispose })
 }
 
-async function attachTpm(swtpm: Swtpm, state: TpmState): Promise<VirtualTpm> {
+async function attachTpm(
+  swtpm: Swtpm,
+  state: TpmState,
+  prepare: (swtpm: Swtpm) => Promise<void>,
+): Promise<VirtualTpm> {
   try {
+    await prepare(swtpm)
     return new VirtualTpm(swtpm, await createAttestationKey(swtpm), state)
   } catch (error) {
     await swtpm.stop()

@@ -36,7 +36,8 @@ export class PcrRegisters {
   readonly #locked = new Set<number>()
   /** A locked PCR never changes again. */
   readonly #final = new Map<number, Uint8Array>()
-  readonly #written = new Set<number>()
+  /** Locked NV indices that hold something. */
+  readonly #certifiable = new Set<number>()
 
   private constructor(tpm: VirtualTpm) {
     this.#tpm = tpm
@@ -60,9 +61,9 @@ export class PcrRegisters {
     return this.#locked.has(pcr)
   }
 
-  /** Whether the TPM can certify the PCR: an NV index that holds something. */
-  isCertifiable(pcr: number): boolean {
-    return this.#locked.has(pcr) && this.#written.has(pcr)
+  /** What the TPM can certify: locked NV indices that hold something. */
+  get certifiable(): readonly number[] {
+    return this.locked.filter((pcr) => this.#certifiable.has(pcr))
   }
 
   /** The 48-byte value. */
@@ -72,7 +73,6 @@ export class PcrRegisters {
 
   /** `new = SHA384(old || data)`; gives the new value. For an unlocked PCR (they are all NV). */
   async extend(pcr: number, data: Uint8Array): Promise<Uint8Array> {
-    this.#written.add(pcr)
     await this.#tpm.extendNv(pcr, data)
     return this.#readFromTpm(pcr)
   }
@@ -80,7 +80,7 @@ export class PcrRegisters {
   /** For good. Locking a locked PCR changes nothing. */
   async lock(pcr: number): Promise<void> {
     if (this.#locked.has(pcr)) return
-    if (NV_PCRS.includes(pcr)) await this.#tpm.lockNv(pcr)
+    if (NV_PCRS.includes(pcr)) await this.#lockNv(pcr)
     this.#final.set(pcr, await this.#readFromTpm(pcr))
     this.#locked.add(pcr)
   }
@@ -97,6 +97,11 @@ export class PcrRegisters {
     if (pcr8) await this.#tpm.extend(8, pcr8)
     if (pcr3 !== undefined) await this.extend(3, Buffer.from(pcr3))
     if (pcr4 !== undefined) await this.extend(4, Buffer.from(pcr4))
+  }
+
+  async #lockNv(pcr: number): Promise<void> {
+    await this.#tpm.lockNv(pcr)
+    if (await this.#tpm.readNv(pcr)) this.#certifiable.add(pcr)
   }
 
   async #readFromTpm(pcr: number): Promise<Uint8Array> {

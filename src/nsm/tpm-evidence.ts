@@ -22,8 +22,8 @@ export class TpmEvidence {
 
   /** Has the TPM certify what is locked and was not certified yet; each index once. */
   async certifyLocked(): Promise<void> {
-    for (const pcr of this.#registers.locked) {
-      if (this.#certified.has(pcr) || !this.#registers.isCertifiable(pcr)) continue
+    for (const pcr of this.#registers.certifiable) {
+      if (this.#certified.has(pcr)) continue
       this.#certified.set(pcr, await this.#tpm.certifyNv(pcr, this.#moduleIdDigest))
     }
   }

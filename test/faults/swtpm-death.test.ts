@@ -2,12 +2,13 @@
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readdir } from 'node:fs/promises'
+import { mkdir, readdir, symlink } from 'node:fs/promises'
+import { basename } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { beforeAll, expect, it } from 'vitest'
 import { startVirtualTpm } from '../../src/chip/index.ts'
 import { buildToolkit, fixtureScript } from '../fixtures/built-toolkit.ts'
-import { launchedNsm, refusal } from '../fixtures/launched-nsm.ts'
+import { launchedNsm, refusal, sha384 } from '../fixtures/launched-nsm.ts'
 import { isAlive, runningSwtpms } from '../fixtures/swtpm-processes.ts'
 import { temporaryDirectory } from '../fixtures/temporary-directory.ts'
 
@@ -54,6 +55,33 @@ it('ends when disposed although it hangs', async () => {
   await tpm[Symbol.asyncDispose]()
   expect(await waiting).toBe('ERR_CHIP_TPM_GONE')
   expect(await isAlive(tpm.pid)).toBe(false)
+})
+
+it('refuses to attest PCRs that somebody else has extended', async () => {
+  await using enclave = await launchedNsm()
+  await enclave.tpm.extend(0, sha384('something else'))
+  expect(await enclave.ask({ Attestation: {} })).toEqual(refusal('InternalError'))
+  expect(enclave.incidents).toMatchObject([
+    { type: 'fault', request: 'Attestation', error: { code: 'ERR_NSM_QUOTE_MISMATCH' } },
+  ])
+})
+
+it.each([
+  ['setpriv', [], 'ERR_PROCESS_SPAWN'],
+  ['swtpm', ['/usr/bin/setpriv'], 'ERR_CHIP_TPM_START'],
+])('says so when there is no %s, and leaves nothing', async (_, programs, code) => {
+  await using directory = await temporaryDirectory()
+  await mkdir(directory.join('bin'))
+  for (const program of programs) {
+    await symlink(program, directory.join('bin', basename(program)))
+  }
+  const path = process.env['PATH']
+  process.env['PATH'] = directory.join('bin')
+  const started = startVirtualTpm({ stateDir: directory.join('tpm') })
+  await expect(started)
+    .rejects.toMatchObject({ code })
+    .finally(() => (process.env['PATH'] = path))
+  expect(await readdir(directory.path)).toEqual(['bin'])
 })
 
 it('ends with its owner, also when that is killed', async () => {

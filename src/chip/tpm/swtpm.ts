@@ -91,7 +91,10 @@ export class Swtpm implements TpmChannel {
       })
     })
     // Not `exit`: what swtpm said may arrive after it.
-    this.#closed = Promise.race([once(child, 'close'), once(child, 'error')])
+    this.#closed = new Promise((resolve) => {
+      child.once('close', resolve)
+      child.once('error', resolve)
+    })
     const data = child.stdio[DATA_FD] as Duplex
     data.once('close', () => {
       this.#insistOnEnd()
