@@ -1,5 +1,5 @@
 // Attestation documents from one enclave's NSM against the raw signing rate of the same TPM. A
-// document carries two signatures of the TPM, its own and the quote's: the floor is half.
+// document carries two signatures of the TPM, its own and the quote's: about half is to be expected.
 
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -51,7 +51,7 @@ async function compare(nsm: Nsm, tpm: VirtualTpm): Promise<DocumentRate> {
     signatures = Math.max(signatures, await rateOf(() => tpm.sign(MESSAGE)))
   }
   return {
-    claim: 'attestation documents with TPM evidence, one enclave (0.5 is the limit)',
+    claim: 'attestation documents with TPM evidence, one enclave (two signatures each: about 0.5)',
     ours: `${documents.toFixed(0)}/s`,
     peer: `raw TPM signatures: ${signatures.toFixed(0)}/s`,
     ratio: documents / signatures,
