@@ -5,7 +5,7 @@ import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { expect } from 'vitest'
+import { expect, vi } from 'vitest'
 
 const repository = resolve(import.meta.dirname, '..')
 const cli = join(repository, 'dist/cli/main.js')
@@ -97,7 +97,9 @@ export class TestHost implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.run('terminate-enclave', '--all', '--timeout', '0')
     try {
-      await expect.poll(() => this.processes(), { timeout: 3000 }).toEqual([])
+      await vi.waitFor(() => {
+        expect(this.processes()).toEqual([])
+      }, 3000)
       expect(this.leftovers()).toEqual([])
     } finally {
       rmSync(this.directory, { recursive: true, force: true })
@@ -112,13 +114,16 @@ export class TestHost implements AsyncDisposable {
       .map((pid) => `${pid} ${readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')}`)
   }
 
-  /** Files of enclaves that are neither records nor saved consoles. */
+  /** Files of enclaves that are neither records, journals nor saved consoles. */
   leftovers(): readonly string[] {
     const enclaves = join(this.runtime, 'enclaves')
     const ids = tryReaddir(enclaves)
     const files = ids.flatMap((id) => readdirSync(join(enclaves, id)).map((file) => join(id, file)))
     const names = tryReaddir(join(this.runtime, 'names'))
-    return [...names, ...files.filter((file) => !/\/(record\.json|console\.log)$/.test(file))]
+    return [
+      ...names,
+      ...files.filter((file) => !/\/(record\.json|journal\.log|console\.log)$/.test(file)),
+    ]
   }
 }
 

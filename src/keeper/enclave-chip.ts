@@ -9,10 +9,10 @@ import {
   type VirtualTpm,
 } from '../chip/index.ts'
 import type { Measurements } from '../eif/index.ts'
-import { createNsm, type Measurements as NsmMeasurements } from '../nsm/index.ts'
-import type { Confinement } from '../process/index.ts'
+import { createNsm, type Measurements as NsmMeasurements, type NsmIncident } from '../nsm/index.ts'
 import { tpmDirectory } from './enclave-paths.ts'
 import type { Part } from './end-cause.ts'
+import { partUsers, type PartUsers } from './part-users.ts'
 
 export interface EnclaveChip extends AsyncDisposable {
   readonly assurance: string
@@ -31,20 +31,22 @@ export interface ChipRequest {
   readonly debug: boolean
   /** Extended into PCR3; see AWS's rule for IAM roles. */
   readonly role: string | undefined
-  readonly user: Confinement
+  /** Whom the virtual TPM and the host chip's TPM run as. */
+  readonly users: Pick<PartUsers, 'swtpm' | 'chip'>
+  readonly report: (incident: NsmIncident) => void
 }
 
 /** The host's name, as AWS's instance id: `i-` and 17 hexadecimal digits of the chip's key. */
 export async function instanceIdOf(stateDirectory: string): Promise<string> {
-  return (await openHostChip(stateDirectory)).instanceId
+  return (await openHostChip(stateDirectory, { confinement: partUsers().chip })).instanceId
 }
 
 /** @throws `ERR_CHIP_*`, `ERR_PROCESS_SPAWN` */
 export async function startChip(request: ChipRequest): Promise<EnclaveChip> {
-  const host = await openHostChip(request.stateDirectory)
+  const host = await openHostChip(request.stateDirectory, { confinement: request.users.chip })
   const tpm = await startVirtualTpm({
     stateDir: tpmDirectory(request.enclaveDirectory),
-    confinement: request.user,
+    confinement: request.users.swtpm,
   })
   try {
     return await launchNsm(request, host, tpm)
@@ -59,11 +61,11 @@ async function launchNsm(
   host: HostChip,
   tpm: VirtualTpm,
 ): Promise<EnclaveChip> {
-  const { moduleId, debug } = request
+  const { moduleId, debug, report } = request
   const leaf = new LeafKeeper((at) => host.issueLeaf({ akSpki: tpm.ak.spki, moduleId, at }))
   const measurements = nsmMeasurements(request, host.instanceId)
   const leafAt = leaf.current.bind(leaf)
-  const nsm = await createNsm({ tpm, moduleId, measurements, debug, leafAt })
+  const nsm = await createNsm({ tpm, moduleId, measurements, debug, leafAt, report })
   const certified = leafAt(new Date())
   // Reported when the launch awaits it; until then nobody listens.
   certified.catch(() => undefined)

@@ -22,6 +22,7 @@ import { startChip, type EnclaveChip } from './enclave-chip.ts'
 import { ConsoleLog } from './console-log.ts'
 import { causeOfEnd, type EndCause, type Part } from './end-cause.ts'
 import { serveHeartbeat } from './heartbeat.ts'
+import { describeEvent, describeIncident, Journal } from './journal.ts'
 import type { LaunchRequest } from './launch-request.ts'
 import { measureImage, type MeasuredImage } from './measured-image.ts'
 import { vsockDirectory } from './enclave-paths.ts'
@@ -67,11 +68,12 @@ export class Enclave implements AsyncDisposable {
    */
   static async launch(launch: LaunchOptions): Promise<Enclave> {
     const lifetime = new Lifetime()
-    const guest = new GuestVoice()
+    const journal = new Journal(launch.place.directory)
+    const guest = new GuestVoice(journal)
     const undo = (): void => void lifetime[Symbol.asyncDispose]()
     launch.signal.addEventListener('abort', undo)
     try {
-      const started = await start({ ...launch, lifetime, guest, users: partUsers() })
+      const started = await start({ ...launch, lifetime, guest, journal, users: partUsers() })
       return new Enclave(started, lifetime, guest.channel)
     } catch (error) {
       await lifetime[Symbol.asyncDispose]()
@@ -102,6 +104,7 @@ export interface LaunchOptions {
 interface Launch extends LaunchOptions {
   readonly lifetime: Lifetime
   readonly guest: GuestVoice
+  readonly journal: Journal
   readonly users: PartUsers
 }
 
@@ -127,7 +130,10 @@ async function start(launch: Launch): Promise<Started> {
       measurements: image.eif.measurements,
       debug: request.debug,
       role: request.role,
-      user: launch.users.swtpm,
+      users: launch.users,
+      report: (incident) => {
+        launch.journal.write(describeIncident(incident))
+      },
     }),
   )
   await lifetime.own(chip)
@@ -215,7 +221,7 @@ class GuestVoice {
   readonly onHeartbeat: () => void
   lastEvent: AgentEvent | undefined
 
-  constructor() {
+  constructor(journal: Journal) {
     const { promise, resolve } = deferred<undefined>()
     this.heartbeat = promise
     this.onHeartbeat = () => {
@@ -223,6 +229,7 @@ class GuestVoice {
     }
     this.channel = new AgentChannel((event) => {
       this.lastEvent = event
+      journal.write(describeEvent(event))
     })
   }
 }

@@ -1,7 +1,7 @@
 // An image, measured while it is copied: the bytes that QEMU gets are the bytes that were hashed.
 
 import { open } from 'node:fs/promises'
-import { readEif, sourceOfFile, type Eif } from '../eif/index.ts'
+import { checkCertificateDates, readEif, sourceOfFile, type Eif } from '../eif/index.ts'
 import { CloisterError, check, messageOf } from '../errors.ts'
 import { SealedFile } from './sealed-file.ts'
 
@@ -27,13 +27,15 @@ export interface MeasuredImage extends Disposable {
  * Reads, checks, measures and copies the EIF at `path` in one pass.
  *
  * @param directory - Private; the copies are made there without a name.
- * @throws `ERR_EIF_*`, `ERR_KEEPER_IMAGE` when the file cannot be read.
+ * @throws `ERR_EIF_*` (also for a signature that is wrong or out of date), `ERR_KEEPER_IMAGE` when the file cannot be read.
  */
 export async function measureImage(path: string, directory: string): Promise<MeasuredImage> {
   const kernel = new SealedFile(directory, 'kernel')
   const initrd = new SealedFile(directory, 'initrd')
   try {
     const eif = await copyImage(path, kernel, initrd)
+    if (eif.signingCertificate !== undefined)
+      checkCertificateDates(eif.signingCertificate, new Date())
     check(
       eif.architecture === 'x86_64',
       'ERR_KEEPER_IMAGE',

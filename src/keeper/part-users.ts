@@ -6,11 +6,14 @@ import type { Confinement } from '../process/index.ts'
 
 /** systemd docs/UIDS-GIDS.md: 1879048192 to 2147483647 is unused. */
 const FIRST_UID = 1_900_000_000
+/** The host chip's swtpm: one user for all keepers, for they share its state. */
+const CHIP_UID = FIRST_UID - 1
 /** Linux's PID_MAX_LIMIT is 2^22, so this range ends before 2^31. */
 const UIDS_PER_KEEPER = 4
 
 export interface PartUsers {
   readonly qemu: Confinement
+  readonly chip: Confinement
   readonly swtpm: Confinement
   readonly vsockDevice: Confinement
 }
@@ -20,7 +23,12 @@ export function partUsers(
   keeperPid: number = process.pid,
   uid: number = process.getuid?.() ?? 0,
 ): PartUsers {
-  if (uid !== 0) return { qemu: {}, swtpm: {}, vsockDevice: {} }
+  if (uid !== 0) return { qemu: {}, chip: {}, swtpm: {}, vsockDevice: {} }
   const first = FIRST_UID + keeperPid * UIDS_PER_KEEPER
-  return { qemu: { uid: first }, swtpm: { uid: first + 1 }, vsockDevice: { uid: first + 2 } }
+  return {
+    qemu: { uid: first },
+    chip: { uid: CHIP_UID },
+    swtpm: { uid: first + 1 },
+    vsockDevice: { uid: first + 2 },
+  }
 }

@@ -3,7 +3,7 @@
 // start at the same moment cannot get the same one.
 //
 // Every read first settles enclaves whose keeper was killed: what it left is ended and removed, and
-// the record says so. Ended enclaves keep nothing but their record and their saved console.
+// the record says so. Ended enclaves keep nothing but their record, their journal and their saved console.
 
 import {
   existsSync,
@@ -18,6 +18,7 @@ import {
 import { join } from 'node:path'
 import { CloisterError } from '../errors.ts'
 import { isRunning, killProcess } from '../process/index.ts'
+import { JOURNAL_FILE } from './journal.ts'
 import { readRecord, writeRecord, type EnclaveEnd, type EnclaveRecord } from './record.ts'
 
 /** How many ended enclaves are remembered. */
@@ -26,7 +27,7 @@ const KEPT_RECORDS = 20
 /** An enclave's directory gets its record at once; one without for so long was given up. */
 const HALF_MADE_MS = 60_000
 
-const KEPT_FILES = new Set(['record.json', 'console.log'])
+const KEPT_FILES = new Set(['record.json', 'console.log', JOURNAL_FILE])
 
 export class Registry {
   readonly #enclaves: string
