@@ -82,8 +82,7 @@ export function documentFields(payload: Payload): DocumentFields {
   }
 }
 
-/** A certificate for display and records. */
-export function certificateInfo(certificate: Certificate): CertificateInfo {
+function certificateInfo(certificate: Certificate): CertificateInfo {
   const { subject, serialNumber, notBeforeMs, notAfterMs, der } = certificate
   return {
     subject: formatName(subject),
