@@ -184,6 +184,19 @@ const rows = {
       'Measurements that are not PCR values: `PCR0` to `PCR31` with 96 hexadecimal digits each.',
     hint: 'Pass what `build-enclave` printed, or `{ PCR0: "…" }`. An empty set would accept everything.',
   },
+  // --- policies
+  ERR_POLICY_FORMAT: {
+    meaning: 'A policy that is not what policy.schema.json describes.',
+    hint: 'See the message for the field. Unknown fields are refused: a misspelt rule checks nothing.',
+  },
+  ERR_CONDITION_FORMAT: {
+    meaning: 'A condition block with an unknown operator, or values that are not text.',
+    hint: 'Use the string operators and Null of IAM, without set operators.',
+  },
+  ERR_CONDITION_UNMET: {
+    meaning: 'A condition on the document does not hold.',
+    hint: 'See `details` for the operator, the key and both values.',
+  },
   // --- TPM evidence
   ERR_TPM_EVIDENCE_MISSING: {
     meaning: 'The document carries no TPM evidence.',
