@@ -34,8 +34,12 @@ export class AgentChannel {
     }
     this.#socket = socket
     for await (const frame of readFrames(socket, MESSAGE_MAX_BYTES)) {
-      this.#listener(parseAgentEvent(frame))
+      const event = parseAgentEvent(frame)
+      this.#listener(event)
+      // The agent powers off when it sees that its last word was heard.
+      if (event.event !== 'started') break
     }
+    socket.destroy()
   }
 
   /** Asks the agent to pass a signal to the app; false when there is no agent to ask. */
