@@ -73,7 +73,7 @@ describe('decodeCbor', () => {
   })
 
   test('gives the offset of what is wrong', () => {
-    expect(() => decodeCbor(fromHex('8301021803'))).toThrowError(
+    expect(() => decodeCbor(fromHex('8301021803'))).toThrow(
       expect.objectContaining({ details: { offset: 3 } }),
     )
   })

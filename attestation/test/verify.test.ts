@@ -365,7 +365,7 @@ describe('options', () => {
   ]
   for (const [claim, changes] of wrong) {
     test(`refuses ${claim} with a TypeError`, async () => {
-      const changed = { ...options, ...changes } as VerifierOptions
+      const changed = { ...options, ...changes }
       await expect(verifyAttestation(document, changed)).rejects.toThrow(TypeError)
       expect(() => createVerifier(changed)).toThrow(TypeError)
     })

@@ -1,1 +1,15 @@
 export { confine, type Confinement } from './confinement.ts'
+export { deferred, type Deferred } from './deferred.ts'
+export { Lifetime } from './lifetime.ts'
+export {
+  ManagedProcess,
+  startProcess,
+  type ProcessEnd,
+  type ProcessOptions,
+} from './managed-process.ts'
+export {
+  identifyProcess,
+  isRunning,
+  killProcess,
+  type ProcessIdentity,
+} from './process-identity.ts'

@@ -36,10 +36,6 @@ export interface CertificateShape {
 export const generateKeys = (): Promise<CryptoKeyPair> =>
   crypto.subtle.generateKey(ECDSA, true, ['sign', 'verify'])
 
-export async function rawPublicKey({ publicKey }: CryptoKeyPair): Promise<Uint8Array<ArrayBuffer>> {
-  return new Uint8Array(await crypto.subtle.exportKey('raw', publicKey))
-}
-
 /** r || s, 96 bytes. */
 export async function signRaw(
   { privateKey }: CryptoKeyPair,

@@ -1,0 +1,58 @@
+// The arrows of the design. Each folder under src/ has one door, index.ts; `errors` and `process`
+// are the ground that everything stands on.
+
+const ground = '^src/(errors|error-table)\\.ts$|^src/process/index\\.ts$|^attestation/'
+const door = (folder) => `^src/${folder}/index\\.ts$`
+
+/** What a folder may import besides itself, the ground and packages. */
+const arrows = {
+  eif: [],
+  process: [],
+  vmm: [],
+  vsock: [],
+  chip: [],
+  nsm: ['chip'],
+  image: ['eif'],
+  keeper: ['vmm', 'vsock', 'nsm', 'chip', 'eif'],
+}
+
+const folderRules = Object.entries(arrows).map(([folder, allowed]) => ({
+  name: `arrows-of-${folder}`,
+  severity: 'error',
+  from: { path: `^src/${folder}/` },
+  to: {
+    path: '^(src|attestation)/',
+    pathNot: [`^src/${folder}/`, ground, ...allowed.map(door)].join('|'),
+  },
+}))
+
+module.exports = {
+  forbidden: [
+    ...folderRules,
+    {
+      name: 'only-through-doors',
+      severity: 'error',
+      from: { path: '^src/cli/' },
+      to: { path: '^src/(?!cli/)[^/]+/', pathNot: '^src/[^/]+/index\\.ts$' },
+    },
+    {
+      name: 'attestation-stands-alone',
+      severity: 'error',
+      from: { path: '^attestation/src/' },
+      to: { path: '^src/' },
+    },
+    {
+      name: 'nobody-imports-the-cli',
+      severity: 'error',
+      from: { path: '^src/(?!cli/)' },
+      to: { path: '^src/cli/' },
+    },
+    { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },
+  ],
+  options: {
+    tsPreCompilationDeps: true,
+    doNotFollow: { path: 'node_modules|dist' },
+    exclude: { path: 'dist/' },
+    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'default'] },
+  },
+}

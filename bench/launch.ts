@@ -1,0 +1,115 @@
+// Launch to heartbeat: `startEnclave` (measuring, virtual TPM, certificate and all) against the same
+// QEMU command and vsock device run bare, in turns.
+
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { startEnclave, endEnclave, Registry, type LaunchRequest } from '../src/keeper/index.ts'
+import { measureImage } from '../src/keeper/measured-image.ts'
+import { deferred, Lifetime } from '../src/process/index.ts'
+import { Machine, probeAccelerator } from '../src/vmm/index.ts'
+import { listenForGuest, reservedPorts, startVsockDevice } from '../src/vsock/index.ts'
+import { buildHello } from './hello-image.ts'
+import { median, type BenchRow } from './row.ts'
+
+const ROUNDS = 7
+const MEMORY_MIB = 128
+
+export async function run(): Promise<readonly BenchRow[]> {
+  const scratch = mkdtempSync(join(tmpdir(), 'cloister-bench-'))
+  try {
+    const eifPath = join(scratch, 'hello.eif')
+    await buildHello(eifPath)
+    const ours: number[] = []
+    const bare: number[] = []
+    for (let round = 0; round < ROUNDS; round++) {
+      ours.push(await launchOurs(requestFor(eifPath, scratch)))
+      bare.push(await launchBare(eifPath, join(scratch, `bare${String(round)}`)))
+    }
+    const [a, b] = [median(ours), median(bare)]
+    return [
+      {
+        claim: 'launch to heartbeat',
+        ours: `${a.toFixed(0)} ms`,
+        peer: `same QEMU bare: ${b.toFixed(0)} ms`,
+        ratio: a / b,
+      },
+    ]
+  } finally {
+    rmSync(scratch, { recursive: true, force: true })
+  }
+}
+
+function requestFor(eifPath: string, scratch: string): LaunchRequest {
+  const directories = { state: join(scratch, 'state'), runtime: join(scratch, 'run') }
+  for (const directory of Object.values(directories))
+    mkdirSync(directory, { recursive: true, mode: 0o700 })
+  return {
+    ...{
+      directories,
+      eifPath,
+      name: 'bench',
+      memoryMib: MEMORY_MIB,
+      cpuCount: 1,
+      cpuIds: [],
+      cid: 0,
+    },
+    programs: { qemu: 'qemu-system-x86_64', vsockDevice: resolve('build/bin/vhost-device-vsock') },
+    debug: false,
+    accelerator: probeAccelerator().accelerator,
+    bootTimeoutMs: 180_000,
+  }
+}
+
+async function launchOurs(request: LaunchRequest): Promise<number> {
+  const begin = performance.now()
+  const { record } = await startEnclave(request)
+  const took = performance.now() - begin
+  await endEnclave(new Registry(request.directories.runtime), record, 0)
+  return took
+}
+
+/** From the start of QEMU to the heartbeat; the kernel and ramdisks are ready, nothing is measured. */
+async function launchBare(eifPath: string, directory: string): Promise<number> {
+  mkdirSync(directory)
+  await using lifetime = new Lifetime()
+  using image = await measureImage(eifPath, directory)
+  const device = await startVsockDevice({
+    program: resolve('build/bin/vhost-device-vsock'),
+    directory,
+    guestCid: 16,
+    confinement: {},
+  })
+  await lifetime.own(device.process)
+  const heartbeat = deferred<undefined>()
+  const port = { socketPath: device.socketPath, port: reservedPorts.heartbeat }
+  await lifetime.own(
+    await listenForGuest(port, (socket) => {
+      socket.once('data', () => {
+        heartbeat.resolve(undefined)
+      })
+      return Promise.resolve()
+    }),
+  )
+  const vsock = await device.connectVmm()
+  const begin = performance.now()
+  await lifetime.own(
+    await Machine.start({
+      program: 'qemu-system-x86_64',
+      confinement: {},
+      vsock,
+      kernelFd: image.kernelFd,
+      initrdFd: image.initrdFd,
+      spec: {
+        accelerator: probeAccelerator().accelerator,
+        memoryMib: MEMORY_MIB,
+        cpuCount: 1,
+        cpuIds: [],
+        cmdline: image.cmdline,
+        debug: false,
+      },
+    }),
+  )
+  await heartbeat.promise
+  return performance.now() - begin
+}

@@ -1,0 +1,16 @@
+// `npm run bench`: every claim in one run, printed as a table. Nothing is asserted: these are
+// measurements of whatever machine they run on.
+
+import { test } from 'vitest'
+import * as imageBuild from './image-build.ts'
+import * as launch from './launch.ts'
+import * as nsmDocuments from './nsm-documents.ts'
+import { formatRows, type BenchRow } from './row.ts'
+
+const benches = { launch, nsmDocuments, imageBuild }
+
+test('bench', { timeout: 3_600_000 }, async () => {
+  const rows: BenchRow[] = []
+  for (const bench of Object.values(benches)) rows.push(...(await bench.run()))
+  process.stdout.write(`\n${formatRows(rows)}\n`)
+})

@@ -1,0 +1,86 @@
+//! The app: started as the image says, reaped with everything it left behind.
+#![forbid(unsafe_code)]
+
+use crate::event::Event;
+use crate::failure::{Failure, Step};
+use crate::kernel;
+use crate::manifest::Manifest;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitStatus};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The app's first process, which leads its session and process group.
+pub struct App {
+    pid: u32,
+    /// False once the process is reaped: its number may then be another's.
+    exists: Mutex<bool>,
+}
+
+impl App {
+    /// Starts the app with the environment, working directory and user of the manifest.
+    pub fn start(manifest: &Manifest) -> Result<Arc<Self>, Failure> {
+        let workdir = &manifest.workdir;
+        check_directory(workdir).step(&format!("enter the workdir {}", workdir.display()))?;
+        let mut command = Command::new(&manifest.argv[0]);
+        command
+            .args(&manifest.argv[1..])
+            .env_clear()
+            .envs(manifest.variables())
+            .current_dir(workdir);
+        kernel::become_user_before_exec(&mut command, &manifest.user);
+        let start = format!("start {}", manifest.argv[0].display());
+        let child = command.spawn().step(&start)?;
+        Ok(Arc::new(Self {
+            pid: child.id(),
+            exists: Mutex::new(true),
+        }))
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Signals the app's process group; without effect once the app is gone.
+    pub fn signal(&self, signal: u8) {
+        let exists = self.exists.lock().unwrap_or_else(PoisonError::into_inner);
+        if *exists {
+            kernel::signal_group(self.pid, signal);
+        }
+    }
+
+    /// Reaps every child until the app's first process ends; says how it ended.
+    pub fn wait(&self) -> Result<Event, Failure> {
+        loop {
+            let pid = kernel::wait_for_any_child().step("wait for the app")?;
+            let mut exists = self.exists.lock().unwrap_or_else(PoisonError::into_inner);
+            let status = kernel::reap(pid).step("reap a process")?;
+            if pid == self.pid {
+                *exists = false;
+                return Ok(end_of(status));
+            }
+        }
+    }
+}
+
+/// Before the app starts, because exec's errors do not tell a directory from a program.
+fn check_directory(path: &std::path::Path) -> io::Result<()> {
+    if fs::metadata(path)?.is_dir() {
+        Ok(())
+    } else {
+        Err(ErrorKind::NotADirectory.into())
+    }
+}
+
+/// Statuses and signals are numbers from 0 to 255.
+fn end_of(status: ExitStatus) -> Event {
+    match status.signal() {
+        Some(signal) => Event::Signaled {
+            signal: signal.unsigned_abs(),
+        },
+        None => Event::Exited {
+            code: status.code().unwrap_or_default().unsigned_abs(),
+        },
+    }
+}

@@ -1,0 +1,84 @@
+//! The control stream to the parent: events out, requests to signal in.
+#![forbid(unsafe_code)]
+
+use crate::app::App;
+use crate::console;
+use crate::event::{Event, MAX_MESSAGE_BYTES, Request};
+use crate::{frame, parent};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
+use vsock::VsockStream;
+
+/// How long the parent may take to read an event.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the parent may take to close the stream once it has the last event.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The one stream, known to every thread so that each can say how the enclave ended.
+static CONTROL: OnceLock<Control> = OnceLock::new();
+
+pub struct Control {
+    stream: VsockStream,
+}
+
+/// Connects to the parent; from here on [`report_end`] reaches it.
+pub fn connect() -> io::Result<&'static Control> {
+    let stream = parent::connect(parent::CONTROL_PORT, None)?;
+    stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
+    Ok(CONTROL.get_or_init(|| Control { stream }))
+}
+
+impl Control {
+    /// Sends an event. A parent that is gone does not stop the app.
+    pub fn send(&self, event: &Event) {
+        if let Err(error) = frame::write(&self.stream, &event.encode()) {
+            console::say(&format!("control: {error}"));
+        }
+    }
+
+    /// The parent closes the stream when it has read the last event. Waits for that, not for ever.
+    /// Bytes that still come are dropped.
+    fn wait_until_closed(&self) {
+        let deadline = Instant::now() + CLOSE_TIMEOUT;
+        let mut dropped = [0; 256];
+        while let Some(left) = deadline.checked_duration_since(Instant::now()) {
+            let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
+            let mut ready = [PollFd::new(self.stream.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut ready, timeout) {
+                Ok(1..) if !matches!((&self.stream).read(&mut dropped), Ok(1..)) => return,
+                Err(error) if error != nix::errno::Errno::EINTR => return,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Sends the last event and gives the parent time to read it. Safe to call from any thread, and
+/// without effect when the control stream was never connected.
+pub fn report_end(event: &Event) {
+    if let Some(control) = CONTROL.get() {
+        control.send(event);
+        control.wait_until_closed();
+    }
+}
+
+/// Serves the parent's requests in a thread of their own until the parent closes the stream.
+pub fn serve(control: &'static Control, app: Arc<App>) -> io::Result<()> {
+    thread::Builder::new()
+        .name("control".into())
+        .spawn(move || serve_requests(control, &app))?;
+    Ok(())
+}
+
+fn serve_requests(control: &Control, app: &App) {
+    while let Ok(message) = frame::read(&control.stream, MAX_MESSAGE_BYTES) {
+        match Request::decode(&message) {
+            Ok(Request::Signal(signal)) => app.signal(signal),
+            Err(error) => console::say(&format!("control: refused a request: {error}")),
+        }
+    }
+}

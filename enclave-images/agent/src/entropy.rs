@@ -1,0 +1,77 @@
+//! Seeds the kernel's random pool from the NSM (GetRandom) before the app starts: a virtual
+//! machine has no other source that the measured image can count on.
+#![forbid(unsafe_code)]
+
+use crate::{kernel, nsm};
+use minicbor::Decoder;
+use std::io::{self, ErrorKind};
+
+/// `"GetRandom"` in CBOR.
+const GET_RANDOM: &[u8] = b"\x69GetRandom";
+/// A full seed of the kernel's generator is 32 bytes; AWS's NSM returns 256.
+const MIN_SEED_BYTES: usize = 32;
+pub const MAX_SEED_BYTES: usize = 256;
+
+/// Credits what the NSM returns to the pool in full.
+///
+/// # Errors
+/// `InvalidData` when the NSM answers anything but 32 to 256 random bytes.
+pub fn seed(nsm: &mut nsm::Channel) -> io::Result<()> {
+    let response = nsm.call(GET_RANDOM)?;
+    let random =
+        decode(&response).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
+    kernel::credit_entropy(random)
+}
+
+/// The bytes of `{"GetRandom": {"random": bstr}}`.
+fn decode(response: &[u8]) -> Result<&[u8], minicbor::decode::Error> {
+    let refuse = minicbor::decode::Error::message;
+    let mut from = Decoder::new(response);
+    if from.map()? != Some(1) || from.str()? != "GetRandom" {
+        return Err(refuse("the NSM did not answer GetRandom"));
+    }
+    if from.map()? != Some(1) || from.str()? != "random" {
+        return Err(refuse("no random bytes"));
+    }
+    let random = from.bytes()?;
+    let whole = from.position() == response.len();
+    match random.len() {
+        MIN_SEED_BYTES..=MAX_SEED_BYTES if whole => Ok(random),
+        _ => Err(refuse("not 32 to 256 random bytes")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(count: u16) -> Vec<u8> {
+        let mut bytes = b"\xa1\x69GetRandom\xa1\x66random\x59".to_vec();
+        bytes.extend(count.to_be_bytes());
+        bytes.resize(bytes.len() + usize::from(count), 0x5a);
+        bytes
+    }
+
+    #[test]
+    fn takes_32_to_256_bytes() {
+        assert_eq!(decode(&answer(32)).unwrap().len(), 32);
+        assert_eq!(decode(&answer(256)).unwrap().len(), 256);
+        for count in [0, 31, 257] {
+            assert!(decode(&answer(count)).is_err(), "{count} bytes");
+        }
+    }
+
+    #[test]
+    fn refuses_every_truncation_and_a_trailing_byte() {
+        let whole = answer(40);
+        for end in 0..whole.len() {
+            assert!(decode(&whole[..end]).is_err(), "{end} bytes");
+        }
+        assert!(decode(&[whole, vec![0]].concat()).is_err());
+    }
+
+    #[test]
+    fn refuses_an_error_of_the_nsm() {
+        assert!(decode(b"\xa1\x65Error\x6dInternalError").is_err());
+    }
+}

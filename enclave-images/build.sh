@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Builds what enclave images are made of: kernel, agent, and the example app's root file system.
+#
+#   enclave-images/build.sh <blobs directory> [<output directory>]
+#
+# <blobs> receives bzImage, vmlinux, kernel.config, init (the agent) and cmdline; <output> (default:
+# the directory that holds <blobs>) receives hello/rootfs. The same sources and compiler give the
+# same bytes, whatever the checkout directory, user, cargo home or target directory.
+set -euo pipefail
+umask 022
+export LC_ALL=C TZ=UTC
+
+readonly here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+readonly root=$(dirname "$here")
+readonly target=x86_64-unknown-linux-gnu
+readonly cargo_home=${CARGO_HOME:-$HOME/.cargo}
+# A guest kernel finds the vsock device by this string alone (no ACPI, no device tree), and the
+# string is measured with the image. Without a serial port console=ttyS0 has no effect.
+readonly cmdline='reboot=t panic=-1 console=ttyS0 virtio_mmio.device=512@0xfeb00e00:12'
+
+# Paths end up in panic messages. Registry sources lie in a folder named after the registry's
+# address, so each such folder is mapped, not just the one above.
+rust_flags() {
+  local folder
+  printf '%s\x1f' -Ctarget-feature=+crt-static "--remap-path-prefix=$root=/cloister"
+  for folder in "$cargo_home"/registry/src/*; do
+    printf '%s\x1f' "--remap-path-prefix=$folder=/crates"
+  done
+}
+
+build_binaries() {
+  local flags setting
+  cd "$root"
+  for setting in $(compgen -e | grep -E '^(RUSTFLAGS|RUSTC.*|CARGO_(BUILD|PROFILE)_.*)$'); do
+    unset "$setting"
+  done
+  cargo fetch --quiet --locked --target "$target"
+  flags=$(rust_flags)
+  CARGO_ENCODED_RUSTFLAGS=${flags%$'\x1f'} CARGO_INCREMENTAL=0 cargo build --locked --release \
+    --target "$target" --target-dir "$target_dir" --package cloister-agent --package hello >&2
+}
+
+# Installs through a rename, so that a reader sees the old file or the new one.
+place() {
+  local mode=$1 from=$2 to=$3
+  install --mode "$mode" "$from" "$to.new"
+  mv "$to.new" "$to"
+}
+
+main() {
+  (($# == 1 || $# == 2)) || { sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 64; }
+  mkdir -p "$1" "${2:-$(dirname "$1")}/hello/rootfs"
+  local blobs out kernel binaries
+  blobs=$(cd "$1" && pwd)
+  out=$(cd "${2:-$(dirname "$blobs")}" && pwd)
+  kernel=$("$here/kernel/build.sh" | tail -n 1)
+  build_binaries
+  binaries=$target_dir/$target/release
+  place 644 "$kernel/bzImage" "$blobs/bzImage"
+  place 644 "$kernel/vmlinux" "$blobs/vmlinux"
+  place 644 "$kernel/kernel.config" "$blobs/kernel.config"
+  place 755 "$binaries/cloister-agent" "$blobs/init"
+  place 644 <(printf '%s' "$cmdline") "$blobs/cmdline"
+  place 755 "$binaries/hello" "$out/hello/rootfs/hello"
+}
+
+readonly target_dir=${CARGO_TARGET_DIR:-$root/target/images}
+main "$@"

@@ -1,0 +1,69 @@
+import tsdoc from 'eslint-plugin-tsdoc'
+import tseslint from 'typescript-eslint'
+
+const browserSafe = [
+  ...['Buffer', 'process', 'fetch', 'require', 'WebSocket', 'XMLHttpRequest', 'localStorage'],
+].map((name) => ({ name, message: 'The verifier core runs everywhere and does no I/O.' }))
+
+export default tseslint.config(
+  {
+    ignores: [
+      '**/dist/**',
+      '**/build/**',
+      'target/**',
+      '**/node_modules/**',
+      'scripts/**',
+      '**/*.{js,mjs,cjs}',
+    ],
+  },
+  tseslint.configs.strictTypeChecked,
+  {
+    plugins: { tsdoc },
+    languageOptions: {
+      parserOptions: {
+        project: [
+          'src/tsconfig.json',
+          'test/tsconfig.json',
+          'attestation/tsconfig.json',
+          'attestation/test/tsconfig.json',
+        ],
+        tsconfigRootDir: import.meta.dirname,
+      },
+    },
+    rules: {
+      'tsdoc/syntax': 'error',
+      '@typescript-eslint/switch-exhaustiveness-check': [
+        'error',
+        { considerDefaultExhaustiveForUnions: true },
+      ],
+      '@typescript-eslint/consistent-type-imports': 'error',
+      '@typescript-eslint/no-unused-vars': [
+        'error',
+        { argsIgnorePattern: '^_', varsIgnorePattern: '^_' },
+      ],
+      '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
+      'max-lines': ['error', { max: 400, skipBlankLines: false }],
+      'max-lines-per-function': ['error', { max: 60 }],
+      'max-params': ['error', 4],
+      '@typescript-eslint/no-confusing-void-expression': [
+        'error',
+        { ignoreArrowShorthand: true, ignoreVoidReturningFunctions: true },
+      ],
+      'no-console': 'error',
+    },
+  },
+  {
+    files: ['test/**', 'attestation/test/**', 'bench/**'],
+    rules: {
+      'max-lines': 'off',
+      'max-lines-per-function': 'off',
+      'max-params': 'off',
+      'no-console': 'off',
+    },
+  },
+  { files: ['**/error-table.ts'], rules: { 'max-lines': 'off' } },
+  {
+    files: ['attestation/src/**'],
+    rules: { 'no-restricted-globals': ['error', ...browserSafe] },
+  },
+)

@@ -1,0 +1,33 @@
+// Every static check, one after the other; all of them run even when one fails.
+// With a file name as argument, the counts are written there as JSON.
+
+import { spawnSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+
+const checks = [
+  ['types of tests and benches', 'npx --no-install tsc -p test'],
+  ['types of the verifier tests', 'npx --no-install tsc -p attestation/test'],
+  ['eslint', 'npx --no-install eslint --max-warnings 0 src test attestation bench'],
+  ['prettier', 'npx --no-install prettier --check --log-level warn .'],
+  [
+    'the arrows of the design',
+    'npx --no-install depcruise --config .dependency-cruiser.cjs src attestation/src',
+  ],
+  ['no unused code', 'npx --no-install knip'],
+  ['docs/errors.md is current', 'node scripts/error-docs.mjs --check'],
+  ['package of the verifier', 'npx --no-install publint --strict attestation'],
+  ['rustfmt', 'cargo fmt --all --check'],
+  ['clippy', 'cargo clippy --workspace --all-targets --locked --quiet -- -D warnings'],
+]
+
+const failed = checks.filter(([name, command]) => {
+  const begin = performance.now()
+  const { status } = spawnSync('sh', ['-c', command], { stdio: 'inherit' })
+  const seconds = ((performance.now() - begin) / 1000).toFixed(1)
+  console.log(`lint: ${name}: ${status === 0 ? 'ok' : 'FAILED'} (${seconds} s)`)
+  return status !== 0
+})
+
+const counts = { passed: checks.length - failed.length, failed: failed.length, skipped: 0 }
+if (process.argv[2] !== undefined) writeFileSync(process.argv[2], JSON.stringify(counts))
+process.exitCode = failed.length === 0 ? 0 : 1

@@ -1,0 +1,96 @@
+#!/usr/bin/env bash
+# Brings a fresh Debian 12 or 13 machine with Node 20 and Rust to where Cloister runs: Debian
+# packages, npm packages, the vsock device, the guest kernel, the guest programs, our own build.
+# Run it as often as you like: what is there is not done again. It changes no apt source.
+set -euo pipefail
+umask 022
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+readonly cache="${XDG_CACHE_HOME:-$HOME/.cache}/cloister"
+readonly vsock_device_version=0.3.0
+
+# To run enclaves; to build the kernel; to test.
+readonly packages=(
+  qemu-system-x86 swtpm util-linux
+  linux-source-6.12 gcc make bc flex bison libelf-dev libssl-dev lz4 xz-utils binutils
+  tpm2-tools openssl socat skopeo umoci cpio procps
+)
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+
+fail() {
+  printf 'setup: %s\n' "$1" >&2
+  printf 'What to do: %s\n' "$2" >&2
+  exit 1
+}
+
+# step WHAT COMMAND...: says what is done and how long it took.
+step() {
+  local what=$1 begin=$SECONDS
+  shift
+  say "$what ..."
+  "$@"
+  say "$what: done in $((SECONDS - begin)) s"
+}
+
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -- "$@"; fi
+}
+
+check_toolchains() {
+  command -v node >/dev/null || fail 'there is no node' 'install Node.js 20.19 or later'
+  node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)' ||
+    fail "Node.js $(node --version) is too old" 'install Node.js 20.19 or later'
+  command -v cargo >/dev/null || fail 'there is no cargo' 'install Rust 1.92 or later, for example with rustup'
+}
+
+missing_packages() {
+  local package
+  for package in "${packages[@]}"; do
+    # shellcheck disable=SC2016 # the format is dpkg-query's
+    [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || printf '%s\n' "$package"
+  done
+}
+
+install_packages() {
+  command -v apt-get >/dev/null || fail 'this is no Debian' "install by hand: ${packages[*]}"
+  as_root apt-get -qq update
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "$@" >/dev/null
+}
+
+# npm writes node_modules/.package-lock.json when it has finished. --no-save: some registries lack
+# packages for other platforms, which must not change the lock file.
+npm_packages_are_current() {
+  [ node_modules/.package-lock.json -nt package-lock.json ] && [ node_modules/.package-lock.json -nt package.json ]
+}
+
+install_npm_packages() {
+  npm install --no-save --ignore-scripts --no-audit --no-fund --loglevel=error >&2
+  touch node_modules/.package-lock.json
+}
+
+vsock_device() { printf '%s/vhost-device-vsock-%s/bin/vhost-device-vsock' "$cache" "$vsock_device_version"; }
+
+# From a directory of its own: the flags of this workspace are not meant for it.
+build_vsock_device() {
+  local root="$cache/vhost-device-vsock-$vsock_device_version"
+  mkdir -p "$root"
+  (cd "$root" && cargo install --quiet --locked --root "$root" --version "$vsock_device_version" vhost-device-vsock)
+}
+
+main() {
+  mkdir -p build/bin "$cache"
+  exec 9>build/.setup.lock
+  flock 9
+  check_toolchains
+  local missing
+  mapfile -t missing < <(missing_packages)
+  [ ${#missing[@]} -eq 0 ] || step "install ${missing[*]}" install_packages "${missing[@]}"
+  npm_packages_are_current || step 'install npm packages' install_npm_packages
+  [ -x "$(vsock_device)" ] || step "build vhost-device-vsock $vsock_device_version" build_vsock_device
+  install -m 0755 -C "$(vsock_device)" build/bin/vhost-device-vsock
+  step 'guest kernel, agent and example' bash enclave-images/build.sh build/blobs >&2
+  step 'compile TypeScript' npx --no-install tsc -b
+}
+
+main "$@"

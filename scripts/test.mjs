@@ -1,0 +1,82 @@
+// Runs every test and closes with one line of true counts. Linters and type checks count as tests:
+// each is one claim about the code.
+
+import { spawn } from 'node:child_process'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+const scratch = await mkdtemp(join(tmpdir(), 'cloister-test-'))
+const total = { passed: 0, failed: 0, skipped: 0 }
+
+/** Runs a command with our output; returns its exit status and what it wrote to standard output. */
+function run(command, args) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+    let output = ''
+    child.stdout.on('data', (bytes) => {
+      output += bytes
+      process.stdout.write(bytes)
+    })
+    child.on('error', reject)
+    child.on('close', (status) => resolve({ status: status ?? 1, output }))
+  })
+}
+
+function count(name, counts, status) {
+  const failed = counts.failed === 0 && status !== 0 ? 1 : counts.failed
+  total.passed += counts.passed
+  total.failed += failed
+  total.skipped += counts.skipped
+  console.log(`${name}: ${counts.passed} passed, ${failed} failed, ${counts.skipped} skipped`)
+}
+
+async function lint() {
+  const { status } = await run('node', ['scripts/lint.mjs', join(scratch, 'lint.json')])
+  count('lint', JSON.parse(await readFile(join(scratch, 'lint.json'), 'utf8')), status)
+}
+
+async function cargo() {
+  const { status, output } = await run('cargo', ['test', '--workspace', '--locked', '--quiet'])
+  const counts = { passed: 0, failed: 0, skipped: 0 }
+  for (const [, passed, failed, ignored] of output.matchAll(
+    /(\d+) passed; (\d+) failed; (\d+) ignored/g,
+  )) {
+    counts.passed += Number(passed)
+    counts.failed += Number(failed)
+    counts.skipped += Number(ignored)
+  }
+  count('cargo test', counts, status)
+}
+
+async function vitest() {
+  const report = join(scratch, 'vitest.json')
+  const { status } = await run('npx', [
+    '--no-install',
+    'vitest',
+    'run',
+    '--reporter=default',
+    '--reporter=json',
+    `--outputFile.json=${report}`,
+  ])
+  const json = JSON.parse(await readFile(report, 'utf8').catch(() => '{}'))
+  const broken = (json.testResults ?? []).filter(
+    ({ status, assertionResults }) => status === 'failed' && assertionResults.length === 0,
+  )
+  const counts = {
+    passed: json.numPassedTests ?? 0,
+    failed: (json.numFailedTests ?? 0) + broken.length,
+    skipped: (json.numPendingTests ?? 0) + (json.numTodoTests ?? 0),
+  }
+  count('vitest', counts, status)
+}
+
+try {
+  await lint()
+  await cargo()
+  await vitest()
+} finally {
+  await rm(scratch, { recursive: true, force: true })
+}
+console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`)
+process.exitCode = total.failed === 0 && total.passed > 0 ? 0 : 1

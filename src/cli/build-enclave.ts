@@ -1,0 +1,161 @@
+// cloister build-enclave: nitro-cli's command, without Docker.
+
+import { Command, Option } from 'commander'
+import { readFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+
+import { CloisterError, check } from '../errors.ts'
+import { parseSigner, type EifSigner } from '../eif/index.ts'
+import {
+  buildImage,
+  openPlatformBlobs,
+  type BuildOptions,
+  type ImageConfig,
+  type ImageSource,
+} from '../image/index.ts'
+import { measurementsJson } from './measurements-json.ts'
+
+interface Flags {
+  readonly dockerUri?: string
+  readonly rootfs?: string
+  readonly outputFile: string
+  readonly name?: string
+  /** commander keeps `version` for itself on the root command only. */
+  readonly version?: string
+  readonly metadata?: string
+  readonly blobs?: string
+  readonly kernel?: string
+  readonly init?: string
+  readonly cmdline?: string
+  readonly entrypoint?: string[]
+  readonly cmd?: string[]
+  readonly env?: string[]
+  readonly workdir?: string
+  readonly user?: string
+  readonly signingCertificate?: string
+  readonly privateKey?: string
+}
+
+const MAX_CUSTOM_METADATA_BYTES = 4096
+
+const EXAMPLE = `
+Examples:
+  $ cloister build-enclave --docker-uri oci:./layout:hello --output-file hello.eif
+  $ cloister build --rootfs ./rootfs --entrypoint /hello --output-file hello.eif
+
+An image of a registry or a Docker daemon is first copied to an OCI layout:
+  $ skopeo copy docker://docker.io/library/busybox:latest oci:./layout:busybox
+
+The image is the same to the byte wherever and whenever it is built; SOURCE_DATE_EPOCH sets the
+build time in its metadata.`
+
+export function buildEnclaveCommand(): Command {
+  return new Command('build-enclave')
+    .alias('build')
+    .description('build an enclave image from an OCI image or a root file system')
+    .option('--docker-uri <image>', 'oci:DIR[:TAG] or oci-archive:FILE[:TAG]')
+    .option('--rootfs <dir>', 'a directory with the root file system, instead of an OCI image')
+    .requiredOption('--output-file <file>', 'the enclave image to write')
+    .option('--name <name>', 'name in the metadata')
+    .option('--version <version>', 'version in the metadata')
+    .option('--metadata <file>', 'JSON of your own for the metadata, at most 4096 bytes')
+    .option('--entrypoint <words...>', 'program and arguments; drops the cmd of the OCI image')
+    .option('--cmd <words...>', 'further arguments (--cmd=-l for one that begins with a dash)')
+    .option('--env <variables...>', 'KEY=value, added to those of the OCI image')
+    .option('--workdir <dir>', 'working directory')
+    .option('--user <user[:group]>', 'names of the image, or numbers')
+    .addOption(
+      new Option('--blobs <dir>', 'directory of bzImage, kernel.config, init and cmdline')
+        .env('CLOISTER_BLOBS')
+        .default(defaultBlobs(), 'build/blobs of the repository'),
+    )
+    .option('--signing-certificate <pem>', 'certificate of the signer, measured into PCR8')
+    .option('--private-key <pem>', 'its key: P-256, P-384 or P-521')
+    .option('--kernel <file>', 'another bzImage')
+    .option('--init <file>', 'another agent')
+    .option('--cmdline <text>', 'another kernel command line')
+    .addHelpText('after', EXAMPLE)
+    .action(run)
+}
+
+async function run(flags: Flags): Promise<void> {
+  process.stderr.write('Start building the Enclave Image...\n')
+  const { measurements } = await buildImage(await buildOptions(flags))
+  process.stderr.write('Enclave Image successfully created.\n')
+  const json = { Measurements: measurementsJson(measurements) }
+  process.stdout.write(`${JSON.stringify(json, null, 2)}\n`)
+}
+
+async function buildOptions(flags: Flags): Promise<BuildOptions> {
+  const { kernel, init, cmdline, name, version } = flags
+  const overrides = defined({ kernel, init, cmdline })
+  return {
+    source: sourceOf(flags),
+    blobs: await openPlatformBlobs(flags.blobs ?? defaultBlobs(), overrides),
+    config: configOf(flags),
+    output: flags.outputFile,
+    ...defined({ name, version }),
+    ...(flags.metadata !== undefined && { customMetadata: await readMetadata(flags.metadata) }),
+    buildTime: readBuildTime(process.env['SOURCE_DATE_EPOCH']),
+    ...defined({ signer: await readSigner(flags) }),
+  }
+}
+
+function sourceOf({ dockerUri, rootfs }: Flags): ImageSource {
+  if (dockerUri !== undefined && rootfs === undefined) return { kind: 'oci', reference: dockerUri }
+  if (rootfs !== undefined && dockerUri === undefined) return { kind: 'directory', path: rootfs }
+  throw new CloisterError('ERR_CLI_ARGUMENT', 'give exactly one of --docker-uri and --rootfs')
+}
+
+function configOf({ entrypoint, cmd, env, workdir, user }: Flags): Partial<ImageConfig> {
+  return defined({ entrypoint, cmd, env, workdir, user })
+}
+
+async function readSigner(flags: Flags): Promise<EifSigner | undefined> {
+  const { signingCertificate, privateKey } = flags
+  if (signingCertificate === undefined && privateKey === undefined) return undefined
+  const isPair = signingCertificate !== undefined && privateKey !== undefined
+  check(isPair, 'ERR_CLI_ARGUMENT', '--signing-certificate and --private-key go together')
+  const isKms = /^arn:(aws|aws-cn|aws-us-gov):kms:/.test(privateKey)
+  check(!isKms, 'ERR_CLI_ARGUMENT', '--private-key: keys in AWS KMS are not supported')
+  return parseSigner(
+    await readInput('--signing-certificate', signingCertificate),
+    await readInput('--private-key', privateKey),
+  )
+}
+
+async function readMetadata(path: string): Promise<unknown> {
+  const bytes = await readInput('--metadata', path)
+  const limit = MAX_CUSTOM_METADATA_BYTES
+  check(bytes.length <= limit, 'ERR_EIF_METADATA', `${path} has more than ${String(limit)} bytes`, {
+    details: { path, size: bytes.length, limit },
+  })
+  try {
+    return JSON.parse(bytes.toString('utf8'))
+  } catch (cause) {
+    throw new CloisterError('ERR_EIF_METADATA', `${path} is not JSON`, { cause })
+  }
+}
+
+async function readInput(flag: string, path: string): Promise<Buffer> {
+  return readFile(path).catch((cause: unknown) => {
+    throw new CloisterError('ERR_CLI_ARGUMENT', `${flag}: cannot read ${path}`, { cause })
+  })
+}
+
+/** Seconds since 1970: https://reproducible-builds.org/specs/source-date-epoch/ */
+function readBuildTime(epoch: string | undefined): number {
+  const text = epoch === undefined || epoch === '' ? '0' : epoch
+  check(/^\d{1,11}$/.test(text), 'ERR_CLI_ARGUMENT', 'SOURCE_DATE_EPOCH is not a number of seconds')
+  return Number(text)
+}
+
+function defaultBlobs(): string {
+  return fileURLToPath(new URL('../../build/blobs', import.meta.url))
+}
+
+/** Without the keys whose value is undefined. */
+function defined<T extends object>(flags: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  const entries = Object.entries(flags).filter(([, value]) => value !== undefined)
+  return Object.fromEntries(entries) as { [K in keyof T]?: Exclude<T[K], undefined> }
+}

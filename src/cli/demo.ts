@@ -1,0 +1,119 @@
+// The main job once, end to end: build the example image, run it, ask the app inside for a document
+// over a fresh nonce, verify it against the chip's root and the image's measurements, stop.
+
+import { randomBytes } from 'node:crypto'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { verifyAttestation, type Attestation } from '@cloister/attestation'
+import { Command } from 'commander'
+import { CloisterError } from '../errors.ts'
+import { buildImage, openPlatformBlobs } from '../image/index.ts'
+import {
+  endEnclave,
+  Registry,
+  Timeline,
+  vsockSocketPath,
+  type RunningEnclave,
+} from '../keeper/index.ts'
+import { developmentRootPath } from './enclave-json.ts'
+import { requestDocument } from './hello-client.ts'
+import { measurementsJson } from './measurements-json.ts'
+import { pemToDer } from './pem.ts'
+import { pcrTable, timelineTable } from './demo-tables.ts'
+import { printProgress } from './print.ts'
+import { launch, launchRequest } from './run-enclave.ts'
+
+const NONCE_BYTES = 32
+const MEMORY_MIB = 128
+
+export function demoCommand(): Command {
+  return new Command('demo')
+    .description('build, run, attest and verify the example image, end to end')
+    .addHelpText('after', '\nExample:\n  cloister demo\n')
+    .action(demo)
+}
+
+async function demo(): Promise<void> {
+  const scratch = mkdtempSync(join(tmpdir(), 'cloister-demo-'))
+  try {
+    await runDemo(scratch)
+  } finally {
+    rmSync(scratch, { recursive: true, force: true })
+  }
+}
+
+async function runDemo(scratch: string): Promise<void> {
+  const timeline = new Timeline()
+  const eifPath = join(scratch, 'hello.eif')
+  const { measurements } = await timeline.measure('build the image', () => buildHello(eifPath))
+  const request = launchRequest({
+    eifPath,
+    memory: MEMORY_MIB,
+    accelerator: 'auto',
+    bootTimeout: 180,
+  })
+  const enclave = await timeline.measure('run it', () => launch(request))
+  const registry = new Registry(request.directories.runtime)
+  let attestation: Attestation
+  try {
+    const root = pemToDer(readFileSync(developmentRootPath(request.directories.state), 'utf8'))
+    const nonce = randomBytes(NONCE_BYTES)
+    const document = await timeline.measure('get a document from the app', () =>
+      requestDocument(vsockSocketPath(registry.directory(enclave.record.id)), nonce),
+    )
+    attestation = await timeline.measure('verify the document', () =>
+      verifyAttestation(document, {
+        roots: [root],
+        nonce,
+        measurements: { ...measurementsJson(measurements) },
+        tpmEvidence: 'require',
+      }),
+    )
+  } finally {
+    await timeline.measure('stop the enclave', () => endEnclave(registry, enclave.record, 0))
+  }
+  registry.remove(enclave.record)
+  report(attestation, enclave, timeline)
+}
+
+async function buildHello(output: string): ReturnType<typeof buildImage> {
+  const rootfs = fileURLToPath(new URL('../../build/hello/rootfs', import.meta.url))
+  if (!existsSync(rootfs)) {
+    throw new CloisterError('ERR_DEMO_APP', `the example app is not built: there is no ${rootfs}`)
+  }
+  printProgress('Start building the Enclave Image...')
+  return buildImage({
+    source: { kind: 'directory', path: rootfs },
+    blobs: await openPlatformBlobs(
+      fileURLToPath(new URL('../../build/blobs', import.meta.url)),
+      {},
+    ),
+    config: { entrypoint: ['/hello'] },
+    output,
+    name: 'hello',
+  })
+}
+
+function report(
+  attestation: Attestation,
+  { record, timeline: boot }: RunningEnclave,
+  timeline: Timeline,
+): void {
+  process.stdout.write(`
+The document verifies: signed by ${attestation.moduleId},
+certified by the chip of this host (${attestation.assurance}), over the nonce that was sent.
+
+${pcrTable(attestation.pcrs)}
+
+${timelineTable(timeline.steps, boot)}
+
+Accelerator: ${record.accelerator}. Assurance: ${attestation.assurance}.
+`)
+  if (attestation.assurance === 'software-tpm') {
+    process.stdout.write(
+      "A software TPM is for development: this host's root user could have forged it.\n",
+    )
+  }
+}

@@ -1,0 +1,66 @@
+// cloister describe-eif: what is in an enclave image. Unlike nitro-cli's, it ends with an error on
+// an image that is damaged or wrongly signed, so that CheckCRC and SignatureCheck are always true
+// where they are printed. The certificate's dates are printed and left to the reader to judge.
+
+import { Command } from 'commander'
+
+import type { Eif } from '../eif/index.ts'
+import { certificateJson } from './certificate-json.ts'
+import { measurementsJson } from './measurements-json.ts'
+import { readEifFile } from './open-eif.ts'
+
+const EXAMPLE = `
+Example:
+  $ cloister describe-eif --eif-path hello.eif
+
+Only the measurements are a statement about the image; name, version and metadata are labels that
+no PCR covers.`
+
+export function describeEifCommand(): Command {
+  return new Command('describe-eif')
+    .alias('inspect')
+    .description('check an enclave image and print its measurements and metadata')
+    .requiredOption('--eif-path <file>', 'the enclave image')
+    .addHelpText('after', EXAMPLE)
+    .action(async ({ eifPath }: { readonly eifPath: string }) => {
+      const eif = await readEifFile(eifPath)
+      process.stdout.write(`${JSON.stringify(describe(eif), null, 2)}\n`)
+    })
+}
+
+function describe(eif: Eif): object {
+  const { metadata } = eif
+  return {
+    EifVersion: eif.version,
+    Architecture: eif.architecture,
+    Measurements: measurementsJson(eif.measurements),
+    IsSigned: eif.signingCertificate !== undefined,
+    ...(eif.signingCertificate && { SigningCertificate: certificateJson(eif.signingCertificate) }),
+    CheckCRC: true,
+    ...(eif.signingCertificate && { SignatureCheck: true }),
+    ImageName: metadata.imageName,
+    ImageVersion: metadata.imageVersion,
+    Metadata: {
+      // First, so that they cannot stand in for the keys of the format.
+      ...customKeys(metadata.custom),
+      BuildTime: metadata.build.buildTime,
+      BuildTool: metadata.build.buildTool,
+      BuildToolVersion: metadata.build.buildToolVersion,
+      OperatingSystem: metadata.build.operatingSystem,
+      KernelVersion: metadata.build.kernelVersion,
+      DockerInfo: metadata.dockerInfo,
+    },
+    Cmdline: eif.cmdline,
+    Sections: eif.sections.map(({ type, offset, size }) => ({
+      Type: type,
+      Offset: offset,
+      Size: size,
+    })),
+  }
+}
+
+/** nitro-cli prints the keys of the user's metadata beside its own. */
+function customKeys(custom: unknown): object {
+  if (typeof custom !== 'object' || custom === null || Array.isArray(custom)) return {}
+  return custom
+}

@@ -1,0 +1,44 @@
+// Asks the example app for an attestation document: one JSON line each way on vsock port 5005.
+
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import { CloisterError } from '../errors.ts'
+import { connectGuest } from '../vsock/index.ts'
+
+const PORT = 5005
+const START_TIMEOUT_MS = 10_000
+
+/**
+ * @param nonce - Goes into the document, 1 to 1024 bytes.
+ * @throws `ERR_VSOCK_CONNECT`, `ERR_DEMO_APP` when the app answers with an error.
+ */
+export async function requestDocument(vsockSocket: string, nonce: Uint8Array): Promise<Uint8Array> {
+  const socket = await connectWhenListening(vsockSocket)
+  try {
+    const request = { nonce: base64(nonce), userData: null, publicKey: null }
+    socket.write(`${JSON.stringify(request)}\n`)
+    const [line] = (await once(createInterface({ input: socket }), 'line')) as [string]
+    const reply = JSON.parse(line) as { readonly document?: string; readonly error?: string }
+    if (reply.document !== undefined) return Buffer.from(reply.document, 'base64')
+    throw new CloisterError('ERR_DEMO_APP', `the app answered: ${String(reply.error)}`)
+  } finally {
+    socket.destroy()
+  }
+}
+
+/** The heartbeat comes before the app starts, so the app may need a moment to listen. */
+async function connectWhenListening(vsockSocket: string): ReturnType<typeof connectGuest> {
+  const deadline = Date.now() + START_TIMEOUT_MS
+  for (;;) {
+    try {
+      return await connectGuest(vsockSocket, PORT, { timeoutMs: 1000 })
+    } catch (error) {
+      if (Date.now() > deadline) throw error
+      await new Promise((resolve) => setTimeout(resolve, 10))
+    }
+  }
+}
+
+function base64(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('base64')
+}

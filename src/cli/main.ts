@@ -1,0 +1,42 @@
+#!/usr/bin/env node
+// `cloister`: parses argv, runs one command, turns an error into text and an exit status.
+
+import { Command, CommanderError } from 'commander'
+import { buildEnclaveCommand } from './build-enclave.ts'
+import { consoleCommand } from './console.ts'
+import { demoCommand } from './demo.ts'
+import { describeEifCommand } from './describe-eif.ts'
+import { describeEnclavesCommand } from './describe-enclaves.ts'
+import { pcrCommand } from './pcr.ts'
+import { reportError } from './report-error.ts'
+import { runEnclaveCommand } from './run-enclave.ts'
+import { terminateEnclaveCommand } from './terminate-enclave.ts'
+import { verifyCommand } from './verify.ts'
+import { packageVersion } from './version.ts'
+
+const program = new Command('cloister')
+  .description('AWS Nitro Enclaves for any KVM host: build, run, attest, verify')
+  .version(packageVersion())
+  .exitOverride()
+  .configureOutput({ outputError: () => undefined })
+  .addHelpText('after', '\nExample:\n  cloister demo\n')
+
+const commands = [
+  buildEnclaveCommand(),
+  runEnclaveCommand(),
+  describeEnclavesCommand(),
+  terminateEnclaveCommand(),
+  consoleCommand(),
+  describeEifCommand(),
+  pcrCommand(),
+  verifyCommand(),
+  demoCommand(),
+]
+for (const command of commands) program.addCommand(command.copyInheritedSettings(program))
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  const isHelp = error instanceof CommanderError && error.exitCode === 0
+  if (!isHelp) process.exitCode = reportError(error)
+}

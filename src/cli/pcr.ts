@@ -1,0 +1,80 @@
+// cloister pcr: the PCR that a file, a certificate or an image gives.
+
+import { Command, Option } from 'commander'
+import { readFile, realpath, stat } from 'node:fs/promises'
+
+import { CloisterError } from '../errors.ts'
+import {
+  measureBytes,
+  measureIdentity,
+  measureStream,
+  parseSigningCertificate,
+} from '../eif/index.ts'
+import { fileContent } from '../image/index.ts'
+import { hex, measurementsJson } from './measurements-json.ts'
+import { readEifFile } from './open-eif.ts'
+
+interface Flags {
+  readonly input?: string
+  readonly signingCertificate?: string
+  readonly eif?: string
+  readonly role?: string
+  readonly instanceId?: string
+}
+
+const EXAMPLE = `
+Examples:
+  $ cloister pcr --eif hello.eif
+  $ cloister pcr --signing-certificate signer.pem
+  $ cloister pcr --role arn:aws:iam::123456789012:role/Webserver`
+
+export function pcrCommand(): Command {
+  const sources = ['input', 'signingCertificate', 'eif', 'role', 'instanceId']
+  const option = (flags: string, text: string, name: string): Option =>
+    new Option(flags, text).conflicts(sources.filter((other) => other !== name))
+  return new Command('pcr')
+    .description('print the PCR of a file, a certificate, an enclave image or an identity')
+    .addOption(option('--input <file>', 'PCR of a file', 'input'))
+    .addOption(
+      option('--signing-certificate <pem>', 'PCR8 of images it signs', 'signingCertificate'),
+    )
+    .addOption(option('--eif <file>', 'PCR0, PCR1, PCR2 (and PCR8) of an enclave image', 'eif'))
+    .addOption(option('--role <arn>', 'PCR3 of an IAM role', 'role'))
+    .addOption(option('--instance-id <id>', 'PCR4 of a host', 'instanceId'))
+    .addHelpText('after', EXAMPLE)
+    .action(async (flags: Flags) => {
+      process.stdout.write(`${JSON.stringify(await measure(flags), null, 2)}\n`)
+    })
+}
+
+async function measure(flags: Flags): Promise<object> {
+  const { input, signingCertificate, eif, role, instanceId } = flags
+  if (eif !== undefined) {
+    return { Measurements: measurementsJson((await readEifFile(eif)).measurements) }
+  }
+  if (signingCertificate !== undefined)
+    return { PCR8: await measureCertificate(signingCertificate) }
+  if (role !== undefined) return { PCR3: hex(measureIdentity(role)) }
+  if (instanceId !== undefined) return { PCR4: hex(measureIdentity(instanceId)) }
+  if (input !== undefined) return { PCR: await measureFile(input) }
+  throw new CloisterError('ERR_CLI_ARGUMENT', 'give --input, --signing-certificate or --eif')
+}
+
+async function measureFile(path: string): Promise<string> {
+  try {
+    const target = await realpath(path)
+    const { size } = await stat(target)
+    const { pcr } = await measureStream(fileContent(target, size).chunks())
+    return hex(pcr)
+  } catch (cause) {
+    throw new CloisterError('ERR_CLI_ARGUMENT', `--input: cannot read ${path}`, { cause })
+  }
+}
+
+/** The first certificate of the file counts, as in an image's signature. */
+async function measureCertificate(path: string): Promise<string> {
+  const pem = await readFile(path).catch((cause: unknown) => {
+    throw new CloisterError('ERR_CLI_ARGUMENT', `cannot read ${path}`, { cause })
+  })
+  return hex(measureBytes(parseSigningCertificate(pem).der).pcr)
+}

@@ -1,0 +1,26 @@
+// PEM (RFC 7468): one certificate of a file, strictly.
+
+import { CloisterError } from '../errors.ts'
+
+const CERTIFICATE =
+  /-----BEGIN CERTIFICATE-----\s+([A-Za-z0-9+/=\s]+?)\s*-----END CERTIFICATE-----/g
+
+/**
+ * The DER bytes of the one certificate in a PEM text.
+ *
+ * @throws `ERR_CLI_ARGUMENT` when there is none, or more than one.
+ */
+export function pemToDer(text: string): Uint8Array {
+  const [first, ...others] = [...text.matchAll(CERTIFICATE)]
+  if (first === undefined)
+    throw new CloisterError('ERR_CLI_ARGUMENT', 'there is no PEM certificate')
+  if (others.length > 0)
+    throw new CloisterError('ERR_CLI_ARGUMENT', 'there are several PEM certificates')
+  return Uint8Array.from(Buffer.from(first[1] ?? '', 'base64'))
+}
+
+/** A certificate file, PEM or DER, as DER. */
+export function certificateToDer(bytes: Uint8Array): Uint8Array {
+  const isDer = bytes[0] === 0x30
+  return isDer ? bytes : pemToDer(new TextDecoder().decode(bytes))
+}

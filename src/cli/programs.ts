@@ -1,0 +1,23 @@
+// Where the programs are that an enclave is made of.
+
+import { existsSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import type { Programs } from '../keeper/index.ts'
+import { CloisterError } from '../errors.ts'
+
+const installed = fileURLToPath(new URL('../../build/bin/vhost-device-vsock', import.meta.url))
+
+/**
+ * `CLOISTER_QEMU` (qemu-system-x86_64 of the PATH) and `CLOISTER_VSOCK_DEVICE` (what the set-up built).
+ *
+ * @throws `ERR_PROCESS_SPAWN` when the vsock device is not there.
+ */
+export function findPrograms(env: NodeJS.ProcessEnv = process.env): Programs {
+  const vsockDevice = env['CLOISTER_VSOCK_DEVICE'] ?? installed
+  if (!existsSync(vsockDevice)) {
+    throw new CloisterError('ERR_PROCESS_SPAWN', `there is no vsock device at ${vsockDevice}`, {
+      details: { vsockDevice },
+    })
+  }
+  return { qemu: env['CLOISTER_QEMU'] ?? 'qemu-system-x86_64', vsockDevice }
+}

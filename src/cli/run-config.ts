@@ -1,0 +1,77 @@
+// run-enclave --config: nitro-cli's JSON file, snake_case keys, instead of the flags.
+
+import { CloisterError, messageOf } from '../errors.ts'
+import { memorySize, readFileArgument } from './arguments.ts'
+import type { RunOptions } from './run-options.ts'
+
+type Reader = (value: unknown) => Partial<RunOptions>
+
+const keys: Readonly<Record<string, Reader>> = {
+  eif_path: (value) => ({ eifPath: as('string', value) }),
+  enclave_name: (value) => ({ enclaveName: as('string', value) }),
+  enclave_cid: (value) => ({ enclaveCid: as('number', value) }),
+  memory_mib: (value) => ({ memory: memorySize(String(as('number', value))) }),
+  cpu_count: (value) => ({ cpuCount: as('number', value) }),
+  cpu_ids: (value) => ({ cpuIds: numbers(value) }),
+  debug_mode: (value) => ({ debugMode: as('boolean', value) }),
+  attach_console: (value) => ({ attachConsole: as('boolean', value) }),
+}
+
+/** @throws `ERR_CLI_ARGUMENT` for a flag beside --config, an unknown key or a wrong type. */
+export function applyRunConfig(options: RunOptions): RunOptions {
+  const { config } = options
+  if (config === undefined) return options
+  const flags = [
+    'eifPath',
+    'enclaveName',
+    'enclaveCid',
+    'memory',
+    'cpuCount',
+    'cpuIds',
+    'debugMode',
+  ] as const
+  const clash = flags.find((flag) => options[flag] !== undefined)
+  if (clash !== undefined)
+    throw argument(`--config excludes every other flag but --attach-console (${clash})`)
+  const entries = Object.entries(parse(config))
+  const settings = entries.map(([key, value]) => readerOf(key)(value))
+  return Object.assign({}, options, ...settings) as RunOptions
+}
+
+function parse(path: string): Readonly<Record<string, unknown>> {
+  const text = new TextDecoder().decode(readFileArgument('--config', path))
+  try {
+    const value: unknown = JSON.parse(text)
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ...value }
+  } catch (cause) {
+    throw argument(`${path} is not JSON: ${messageOf(cause)}`)
+  }
+  throw argument(`${path} is not a JSON object`)
+}
+
+function readerOf(key: string): Reader {
+  const reader = Object.hasOwn(keys, key) ? keys[key] : undefined
+  if (reader === undefined) throw argument(`--config has an unknown key: ${key}`)
+  return reader
+}
+
+interface Types {
+  readonly string: string
+  readonly number: number
+  readonly boolean: boolean
+}
+
+function as<K extends keyof Types>(type: K, value: unknown): Types[K] {
+  if (typeof value === type) return value as Types[K]
+  throw argument(`--config has ${JSON.stringify(value)} where a ${type} is needed`)
+}
+
+function numbers(value: unknown): readonly string[] {
+  if (Array.isArray(value) && value.every((item) => typeof item === 'number'))
+    return value.map(String)
+  throw argument('--config has cpu_ids that are no numbers')
+}
+
+function argument(message: string): CloisterError {
+  return new CloisterError('ERR_CLI_ARGUMENT', message)
+}

@@ -1,0 +1,18 @@
+// The settings of run-enclave, from its flags or its --config file.
+
+import type { Accelerator } from '../vmm/index.ts'
+
+export interface RunOptions {
+  readonly eifPath?: string
+  readonly memory?: number
+  readonly cpuCount?: number
+  readonly cpuIds?: readonly string[]
+  readonly enclaveCid?: number
+  readonly enclaveName?: string
+  readonly debugMode?: boolean
+  readonly attachConsole?: boolean
+  readonly config?: string
+  readonly accelerator: Accelerator | 'auto'
+  readonly role?: string
+  readonly bootTimeout: number
+}

@@ -1,0 +1,56 @@
+import { Command, Option } from 'commander'
+import { CloisterError } from '../errors.ts'
+import {
+  endEnclave,
+  isAlive,
+  openDirectories,
+  Registry,
+  type EnclaveRecord,
+} from '../keeper/index.ts'
+import { wholeNumber } from './arguments.ts'
+import { printJson, printProgress } from './print.ts'
+
+interface TerminateOptions {
+  readonly enclaveId?: string
+  readonly enclaveName?: string
+  readonly all?: boolean
+  readonly timeout: number
+}
+
+export function terminateEnclaveCommand(): Command {
+  return new Command('terminate-enclave')
+    .alias('stop')
+    .description('end a running enclave; forget one that has ended')
+    .addOption(new Option('--enclave-id <id>').conflicts(['enclaveName', 'all']))
+    .addOption(new Option('--enclave-name <name>').conflicts('all'))
+    .option('--all', 'end every running enclave')
+    .option(
+      '--timeout <seconds>',
+      'how long the app may take after SIGTERM',
+      wholeNumber(0, 600),
+      2,
+    )
+    .addHelpText('after', '\nExample:\n  cloister terminate-enclave --enclave-name hello\n')
+    .action(terminate)
+}
+
+async function terminate(options: TerminateOptions): Promise<void> {
+  const registry = new Registry(openDirectories().runtime)
+  const end = async (record: EnclaveRecord): Promise<object> => {
+    await endEnclave(registry, record, options.timeout * 1000)
+    printProgress(`Successfully terminated ${record.id}.`)
+    return { EnclaveName: record.name, EnclaveID: record.id, Terminated: true }
+  }
+  if (options.all === true) {
+    printJson(await Promise.all(registry.list().filter(isAlive).map(end)))
+    return
+  }
+  const wanted = options.enclaveId ?? options.enclaveName
+  if (wanted === undefined) {
+    throw new CloisterError(
+      'ERR_CLI_ARGUMENT',
+      'one of --enclave-id, --enclave-name and --all is needed',
+    )
+  }
+  printJson(await end(registry.find(wanted)))
+}

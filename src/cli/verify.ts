@@ -1,0 +1,159 @@
+import {
+  awsNitroRootG1,
+  verifyAttestation,
+  type Attestation,
+  type VerifierOptions,
+} from '@cloister/attestation'
+import { Command, Option } from 'commander'
+import { CloisterError, messageOf } from '../errors.ts'
+import { readFileArgument, wholeNumber } from './arguments.ts'
+import { hex } from './measurements-json.ts'
+import { certificateToDer } from './pem.ts'
+import { printJson } from './print.ts'
+
+interface VerifyFlags {
+  readonly document: string
+  readonly root: readonly string[]
+  readonly awsRoot?: boolean
+  readonly nonce?: string
+  readonly userData?: string
+  readonly publicKey?: string
+  readonly measurements?: string
+  readonly moduleId?: string
+  readonly at: string
+  readonly maxAge?: number
+  readonly allowDebug?: boolean
+  readonly assurance?: 'hardware-tpm'
+  readonly tpmEvidence: 'require' | 'verify-if-present'
+}
+
+const EXAMPLES = `
+Examples:
+  cloister verify --document doc.cbor --root /var/lib/cloister/authority/root.pem \\
+    --nonce 00112233 --measurements measurements.json
+  cloister verify --document aws.cbor --aws-root --at document`
+
+export function verifyCommand(): Command {
+  return new Command('verify')
+    .description('verify an attestation document and print what it proves')
+    .requiredOption('--document <file>', "the document as the app got it; '-' reads standard input")
+    .option('--root <file...>', 'root certificates to trust, PEM or DER', [] as string[])
+    .option('--aws-root', "trust AWS's Nitro Enclaves root G1")
+    .option('--nonce <hex>', 'the nonce the document must carry')
+    .option('--user-data <hex>', 'the user_data it must carry')
+    .option('--public-key <file>', 'the public_key it must carry')
+    .option(
+      '--measurements <file>',
+      "what build-enclave printed; the document's PCRs must be these",
+    )
+    .option('--module-id <id>', 'the enclave it must come from')
+    .option(
+      '--at <when>',
+      "'now', an RFC 3339 time, or 'document': its own time, for archived ones",
+      'now',
+    )
+    .option('--max-age <seconds>', 'how old the document may be', wholeNumber(0, 10 ** 9))
+    .option('--allow-debug', 'accept documents of debug enclaves')
+    .addOption(
+      new Option('--assurance <kind>', 'what must hold the keys').choices(['hardware-tpm']),
+    )
+    .addOption(
+      new Option('--tpm-evidence <rule>', 'what to do about the TPM quote')
+        .choices(['require', 'verify-if-present'])
+        .default('verify-if-present'),
+    )
+    .addHelpText('after', EXAMPLES)
+    .action(verify)
+}
+
+async function verify(flags: VerifyFlags): Promise<void> {
+  const document = readFileArgument('--document', flags.document)
+  printJson(attestationJson(await verifyAttestation(document, verifyOptions(flags))))
+}
+
+function verifyOptions(flags: VerifyFlags): VerifierOptions {
+  return {
+    roots: trustedRoots(flags),
+    at: verificationTime(flags.at),
+    tpmEvidence: flags.tpmEvidence,
+    ...defined({
+      nonce: flags.nonce === undefined ? undefined : hexBytes('--nonce', flags.nonce),
+      userData: flags.userData === undefined ? undefined : hexBytes('--user-data', flags.userData),
+      publicKey:
+        flags.publicKey === undefined
+          ? undefined
+          : readFileArgument('--public-key', flags.publicKey),
+      measurements:
+        flags.measurements === undefined ? undefined : readMeasurements(flags.measurements),
+      moduleId: flags.moduleId,
+      maxAgeMs: flags.maxAge === undefined ? undefined : flags.maxAge * 1000,
+      allowDebug: flags.allowDebug,
+      assurance: flags.assurance,
+    }),
+  }
+}
+
+function trustedRoots(flags: VerifyFlags): VerifierOptions['roots'] {
+  const files = flags.root.map((path) => certificateToDer(readFileArgument('--root', path)))
+  const [first, ...others] = flags.awsRoot === true ? [awsNitroRootG1, ...files] : files
+  if (first !== undefined) return [first, ...others]
+  throw new CloisterError('ERR_CLI_ARGUMENT', 'no root to trust: give --root or --aws-root', {
+    hint: "This host's own root is <state>/authority/root.pem; no root is trusted by default.",
+  })
+}
+
+function verificationTime(text: string): Date | 'now' | 'document' {
+  if (text === 'now' || text === 'document') return text
+  const time = new Date(text)
+  if (!Number.isNaN(time.getTime()) && /^\d{4}-\d\d-\d\dT/.test(text)) return time
+  throw new CloisterError('ERR_CLI_ARGUMENT', `--at ${text} is no RFC 3339 time`)
+}
+
+function hexBytes(flag: string, text: string): Uint8Array {
+  if (/^([0-9a-fA-F]{2})+$/.test(text)) return Uint8Array.from(Buffer.from(text, 'hex'))
+  throw new CloisterError('ERR_CLI_ARGUMENT', `${flag} is not hexadecimal`)
+}
+
+/** `{"Measurements": {...}}`, as build-enclave prints it, or the inner object. */
+function readMeasurements(path: string): Readonly<Record<string, string>> {
+  try {
+    const json = JSON.parse(new TextDecoder().decode(readFileArgument('--measurements', path))) as {
+      readonly Measurements?: Readonly<Record<string, string>>
+    } & Readonly<Record<string, string>>
+    return json.Measurements ?? json
+  } catch (cause) {
+    if (cause instanceof CloisterError) throw cause
+    throw new CloisterError('ERR_CLI_ARGUMENT', `${path} is not JSON: ${messageOf(cause)}`, {
+      cause,
+    })
+  }
+}
+
+function attestationJson(attestation: Attestation): Readonly<Record<string, unknown>> {
+  const { moduleId, timestampMs, assurance, debug, pcrs, tpm } = attestation
+  return {
+    Verified: true,
+    ModuleID: moduleId,
+    Timestamp: new Date(timestampMs).toISOString(),
+    Assurance: assurance,
+    Debug: debug,
+    TpmEvidence: tpm !== null,
+    Measurements: {
+      HashAlgorithm: 'Sha384 { ... }',
+      ...Object.fromEntries(Object.entries(pcrs).map(([pcr, value]) => [`PCR${pcr}`, value])),
+    },
+    Nonce: hexOrNull(attestation.nonce),
+    UserData: hexOrNull(attestation.userData),
+    PublicKey: hexOrNull(attestation.publicKey),
+  }
+}
+
+function hexOrNull(bytes: Uint8Array | null): string | null {
+  return bytes === null ? null : hex(bytes)
+}
+
+/** Without the keys whose value is undefined. */
+function defined<T extends object>(options: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  const entries = Object.entries(options).filter(([, value]) => value !== undefined)
+  return Object.fromEntries(entries) as { [K in keyof T]?: Exclude<T[K], undefined> }
+}

@@ -1,0 +1,86 @@
+// Where the bytes of an image come from and go to, at random access: an image of many GiB is never
+// in memory, and this folder touches no file itself.
+
+/** Bytes that can be read at any offset. */
+export interface ByteSource {
+  readonly size: number
+  /** Exactly `length` bytes, in memory that the caller may keep. */
+  read(offset: number, length: number): Promise<Uint8Array>
+}
+
+/** Bytes that can be written at any offset. */
+export interface ByteSink {
+  write(offset: number, bytes: Uint8Array): Promise<void>
+}
+
+/** What a source needs of an open file; `FileHandle` of node:fs/promises has it. */
+interface ReadableFile {
+  read(
+    buffer: Uint8Array,
+    offset: number,
+    length: number,
+    position: number,
+  ): Promise<{ readonly bytesRead: number }>
+}
+
+/** What a sink needs of an open file; `FileHandle` of node:fs/promises has it. */
+interface WritableFile {
+  write(
+    buffer: Uint8Array,
+    offset: number,
+    length: number,
+    position: number,
+  ): Promise<{ readonly bytesWritten: number }>
+}
+
+const CHUNK_BYTES = 1024 * 1024
+
+export function sourceOfBytes(bytes: Uint8Array): ByteSource {
+  return {
+    size: bytes.length,
+    read: (offset, length) => Promise.resolve(bytes.slice(offset, offset + length)),
+  }
+}
+
+/** An open file of `size` bytes. A file that got shorter since then yields short reads. */
+export function sourceOfFile(file: ReadableFile, size: number): ByteSource {
+  return {
+    size,
+    async read(offset, length) {
+      const bytes = new Uint8Array(length)
+      let filled = 0
+      while (filled < length) {
+        const { bytesRead } = await file.read(bytes, filled, length - filled, offset + filled)
+        if (bytesRead === 0) break
+        filled += bytesRead
+      }
+      return bytes.subarray(0, filled)
+    },
+  }
+}
+
+export function sinkToFile(file: WritableFile): ByteSink {
+  return {
+    async write(offset, bytes) {
+      let done = 0
+      while (done < bytes.length) {
+        const position = offset + done
+        done += (await file.write(bytes, done, bytes.length - done, position)).bytesWritten
+      }
+    },
+  }
+}
+
+/** The bytes of a range, in order, at most 1 MiB at a time. */
+export async function* chunksOf(
+  source: ByteSource,
+  offset: number,
+  length: number,
+): AsyncGenerator<Uint8Array> {
+  for (let done = 0; done < length;) {
+    const chunk = await source.read(offset + done, Math.min(CHUNK_BYTES, length - done))
+    yield chunk
+    if (chunk.length === 0) return
+    done += chunk.length
+  }
+}

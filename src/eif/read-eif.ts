@@ -1,0 +1,179 @@
+// Reads an EIF in one pass: every byte is read exactly once, and is checked, measured and handed
+// out from that one read. What a sink received is therefore what the measurements speak of, even
+// when somebody rewrites the file meanwhile.
+
+import { check } from '../errors.ts'
+import { chunksOf, type ByteSource } from './byte-source.ts'
+import { decodeCmdline } from './cmdline.ts'
+import { updateCrc32 } from './crc32.ts'
+import { decodeHeader, type EifHeader, type TableRow } from './header.ts'
+import {
+  EIF_VERSION,
+  HEADER,
+  HEADER_BYTES,
+  MAX_BUFFERED_BYTES,
+  SECTION_HEADER_BYTES,
+  type Architecture,
+  type SectionType,
+} from './layout.ts'
+import { ImageMeasurer, measureBytes, type Measurements } from './measurements.ts'
+import { decodeMetadata, type EifMetadata } from './metadata.ts'
+import { checkSections, checkTable, decodeSectionHeader, type EifSection } from './section-table.ts'
+import type { SigningCertificate } from './signing-certificate.ts'
+import { verifySignatureSection } from './verify-signature.ts'
+
+export interface Eif {
+  readonly version: number
+  readonly architecture: Architecture
+  /** Header fields that neither the platform nor nitro-cli uses. */
+  readonly defaultMemoryBytes: number
+  readonly defaultCpus: number
+  readonly crc32: number
+  /** In file order. */
+  readonly sections: readonly EifSection[]
+  readonly cmdline: string
+  /** Not measured: a label, not a fact. */
+  readonly metadata: EifMetadata
+  readonly measurements: Measurements
+  /** Whose key signed this image: verified, but for the dates. Absent when it is unsigned. */
+  readonly signingCertificate?: SigningCertificate
+}
+
+/**
+ * Receives the data of every section, in file order, before the whole image is known to be good.
+ * It must not change the chunk: the same bytes are hashed.
+ */
+export type SectionSink = (section: EifSection, chunk: Uint8Array) => void | Promise<void>
+
+interface SectionHeader {
+  readonly bytes: Uint8Array
+  readonly section: EifSection
+}
+
+/**
+ * Reads, checks and measures an image: header; table and section headers, which must agree and
+ * fill the file without gap, overlap or rest; which sections there are; CRC; command line and
+ * metadata; the signature, if there is one, over the PCR0 measured here. When this throws, whatever went into `sink` must be thrown away.
+ * @throws ERR_EIF_*
+ */
+export async function readEif(source: ByteSource, sink?: SectionSink): Promise<Eif> {
+  const headerBytes = await readExactly(source, 0, HEADER_BYTES)
+  const header = decodeHeader(headerBytes)
+  checkTable(header.table, source.size)
+  const sectionHeaders = await readSectionHeaders(source, header.table)
+  const sections = sectionHeaders.map(({ section }) => section)
+  checkSections(sections)
+  const contents = await readContents(source, headerBytes, sectionHeaders, sink)
+  checkCrc(header, contents.crc)
+  const signed = verifySignature(sections, contents)
+  return {
+    version: EIF_VERSION,
+    architecture: header.architecture,
+    defaultMemoryBytes: header.defaultMemoryBytes,
+    defaultCpus: header.defaultCpus,
+    crc32: header.crc32,
+    sections,
+    cmdline: decodeCmdline(contents.buffered('cmdline')),
+    metadata: decodeMetadata(contents.buffered('metadata')),
+    measurements: { ...contents.measurements, ...(signed && { pcr8: measureBytes(signed.der) }) },
+    ...(signed && { signingCertificate: signed }),
+  }
+}
+
+function verifySignature(
+  sections: readonly EifSection[],
+  { buffered, measurements }: Contents,
+): SigningCertificate | undefined {
+  if (!sections.some(({ type }) => type === 'signature')) return undefined
+  return verifySignatureSection(buffered('signature'), measurements.pcr0.pcr)
+}
+
+interface Contents {
+  readonly crc: number
+  readonly measurements: Measurements
+  /** The data of a small section. */
+  readonly buffered: (type: keyof typeof MAX_BUFFERED_BYTES) => Uint8Array
+}
+
+async function readContents(
+  source: ByteSource,
+  headerBytes: Uint8Array,
+  sectionHeaders: readonly SectionHeader[],
+  sink: SectionSink | undefined,
+): Promise<Contents> {
+  const measurer = new ImageMeasurer()
+  const buffers = new Map<SectionType, Uint8Array[]>()
+  let crc = updateCrc32(0, headerBytes.subarray(0, HEADER.crc32))
+  for (const { bytes, section } of sectionHeaders) {
+    crc = updateCrc32(crc, bytes)
+    measurer.beginSection(section.type)
+    for await (const chunk of readData(source, section)) {
+      // The sink copies while the processor hashes.
+      const copied = sink?.(section, chunk)
+      crc = updateCrc32(crc, chunk)
+      measurer.update(section.type, chunk)
+      if (section.type in MAX_BUFFERED_BYTES) push(buffers, section.type, chunk)
+      await copied
+    }
+  }
+  return {
+    crc,
+    measurements: measurer.finish(),
+    buffered: (type) => concatenate(buffers.get(type) ?? []),
+  }
+}
+
+async function* readData(source: ByteSource, section: EifSection): AsyncGenerator<Uint8Array> {
+  let rest = section.size
+  for await (const chunk of chunksOf(source, section.offset, section.size)) {
+    rest -= chunk.length
+    yield chunk
+  }
+  check(rest === 0, 'ERR_EIF_TRUNCATED', 'the file ended while it was read')
+}
+
+async function readSectionHeaders(
+  source: ByteSource,
+  table: readonly TableRow[],
+): Promise<readonly SectionHeader[]> {
+  const headers: SectionHeader[] = []
+  for (const row of table) {
+    const bytes = await readExactly(source, row.offset, SECTION_HEADER_BYTES)
+    headers.push({ bytes, section: decodeSectionHeader(bytes, row) })
+  }
+  return headers
+}
+
+async function readExactly(
+  source: ByteSource,
+  offset: number,
+  length: number,
+): Promise<Uint8Array> {
+  const bytes = await source.read(offset, length)
+  check(bytes.length === length, 'ERR_EIF_TRUNCATED', 'the file is too short to be an EIF', {
+    details: { fileBytes: source.size, needed: offset + length },
+  })
+  return bytes
+}
+
+function checkCrc(header: EifHeader, actual: number): void {
+  check(header.crc32 === actual, 'ERR_EIF_CRC', 'the CRC does not fit the contents', {
+    details: { expected: header.crc32, actual },
+  })
+}
+
+function push(buffers: Map<SectionType, Uint8Array[]>, type: SectionType, chunk: Uint8Array): void {
+  const chunks = buffers.get(type)
+  if (chunks === undefined) buffers.set(type, [chunk])
+  else chunks.push(chunk)
+}
+
+function concatenate(chunks: readonly Uint8Array[]): Uint8Array {
+  const bytes = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0))
+  let offset = 0
+  for (const chunk of chunks) {
+    bytes.set(chunk, offset)
+    offset += chunk.length
+  }
+  return bytes
+}

@@ -1,0 +1,116 @@
+// Section headers, and the rules that make the header's table and the sections one file: format
+// description, sections 1 and 7. Stricter than AWS's reader (which walks the file and ignores the
+// table) and than QEMU's (which follows the table and allows gaps): here both must agree.
+
+import { check } from '../errors.ts'
+import type { TableRow } from './header.ts'
+import {
+  HEADER_BYTES,
+  MAX_BUFFERED_BYTES,
+  SECTION_HEADER_BYTES,
+  SECTION_TYPES,
+  type SectionType,
+} from './layout.ts'
+
+export interface EifSection {
+  readonly type: SectionType
+  /** File offset of the section's data. */
+  readonly offset: number
+  /** Bytes of data. */
+  readonly size: number
+}
+
+const typeNames = new Map<number, SectionType>(
+  (Object.keys(SECTION_TYPES) as SectionType[]).map((name) => [SECTION_TYPES[name], name]),
+)
+
+/** Encodes 12 bytes. */
+export function encodeSectionHeader(type: SectionType, size: number): Uint8Array {
+  const bytes = new Uint8Array(SECTION_HEADER_BYTES)
+  const view = new DataView(bytes.buffer)
+  view.setUint16(0, SECTION_TYPES[type])
+  view.setBigUint64(4, BigInt(size))
+  return bytes
+}
+
+/**
+ * Decodes 12 bytes, which must say what the table says.
+ * @throws ERR_EIF_SECTION_TYPE, ERR_EIF_SECTION_TABLE
+ */
+export function decodeSectionHeader(bytes: Uint8Array, row: TableRow): EifSection {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, SECTION_HEADER_BYTES)
+  const number = view.getUint16(0)
+  const type = typeNames.get(number)
+  const details = { offset: row.offset }
+  check(type !== undefined, 'ERR_EIF_SECTION_TYPE', `section type ${String(number)}`, {
+    details: { ...details, type: number },
+  })
+  const flags = view.getUint16(2)
+  check(flags === 0, 'ERR_EIF_SECTION_TABLE', `the flags of a ${type} section are not zero`, {
+    details: { ...details, flags },
+  })
+  const size = view.getBigUint64(4)
+  check(size === BigInt(row.size), 'ERR_EIF_SECTION_TABLE', `two sizes for a ${type} section`, {
+    details: { ...details, inTable: row.size, inSection: String(size) },
+  })
+  return { type, offset: row.offset + SECTION_HEADER_BYTES, size: row.size }
+}
+
+/**
+ * Checks that the sections fill the file from the header to the end, in table order.
+ * @throws ERR_EIF_SECTION_TABLE, ERR_EIF_TRUNCATED, ERR_EIF_TRAILING_BYTES
+ */
+export function checkTable(table: readonly TableRow[], fileBytes: number): void {
+  let end = HEADER_BYTES
+  for (const [index, { offset, size }] of table.entries()) {
+    check(offset === end, 'ERR_EIF_SECTION_TABLE', 'sections overlap or leave a gap', {
+      details: { section: index, expected: end, actual: offset },
+    })
+    end += SECTION_HEADER_BYTES + size
+    check(end <= fileBytes, 'ERR_EIF_TRUNCATED', 'a section ends after the file', {
+      details: { section: index, end, fileBytes },
+    })
+  }
+  check(end === fileBytes, 'ERR_EIF_TRAILING_BYTES', 'bytes after the last section', {
+    details: { end, fileBytes },
+  })
+}
+
+/**
+ * Checks which sections there are: one kernel, cmdline and metadata, a ramdisk or more after the
+ * kernel, at most one signature, none of them empty (but for the cmdline) or too long.
+ * @throws ERR_EIF_SECTION_MISSING, ERR_EIF_SECTION_REPEATED, ERR_EIF_SECTION_ORDER,
+ *   ERR_EIF_SECTION_SIZE
+ */
+export function checkSections(sections: readonly EifSection[]): void {
+  for (const type of ['kernel', 'cmdline', 'metadata', 'ramdisk'] as const) {
+    check(count(sections, type) > 0, 'ERR_EIF_SECTION_MISSING', `no ${type} section`, {
+      details: { type },
+    })
+  }
+  for (const type of ['kernel', 'cmdline', 'metadata', 'signature'] as const) {
+    check(count(sections, type) <= 1, 'ERR_EIF_SECTION_REPEATED', `two ${type} sections`, {
+      details: { type },
+    })
+  }
+  const types = sections.map((section) => section.type)
+  check(
+    types.indexOf('kernel') < types.indexOf('ramdisk'),
+    'ERR_EIF_SECTION_ORDER',
+    'a ramdisk before the kernel',
+  )
+  sections.forEach(checkSize)
+}
+
+function checkSize({ type, size }: EifSection): void {
+  const limits: Partial<Record<SectionType, number>> = MAX_BUFFERED_BYTES
+  const limit = limits[type] ?? Number.MAX_SAFE_INTEGER
+  const empty = size === 0 && type !== 'cmdline'
+  check(!empty && size <= limit, 'ERR_EIF_SECTION_SIZE', `a ${type} section of ${String(size)} B`, {
+    details: { type, size, ...(size > limit && { limit }) },
+  })
+}
+
+function count(sections: readonly EifSection[], type: SectionType): number {
+  return sections.filter((section) => section.type === type).length
+}

@@ -1,0 +1,65 @@
+// The three ways in which a layer is packed: image-spec layer.md, "tar", "tar+gzip", "tar+zstd".
+
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { createGunzip } from 'node:zlib'
+import { Decompress } from 'fzstd'
+
+import { CloisterError } from '../errors.ts'
+
+export type Compression = 'none' | 'gzip' | 'zstd'
+
+type Write = (chunk: Uint8Array) => Promise<void>
+
+/** A block of 128 KiB may be packed into 4 bytes: a small push bounds what one push unpacks to. */
+const ZSTD_PUSH_BYTES = 1024
+
+/**
+ * Unpacks `packed` into `write`, chunk by chunk; what `write` throws ends it.
+ * @throws ERR_IMAGE_LAYER when the data is not what `compression` says
+ */
+export async function decompress(
+  packed: AsyncIterable<Uint8Array>,
+  compression: Compression,
+  write: Write,
+): Promise<void> {
+  try {
+    if (compression === 'none') await writeAll(packed, write)
+    else if (compression === 'zstd') await unpackZstd(packed, write)
+    else await unpackGzip(packed, write)
+  } catch (cause) {
+    if (cause instanceof CloisterError) throw cause
+    throw new CloisterError('ERR_IMAGE_LAYER', `a layer is not ${compression} data`, { cause })
+  }
+}
+
+async function writeAll(chunks: AsyncIterable<unknown>, write: Write): Promise<void> {
+  for await (const chunk of chunks) await write(chunk as Uint8Array)
+}
+
+/** Of the errors at both ends of the pipe, the one that says what went wrong is ours. */
+async function unpackGzip(packed: AsyncIterable<Uint8Array>, write: Write): Promise<void> {
+  const gunzip = createGunzip()
+  const ends = [pipeline(Readable.from(packed), gunzip), writeAll(gunzip, write)]
+  const failures: unknown[] = (await Promise.allSettled(ends))
+    .filter((end) => end.status === 'rejected')
+    .map((end) => end.reason as unknown)
+  if (failures.length > 0) throw failures.find((e) => e instanceof CloisterError) ?? failures[0]
+}
+
+async function unpackZstd(packed: AsyncIterable<Uint8Array>, write: Write): Promise<void> {
+  let unpacked: Uint8Array[] = []
+  const decoder = new Decompress((chunk) => unpacked.push(chunk))
+  const flush = async (): Promise<void> => {
+    for (const chunk of unpacked) await write(chunk)
+    unpacked = []
+  }
+  for await (const chunk of packed) {
+    for (let offset = 0; offset < chunk.length; offset += ZSTD_PUSH_BYTES) {
+      decoder.push(chunk.slice(offset, offset + ZSTD_PUSH_BYTES))
+      await flush()
+    }
+  }
+  decoder.push(new Uint8Array(), true)
+  await flush()
+}

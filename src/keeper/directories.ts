@@ -1,0 +1,59 @@
+// Where Cloister keeps things. State (the chip's TPM, the development authority) outlives a
+// reboot; the registry of enclaves does not.
+
+import { mkdirSync, statSync } from 'node:fs'
+import { homedir, tmpdir } from 'node:os'
+import { isAbsolute, join } from 'node:path'
+import { CloisterError, messageOf } from '../errors.ts'
+
+export interface Directories {
+  /** The chip and the development authority. */
+  readonly state: string
+  /** The registry of enclaves; its path is short, for unix sockets live below it. */
+  readonly runtime: string
+}
+
+/**
+ * `CLOISTER_STATE_DIR` and `CLOISTER_RUNTIME_DIR`, else /var/lib/cloister and /run/cloister for root,
+ * else the XDG directories of the user (XDG Base Directory Specification).
+ *
+ * @throws `ERR_KEEPER_DIRECTORY` when one cannot be made or belongs to somebody else.
+ */
+export function openDirectories(env: NodeJS.ProcessEnv = process.env): Directories {
+  const root = process.getuid?.() === 0
+  const state = env['CLOISTER_STATE_DIR'] ?? (root ? '/var/lib/cloister' : userState(env))
+  const runtime = env['CLOISTER_RUNTIME_DIR'] ?? (root ? '/run/cloister' : userRuntime(env))
+  return { state: openPrivate(state), runtime: openPrivate(runtime) }
+}
+
+function userState(env: NodeJS.ProcessEnv): string {
+  return join(env['XDG_STATE_HOME'] ?? join(homedir(), '.local/state'), 'cloister')
+}
+
+function userRuntime(env: NodeJS.ProcessEnv): string {
+  const directory = env['XDG_RUNTIME_DIR']
+  if (directory !== undefined) return join(directory, 'cloister')
+  return join(tmpdir(), `cloister-${String(process.getuid?.() ?? 0)}`)
+}
+
+/** Others may not even look: sockets and TPM state live below. */
+function openPrivate(path: string): string {
+  if (!isAbsolute(path)) throw unusable(path, 'it is not an absolute path')
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 })
+  } catch (cause) {
+    throw unusable(path, messageOf(cause), cause)
+  }
+  const { uid, mode } = statSync(path)
+  if (uid !== process.getuid?.()) throw unusable(path, `it belongs to user ${String(uid)}`)
+  if ((mode & 0o077) !== 0)
+    throw unusable(path, `other users can enter it (mode ${mode.toString(8)})`)
+  return path
+}
+
+function unusable(path: string, reason: string, cause?: unknown): CloisterError {
+  return new CloisterError('ERR_KEEPER_DIRECTORY', `cannot use the directory ${path}: ${reason}`, {
+    cause,
+    details: { path },
+  })
+}

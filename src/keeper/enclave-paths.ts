@@ -1,0 +1,18 @@
+// What lies where in an enclave's directory.
+
+import { join } from 'node:path'
+
+/** Where the vsock device runs; it belongs to its user. */
+export function vsockDirectory(directory: string): string {
+  return join(directory, 'vsock')
+}
+
+/** The host's end of the enclave's vsock. */
+export function vsockSocketPath(directory: string): string {
+  return join(vsockDirectory(directory), 'vsock.sock')
+}
+
+/** The state of the enclave's virtual TPM. */
+export function tpmDirectory(directory: string): string {
+  return join(directory, 'tpm')
+}

@@ -1,0 +1,235 @@
+// One running enclave, from its image to its end. `Enclave.launch` is the start-up story: measure,
+// chip, vsock, machine, heartbeat. Every part belongs to one lifetime: when any of them ends, or
+// the start fails half-way, all the others go with it.
+
+import { chownSync, mkdirSync } from 'node:fs'
+import { constants } from 'node:os'
+import type { Socket } from 'node:net'
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Eif } from '../eif/index.ts'
+import { deferred, Lifetime } from '../process/index.ts'
+import { Machine } from '../vmm/index.ts'
+import {
+  listenForGuest,
+  reservedPorts,
+  startVsockDevice,
+  type VsockDevice,
+} from '../vsock/index.ts'
+import { AgentChannel, type AgentEvent } from './agent-channel.ts'
+import { waitForHeartbeat } from './boot-watch.ts'
+import { startChip, type EnclaveChip } from './enclave-chip.ts'
+import { ConsoleLog } from './console-log.ts'
+import { causeOfEnd, type EndCause, type Part } from './end-cause.ts'
+import { serveHeartbeat } from './heartbeat.ts'
+import { describeEvent, describeIncident, Journal } from './journal.ts'
+import type { LaunchRequest } from './launch-request.ts'
+import { measureImage, type MeasuredImage } from './measured-image.ts'
+import { vsockDirectory } from './enclave-paths.ts'
+import { checkMemory } from './memory-size.ts'
+import { serveNsm } from './nsm-channel.ts'
+import { stageProgram } from './stage-program.ts'
+import type { Timeline } from './timeline.ts'
+import { partUsers, type PartUsers } from './part-users.ts'
+
+/** Where and as what a new enclave lives. */
+export interface Place {
+  readonly directory: string
+  readonly id: string
+  readonly cid: number
+}
+
+export class Enclave implements AsyncDisposable {
+  readonly eif: Eif
+  readonly assurance: string
+  /** QEMU, swtpm and the vsock device. */
+  readonly parts: readonly Part[]
+  readonly console: ConsoleLog | undefined
+  /** Settles when the first part has ended; never rejects. */
+  readonly ended: Promise<EndCause>
+  readonly #lifetime: Lifetime
+  readonly #agent: AgentChannel
+
+  private constructor(started: Started, lifetime: Lifetime, agent: AgentChannel) {
+    this.eif = started.eif
+    this.assurance = started.chip.assurance
+    this.parts = started.parts
+    this.console = started.console
+    this.ended = started.ended
+    this.#lifetime = lifetime
+    this.#agent = agent
+  }
+
+  /**
+   * Starts an enclave and waits for its heartbeat. When `signal` aborts, the start is undone.
+   *
+   * @throws `ERR_EIF_*`, `ERR_KEEPER_IMAGE`, `ERR_KEEPER_MEMORY`, `ERR_TPM_*`, `ERR_CHIP_*`,
+   * `ERR_VSOCK_*`, `ERR_VMM_START`, `ERR_BOOT_*`; nothing is left behind then.
+   */
+  static async launch(launch: LaunchOptions): Promise<Enclave> {
+    const lifetime = new Lifetime()
+    const journal = new Journal(launch.place.directory)
+    const guest = new GuestVoice(journal)
+    const undo = (): void => void lifetime[Symbol.asyncDispose]()
+    launch.signal.addEventListener('abort', undo)
+    try {
+      const started = await start({ ...launch, lifetime, guest, journal, users: partUsers() })
+      return new Enclave(started, lifetime, guest.channel)
+    } catch (error) {
+      await lifetime[Symbol.asyncDispose]()
+      throw error
+    } finally {
+      launch.signal.removeEventListener('abort', undo)
+    }
+  }
+
+  /** Asks the app to end (SIGTERM) and gives it `graceMs` for that. */
+  async stopApp(graceMs: number): Promise<void> {
+    if (graceMs === 0 || !this.#agent.signal(constants.signals.SIGTERM)) return
+    await Promise.race([this.ended, sleep(graceMs)])
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#lifetime[Symbol.asyncDispose]()
+  }
+}
+
+export interface LaunchOptions {
+  readonly request: LaunchRequest
+  readonly place: Place
+  readonly timeline: Timeline
+  readonly signal: AbortSignal
+}
+
+interface Launch extends LaunchOptions {
+  readonly lifetime: Lifetime
+  readonly guest: GuestVoice
+  readonly journal: Journal
+  readonly users: PartUsers
+}
+
+interface Started {
+  readonly eif: Eif
+  readonly chip: EnclaveChip
+  readonly parts: readonly Part[]
+  readonly console: ConsoleLog | undefined
+  readonly ended: Promise<EndCause>
+}
+
+async function start(launch: Launch): Promise<Started> {
+  const { request, place, timeline, lifetime, guest } = launch
+  using image = await timeline.measure('measure the image', () =>
+    measureImage(request.eifPath, place.directory),
+  )
+  checkMemory(request.memoryMib, image)
+  const chip = await timeline.measure('start the virtual TPM and extend its PCRs', () =>
+    startChip({
+      stateDirectory: request.directories.state,
+      enclaveDirectory: place.directory,
+      moduleId: place.id,
+      measurements: image.eif.measurements,
+      debug: request.debug,
+      role: request.role,
+      users: launch.users,
+      report: (incident) => {
+        launch.journal.write(describeIncident(incident))
+      },
+    }),
+  )
+  await lifetime.own(chip)
+  const device = await timeline.measure('start the vsock device', () => startDevice(launch))
+  await servePorts(launch, device, chip)
+  const machine = await timeline.measure('start QEMU', () => startMachine(launch, image, device))
+  await lifetime.own(machine)
+  const parts = [machine.process, chip.process, device.process]
+  const ended = firstEnd(parts, guest)
+  const console = machine.console === undefined ? undefined : new ConsoleLog(machine.console)
+  await timeline.measure('boot to the heartbeat', () =>
+    waitForHeartbeat({
+      heartbeat: guest.heartbeat,
+      firstEnd: ended,
+      timeoutMs: request.bootTimeoutMs,
+      consoleTail: () => console?.tail(20),
+    }),
+  )
+  await timeline.measure('wait for the certificate', () => chip.certified)
+  return { eif: image.eif, chip, parts, console, ended }
+}
+
+async function startDevice({ request, place, lifetime, users }: Launch): Promise<VsockDevice> {
+  const directory = vsockDirectory(place.directory)
+  mkdirSync(directory, { mode: 0o700 })
+  const { uid } = users.vsockDevice
+  if (uid !== undefined) chownSync(directory, uid, uid)
+  const device = await startVsockDevice({
+    program: stageProgram(request.programs.vsockDevice, directory, users.vsockDevice),
+    directory,
+    guestCid: place.cid,
+    confinement: users.vsockDevice,
+  })
+  await lifetime.own(device.process)
+  return device
+}
+
+/** The ports of the parent that every guest needs; they exist before the guest does. */
+async function servePorts(
+  { lifetime, guest, users }: Launch,
+  { socketPath }: VsockDevice,
+  chip: EnclaveChip,
+): Promise<void> {
+  const serve = async (port: number, service: (socket: Socket) => Promise<void>): Promise<void> => {
+    const deviceUid = users.vsockDevice.uid
+    await lifetime.own(await listenForGuest({ socketPath, port, deviceUid }, service))
+  }
+  await serve(reservedPorts.heartbeat, (socket) => serveHeartbeat(socket, guest.onHeartbeat))
+  await serve(reservedPorts.nsm, (socket) => serveNsm(socket, chip.handle))
+  await serve(reservedPorts.agent, (socket) => guest.channel.serve(socket))
+}
+
+async function startMachine(
+  { request, users }: Launch,
+  image: MeasuredImage,
+  device: VsockDevice,
+): Promise<Machine> {
+  return Machine.start({
+    program: request.programs.qemu,
+    confinement: users.qemu,
+    vsock: await device.connectVmm(),
+    kernelFd: image.kernelFd,
+    initrdFd: image.initrdFd,
+    spec: {
+      accelerator: request.accelerator,
+      memoryMib: request.memoryMib,
+      cpuCount: request.cpuCount,
+      cpuIds: request.cpuIds,
+      cmdline: image.cmdline,
+      debug: request.debug,
+    },
+  })
+}
+
+function firstEnd(parts: readonly Part[], guest: GuestVoice): Promise<EndCause> {
+  return Promise.race(
+    parts.map(async (part) => causeOfEnd(part, await part.ended, guest.lastEvent)),
+  )
+}
+
+/** What the guest tells: that it lives, and how its app goes. */
+class GuestVoice {
+  readonly heartbeat: Promise<undefined>
+  readonly channel: AgentChannel
+  readonly onHeartbeat: () => void
+  lastEvent: AgentEvent | undefined
+
+  constructor(journal: Journal) {
+    const { promise, resolve } = deferred<undefined>()
+    this.heartbeat = promise
+    this.onHeartbeat = () => {
+      resolve(undefined)
+    }
+    this.channel = new AgentChannel((event) => {
+      this.lastEvent = event
+      journal.write(describeEvent(event))
+    })
+  }
+}

@@ -1,0 +1,69 @@
+// Why an enclave ended: which part went first, and what the agent inside had said by then.
+
+import type { ProcessEnd } from '../process/index.ts'
+import type { AgentEvent } from './agent-channel.ts'
+
+export interface EndCause {
+  /** `app`, `agent`, `guest`, `QEMU`, `swtpm`, `vsock device`, `keeper` or `request`. */
+  readonly first: string
+  readonly reason: string
+  readonly exitCode?: number
+  readonly signal?: string
+}
+
+/** A process that an enclave is made of. */
+export interface Part {
+  /** `QEMU`, `swtpm` or `vsock device`. */
+  readonly name: string
+  readonly pid: number
+  /** Settles when it has ended; never rejects. */
+  readonly ended: Promise<ProcessEnd>
+  /** The end of what it wrote to standard error. */
+  readonly lastWords: () => string
+}
+
+/**
+ * The cause when `part` ended first. A QEMU that ends by itself with status 0 was ended by its
+ * guest; what the guest's agent said last tells why.
+ */
+export function causeOfEnd(
+  part: Part,
+  end: ProcessEnd,
+  lastEvent: AgentEvent | undefined,
+): EndCause {
+  if (part.name === 'QEMU' && end.code === 0) return causeInGuest(lastEvent)
+  if (end.signal !== null) {
+    return {
+      first: part.name,
+      reason: `${part.name} was killed by ${end.signal}`,
+      signal: end.signal,
+    }
+  }
+  const code = end.code ?? 0
+  return {
+    first: part.name,
+    reason: `${part.name} ended with status ${String(code)}: ${part.lastWords()}`,
+    exitCode: code,
+  }
+}
+
+function causeInGuest(event: AgentEvent | undefined): EndCause {
+  switch (event?.event) {
+    case 'exited':
+      return {
+        first: 'app',
+        reason: `the app exited with status ${String(event.code)}`,
+        exitCode: event.code,
+      }
+    case 'signaled':
+      return {
+        first: 'app',
+        reason: `the app was killed by signal ${String(event.signal)}`,
+        signal: String(event.signal),
+      }
+    case 'failed':
+      return { first: 'agent', reason: `the agent could not ${event.step}: ${event.error}` }
+    default:
+      return { first: 'guest', reason: 'the guest ended without a word: it restarted or panicked' }
+  }
+}

@@ -1,0 +1,92 @@
+// An image, measured while it is copied: the bytes that QEMU gets are the bytes that were hashed.
+
+import { open } from 'node:fs/promises'
+import { checkCertificateDates, readEif, sourceOfFile, type Eif } from '../eif/index.ts'
+import { CloisterError, check, messageOf } from '../errors.ts'
+import { SealedFile } from './sealed-file.ts'
+
+/**
+ * AWS's command lines name no virtio-mmio device (on EC2 the device is found in another way) and
+ * restart through a keyboard controller that a microvm does not have. For such an image this one
+ * constant is appended, and nothing else ever is. Our own images carry it, measured.
+ */
+export const STOCK_IMAGE_CMDLINE_SUFFIX = ' virtio_mmio.device=512@0xfeb00e00:12 reboot=t'
+
+export interface MeasuredImage extends Disposable {
+  readonly eif: Eif
+  /** The EIF's command line, with the suffix for stock images where it is one. */
+  readonly cmdline: string
+  /** Open for reading; closed on disposal. */
+  readonly kernelFd: number
+  /** All ramdisks in file order. */
+  readonly initrdFd: number
+  readonly ramdiskBytes: number
+}
+
+/**
+ * Reads, checks, measures and copies the EIF at `path` in one pass.
+ *
+ * @param directory - Private; the copies are made there without a name.
+ * @throws `ERR_EIF_*` (also for a signature that is wrong or out of date), `ERR_KEEPER_IMAGE` when the file cannot be read.
+ */
+export async function measureImage(path: string, directory: string): Promise<MeasuredImage> {
+  const kernel = new SealedFile(directory, 'kernel')
+  const initrd = new SealedFile(directory, 'initrd')
+  try {
+    const eif = await copyImage(path, kernel, initrd)
+    if (eif.signingCertificate !== undefined)
+      checkCertificateDates(eif.signingCertificate, new Date())
+    check(
+      eif.architecture === 'x86_64',
+      'ERR_KEEPER_IMAGE',
+      `the image is for ${eif.architecture}`,
+      {
+        hint: 'Build the image for x86_64: only such machines are run so far.',
+      },
+    )
+    return {
+      eif,
+      cmdline: machineCmdline(eif.cmdline),
+      kernelFd: kernel.seal(),
+      initrdFd: initrd.seal(),
+      ramdiskBytes: initrd.size,
+      [Symbol.dispose]: () => {
+        kernel[Symbol.dispose]()
+        initrd[Symbol.dispose]()
+      },
+    }
+  } catch (error) {
+    kernel.abandon()
+    initrd.abandon()
+    throw error
+  }
+}
+
+/** What the kernel gets to see: see {@link STOCK_IMAGE_CMDLINE_SUFFIX}. */
+export function machineCmdline(cmdline: string): string {
+  return cmdline.includes('virtio_mmio.device=') ? cmdline : cmdline + STOCK_IMAGE_CMDLINE_SUFFIX
+}
+
+async function copyImage(path: string, kernel: SealedFile, initrd: SealedFile): Promise<Eif> {
+  const file = await openImage(path)
+  try {
+    const { size } = await file.stat()
+    return await readEif(sourceOfFile(file, size), (section, chunk) => {
+      if (section.type === 'kernel') kernel.append(chunk)
+      if (section.type === 'ramdisk') initrd.append(chunk)
+    })
+  } finally {
+    await file.close()
+  }
+}
+
+async function openImage(path: string): ReturnType<typeof open> {
+  try {
+    return await open(path, 'r')
+  } catch (cause) {
+    throw new CloisterError('ERR_KEEPER_IMAGE', `cannot read the image: ${messageOf(cause)}`, {
+      cause,
+      details: { path },
+    })
+  }
+}

@@ -1,0 +1,67 @@
+// What the registry knows about one enclave: one JSON file, replaced as a whole, so that a reader
+// sees the old one or the new one.
+
+import { readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { ProcessIdentity } from '../process/index.ts'
+
+export type EnclaveState = 'STARTING' | 'RUNNING' | 'TERMINATING' | 'TERMINATED'
+
+/** Hexadecimal SHA-384 values by name: PCR0, PCR1, PCR2 and, when the image is signed, PCR8. */
+export type Measurements = Readonly<Record<string, string>>
+
+export interface EnclaveEnd {
+  /** RFC 3339. */
+  readonly at: string
+  /** What ended first: `app`, `guest`, `QEMU`, `swtpm`, `vsock device`, `keeper` or `request`. */
+  readonly first: string
+  /** In words. */
+  readonly reason: string
+  /** Exit status or signal of whatever ended first, the app's where the app did. */
+  readonly exitCode?: number
+  readonly signal?: string
+  readonly livedMs: number
+}
+
+export interface EnclaveRecord {
+  readonly version: 1
+  readonly id: string
+  readonly name: string
+  readonly cid: number
+  readonly keeper: ProcessIdentity
+  /** The keeper's children, so that a killed keeper leaves nobody behind. */
+  readonly processes: readonly (ProcessIdentity & { readonly name: string })[]
+  readonly state: EnclaveState
+  readonly createdAt: string
+  readonly eifPath: string
+  readonly memoryMib: number
+  readonly cpuCount: number
+  readonly cpuIds: readonly number[]
+  readonly debug: boolean
+  readonly accelerator: string
+  readonly assurance: string
+  readonly measurements: Measurements
+  readonly imageName: string
+  readonly imageVersion: string
+  readonly metadata: unknown
+  readonly end?: EnclaveEnd
+}
+
+const FILE = 'record.json'
+
+export function writeRecord(directory: string, record: EnclaveRecord): void {
+  const path = join(directory, FILE)
+  const temporary = `${path}.${String(process.pid)}`
+  writeFileSync(temporary, `${JSON.stringify(record, null, 2)}\n`, { mode: 0o600 })
+  renameSync(temporary, path)
+}
+
+/** The record in `directory`, or undefined when the enclave was removed meanwhile. */
+export function readRecord(directory: string): EnclaveRecord | undefined {
+  try {
+    return JSON.parse(readFileSync(join(directory, FILE), 'utf8')) as EnclaveRecord
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw error
+  }
+}

@@ -1,0 +1,26 @@
+// cbor-x set up so that it writes plain CBOR: byte strings without tags, Maps as maps in insertion
+// order, no records. A bigint is written with 8 bytes, as AWS writes the timestamp.
+
+import { Encoder } from 'cbor-x'
+
+export type CborInput =
+  | null
+  | boolean
+  | number
+  | bigint
+  | string
+  | Uint8Array
+  | readonly CborInput[]
+  | ReadonlyMap<string | number, CborInput>
+
+const encoder = new Encoder({ useRecords: false, mapsAsObjects: false, tagUint8Array: false })
+
+export function encodeCbor(value: CborInput): Uint8Array {
+  // A copy: the encoder hands out pieces of a buffer that it goes on writing to.
+  return new Uint8Array(encoder.encode(value))
+}
+
+/** A map with text keys, in the order given. */
+export function cborMap(fields: Readonly<Record<string, CborInput>>): CborInput {
+  return new Map(Object.entries(fields))
+}

@@ -1,0 +1,98 @@
+// A child process with a known end: who it is, when and how it ended, and what it said last.
+
+import { spawn, type ChildProcess, type IOType } from 'node:child_process'
+import type { Socket } from 'node:net'
+import type { Duplex, Stream } from 'node:stream'
+import { once } from 'node:events'
+import { CloisterError, messageOf } from '../errors.ts'
+import { confine, type Confinement } from './confinement.ts'
+
+/** How much of a process's standard error is kept: its end. */
+const LAST_WORDS_BYTES = 4096
+
+export interface ProcessEnd {
+  readonly code: number | null
+  readonly signal: NodeJS.Signals | null
+}
+
+export interface ProcessOptions {
+  /** What to call it in errors and records. */
+  readonly name: string
+  readonly command: readonly string[]
+  readonly confinement: Confinement
+  readonly cwd?: string
+  /** What the child gets as descriptor 3 and up. `'pipe'` makes a unix socket pair. */
+  readonly extraStdio?: readonly (IOType | number | Stream)[]
+}
+
+export class ManagedProcess implements AsyncDisposable {
+  readonly name: string
+  readonly pid: number
+  /** Settles once, when the process has ended; never rejects. */
+  readonly ended: Promise<ProcessEnd>
+  readonly #child: ChildProcess
+  #stderr = ''
+
+  constructor(name: string, child: ChildProcess) {
+    this.name = name
+    this.pid = child.pid ?? -1
+    this.#child = child
+    this.ended = new Promise((resolve) => {
+      child.once('exit', (code, signal) => {
+        resolve({ code, signal })
+      })
+    })
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.#stderr = (this.#stderr + text).slice(-LAST_WORDS_BYTES)
+    })
+  }
+
+  get hasEnded(): boolean {
+    return this.#child.exitCode !== null || this.#child.signalCode !== null
+  }
+
+  /** Our end of the child's descriptor `fd`, which was a `'pipe'`. */
+  channel(fd: number): Duplex {
+    const stream = this.#child.stdio[fd] as Socket | null | undefined
+    if (stream === null || stream === undefined) throw new RangeError(`fd ${String(fd)} is no pipe`)
+    return stream
+  }
+
+  /** The end of what it wrote to standard error. */
+  lastWords(): string {
+    return this.#stderr.trim() || 'it said nothing'
+  }
+
+  kill(signal: NodeJS.Signals = 'SIGKILL'): void {
+    this.#child.kill(signal)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.kill()
+    await this.ended
+  }
+}
+
+/**
+ * Starts a program confined (see {@link confine}).
+ *
+ * @throws `ERR_PROCESS_SPAWN` when it cannot be started.
+ */
+export async function startProcess(options: ProcessOptions): Promise<ManagedProcess> {
+  const [program, ...args] = confine(options.command, options.confinement)
+  const child = spawn(program ?? '', args, {
+    stdio: ['ignore', 'ignore', 'pipe', ...(options.extraStdio ?? [])],
+    env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' },
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+  })
+  try {
+    await once(child, 'spawn')
+  } catch (cause) {
+    throw new CloisterError(
+      'ERR_PROCESS_SPAWN',
+      `cannot start the ${options.name}: ${messageOf(cause)}`,
+      { cause, details: { command: options.command.join(' ') } },
+    )
+  }
+  return new ManagedProcess(options.name, child)
+}

@@ -1,0 +1,4 @@
+export { probeAccelerator, type Accelerator, type AcceleratorChoice } from './accelerator.ts'
+export { Machine, type MachineOptions } from './machine.ts'
+export type { MachineSpec } from './machine-spec.ts'
+export { qemuArgs } from './qemu-args.ts'

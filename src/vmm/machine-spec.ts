@@ -1,0 +1,19 @@
+// A machine as data. Its files and channels are descriptors that QEMU inherits: it needs no path
+// on the host, and what was measured through a descriptor is what it starts.
+
+import type { Accelerator } from './accelerator.ts'
+
+export interface MachineSpec {
+  readonly accelerator: Accelerator
+  readonly memoryMib: number
+  readonly cpuCount: number
+  /** Host CPUs that QEMU may run on; empty: any. */
+  readonly cpuIds: readonly number[]
+  /** Passed to the kernel byte for byte: QEMU appends nothing. */
+  readonly cmdline: string
+  /** With a serial port whose output is the enclave's console. */
+  readonly debug: boolean
+}
+
+/** The child's descriptor numbers; `machine.ts` fills them in this order. */
+export const machineFds = { qmp: 3, vsock: 4, kernel: 5, initrd: 6, console: 7 } as const

@@ -1,0 +1,57 @@
+// MachineSpec to QEMU's command line. The machine is a microvm with one device, vhost-user-vsock:
+// no PCI, no ACPI, and no serial port outside debug mode. QEMU's own sandbox is on.
+
+import { machineFds, type MachineSpec } from './machine-spec.ts'
+
+/** Room for translated code under TCG, MiB; it is used only as far as the guest needs it. */
+const TCG_BUFFER_MIB = 128
+
+/** The argv of QEMU, program name left out. Pure. */
+export function qemuArgs(spec: MachineSpec): readonly string[] {
+  return [
+    ...['-nodefaults', '-no-user-config', '-no-reboot'],
+    ...['-display', 'none'],
+    ...['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
+    ...['-machine', machine(spec)],
+    ...processor(spec),
+    ...memory(spec),
+    ...['-kernel', inherited(machineFds.kernel)],
+    ...['-initrd', inherited(machineFds.initrd)],
+    ...['-append', spec.cmdline],
+    ...['-chardev', `socket,id=vsock,fd=${String(machineFds.vsock)}`],
+    ...['-device', 'vhost-user-vsock-device,chardev=vsock'],
+    ...['-chardev', `socket,id=qmp,fd=${String(machineFds.qmp)}`],
+    ...['-mon', 'chardev=qmp,mode=control'],
+    ...(spec.debug ? serialPort() : []),
+  ]
+}
+
+function machine(spec: MachineSpec): string {
+  const serial = spec.debug ? 'on' : 'off'
+  return `microvm,acpi=off,pcie=off,isa-serial=${serial},auto-kernel-cmdline=off,memory-backend=ram`
+}
+
+function processor({ accelerator, cpuCount }: MachineSpec): readonly string[] {
+  const smp = ['-smp', String(cpuCount)]
+  if (accelerator === 'kvm') return ['-accel', 'kvm', '-cpu', 'host', ...smp]
+  return ['-accel', `tcg,tb-size=${String(TCG_BUFFER_MIB)}`, '-cpu', 'max', ...smp]
+}
+
+/** Shared, because the vsock device maps the guest's memory. */
+function memory({ memoryMib }: MachineSpec): readonly string[] {
+  const size = `${String(memoryMib)}M`
+  return ['-m', size, '-object', `memory-backend-memfd,id=ram,size=${size},share=on`]
+}
+
+function serialPort(): readonly string[] {
+  return [
+    '-chardev',
+    `socket,id=console,fd=${String(machineFds.console)}`,
+    '-serial',
+    'chardev:console',
+  ]
+}
+
+function inherited(fd: number): string {
+  return `/proc/self/fd/${String(fd)}`
+}

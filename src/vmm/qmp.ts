@@ -1,0 +1,73 @@
+// QMP, QEMU's machine protocol (docs/interop/qmp-spec): JSON lines, a greeting, capabilities
+// negotiation, then one reply per command. Only commands without a result we need.
+
+import { createInterface } from 'node:readline'
+import type { Duplex } from 'node:stream'
+import { CloisterError } from '../errors.ts'
+
+interface QmpMessage {
+  readonly QMP?: unknown
+  readonly return?: unknown
+  readonly error?: { readonly class: string; readonly desc: string }
+  readonly event?: string
+}
+
+interface Waiter {
+  readonly resolve: (value: unknown) => void
+  readonly reject: (error: Error) => void
+}
+
+export class QmpClient {
+  readonly #stream: Duplex
+  readonly #waiters: Waiter[] = []
+
+  private constructor(stream: Duplex) {
+    this.#stream = stream
+    const lines = createInterface({ input: stream })
+    lines.on('line', (line) => {
+      this.#receive(line)
+    })
+    stream.on('error', () => stream.destroy())
+    stream.once('close', () => {
+      this.#failAll()
+    })
+  }
+
+  /** Waits for the greeting and leaves capabilities negotiation. */
+  static async open(stream: Duplex): Promise<QmpClient> {
+    const client = new QmpClient(stream)
+    await client.#next()
+    await client.execute('qmp_capabilities')
+    return client
+  }
+
+  /** @throws `ERR_VMM_CONTROL` when QEMU refuses the command or is gone. */
+  async execute(command: string, args?: Readonly<Record<string, unknown>>): Promise<unknown> {
+    const reply = this.#next()
+    this.#stream.write(`${JSON.stringify({ execute: command, arguments: args })}\n`)
+    return reply
+  }
+
+  #next(): Promise<unknown> {
+    if (this.#stream.destroyed) return Promise.reject(gone())
+    return new Promise((resolve, reject) => {
+      this.#waiters.push({ resolve, reject })
+    })
+  }
+
+  #receive(line: string): void {
+    const message = JSON.parse(line) as QmpMessage
+    if (message.event !== undefined) return
+    const waiter = this.#waiters.shift()
+    if (message.error === undefined) waiter?.resolve(message.return ?? message.QMP)
+    else waiter?.reject(new CloisterError('ERR_VMM_CONTROL', message.error.desc))
+  }
+
+  #failAll(): void {
+    for (const waiter of this.#waiters.splice(0)) waiter.reject(gone())
+  }
+}
+
+function gone(): CloisterError {
+  return new CloisterError('ERR_VMM_CONTROL', 'QEMU has gone')
+}

@@ -1,0 +1,78 @@
+// Host to guest: connect to the enclave's vsock socket, ask for a port with `CONNECT <port>\n`,
+// wait for `OK <port>\n`. The protocol of Firecracker (docs/vsock.md) and vhost-device-vsock.
+
+import { createConnection, type Socket } from 'node:net'
+import { CloisterError, messageOf } from '../errors.ts'
+
+/** `OK 4294967295\n` and some room. */
+const REPLY_MAX_BYTES = 32
+
+export interface ConnectOptions {
+  /** How long the guest may take to accept, in ms. */
+  readonly timeoutMs?: number
+}
+
+/**
+ * Opens a stream to `port` inside the guest.
+ *
+ * @param socketPath - The enclave's `vsock.sock`.
+ * @throws `ERR_VSOCK_CONNECT` when the enclave is gone or nothing listens on that port.
+ */
+export async function connectGuest(
+  socketPath: string,
+  port: number,
+  { timeoutMs = 5000 }: ConnectOptions = {},
+): Promise<Socket> {
+  const socket = createConnection(socketPath)
+  const timer = setTimeout(() => {
+    socket.destroy(new Error(`no answer within ${String(timeoutMs)} ms`))
+  }, timeoutMs)
+  try {
+    socket.write(`CONNECT ${String(port)}\n`)
+    const reply = await readLine(socket)
+    if (!/^OK \d{1,10}$/.test(reply)) throw new Error(`the vsock device answered ${reply}`)
+    return socket
+  } catch (cause) {
+    socket.destroy()
+    throw new CloisterError(
+      'ERR_VSOCK_CONNECT',
+      `cannot connect to port ${String(port)} of the guest: ${messageOf(cause)}`,
+      { cause, details: { port, socketPath } },
+    )
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** Reads up to and including one newline; whatever follows stays in the stream. */
+async function readLine(socket: Socket): Promise<string> {
+  let line = ''
+  while (line.length < REPLY_MAX_BYTES) {
+    const byte = socket.read(1) as Buffer | null
+    if (byte === null) await readable(socket)
+    else if (byte[0] === 0x0a) return line
+    else line += byte.toString('latin1')
+  }
+  throw new Error('the vsock device sent no line')
+}
+
+function readable(socket: Socket): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const settle = (error?: Error): void => {
+      socket.off('readable', onReadable).off('end', onEnd).off('error', settle).off('close', onEnd)
+      if (error === undefined) resolve()
+      else reject(error)
+    }
+    const onReadable = (): void => {
+      settle()
+    }
+    const onEnd = (): void => {
+      settle(new Error('nothing listens there, or the guest is gone'))
+    }
+    socket
+      .once('readable', onReadable)
+      .once('end', onEnd)
+      .once('error', settle)
+      .once('close', onEnd)
+  })
+}

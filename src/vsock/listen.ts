@@ -1,0 +1,91 @@
+// Guest to host: a guest that dials port P of its parent reaches whoever listens on the unix socket
+// `<vsock socket>_<P>`. A port is open exactly while such a listener exists.
+
+import { chownSync } from 'node:fs'
+import { createServer, type Server, type Socket } from 'node:net'
+import { once } from 'node:events'
+import { CloisterError, messageOf } from '../errors.ts'
+
+/** Ports of the parent that belong to Cloister itself. */
+export const reservedPorts = { heartbeat: 9000, nsm: 9001, agent: 9002 } as const
+
+/** sockaddr_un.sun_path holds 108 bytes with its NUL (unix(7)). */
+const SUN_PATH_MAX_BYTES = 107
+
+export interface PortOptions {
+  /** The enclave's vsock socket; the listener is made beside it. */
+  readonly socketPath: string
+  readonly port: number
+  /** User of the vsock device, who must be able to connect; absent when it runs as ours. */
+  readonly deviceUid?: number | undefined
+  /** Connections served at once; more are closed at once. */
+  readonly maxConnections?: number
+}
+
+/** A port of the parent that is open until it is disposed of, and its connections with it. */
+class GuestPort implements AsyncDisposable {
+  readonly #server: Server
+  readonly #connections = new Set<Socket>()
+
+  constructor(maxConnections: number, serve: (socket: Socket) => Promise<void>) {
+    this.#server = createServer((socket) => {
+      this.#connections.add(socket)
+      socket.once('close', () => this.#connections.delete(socket))
+      socket.on('error', () => socket.destroy())
+      void serve(socket).catch(() => socket.destroy())
+    })
+    this.#server.maxConnections = maxConnections
+  }
+
+  async listen(path: string): Promise<void> {
+    this.#server.listen(path)
+    await once(this.#server, 'listening')
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    for (const socket of this.#connections) socket.destroy()
+    return new Promise((resolve) => {
+      this.#server.close(() => {
+        resolve()
+      })
+    })
+  }
+}
+
+/**
+ * Serves a port of the parent until the returned handle is disposed of. A service that throws
+ * closes its connection.
+ *
+ * @throws `ERR_VSOCK_LISTEN` when the socket cannot be made, `ERR_VSOCK_PATH`.
+ */
+export async function listenForGuest(
+  { socketPath, port, deviceUid, maxConnections = 64 }: PortOptions,
+  serve: (socket: Socket) => Promise<void>,
+): Promise<AsyncDisposable> {
+  const path = `${socketPath}_${String(port)}`
+  checkSocketPath(path)
+  const guestPort = new GuestPort(maxConnections, serve)
+  try {
+    await guestPort.listen(path)
+    if (deviceUid !== undefined) chownSync(path, deviceUid, deviceUid)
+    return guestPort
+  } catch (cause) {
+    await guestPort[Symbol.asyncDispose]()
+    throw new CloisterError(
+      'ERR_VSOCK_LISTEN',
+      `cannot serve port ${String(port)}: ${messageOf(cause)}`,
+      { cause, details: { port, path } },
+    )
+  }
+}
+
+/** @throws `ERR_VSOCK_PATH` when the path is too long for a unix socket. */
+export function checkSocketPath(path: string): void {
+  const bytes = Buffer.byteLength(path)
+  if (bytes <= SUN_PATH_MAX_BYTES) return
+  throw new CloisterError(
+    'ERR_VSOCK_PATH',
+    `${path} has ${String(bytes)} bytes; a unix socket's path holds ${String(SUN_PATH_MAX_BYTES)}`,
+    { details: { path, bytes, maxBytes: SUN_PATH_MAX_BYTES } },
+  )
+}

@@ -1,0 +1,73 @@
+// Any part of an enclave may be killed at any time: the rest goes with it within a second, and the
+// record says who went first.
+
+import { existsSync } from 'node:fs'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { identifyProcess } from '../../src/process/index.ts'
+import { TestHost, type DescribedEnclave } from '../host.ts'
+
+let host: TestHost
+let eif: string
+
+beforeAll(async () => {
+  host = new TestHost()
+  eif = await host.build('hello')
+})
+
+afterAll(async () => {
+  await host[Symbol.asyncDispose]()
+})
+
+function pidsOf({ ProcessID, Processes }: DescribedEnclave): readonly number[] {
+  return [ProcessID, ...Object.values(Processes)]
+}
+
+function running(pids: readonly number[]): readonly number[] {
+  return pids.filter((pid) => identifyProcess(pid) !== undefined)
+}
+
+test.each(['QEMU', 'swtpm', 'vsock device', 'keeper'])(
+  'when %s is killed, everything is gone within a second and the record says who it was',
+  async (part) => {
+    const enclave = await host.start(eif)
+    const pids = pidsOf(enclave)
+    expect(running(pids)).toHaveLength(4)
+    const victim = part === 'keeper' ? enclave.ProcessID : enclave.Processes[part]
+    process.kill(victim ?? 0, 'SIGKILL')
+    await expect.poll(() => running(pids), { timeout: 1000, interval: 20 }).toEqual([])
+    expect(await host.list()).toEqual([])
+    expect(await host.describe(enclave.EnclaveID)).toMatchObject({
+      State: 'TERMINATED',
+      End: { First: part },
+    })
+    expect(existsSync(enclave.VsockSocket)).toBe(false)
+    expect(host.leftovers()).toEqual([])
+  },
+)
+
+test('a launch that is interrupted leaves nothing', async () => {
+  const launch = host.interruptible('run-enclave', '--eif-path', eif, '--memory', '128')
+  await expect
+    .poll(() => host.processes().length, { timeout: 10_000, interval: 5 })
+    .toBeGreaterThan(2)
+  launch.kill('SIGKILL')
+  await expect.poll(() => host.processes(), { timeout: 5000 }).toEqual([])
+  expect(await host.list()).toEqual([])
+  expect(host.leftovers()).toEqual([])
+})
+
+test('an app that ends is told with its exit status', async () => {
+  const enclave = await host.start(eif)
+  const stopped = await host.json<object>('stop', '--enclave-id', enclave.EnclaveID)
+  expect(stopped).toMatchObject({ EnclaveID: enclave.EnclaveID, Terminated: true })
+  expect(await host.describe(enclave.EnclaveID)).toMatchObject({ State: 'TERMINATED' })
+})
+
+test('an ended enclave is forgotten when it is terminated once more', async () => {
+  const enclave = await host.start(eif)
+  await host.json('terminate-enclave', '--enclave-id', enclave.EnclaveID, '--timeout', '0')
+  await host.json('terminate-enclave', '--enclave-id', enclave.EnclaveID)
+  await expect(host.describe(enclave.EnclaveID)).rejects.toThrow()
+  const unknown = await host.run('terminate-enclave', '--enclave-id', enclave.EnclaveID)
+  expect(unknown.stderr).toContain('ERR_KEEPER_NO_SUCH_ENCLAVE')
+})

@@ -1,0 +1,87 @@
+// Starts that cannot succeed: each has its own code, says what to do, and leaves nothing.
+
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { helloRootfs, TestHost, type CliResult } from '../host.ts'
+
+let host: TestHost
+let eif: string
+
+beforeAll(async () => {
+  host = new TestHost()
+  eif = await host.build('hello')
+})
+
+afterAll(async () => {
+  await host[Symbol.asyncDispose]()
+})
+
+async function refused(...args: readonly string[]): Promise<CliResult> {
+  const result = await host.run('run-enclave', ...args)
+  expect(result.stdout).toBe('')
+  expect(result.stderr).toMatch(/What to do: \S/)
+  expect(host.leftovers()).toEqual([])
+  expect(await host.list('--all')).toEqual([])
+  return result
+}
+
+test('too little memory is refused with the size that would do', async () => {
+  const result = await refused('--eif-path', eif, '--memory', '32')
+  expect(result).toMatchObject({ status: 26 })
+  expect(result.stderr).toContain('[ E26 ] ERR_KEEPER_MEMORY')
+})
+
+test('a missing image is told by name', async () => {
+  const result = await refused('--eif-path', join(host.directory, 'nobody.eif'))
+  expect(result.stderr).toContain('nobody.eif')
+  expect(result.status).toBe(7)
+})
+
+test('a file that is no image is refused', async () => {
+  const file = join(host.directory, 'noise.eif')
+  writeFileSync(file, 'x'.repeat(4096))
+  expect((await refused('--eif-path', file)).status).toBe(35)
+})
+
+test('a guest that never sends its heartbeat is told apart from one that dies', async () => {
+  const cmdline = 'panic=0 rdinit=/nowhere virtio_mmio.device=512@0xfeb00e00:12'
+  const source = ['--rootfs', helloRootfs, '--entrypoint', '/hello']
+  const mute = await host.build('mute', ...source, '--cmdline', cmdline)
+  const result = await refused('--eif-path', mute, '--memory', '128', '--boot-timeout', '3')
+  expect(result.stderr).toContain('ERR_BOOT_TIMEOUT')
+  expect(result.status).toBe(36)
+})
+
+test('a kernel that panics is an enclave that died', async () => {
+  const rootfs = join(host.directory, 'empty')
+  mkdirSync(rootfs)
+  const notInit = join(host.directory, 'init')
+  writeFileSync(notInit, '#!/nowhere\n', { mode: 0o755 })
+  const file = await host.build(
+    'broken',
+    '--rootfs',
+    rootfs,
+    '--entrypoint',
+    '/x',
+    '--init',
+    notInit,
+  )
+  const result = await refused('--eif-path', file, '--memory', '128', '--debug-mode')
+  expect(result.stderr).toContain('ERR_BOOT_DIED')
+  expect(result.stderr).toMatch(/Kernel panic/)
+})
+
+test('unknown flags and values out of range are refused before anything starts', async () => {
+  expect(await host.run('run-enclave', '--eif-path', eif, '--cpu-count', '0')).toMatchObject({
+    status: 3,
+  })
+  expect(await host.run('run-enclave', '--eif-path', eif, '--enclave-cid', '3')).toMatchObject({
+    status: 3,
+  })
+  expect(await host.run('run-enclave', '--eif-path', eif, '--nonsense')).toMatchObject({
+    status: 3,
+  })
+  expect(await host.run('run-enclave')).toMatchObject({ status: 3 })
+  expect(host.leftovers()).toEqual([])
+})

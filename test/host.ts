@@ -1,0 +1,162 @@
+// A host of its own for a test: private directories, the built CLI, and a check at the end that
+// nothing runs or lies around any more.
+
+import { execFile, spawn, type ChildProcess } from 'node:child_process'
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { expect, vi } from 'vitest'
+
+const repository = resolve(import.meta.dirname, '..')
+const cli = join(repository, 'dist/cli/main.js')
+
+export interface CliResult {
+  readonly status: number
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** What describe-enclaves prints, as far as tests look at it. */
+export interface DescribedEnclave {
+  readonly EnclaveName: string
+  readonly EnclaveID: string
+  readonly ProcessID: number
+  readonly EnclaveCID: number
+  readonly State: string
+  readonly Flags: string
+  readonly Measurements: Readonly<Record<string, string>>
+  readonly VsockSocket: string
+  readonly Processes: Readonly<Record<string, number>>
+  readonly End?: { readonly First: string; readonly Reason: string; readonly ExitCode?: number }
+}
+
+export class TestHost implements AsyncDisposable {
+  readonly directory = mkdtempSync(join(tmpdir(), 'cloister-host-'))
+  readonly state = join(this.directory, 's')
+  readonly runtime = join(this.directory, 'r')
+
+  readonly #env = {
+    ...process.env,
+    CLOISTER_STATE_DIR: this.state,
+    CLOISTER_RUNTIME_DIR: this.runtime,
+  }
+
+  /** Runs `cloister` and returns how it went, whatever that is. */
+  run(...args: readonly string[]): Promise<CliResult> {
+    return new Promise((fulfil) => {
+      execFile(
+        process.execPath,
+        [cli, ...args],
+        { env: this.#env, maxBuffer: 2 ** 24 },
+        (error, stdout, stderr) => {
+          const status = error === null ? 0 : typeof error.code === 'number' ? error.code : 1
+          fulfil({ status, stdout, stderr })
+        },
+      )
+    })
+  }
+
+  /** Starts `cloister` without waiting for it. */
+  interruptible(...args: readonly string[]): ChildProcess {
+    return spawn(process.execPath, [cli, ...args], { env: this.#env, stdio: 'ignore' })
+  }
+
+  /** Runs `cloister`, which must succeed, and returns the JSON it printed. */
+  async json<T>(...args: readonly string[]): Promise<T> {
+    const { status, stdout, stderr } = await this.run(...args)
+    expect(status, stderr).toBe(0)
+    return JSON.parse(stdout) as T
+  }
+
+  /** Builds an image of the example app, or of another directory. */
+  async build(name: string, ...args: readonly string[]): Promise<string> {
+    const file = join(this.directory, `${name}.eif`)
+    const source = args.length > 0 ? args : ['--rootfs', helloRootfs, '--entrypoint', '/hello']
+    await this.json('build-enclave', ...source, '--output-file', file)
+    return file
+  }
+
+  async start(eif: string, ...args: readonly string[]): Promise<DescribedEnclave> {
+    const launched = await this.json<{ readonly EnclaveID: string }>(
+      ...['run-enclave', '--eif-path', eif, '--memory', '128', '--cpu-count', '1', ...args],
+    )
+    return this.describe(launched.EnclaveID)
+  }
+
+  list(...args: readonly string[]): Promise<readonly DescribedEnclave[]> {
+    return this.json('describe-enclaves', ...args)
+  }
+
+  async describe(id: string): Promise<DescribedEnclave> {
+    const found = (await this.list('--all')).find(({ EnclaveID }) => EnclaveID === id)
+    if (found === undefined) throw new Error(`there is no enclave ${id}`)
+    return found
+  }
+
+  /** Ends every enclave, and fails when anything of them is left. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.run('terminate-enclave', '--all', '--timeout', '0')
+    try {
+      await vi.waitFor(() => {
+        expect(this.processes()).toEqual([])
+      }, 3000)
+      expect(this.leftovers()).toEqual([])
+    } finally {
+      rmSync(this.directory, { recursive: true, force: true })
+    }
+  }
+
+  /** Command lines of processes that work in this host's directories. */
+  processes(): readonly string[] {
+    return readdirSync('/proc')
+      .filter((name) => /^\d+$/.test(name))
+      .filter((pid) => worksBelow(pid, this.directory))
+      .map((pid) => `${pid} ${readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')}`)
+  }
+
+  /** Files of enclaves that are neither records, journals nor saved consoles. */
+  leftovers(): readonly string[] {
+    const enclaves = join(this.runtime, 'enclaves')
+    const ids = tryReaddir(enclaves)
+    const files = ids.flatMap((id) => readdirSync(join(enclaves, id)).map((file) => join(id, file)))
+    const names = tryReaddir(join(this.runtime, 'names'))
+    return [
+      ...names,
+      ...files.filter((file) => !/\/(record\.json|journal\.log|console\.log)$/.test(file)),
+    ]
+  }
+}
+
+export const helloRootfs = join(repository, 'build/hello/rootfs')
+
+/** Whether a process was told of `directory`, works in it, or has a file of it open. */
+function worksBelow(pid: string, directory: string): boolean {
+  if (pid === String(process.pid)) return false
+  const proc = join('/proc', pid)
+  try {
+    if (readFileSync(join(proc, 'environ'), 'latin1').includes(directory)) return true
+    const links = [
+      join(proc, 'cwd'),
+      ...readdirSync(join(proc, 'fd')).map((fd) => join(proc, 'fd', fd)),
+    ]
+    return links.some((link) => tryReadlink(link).startsWith(directory))
+  } catch {
+    return false
+  }
+}
+
+function tryReadlink(link: string): string {
+  try {
+    return readlinkSync(link)
+  } catch {
+    return ''
+  }
+}
+
+function tryReaddir(path: string): readonly string[] {
+  try {
+    return readdirSync(path)
+  } catch {
+    return []
+  }
+}

@@ -1,0 +1,232 @@
+// Images made of real OCI layouts, taken apart by the real cpio, and the command line around them.
+
+import { createHash } from 'node:crypto'
+import {
+  link,
+  mkdir,
+  readFile,
+  readdir,
+  rm,
+  symlink,
+  writeFile,
+  lstat,
+  readlink,
+} from 'node:fs/promises'
+import { join } from 'node:path'
+import { beforeAll, describe, expect, it } from 'vitest'
+
+import { makeScratch } from '../unit/image/scratch.ts'
+import { compileCli, makeBlobs, runCli, tool, unpackRamdisk } from './image-workbench.ts'
+
+beforeAll(compileCli)
+
+/** Type, permissions, owner and contents of everything below a directory; hard links as such. */
+async function census(root: string, inside = ''): Promise<Record<string, string>> {
+  const result: Record<string, string> = {}
+  for (const name of await readdir(join(root, inside))) {
+    const path = inside === '' ? name : `${inside}/${name}`
+    const status = await lstat(join(root, path))
+    const facts = `${status.mode.toString(8)} ${String(status.uid)}:${String(status.gid)}`
+    if (status.isDirectory()) {
+      result[path] = facts
+      Object.assign(result, await census(root, path))
+    } else if (status.isSymbolicLink()) result[path] = `-> ${await readlink(join(root, path))}`
+    else {
+      const digest = createHash('sha256')
+        .update(await readFile(join(root, path)))
+        .digest('hex')
+      result[path] = `${facts} links=${String(status.nlink)} ${digest}`
+    }
+  }
+  return result
+}
+
+interface Measured {
+  readonly Measurements: { readonly PCR8: string }
+}
+
+interface Bundle {
+  readonly rootfs: string
+  readonly layout: string
+}
+
+/** An image of two layers, made and unpacked by umoci: the tree that any runtime would see. */
+async function makeTwoLayerImage(scratch: string): Promise<Bundle> {
+  const layout = join(scratch, 'layout')
+  const image = `${layout}:v1`
+  await tool('umoci', 'init', '--layout', layout)
+  await tool('umoci', 'new', '--image', image)
+  await tool('umoci', 'unpack', '--image', image, join(scratch, 'first'))
+  const first = join(scratch, 'first/rootfs')
+  await mkdir(join(first, 'usr/bin'), { recursive: true })
+  await mkdir(join(first, 'etc'))
+  await writeFile(join(first, 'usr/bin/app'), Buffer.alloc(3 * 1024 * 1024 + 1, 7), {
+    mode: 0o4755,
+  })
+  await link(join(first, 'usr/bin/app'), join(first, 'usr/bin/zapp'))
+  await symlink('usr/bin', join(first, 'bin'))
+  await writeFile(join(first, 'etc/gone'), 'removed by the second layer')
+  await writeFile(join(first, 'etc/passwd'), 'root:x:0:0::/:\napp:x:1000:1001::/:\n', {
+    mode: 0o600,
+  })
+  await writeFile(join(first, 'etc/empty'), '')
+  await tool('umoci', 'repack', '--image', image, join(scratch, 'first'))
+  await tool('umoci', 'unpack', '--image', image, join(scratch, 'second'))
+  await rm(join(scratch, 'second/rootfs/etc/gone'))
+  await writeFile(join(scratch, 'second/rootfs/etc/new'), 'added by the second layer')
+  await tool('umoci', 'repack', '--image', image, join(scratch, 'second'))
+  await tool('umoci', 'config', '--image', image, '--config.entrypoint', '/usr/bin/app')
+  const more = ['--config.cmd', '--flag', '--config.user', 'app', '--config.workingdir', '/etc']
+  await tool('umoci', 'config', '--image', image, ...more, '--config.env', 'A=b')
+  await tool('umoci', 'unpack', '--image', image, join(scratch, 'expected'))
+  return { rootfs: join(scratch, 'expected/rootfs'), layout }
+}
+
+describe('an image of an OCI layout', () => {
+  it('holds in its second ramdisk the tree that umoci unpacks, and the run configuration', async () => {
+    const scratch = await makeScratch()
+    const { rootfs, layout } = await makeTwoLayerImage(scratch)
+    const blobs = await makeBlobs(join(scratch, 'blobs'))
+    const eif = join(scratch, 'image.eif')
+    const flags = ['--docker-uri', `oci:${layout}:v1`, '--blobs', blobs, '--output-file', eif]
+    expect(await runCli('build-enclave', flags)).toMatchObject({
+      status: 0,
+      stderr: 'Start building the Enclave Image...\nEnclave Image successfully created.\n',
+    })
+
+    const ramdisk = join(scratch, 'application')
+    await unpackRamdisk(eif, 1, ramdisk)
+    const expected = await census(rootfs)
+    for (const name of ['dev', 'run', 'sys', 'var', 'proc', 'tmp']) expected[name] ??= '40755 0:0'
+    expect(await census(join(ramdisk, 'rootfs'))).toEqual(expected)
+    expect((await readdir(ramdisk)).sort()).toEqual(['cloister.yaml', 'cmd', 'env', 'rootfs'])
+    expect(JSON.parse(await readFile(join(ramdisk, 'cloister.yaml'), 'utf8'))).toMatchObject({
+      version: 1,
+      entrypoint: ['/usr/bin/app'],
+      cmd: ['--flag'],
+      workdir: '/etc',
+      user: { uid: 1000, gid: 1001, groups: [] },
+    })
+    expect(await readFile(join(ramdisk, 'cmd'), 'utf8')).toBe('/usr/bin/app\n--flag\n')
+
+    await unpackRamdisk(eif, 0, join(scratch, 'platform'))
+    expect(Object.keys(await census(join(scratch, 'platform'))).sort()).toEqual(['dev', 'init'])
+  })
+
+  it('is described and measured by the other commands as it was built', async () => {
+    const scratch = await makeScratch()
+    const blobs = await makeBlobs(join(scratch, 'blobs'))
+    await mkdir(join(scratch, 'rootfs'))
+    await writeFile(join(scratch, 'rootfs/app'), 'x')
+    await writeFile(join(scratch, 'meta.json'), '{"team":"x"}')
+    const eif = join(scratch, 'image.eif')
+    const labels = ['--name', 'web', '--version', '2.1', '--metadata', join(scratch, 'meta.json')]
+    const source = ['--rootfs', join(scratch, 'rootfs'), '--entrypoint', '/app']
+    const flags = [...source, ...labels, '--blobs', blobs, '--output-file', eif]
+    const built = JSON.parse((await runCli('build-enclave', flags)).stdout) as object
+    expect(built).toEqual({
+      Measurements: {
+        HashAlgorithm: 'Sha384 { ... }',
+        PCR0: expect.stringMatching(/^[0-9a-f]{96}$/) as string,
+        PCR1: expect.stringMatching(/^[0-9a-f]{96}$/) as string,
+        PCR2: expect.stringMatching(/^[0-9a-f]{96}$/) as string,
+      },
+    })
+    expect(JSON.parse((await runCli('pcr', ['--eif', eif])).stdout)).toEqual(built)
+    expect(JSON.parse((await runCli('describe-eif', ['--eif-path', eif])).stdout)).toMatchObject({
+      ...built,
+      EifVersion: 4,
+      IsSigned: false,
+      CheckCRC: true,
+      ImageName: 'web',
+      ImageVersion: '2.1',
+      Metadata: {
+        team: 'x',
+        BuildTool: 'cloister',
+        OperatingSystem: 'Linux',
+        KernelVersion: '6.12.107',
+      },
+    })
+  })
+})
+
+describe('a signed image', () => {
+  it('has the PCR8 of its certificate, and is described as signed', async () => {
+    const scratch = await makeScratch()
+    const blobs = await makeBlobs(join(scratch, 'blobs'))
+    await mkdir(join(scratch, 'rootfs'))
+    const [key, certificate] = [join(scratch, 'key.pem'), join(scratch, 'signer.pem')]
+    const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-384', '-nodes']
+    const output = ['-subj', '/CN=signer', '-keyout', key, '-out', certificate]
+    await tool('openssl', 'req', '-x509', ...newKey, ...output)
+    const eif = join(scratch, 'image.eif')
+    const source = ['--rootfs', join(scratch, 'rootfs'), '--entrypoint', '/app', '--blobs', blobs]
+    const signer = ['--signing-certificate', certificate, '--private-key', key]
+    const flags = [...source, ...signer, '--output-file', eif]
+    const built = JSON.parse((await runCli('build-enclave', flags)).stdout) as Measured
+    const pcr = await runCli('pcr', ['--signing-certificate', certificate])
+    expect(JSON.parse(pcr.stdout)).toEqual({ PCR8: built.Measurements.PCR8 })
+    expect(JSON.parse((await runCli('describe-eif', ['--eif-path', eif])).stdout)).toMatchObject({
+      ...built,
+      IsSigned: true,
+      SignatureCheck: true,
+      SigningCertificate: { IssuerName: { CN: 'signer' }, Algorithm: 'ecdsa-with-SHA256' },
+    })
+    const half = await runCli('build-enclave', [
+      ...source,
+      '--private-key',
+      key,
+      '--output-file',
+      eif,
+    ])
+    expect(half.stderr).toContain('ERR_CLI_ARGUMENT')
+  })
+})
+
+describe('a build that fails', () => {
+  it('leaves nothing behind, and an image that was there untouched', async () => {
+    const scratch = await makeScratch()
+    const blobs = await makeBlobs(join(scratch, 'blobs'))
+    await mkdir(join(scratch, 'rootfs'))
+    await mkdir(join(scratch, 'out'))
+    await writeFile(join(scratch, 'out/image.eif'), 'the old image')
+    await tool('truncate', '--size=5G', join(scratch, 'rootfs/huge'))
+    const source = ['--rootfs', join(scratch, 'rootfs'), '--entrypoint', '/app', '--blobs', blobs]
+    const output = ['--output-file', join(scratch, 'out/image.eif')]
+    const outcome = await runCli('build-enclave', [...source, ...output])
+    expect(outcome).toMatchObject({ status: 1, stdout: '' })
+    expect(outcome.stderr).toContain('ERR_IMAGE_LIMIT')
+    expect(await readdir(join(scratch, 'out'))).toEqual(['image.eif'])
+    expect(await readFile(join(scratch, 'out/image.eif'), 'utf8')).toBe('the old image')
+  })
+
+  it('ends with the code of what is wrong', async () => {
+    const scratch = await makeScratch()
+    const blobs = await makeBlobs(join(scratch, 'blobs'))
+    await mkdir(join(scratch, 'rootfs'))
+    await tool('mkfifo', join(scratch, 'pipe'))
+    const output = ['--output-file', join(scratch, 'x.eif')]
+    const rootfs = ['--rootfs', join(scratch, 'rootfs')]
+    const cases: [string[], string][] = [
+      [['--docker-uri', 'busybox', '--blobs', blobs], 'ERR_IMAGE_SOURCE_UNSUPPORTED'],
+      [['--blobs', blobs], 'ERR_CLI_ARGUMENT'],
+      [[...rootfs, '--docker-uri', 'oci:x', '--blobs', blobs], 'ERR_CLI_ARGUMENT'],
+      [[...rootfs, '--blobs', blobs], 'ERR_IMAGE_CONFIG'],
+      [[...rootfs, '--entrypoint', '/a', '--user', 'nobody', '--blobs', blobs], 'ERR_IMAGE_USER'],
+      [[...rootfs, '--entrypoint', '/a', '--blobs', scratch], 'ERR_IMAGE_BLOBS'],
+      [['--rootfs', join(scratch, 'none'), '--blobs', blobs], 'ERR_IMAGE_SOURCE_MISSING'],
+      [['--rootfs', scratch, '--entrypoint', '/a', '--blobs', blobs], 'ERR_IMAGE_ENTRY'],
+      [[...rootfs, '--entrypoint', '/a', '--cmdline', 'ä', '--blobs', blobs], 'ERR_EIF_CMDLINE'],
+    ]
+    for (const [flags, code] of cases) {
+      const { status, stderr } = await runCli('build-enclave', [...flags, ...output])
+      expect({ status, stderr }, flags.join(' ')).toEqual({
+        status: 1,
+        stderr: `Start building the Enclave Image...\n${code}\n`,
+      })
+    }
+    const unwritable = join(scratch, 'none/x.eif')
+    const flags = [...rootfs, '--entrypoint', '/a', '--blobs', blobs, '--output-file', unwritable]
+    expect((await runCli('build-enclave', flags)).stderr).toContain('ERR_IMAGE_OUTPUT')
+  })
+})

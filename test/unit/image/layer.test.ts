@@ -1,0 +1,178 @@
+import { describe, expect, it } from 'vitest'
+
+import { sourceOfBytes } from '../../../src/eif/index.ts'
+import { applyLayer } from '../../../src/image/layer.ts'
+import { directory, flatten, type Directory } from '../../../src/image/tree.ts'
+import { UnpackBudget } from '../../../src/image/unpack-budget.ts'
+import { tarOf, type Member } from './archive.ts'
+import { codeOf } from './scratch.ts'
+
+async function applyAll(...layers: (readonly Member[])[]): Promise<Directory> {
+  const root = directory()
+  for (const members of layers) {
+    await applyLayer(root, sourceOfBytes(await tarOf(members)), new UnpackBudget())
+  }
+  return root
+}
+
+/** Path and contents (or target, or kind) of every entry. */
+async function listing(root: Directory): Promise<Record<string, string>> {
+  const result: Record<string, string> = {}
+  for (const { path, node } of flatten(root)) {
+    if (node.kind === 'symlink') result[path] = `-> ${node.target}`
+    else if (node.kind === 'directory') result[path] = 'directory'
+    else {
+      const chunks: Uint8Array[] = []
+      for await (const chunk of node.content.chunks()) chunks.push(chunk)
+      result[path] = Buffer.concat(chunks).toString()
+    }
+  }
+  return result
+}
+
+const dir = (name: string): Member => ({ name, type: 'directory', mode: 0o755 })
+const link = (name: string, linkname: string): Member => ({ name, type: 'link', linkname })
+const symlink = (name: string, linkname: string): Member => ({ name, type: 'symlink', linkname })
+
+describe('applyLayer', () => {
+  it('lets a later layer replace and add files', async () => {
+    const root = await applyAll(
+      [dir('etc'), { name: 'etc/a', data: 'one' }, { name: 'etc/b', data: 'two' }],
+      [
+        { name: './etc/b', data: 'three' },
+        { name: 'etc/c', data: 'four' },
+      ],
+    )
+    expect(await listing(root)).toEqual({
+      etc: 'directory',
+      'etc/a': 'one',
+      'etc/b': 'three',
+      'etc/c': 'four',
+    })
+  })
+
+  it('removes what a whiteout names, and keeps the same name in its own layer', async () => {
+    const root = await applyAll(
+      [dir('d'), { name: 'd/a', data: 'old' }, { name: 'd/b', data: 'old' }],
+      [
+        { name: 'd/a', data: 'new' },
+        { name: 'd/.wh.a' },
+        { name: 'd/.wh.b' },
+        { name: '.wh.none' },
+      ],
+    )
+    expect(await listing(root)).toEqual({ d: 'directory', 'd/a': 'new' })
+  })
+
+  it('empties an opaque directory of the layers below, wherever the whiteout stands', async () => {
+    const root = await applyAll(
+      [dir('d'), dir('d/sub'), { name: 'd/sub/x', data: 'old' }],
+      [{ name: 'd/new', data: 'kept' }, { name: 'd/.wh..wh..opq' }],
+    )
+    expect(await listing(root)).toEqual({ d: 'directory', 'd/new': 'kept' })
+  })
+
+  it('keeps contents of a directory whose attributes a later layer changes', async () => {
+    const root = await applyAll(
+      [dir('d'), { name: 'd/a', data: 'x' }],
+      [{ ...dir('d'), mode: 0o1777, uid: 5 }],
+    )
+    expect(await listing(root)).toEqual({ d: 'directory', 'd/a': 'x' })
+    expect(root.entries.get('d')?.attributes).toEqual({ mode: 0o1777, uid: 5, gid: 0 })
+  })
+
+  it('makes hard links two names of one file, which keeps its contents when one is replaced', async () => {
+    const root = await applyAll(
+      [{ name: 'a', data: 'x' }, link('b', 'a')],
+      [{ name: 'a', data: 'y' }],
+    )
+    expect(await listing(root)).toEqual({ a: 'y', b: 'x' })
+  })
+
+  it('carries setuid, sticky and owners of the image', async () => {
+    const root = await applyAll([{ name: 'su', mode: 0o4755, uid: 0, gid: 42, data: 'x' }])
+    expect(root.entries.get('su')?.attributes).toEqual({ mode: 0o4755, uid: 0, gid: 42 })
+  })
+
+  it('leaves out device nodes under /dev', async () => {
+    const root = await applyAll([dir('dev'), { name: 'dev/null', type: 'character-device' }])
+    expect(await listing(root)).toEqual({ dev: 'directory' })
+  })
+
+  it('reads names and link targets longer than a tar header has room for', async () => {
+    const long = `${'n'.repeat(200)}/${'m'.repeat(200)}`
+    const root = await applyAll([{ name: long, data: 'x' }, symlink('l', `/${long}`)])
+    expect(await listing(root)).toMatchObject({ [long]: 'x', l: `-> /${long}` })
+  })
+
+  it.each<[string, readonly Member[], string]>([
+    ['a path that climbs out', [{ name: '../evil', data: 'x' }], 'ERR_IMAGE_PATH'],
+    ['a path that climbs out halfway', [{ name: 'a/../../evil', data: 'x' }], 'ERR_IMAGE_PATH'],
+    ['an absolute path', [{ name: '/etc/passwd', data: 'x' }], 'ERR_IMAGE_PATH'],
+    [
+      'a path through a symbolic link',
+      [symlink('out', '/etc'), { name: 'out/passwd', data: 'x' }],
+      'ERR_IMAGE_PATH',
+    ],
+    [
+      'a path through a file',
+      [
+        { name: 'f', data: 'x' },
+        { name: 'f/g', data: 'x' },
+      ],
+      'ERR_IMAGE_PATH',
+    ],
+    ['a hard link that climbs out', [link('l', '../../etc/shadow')], 'ERR_IMAGE_PATH'],
+    ['an absolute hard link', [link('l', '/etc/shadow')], 'ERR_IMAGE_PATH'],
+    ['a hard link to nothing', [link('l', 'none')], 'ERR_IMAGE_ENTRY'],
+    ['a hard link to a directory', [dir('d'), link('l', 'd')], 'ERR_IMAGE_ENTRY'],
+    [
+      'a hard link through a symbolic link',
+      [symlink('s', '.'), link('l', 's/s')],
+      'ERR_IMAGE_ENTRY',
+    ],
+    ['a device outside /dev', [{ name: 'mem', type: 'character-device' }], 'ERR_IMAGE_ENTRY'],
+    ['a pipe', [{ name: 'pipe', type: 'fifo' }], 'ERR_IMAGE_ENTRY'],
+    ['a name of 256 bytes', [{ name: 'n'.repeat(256), data: 'x' }], 'ERR_IMAGE_PATH'],
+    [
+      'a file twice',
+      [
+        { name: 'a', data: 'x' },
+        { name: './a', data: 'y' },
+      ],
+      'ERR_IMAGE_DUPLICATE',
+    ],
+    [
+      'a file and a directory of one name',
+      [{ name: 'a', data: 'x' }, dir('a')],
+      'ERR_IMAGE_DUPLICATE',
+    ],
+    ['a root that is a file', [{ name: './', type: 'symlink', linkname: 'x' }], 'ERR_IMAGE_ENTRY'],
+  ])('refuses %s', async (_, members, code) => {
+    expect(await codeOf(applyAll(members))).toBe(code)
+  })
+
+  it('refuses more entries than the budget has', async () => {
+    const members = Array.from({ length: 11 }, (_, index) => ({ name: `f${String(index)}` }))
+    const budget = new UnpackBudget({ bytes: 1000, entries: 10 })
+    const applied = applyLayer(directory(), sourceOfBytes(await tarOf(members)), budget)
+    expect(await codeOf(applied)).toBe('ERR_IMAGE_LIMIT')
+  })
+
+  it('refuses a damaged header, a truncated member and a forged length', async () => {
+    const tar = await tarOf([{ name: 'file', data: 'x'.repeat(600) }])
+    const apply = (bytes: Uint8Array) =>
+      codeOf(applyLayer(directory(), sourceOfBytes(bytes), new UnpackBudget()))
+    expect(await apply(tar)).toBe('accepted')
+    for (let offset = 0; offset < 512; offset++) {
+      const flipped = Uint8Array.from(tar)
+      flipped[offset] = (flipped[offset] ?? 0) ^ 1
+      expect(await apply(flipped), `byte ${String(offset)}`).toMatch(/^(accepted|ERR_IMAGE_)/)
+      // The checksum is six octal digits, a NUL and a space: only those last two are free.
+      if (offset < 148 || offset > 155) expect(await apply(flipped)).toBe('ERR_IMAGE_TAR')
+    }
+    for (const length of [1, 511, 513, 1000, 1111]) {
+      expect(await apply(tar.subarray(0, length)), String(length)).toBe('ERR_IMAGE_TAR')
+    }
+  })
+})

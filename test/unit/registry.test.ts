@@ -1,0 +1,118 @@
+import { spawn } from 'node:child_process'
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { Registry, type EnclaveRecord } from '../../src/keeper/index.ts'
+import { writeRecord } from '../../src/keeper/record.ts'
+import { identifyProcess, isRunning, type ProcessIdentity } from '../../src/process/index.ts'
+
+let runtime: string
+let registry: Registry
+
+beforeEach(() => {
+  runtime = mkdtempSync(join(tmpdir(), 'cloister-registry-'))
+  registry = new Registry(runtime)
+})
+
+afterEach(() => {
+  rmSync(runtime, { recursive: true, force: true })
+})
+
+const dead: ProcessIdentity = { pid: process.pid, startTime: 1 }
+
+function ourselves(): ProcessIdentity {
+  const identity = identifyProcess(process.pid)
+  if (identity === undefined) throw new Error('we do not run')
+  return identity
+}
+
+function add(id: string, changes: Partial<EnclaveRecord> = {}): EnclaveRecord {
+  const record: EnclaveRecord = {
+    version: 1,
+    id,
+    name: registry.reserveName('app', id),
+    cid: 16,
+    keeper: ourselves(),
+    processes: [],
+    state: 'RUNNING',
+    createdAt: new Date().toISOString(),
+    eifPath: '/app.eif',
+    memoryMib: 64,
+    cpuCount: 1,
+    cpuIds: [],
+    debug: false,
+    accelerator: 'tcg',
+    assurance: 'software-tpm',
+    measurements: {},
+    imageName: 'app',
+    imageVersion: '1.0',
+    metadata: null,
+    ...changes,
+  }
+  writeRecord(registry.create(id), record)
+  return record
+}
+
+test('a name in use gets a suffix, and is free again after the end', () => {
+  const first = add('i-1')
+  expect(add('i-2').name).toBe('app_1')
+  expect(add('i-3').name).toBe('app_2')
+  registry.finish(first, { at: '2026-01-01T00:00:00Z', first: 'app', reason: '', livedMs: 1 })
+  expect(add('i-4').name).toBe('app')
+})
+
+test('an enclave whose keeper was killed is told as ended, and nothing of it is left', () => {
+  const { id } = add('i-1', { keeper: dead })
+  writeFileSync(join(registry.directory(id), 'keeper.sock'), '')
+  expect(registry.list()).toMatchObject([{ id, state: 'TERMINATED', end: { first: 'keeper' } }])
+  expect(readdirSync(registry.directory(id))).toEqual(['record.json'])
+})
+
+test('children that outlived a killed keeper are killed, others with the same pid are not', async () => {
+  const child = spawn('sleep', ['60'])
+  const identity = identifyProcess(child.pid ?? -1)
+  if (identity === undefined) throw new Error('sleep does not run')
+  const stranger = { ...ourselves(), startTime: 7 }
+  const processes = [
+    { ...identity, name: 'QEMU' },
+    { ...stranger, name: 'swtpm' },
+  ]
+  add('i-1', { keeper: dead, processes })
+  const ended = new Promise((resolve) => child.once('exit', (_code, signal) => resolve(signal)))
+  registry.list()
+  expect(await ended).toBe('SIGKILL')
+  expect(isRunning(ourselves())).toBe(true)
+})
+
+test('an enclave is found by id and by name, a running one before an ended one', () => {
+  const old = add('i-1')
+  registry.finish(old, { at: '2026-01-01T00:00:00Z', first: 'app', reason: '', livedMs: 1 })
+  expect(registry.find('app').id).toBe('i-1')
+  add('i-2')
+  expect(registry.find('app').id).toBe('i-2')
+  expect(registry.find('i-1').state).toBe('TERMINATED')
+  expect(() => registry.find('nobody')).toThrow(
+    expect.objectContaining({ code: 'ERR_KEEPER_NO_SUCH_ENCLAVE' }) as Error,
+  )
+})
+
+test('only the newest ended enclaves are remembered', () => {
+  for (let n = 0; n < 25; n++) {
+    const at = new Date(n * 1000).toISOString()
+    registry.finish(add(`i-${String(n)}`), { at, first: 'app', reason: '', livedMs: 1 })
+  }
+  const ids = registry.list().map(({ id }) => id)
+  expect(ids).toHaveLength(20)
+  expect(ids).toContain('i-24')
+  expect(ids).not.toContain('i-4')
+})
+
+test('a directory that never got a record is removed once its maker is gone', () => {
+  const directory = registry.create('i-half')
+  expect(registry.list()).toEqual([])
+  expect(existsSync(directory)).toBe(true)
+  const later = Date.now() + 120_000
+  expect(registry.list(later)).toEqual([])
+  expect(existsSync(directory)).toBe(false)
+})
