@@ -38,7 +38,7 @@ function checkDebug(payload: Payload, { allowDebug }: Policy): void {
 
 function checkModuleId({ moduleId: actual }: Payload, { moduleId: expected }: Policy): void {
   if (expected === undefined) return
-  const right = typeof expected === 'function' ? expected(actual) : expected === actual
+  const right = typeof expected === 'function' ? isTrue(expected(actual)) : expected === actual
   check(right, 'ERR_MODULE_ID_MISMATCH', `the document comes from ${actual}`, {
     expected: typeof expected === 'function' ? null : expected,
     actual,
@@ -54,7 +54,7 @@ async function checkBytes(
   const right =
     expected instanceof Uint8Array
       ? actual !== null && equalBytes(actual, expected)
-      : await expected(actual && actual.slice())
+      : isTrue(await expected(actual && actual.slice()))
   const details = {
     expected: expected instanceof Uint8Array ? toHex(expected) : null,
     actual: actual && toHex(actual),
@@ -66,4 +66,9 @@ async function checkBytes(
     `the document has ${found}, expected ${details.expected ?? 'another'}`,
     details,
   )
+}
+
+/** Callers without types can return anything: a promise, say, is no yes. */
+function isTrue(value: unknown): boolean {
+  return value === true
 }

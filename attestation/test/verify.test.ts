@@ -318,6 +318,14 @@ describe('expectations', () => {
     expect(seen).toEqual([null])
   })
 
+  test('an answer that is not exactly true is no', async () => {
+    const question = () => Promise.resolve(true) as unknown as boolean
+    const moduleId = { ...options, moduleId: question }
+    await expectCode(() => verifyAttestation(document, moduleId), 'ERR_MODULE_ID_MISMATCH')
+    const truthy = { ...options, nonce: () => 1 as unknown as boolean }
+    await expectCode(() => verifyAttestation(document, truthy), 'ERR_NONCE_MISMATCH')
+  })
+
   test('questions are not asked about a document that is not trusted', async () => {
     const forged = await makeDocument(await makeChain(), { nonce })
     const question = () => {

@@ -125,7 +125,8 @@ async function ask(question: URL): Promise<{ document: Uint8Array; observed: Spk
 async function readBounded(response: Response): Promise<Uint8Array> {
   const parts: Uint8Array[] = []
   let length = 0
-  for await (const part of response.body ?? []) {
+  const body: AsyncIterable<Uint8Array> | undefined = response.body ?? undefined
+  for await (const part of body ?? []) {
     length += part.length
     if (length > MAX_ANSWER_BYTES) {
       throw new AttestationError('ERR_TLS_ANSWER', `the answer exceeds ${MAX_ANSWER_BYTES} bytes`)
