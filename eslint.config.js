@@ -27,6 +27,7 @@ export default tseslint.config(
           'test/tsconfig.json',
           'attestation/tsconfig.json',
           'attestation/node/tsconfig.json',
+          'attestation/examples/tsconfig.json',
           'attestation/test/tsconfig.json',
         ],
         tsconfigRootDir: import.meta.dirname,
@@ -55,7 +56,7 @@ export default tseslint.config(
     },
   },
   {
-    files: ['test/**', 'attestation/test/**', 'bench/**'],
+    files: ['test/**', 'attestation/test/**', 'attestation/examples/**', 'bench/**'],
     rules: {
       'max-lines': 'off',
       'max-lines-per-function': 'off',
