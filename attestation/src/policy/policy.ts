@@ -65,19 +65,21 @@ function holding(attestation: Attestation, conditions: ConditionBlock | undefine
 }
 
 function checkFields(policy: unknown): PolicyFile {
-  const right = typeof policy === 'object' && policy !== null && !Array.isArray(policy)
-  check(right, 'ERR_POLICY_FORMAT', 'the policy is not an object')
+  check(isObject(policy), 'ERR_POLICY_FORMAT', 'the policy is not an object')
   for (const field of Object.keys(policy)) {
     check(FIELDS.includes(field), 'ERR_POLICY_FORMAT', `unknown field ${field}`, { field })
   }
-  const file = policy as PolicyFile
-  const { version, roots, conditions } = file
+  const [version, roots, conditions] = ['version', 'roots', 'conditions'].map((k) => policy[k])
   check(version === 1, 'ERR_POLICY_FORMAT', 'the version is not 1', { field: 'version' })
   const texts = Array.isArray(roots) && roots.every((root) => typeof root === 'string')
   check(texts && roots.length > 0, 'ERR_POLICY_FORMAT', 'roots is not a list of text')
-  const block = conditions === undefined || (typeof conditions === 'object' && conditions !== null)
+  const block = conditions === undefined || isObject(conditions)
   check(block, 'ERR_POLICY_FORMAT', 'conditions is not an object', { field: 'conditions' })
-  return file
+  return policy as unknown as PolicyFile
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function optionsOf(file: PolicyFile): VerifierOptions {

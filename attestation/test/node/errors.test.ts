@@ -1,11 +1,11 @@
 // Errors: the generated page is up to date, and every code is one that the sources throw.
 
 import { expect, test } from 'vitest'
-import { renderErrors } from '../scripts/errors-doc.mjs'
-import { errorTable } from '../src/index.ts'
-import page from '../docs/errors.md?raw'
+import { renderErrors } from '../../scripts/errors-doc.mjs'
+import { errorTable } from '../../src/index.ts'
+import page from '../../docs/errors.md?raw'
 
-const sources = import.meta.glob<string>('../src/**/*.ts', {
+const sources = import.meta.glob<string>(['../../src/**/*.ts', '../../node/**/*.ts'], {
   eager: true,
   import: 'default',
   query: '?raw',
