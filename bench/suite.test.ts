@@ -2,12 +2,13 @@
 // measurements of whatever machine they run on.
 
 import { test } from 'vitest'
+import * as attestation from './attestation.ts'
 import * as imageBuild from './image-build.ts'
 import * as launch from './launch.ts'
 import * as nsmDocuments from './nsm-documents.ts'
 import { formatRows, type BenchRow } from './row.ts'
 
-const benches = { launch, nsmDocuments, imageBuild }
+const benches = { attestation, launch, nsmDocuments, imageBuild }
 
 test('bench', { timeout: 3_600_000 }, async () => {
   const rows: BenchRow[] = []

@@ -36,10 +36,29 @@ export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array<ArrayBu
 
 /** Whether two byte strings are the same. Not constant-time: nothing compared here is secret. */
 export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, i) => byte === b[i])
+  if (a.length !== b.length) return false
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
+  return true
 }
 
 /** Whether every byte is zero. */
 export function isZero(bytes: Uint8Array): boolean {
   return bytes.every((byte) => byte === 0)
+}
+
+const MAX_ASCII_LOOP = 32
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+/**
+ * Text of UTF-8 bytes. Short ASCII, which is nearly all there is, needs no decoder.
+ * @throws TypeError when the bytes are not valid UTF-8.
+ */
+export function decodeUtf8(bytes: Uint8Array): string {
+  if (bytes.length > MAX_ASCII_LOOP) return utf8.decode(bytes)
+  let text = ''
+  for (const byte of bytes) {
+    if (byte >= 0x80) return utf8.decode(bytes)
+    text += String.fromCharCode(byte)
+  }
+  return text
 }

@@ -3,6 +3,7 @@
 import { AttestationError, check } from './errors.ts'
 import { equalBytes } from './bytes.ts'
 import type { Payload } from './document/payload.ts'
+import type { SignatureCache } from './signature/cache.ts'
 import type { SignatureSession } from './signature/session.ts'
 import {
   formatName,
@@ -29,10 +30,11 @@ export async function verifyChain(
   { roots, atMs, session }: ChainContext,
 ): Promise<CertificatePath> {
   const failures: unknown[] = []
-  for (const path of candidatePaths(payload, roots)) {
+  for (const path of candidatePaths(payload, roots, session.cache)) {
     try {
       checkPath(path, atMs)
       await verifyPathSignatures(path, session)
+      for (const certificate of path.slice(1)) session.cache?.rememberCertificate(certificate)
       return path
     } catch (error) {
       failures.push(error)
@@ -45,8 +47,9 @@ export async function verifyChain(
 function candidatePaths(
   payload: Payload,
   roots: readonly Certificate[],
+  cache: SignatureCache | undefined,
 ): readonly CertificatePath[] {
-  const below = parseBelow(payload)
+  const below = parseBelow(payload, (der) => knownCertificate(der, roots, cache))
   const issuer = below[0]?.issuer
   const candidates = roots.filter(
     ({ subject }) => issuer !== undefined && equalBytes(subject.der, issuer.der),
@@ -60,7 +63,10 @@ function candidatePaths(
   return candidates.map((root) => [root, ...below])
 }
 
-function parseBelow({ certificate, cabundle }: Payload): readonly Certificate[] {
+function parseBelow(
+  { certificate, cabundle }: Payload,
+  known: (der: Uint8Array) => Certificate | undefined,
+): readonly Certificate[] {
   const length = cabundle.length + 1
   check(
     length <= MAX_PATH_CERTIFICATES,
@@ -69,13 +75,23 @@ function parseBelow({ certificate, cabundle }: Payload): readonly Certificate[] 
     { length },
   )
   const given = cabundle.map((der, i) => ({ der, label: `cabundle[${i}]` }))
-  return [...given, { der: certificate, label: 'certificate' }].map(parseLabelled).slice(1)
+  return [...given, { der: certificate, label: 'certificate' }]
+    .map(({ der, label }) => known(der) ?? parseLabelled(der, label))
+    .slice(1)
 }
 
-/** Parses a certificate; an error says which one it was. */
-function parseLabelled({ der, label }: { der: Uint8Array; label: string }): Certificate {
+function knownCertificate(
+  der: Uint8Array,
+  roots: readonly Certificate[],
+  cache: SignatureCache | undefined,
+): Certificate | undefined {
+  return cache?.certificate(der) ?? roots.find((root) => equalBytes(root.der, der))
+}
+
+/** Parses a copy of a certificate; an error says which one it was. */
+function parseLabelled(der: Uint8Array, label: string): Certificate {
   try {
-    return parseCertificate(der)
+    return parseCertificate(der.slice())
   } catch (error) {
     if (!(error instanceof AttestationError)) throw error
     const details = { ...error.details, certificate: label }

@@ -5,7 +5,7 @@ import { concatBytes, fromHex, toHex } from '../src/bytes.ts'
 import { verifyAttestation, type AttestationErrorCode, type VerifierOptions } from '../src/index.ts'
 import { computeName, decodeNvCertify, decodeNvPublic, decodeQuote } from '../src/tpm/index.ts'
 import { errorOf, expectCode } from './expect-error.ts'
-import { generateKeys } from './issuer/authority.ts'
+import { generateKeys, type KeyPair } from './issuer/authority.ts'
 import { encodeCbor, type Encodable } from './issuer/cbor-writer.ts'
 import { makeChain, makePayload, makeSign1, NOW_MS, samplePcrs } from './issuer/document.ts'
 import type { Chain } from './issuer/document.ts'
@@ -27,7 +27,7 @@ interface DocumentShape {
   readonly pcrs?: Map<number, Uint8Array>
   /** What the TPM holds, when that differs from the document. */
   readonly tpmPcrs?: Map<number, Uint8Array>
-  readonly keys?: CryptoKeyPair
+  readonly keys?: KeyPair
   readonly edit?: (evidence: Map<string, Encodable>) => void
 }
 

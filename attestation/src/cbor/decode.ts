@@ -1,6 +1,7 @@
 // A strict CBOR decoder (RFC 8949): definite lengths, shortest forms, unique keys, valid UTF-8,
 // bounded depth and size, no trailing bytes. Left out on purpose: floats, undefined, simple values.
 
+import { decodeUtf8 } from '../bytes.ts'
 import { AttestationError, check } from '../errors.ts'
 import { CborReader, MAJOR, type Head } from './head.ts'
 import type { CborKey, CborMap, CborValue } from './value.ts'
@@ -24,7 +25,6 @@ export interface DecodeCborOptions {
 
 const INDEFINITE_MAP = 0xbf
 const BREAK = 0xff
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /**
  * Decodes exactly one item. Byte strings in the result are views into `bytes`.
@@ -177,7 +177,7 @@ function simple({ argument, offset }: Head): CborValue {
 
 function decodeText(bytes: Uint8Array, offset: number): string {
   try {
-    return utf8.decode(bytes)
+    return decodeUtf8(bytes)
   } catch (cause) {
     const details = { offset }
     const message = `text at ${offset} is not valid UTF-8`

@@ -3,17 +3,18 @@
 
 import type { SignatureCache } from './cache.ts'
 import { type SignedMessage } from './cache.ts'
-import { importPoint, P384_SIGNATURE_BYTES, verifyP384, type WebCrypto } from './webcrypto.ts'
+import { importPoint, P384_SIGNATURE_BYTES, verifyP384 } from './webcrypto.ts'
+import type { VerificationKey, WebCrypto } from './webcrypto.ts'
 
 /** Checks the signatures of one document. */
 export class SignatureSession {
   readonly crypto: WebCrypto
-  readonly #cache: SignatureCache | undefined
-  readonly #keys = new Map<Uint8Array, Promise<CryptoKey>>()
+  readonly cache: SignatureCache | undefined
+  readonly #keys = new Map<Uint8Array, Promise<VerificationKey>>()
 
   constructor(crypto: WebCrypto, cache?: SignatureCache) {
     this.crypto = crypto
-    this.#cache = cache
+    this.cache = cache
   }
 
   /**
@@ -21,7 +22,7 @@ export class SignatureSession {
    */
   async verify(signed: SignedMessage): Promise<boolean> {
     if (signed.signature.length !== P384_SIGNATURE_BYTES) return false
-    if (this.#cache?.knows(signed)) return true
+    if (this.cache?.knows(signed)) return true
     try {
       const key = await this.#import(signed.publicKey)
       return await verifyP384(key, signed.signature, signed.message, this.crypto)
@@ -34,10 +35,10 @@ export class SignatureSession {
 
   /** Puts signatures that were verified in this session into the cache. */
   async trust(verified: readonly SignedMessage[]): Promise<void> {
-    if (!this.#cache) return
+    if (!this.cache) return
     for (const signed of verified) {
-      if (this.#cache.knows(signed)) continue
-      this.#cache.remember(signed)
+      if (this.cache.knows(signed)) continue
+      this.cache.remember(signed)
       await this.trustKey(signed.publicKey)
     }
   }
@@ -45,17 +46,17 @@ export class SignatureSession {
   /** Puts only the key of a signature that was verified in this session into the cache. */
   async trustKey(publicKey: Uint8Array): Promise<void> {
     const key = this.#keys.get(publicKey)
-    if (key) this.#cache?.rememberKey(publicKey, await key)
+    if (key) this.cache?.rememberKey(publicKey, await key)
   }
 
-  #import(publicKey: Uint8Array): Promise<CryptoKey> {
+  #import(publicKey: Uint8Array): Promise<VerificationKey> {
     const imported = this.#keys.get(publicKey) ?? this.#cached(publicKey)
     this.#keys.set(publicKey, imported)
     return imported
   }
 
-  #cached(publicKey: Uint8Array): Promise<CryptoKey> {
-    const known = this.#cache?.key(publicKey)
+  #cached(publicKey: Uint8Array): Promise<VerificationKey> {
+    const known = this.cache?.key(publicKey)
     return known ? Promise.resolve(known) : importPoint(publicKey, this.crypto)
   }
 }

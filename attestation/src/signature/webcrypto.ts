@@ -1,5 +1,8 @@
 // The one seam to the runtime's cryptography: ECDSA P-384 with SHA-384, verification only.
 
+/** An imported key: a CryptoKey, or what another implementation has in its place. */
+export type VerificationKey = object
+
 /** The part of WebCrypto's SubtleCrypto that is used. */
 export interface WebCryptoSubtle {
   digest(algorithm: 'SHA-384', data: Uint8Array<ArrayBuffer>): Promise<ArrayBuffer>
@@ -9,10 +12,10 @@ export interface WebCryptoSubtle {
     algorithm: { name: 'ECDSA'; namedCurve: 'P-384' },
     extractable: boolean,
     keyUsages: 'verify'[],
-  ): Promise<CryptoKey>
+  ): Promise<VerificationKey>
   verify(
     algorithm: { name: 'ECDSA'; hash: 'SHA-384' },
-    key: CryptoKey,
+    key: VerificationKey,
     signature: Uint8Array<ArrayBuffer>,
     data: Uint8Array<ArrayBuffer>,
   ): Promise<boolean>
@@ -44,14 +47,14 @@ export async function sha384(
 }
 
 /** Imports an uncompressed P-384 point (97 bytes); rejects points that are not on the curve. */
-export function importPoint(point: Uint8Array, crypto: WebCrypto): Promise<CryptoKey> {
+export function importPoint(point: Uint8Array, crypto: WebCrypto): Promise<VerificationKey> {
   const algorithm = { name: 'ECDSA', namedCurve: 'P-384' } as const
   return crypto.subtle.importKey('raw', unshared(point), algorithm, false, ['verify'])
 }
 
 /** Whether `signature` (r || s, 96 bytes) over `message` was made with the key, ECDSA SHA-384. */
 export function verifyP384(
-  key: CryptoKey,
+  key: VerificationKey,
   signature: Uint8Array,
   message: Uint8Array,
   crypto: WebCrypto,

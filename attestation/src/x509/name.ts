@@ -1,7 +1,7 @@
 // Distinguished names (RFC 5280 section 4.1.2.4), for display and for the OU. Names are compared as
 // DER bytes elsewhere, never through this view.
 
-import { toHex } from '../bytes.ts'
+import { decodeUtf8, toHex } from '../bytes.ts'
 import { AttestationError, check } from '../errors.ts'
 import { DerReader, TAG } from './der.ts'
 import { ATTRIBUTE_NAMES } from './oid.ts'
@@ -20,7 +20,6 @@ export interface DistinguishedName {
 }
 
 const STRING_TAGS: readonly number[] = [TAG.utf8String, TAG.printableString, TAG.ia5String]
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /**
  * Parses a non-empty Name with one attribute per RDN.
@@ -60,7 +59,7 @@ function readRdn(rdn: DerReader): NameAttribute {
 
 function readText(bytes: Uint8Array): string {
   try {
-    return utf8.decode(bytes)
+    return decodeUtf8(bytes)
   } catch (cause) {
     throw new AttestationError('ERR_X509_FORMAT', 'a name attribute is not UTF-8', { cause })
   }

@@ -85,17 +85,14 @@ function checkName(issuer: Certificate, subject: Certificate): void {
 /** Compares milliseconds with whole seconds: both limits are part of the validity. */
 function checkValidity(certificate: Certificate, atMs: number): void {
   const { notBeforeMs, notAfterMs } = certificate
-  const details = {
-    at: new Date(atMs).toISOString(),
-    notBefore: new Date(notBeforeMs).toISOString(),
-    notAfter: new Date(notAfterMs).toISOString(),
-  }
-  if (atMs < notBeforeMs) {
-    refuse('ERR_CERTIFICATE_NOT_YET_VALID', certificate, `begins ${details.notBefore}`, details)
-  }
-  if (atMs > notAfterMs) {
-    refuse('ERR_CERTIFICATE_EXPIRED', certificate, `ended ${details.notAfter}`, details)
-  }
+  if (notBeforeMs <= atMs && atMs <= notAfterMs) return
+  const [at, notBefore, notAfter] = [atMs, notBeforeMs, notAfterMs].map((timeMs) =>
+    new Date(timeMs).toISOString(),
+  )
+  const details = { at, notBefore, notAfter }
+  if (atMs > notAfterMs)
+    refuse('ERR_CERTIFICATE_EXPIRED', certificate, `ended ${notAfter ?? ''}`, details)
+  refuse('ERR_CERTIFICATE_NOT_YET_VALID', certificate, `begins ${notBefore ?? ''}`, details)
 }
 
 /** `intermediates`: how many CA certificates follow below this one. Self-issued ones count too. */

@@ -7,9 +7,17 @@ const ECDSA = { name: 'ECDSA', namedCurve: 'P-384' } as const
 const ECDSA_SHA384 = { name: 'ECDSA', hash: 'SHA-384' } as const
 const ALGORITHM = sequence(oid('2a8648ce3d040303'))
 
+type SigningKey = Parameters<typeof crypto.subtle.exportKey>[1]
+
+/** An ECDSA P-384 key pair. */
+export interface KeyPair {
+  readonly privateKey: SigningKey
+  readonly publicKey: SigningKey
+}
+
 /** A key and the certificate that goes with it. */
 export interface Identity {
-  readonly keys: CryptoKeyPair
+  readonly keys: KeyPair
   readonly subject: Uint8Array
   readonly certificate: Uint8Array<ArrayBuffer>
 }
@@ -33,12 +41,12 @@ export interface CertificateShape {
   readonly algorithm?: Uint8Array
 }
 
-export const generateKeys = (): Promise<CryptoKeyPair> =>
+export const generateKeys = (): Promise<KeyPair> =>
   crypto.subtle.generateKey(ECDSA, true, ['sign', 'verify'])
 
 /** r || s, 96 bytes. */
 export async function signRaw(
-  { privateKey }: CryptoKeyPair,
+  { privateKey }: KeyPair,
   message: Uint8Array<ArrayBuffer>,
 ): Promise<Uint8Array<ArrayBuffer>> {
   return new Uint8Array(await crypto.subtle.sign(ECDSA_SHA384, privateKey, message))
@@ -66,7 +74,7 @@ export async function issue(shape: CertificateShape, issuer?: Identity): Promise
 /** Signs a TBSCertificate as it stands. */
 export async function signCertificate(
   tbs: Uint8Array<ArrayBuffer>,
-  keys: CryptoKeyPair,
+  keys: KeyPair,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const raw = await signRaw(keys, tbs)
   const value = sequence(integer(raw.subarray(0, 48)), integer(raw.subarray(48)))

@@ -10,6 +10,7 @@ import {
   signRaw,
   type CertificateShape,
   type Identity,
+  type KeyPair,
 } from './authority.ts'
 import { encodeCbor, head, type Encodable } from './cbor-writer.ts'
 
@@ -93,7 +94,7 @@ export const ES384_HEADER = Uint8Array.of(0xa1, 0x01, 0x38, 0x22)
 /** Signs payload bytes as COSE_Sign1. */
 export async function makeSign1(
   payload: Uint8Array,
-  keys: CryptoKeyPair,
+  keys: KeyPair,
   shape: Sign1Shape = {},
 ): Promise<Uint8Array<ArrayBuffer>> {
   const { protectedHeader = ES384_HEADER, unprotectedHeader = new Map(), tag } = shape

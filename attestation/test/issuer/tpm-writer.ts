@@ -1,7 +1,7 @@
 // Makes TPM evidence for tests: TPM structures in canonical form, signed by an ordinary key.
 
 import { concatBytes } from '../../src/bytes.ts'
-import { signRaw } from './authority.ts'
+import { signRaw, type KeyPair } from './authority.ts'
 import type { Encodable } from './cbor-writer.ts'
 import { MODULE_ID } from './document.ts'
 
@@ -58,7 +58,7 @@ export interface EvidenceShape {
 export async function makeEvidence(
   payload: Uint8Array<ArrayBuffer>,
   pcrs: ReadonlyMap<number, Uint8Array>,
-  keys: CryptoKeyPair,
+  keys: KeyPair,
   shape: EvidenceShape = {},
 ): Promise<Map<string, Encodable>> {
   const quote = await makeQuote(payload, pcrs, shape)
