@@ -27,7 +27,12 @@ export interface DescribedEnclave {
   readonly Measurements: Readonly<Record<string, string>>
   readonly VsockSocket: string
   readonly Processes: Readonly<Record<string, number>>
-  readonly End?: { readonly First: string; readonly Reason: string; readonly ExitCode?: number }
+  readonly End?: {
+    readonly First: string
+    readonly Reason: string
+    readonly ExitCode?: number
+    readonly Signal?: string
+  }
 }
 
 export class TestHost implements AsyncDisposable {

@@ -45,7 +45,8 @@ async function image(name: string, ...args: readonly string[]): Promise<string> 
 /** Runs an image whose app ends by itself, and returns how that was recorded. */
 async function endOf(name: string, ...args: readonly string[]): Promise<DescribedEnclave['End']> {
   const enclave = await host.start(await image(name, ...args))
-  await expect.poll(() => host.list(), { timeout: 20_000 }).toEqual([])
+  const state = async (): Promise<string> => (await host.describe(enclave.EnclaveID)).State
+  await expect.poll(state, { timeout: 20_000 }).toBe('TERMINATED')
   return (await host.describe(enclave.EnclaveID)).End
 }
 

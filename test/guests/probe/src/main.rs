@@ -59,7 +59,6 @@ fn orphans() {
     serve(&json!({ "zombies": surroundings::zombies() }));
 }
 
-#[expect(clippy::zombie_processes, reason = "that is what it is for")]
 fn leave_orphan() {
     let child = Command::new("/probe").args(["exit", "3"]).spawn();
     child.expect("a child starts");
