@@ -29,10 +29,12 @@ export function controlSocketPath(directory: string): string {
 
 export async function serveControl(directory: string, handler: ControlHandler): Promise<Server> {
   const server = createServer((socket) => {
-    socket.on('error', () => socket.destroy())
-    createInterface({ input: socket }).once('line', (line) => {
-      answer(line, socket, handler)
-    })
+    // readline passes the socket's errors on, as errors of its own.
+    createInterface({ input: socket })
+      .on('error', () => socket.destroy())
+      .once('line', (line) => {
+        answer(line, socket, handler)
+      })
   })
   server.listen(controlSocketPath(directory))
   await once(server, 'listening')

@@ -46,6 +46,9 @@ export async function keep(request: LaunchRequest, asker: Asker): Promise<void> 
   const registry = new Registry(request.directories.runtime)
   const { place, record } = await claimPlace(registry, request)
   const keeping = { registry, place, stop, journal: new Journal(place.directory) }
+  process.on('uncaughtExceptionMonitor', (error) => {
+    keeping.journal.write(`the keeper crashed: ${error.stack ?? error.message}`)
+  })
   const control = new ControlledConsole()
   let server: Server | undefined
   try {

@@ -48,10 +48,16 @@ export interface EnclaveRecord {
   readonly end?: EnclaveEnd
 }
 
-const FILE = 'record.json'
+export const RECORD_FILE = 'record.json'
+
+/** The pid of whoever writes the record into this file before it is renamed. */
+export function recordWriter(file: string): number | undefined {
+  const [, pid] = /^record\.json\.(\d+)$/.exec(file) ?? []
+  return pid === undefined ? undefined : Number(pid)
+}
 
 export function writeRecord(directory: string, record: EnclaveRecord): void {
-  const path = join(directory, FILE)
+  const path = join(directory, RECORD_FILE)
   const temporary = `${path}.${String(process.pid)}`
   writeFileSync(temporary, `${JSON.stringify(record, null, 2)}\n`, { mode: 0o600 })
   renameSync(temporary, path)
@@ -64,7 +70,7 @@ export function writeRecord(directory: string, record: EnclaveRecord): void {
  */
 export function readRecord(directory: string): EnclaveRecord | undefined {
   try {
-    const record: unknown = JSON.parse(readFileSync(join(directory, FILE), 'utf8'))
+    const record: unknown = JSON.parse(readFileSync(join(directory, RECORD_FILE), 'utf8'))
     if (isRecord(record, basename(directory))) return record
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException
@@ -102,7 +108,7 @@ function isProcess(value: unknown): boolean {
 }
 
 function damaged(directory: string, cause?: unknown): CloisterError {
-  const path = join(directory, FILE)
+  const path = join(directory, RECORD_FILE)
   return new CloisterError('ERR_KEEPER_RECORD', `${path} is no record of this enclave`, {
     cause,
     details: { path },

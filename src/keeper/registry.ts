@@ -17,9 +17,16 @@ import {
 } from 'node:fs'
 import { basename, join } from 'node:path'
 import { CloisterError } from '../errors.ts'
-import { isRunning, killProcess } from '../process/index.ts'
+import { identifyProcess, isRunning, killProcess } from '../process/index.ts'
 import { JOURNAL_FILE } from './journal.ts'
-import { readRecord, writeRecord, type EnclaveEnd, type EnclaveRecord } from './record.ts'
+import {
+  readRecord,
+  RECORD_FILE,
+  recordWriter,
+  writeRecord,
+  type EnclaveEnd,
+  type EnclaveRecord,
+} from './record.ts'
 
 /** How many ended enclaves are remembered. */
 const KEPT_RECORDS = 20
@@ -27,7 +34,14 @@ const KEPT_RECORDS = 20
 /** An enclave's directory gets its record at once; one without for so long was given up. */
 const HALF_MADE_MS = 60_000
 
-const KEPT_FILES = new Set(['record.json', 'console.log', JOURNAL_FILE])
+const KEPT_FILES = new Set([RECORD_FILE, 'console.log', JOURNAL_FILE])
+
+/** Not what another process is just writing: its record is about to be renamed. */
+function isKept(file: string): boolean {
+  if (KEPT_FILES.has(file)) return true
+  const writer = recordWriter(file)
+  return writer !== undefined && identifyProcess(writer) !== undefined
+}
 
 export class Registry {
   readonly #enclaves: string
@@ -109,7 +123,7 @@ export class Registry {
     const finished: EnclaveRecord = { ...record, state: 'TERMINATED', processes: [], end }
     const directory = this.directory(record.id)
     for (const file of namesIn(directory)) {
-      if (!KEPT_FILES.has(file)) rmSync(join(directory, file), { recursive: true, force: true })
+      if (!isKept(file)) rmSync(join(directory, file), { recursive: true, force: true })
     }
     if (existsSync(directory)) writeRecord(directory, finished)
     this.#releaseName(record)
