@@ -21,6 +21,11 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   throw error
 })
 
+// With the status a shell gives a program that dies of the signal, but not before what was begun is
+// undone (`exit` handlers).
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+  process.once(signal, () => process.exit(128 + constants.signals[signal]))
+
 const program = new Command('cloister')
   .description('AWS Nitro Enclaves for any KVM host: build, run, attest, verify')
   .version(packageVersion())
