@@ -6,6 +6,8 @@ export default defineConfig({
   test: {
     projects: [
       {
+        // Binary vectors are imported as data URLs: the same tests run in Node and in browsers.
+        assetsInclude: ['**/*.cbor'],
         test: {
           name: 'pure',
           include: [

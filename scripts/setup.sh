@@ -41,7 +41,7 @@ check_toolchains() {
   command -v node >/dev/null || fail 'there is no node' 'install Node.js 20.19 or later'
   node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)' ||
     fail "Node.js $(node --version) is too old" 'install Node.js 20.19 or later'
-  command -v cargo >/dev/null || fail 'there is no cargo' 'install Rust 1.85 or later, for example with rustup'
+  command -v cargo >/dev/null || fail 'there is no cargo' 'install Rust 1.92 or later, for example with rustup'
 }
 
 missing_packages() {

@@ -60,9 +60,12 @@ async function vitest() {
     `--outputFile.json=${report}`,
   ])
   const json = JSON.parse(await readFile(report, 'utf8').catch(() => '{}'))
+  const broken = (json.testResults ?? []).filter(
+    ({ status, assertionResults }) => status === 'failed' && assertionResults.length === 0,
+  )
   const counts = {
     passed: json.numPassedTests ?? 0,
-    failed: json.numFailedTests ?? 0,
+    failed: (json.numFailedTests ?? 0) + broken.length,
     skipped: (json.numPendingTests ?? 0) + (json.numTodoTests ?? 0),
   }
   count('vitest', counts, status)

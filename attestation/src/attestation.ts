@@ -40,6 +40,8 @@ export interface Attestation extends DocumentFields {
   /** When the first certificate of the chain ends. */
   readonly validUntilMs: number
   readonly assurance: Assurance
+  /** The PCRs that were compared with accepted measurements; empty when none were given. */
+  readonly matchedPcrs: readonly number[]
   /** From the trusted root down to the leaf. */
   readonly certificates: readonly CertificateInfo[]
   /** What the TPM vouches for; null when the document carries no evidence. */
@@ -52,16 +54,19 @@ export interface VerifiedParts {
   readonly path: CertificatePath
   readonly atMs: number
   readonly tpm: VerifiedTpmEvidence | null
+  readonly matchedPcrs: readonly number[]
 }
 
 /** Puts verified parts together. */
-export function attestationOf({ payload, path, atMs, tpm }: VerifiedParts): Attestation {
+export function attestationOf(parts: VerifiedParts): Attestation {
+  const { payload, path, atMs, tpm, matchedPcrs } = parts
   return {
     verified: true,
     ...documentFields(payload),
     verifiedAtMs: atMs,
     validUntilMs: Math.min(...path.map(({ notAfterMs }) => notAfterMs)),
     assurance: assuranceOf(path),
+    matchedPcrs,
     certificates: path.map(certificateInfo),
     tpm,
   }
@@ -82,8 +87,7 @@ export function documentFields(payload: Payload): DocumentFields {
   }
 }
 
-/** A certificate for display and records. */
-export function certificateInfo(certificate: Certificate): CertificateInfo {
+function certificateInfo(certificate: Certificate): CertificateInfo {
   const { subject, serialNumber, notBeforeMs, notAfterMs, der } = certificate
   return {
     subject: formatName(subject),

@@ -7,7 +7,7 @@ const DIGITS: readonly string[] = Array.from({ length: 256 }, (_, byte) =>
 /** Lower-case hexadecimal text of bytes, two digits each. */
 export function toHex(bytes: Uint8Array): string {
   let text = ''
-  for (const byte of bytes) text += DIGITS[byte]
+  for (const byte of bytes) text += DIGITS[byte] ?? ''
   return text
 }
 

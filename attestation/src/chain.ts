@@ -21,7 +21,7 @@ export interface ChainContext {
 
 /**
  * Validates the path root, INTERM_1 … INTERM_N, leaf. The root is one of the caller's whose name
- * issued the certificate below it; `cabundle[0]` is not even read.
+ * issued the certificate below it; `cabundle[0]` must parse, and is no anchor.
  * @throws AttestationError ERR_CHAIN_*, ERR_CERTIFICATE_*, ERR_X509_*, ERR_DER_INVALID.
  */
 export async function verifyChain(
@@ -68,8 +68,8 @@ function parseBelow({ certificate, cabundle }: Payload): readonly Certificate[] 
     `the chain has ${length} certificates, at most ${MAX_PATH_CERTIFICATES} are accepted`,
     { length },
   )
-  const intermediates = cabundle.map((der, i) => ({ der, label: `cabundle[${i}]` })).slice(1)
-  return [...intermediates, { der: certificate, label: 'certificate' }].map(parseLabelled)
+  const given = cabundle.map((der, i) => ({ der, label: `cabundle[${i}]` }))
+  return [...given, { der: certificate, label: 'certificate' }].map(parseLabelled).slice(1)
 }
 
 /** Parses a certificate; an error says which one it was. */

@@ -184,6 +184,41 @@ const rows = {
       'Measurements that are not PCR values: `PCR0` to `PCR31` with 96 hexadecimal digits each.',
     hint: 'Pass what `build-enclave` printed, or `{ PCR0: "…" }`. An empty set would accept everything.',
   },
+  // --- HTTP and TLS
+  ERR_HTTP_DOCUMENT_MISSING: {
+    meaning: 'A request carries no attestation document, or one that is not base64.',
+    hint: 'Ask for a document with the nonce of the WWW-Authenticate header and send it in Attestation-Document.',
+  },
+  ERR_HTTP_CHALLENGE: {
+    meaning: 'The nonce of a document is not one of this server, has expired, or was used before.',
+    hint: 'Ask for a new challenge: each one is good for one request.',
+  },
+  ERR_HTTP_OVERLOADED: {
+    meaning:
+      'Too many documents were accepted within the life of a challenge to remember them all.',
+    hint: 'Raise `maxUsed`, or shorten `challengeLifetimeMs`.',
+  },
+  ERR_TLS_ANSWER: {
+    meaning: 'A server did not answer the question for its attestation document.',
+    hint: 'Check `attestationPath`, and that the server runs in an enclave.',
+  },
+  ERR_TLS_KEY_MISMATCH: {
+    meaning: "A server's certificate has another public key than the verified document binds.",
+    hint: 'Somebody is in between, or the server changed its key: attest it again.',
+  },
+  // --- policies
+  ERR_POLICY_FORMAT: {
+    meaning: 'A policy that is not what policy.schema.json describes.',
+    hint: 'See the message for the field. Unknown fields are refused: a misspelt rule checks nothing.',
+  },
+  ERR_CONDITION_FORMAT: {
+    meaning: 'A condition block with an unknown operator, or values that are not text.',
+    hint: 'Use the string operators and Null of IAM, without set operators.',
+  },
+  ERR_CONDITION_UNMET: {
+    meaning: 'A condition on the document does not hold.',
+    hint: 'See `details` for the operator, the key and both values.',
+  },
   // --- TPM evidence
   ERR_TPM_EVIDENCE_MISSING: {
     meaning: 'The document carries no TPM evidence.',

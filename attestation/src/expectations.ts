@@ -9,17 +9,23 @@ import { matchMeasurements } from './measurements.ts'
 import type { ExpectedBytes, Policy } from './options.ts'
 
 /**
- * Checks, in order: debug mode, measurements, module id, nonce, public key, user data.
+ * Checks, in order: debug mode, measurements, module id, nonce, public key, user data. Returns the
+ * indices of the PCRs that were compared.
  * @throws AttestationError ERR_DEBUG_DOCUMENT, ERR_PCR_MISMATCH, ERR_PCR_MISSING,
  * ERR_MODULE_ID_MISMATCH, ERR_NONCE_MISMATCH, ERR_PUBLIC_KEY_MISMATCH, ERR_USER_DATA_MISMATCH.
  */
-export async function checkExpectations(payload: Payload, policy: Policy): Promise<void> {
+export async function checkExpectations(
+  payload: Payload,
+  policy: Policy,
+): Promise<readonly number[]> {
   checkDebug(payload, policy)
-  if (policy.measurements) matchMeasurements(payload.pcrs, policy.measurements)
+  const { measurements } = policy
+  const matchedPcrs = measurements ? matchMeasurements(payload.pcrs, measurements) : []
   checkModuleId(payload, policy)
   await checkBytes('ERR_NONCE_MISMATCH', policy.nonce, payload.nonce)
   await checkBytes('ERR_PUBLIC_KEY_MISMATCH', policy.publicKey, payload.publicKey)
   await checkBytes('ERR_USER_DATA_MISMATCH', policy.userData, payload.userData)
+  return matchedPcrs
 }
 
 function checkDebug(payload: Payload, { allowDebug }: Policy): void {
@@ -32,8 +38,8 @@ function checkDebug(payload: Payload, { allowDebug }: Policy): void {
 
 function checkModuleId({ moduleId: actual }: Payload, { moduleId: expected }: Policy): void {
   if (expected === undefined) return
-  const right = typeof expected === 'function' ? expected(actual) : expected === actual
-  check(right === true, 'ERR_MODULE_ID_MISMATCH', `the document comes from ${actual}`, {
+  const right = typeof expected === 'function' ? isTrue(expected(actual)) : expected === actual
+  check(right, 'ERR_MODULE_ID_MISMATCH', `the document comes from ${actual}`, {
     expected: typeof expected === 'function' ? null : expected,
     actual,
   })
@@ -48,7 +54,7 @@ async function checkBytes(
   const right =
     expected instanceof Uint8Array
       ? actual !== null && equalBytes(actual, expected)
-      : (await expected(actual && actual.slice())) === true
+      : isTrue(await expected(actual && actual.slice()))
   const details = {
     expected: expected instanceof Uint8Array ? toHex(expected) : null,
     actual: actual && toHex(actual),
@@ -60,4 +66,9 @@ async function checkBytes(
     `the document has ${found}, expected ${details.expected ?? 'another'}`,
     details,
   )
+}
+
+/** Callers without types can return anything: a promise, say, is no yes. */
+function isTrue(value: unknown): boolean {
+  return value === true
 }

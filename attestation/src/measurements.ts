@@ -38,18 +38,19 @@ export function parseMeasurements(measurements: unknown): readonly AcceptedPcrs[
 }
 
 /**
- * Requires that one of the sets matches as a whole.
+ * Requires that one of the sets matches as a whole, and returns the indices of its PCRs.
  * @throws AttestationError ERR_PCR_MISMATCH or ERR_PCR_MISSING about the first difference from the
  * set that comes closest.
  */
 export function matchMeasurements(
   pcrs: ReadonlyMap<number, Uint8Array>,
   accepted: readonly AcceptedPcrs[],
-): void {
-  const failures = accepted.map((set) => differences(pcrs, set))
-  const closest = failures.reduce((a, b) => (b.length < a.length ? b : a))
-  const [first] = closest
+): readonly number[] {
+  const compared = accepted.map((set) => ({ set, failures: differences(pcrs, set) }))
+  const closest = compared.reduce((a, b) => (b.failures.length < a.failures.length ? b : a))
+  const [first] = closest.failures
   if (first) throw first
+  return [...closest.set.keys()]
 }
 
 function parseSet(value: unknown): AcceptedPcrs {

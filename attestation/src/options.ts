@@ -86,9 +86,9 @@ const OPTIONS = [
 export function parseOptions(options: VerifierOptions): Policy {
   checkNames(options, OPTIONS)
   const { kind = 'nitro-enclave', allowDebug = false, tpmEvidence = 'verify-if-present' } = options
-  demand(kind === 'nitro-enclave' || kind === 'nitro-tpm', 'kind')
+  demand(isOneOf(kind, ['nitro-enclave', 'nitro-tpm']), 'kind')
   demand(typeof allowDebug === 'boolean', 'allowDebug')
-  demand(tpmEvidence === 'require' || tpmEvidence === 'verify-if-present', 'tpmEvidence')
+  demand(isOneOf(tpmEvidence, ['require', 'verify-if-present']), 'tpmEvidence')
   demand(options.cache === undefined || options.cache instanceof SignatureCache, 'cache')
   return {
     roots: parseRoots(options.roots),
@@ -161,6 +161,11 @@ function checkNames(options: object, known: readonly string[]): void {
     if (!known.includes(name)) throw new TypeError(`unknown option ${name}`)
     if (value === undefined) throw new TypeError(`option ${name} is undefined: leave it out`)
   }
+}
+
+/** Callers without types can pass anything. */
+function isOneOf(value: unknown, allowed: readonly unknown[]): boolean {
+  return allowed.includes(value)
 }
 
 function demand(condition: boolean, name: string): asserts condition {

@@ -37,8 +37,8 @@ export async function verifyDocument(document: Uint8Array, policy: Policy): Prom
   checkTpmPresence(tpm, policy)
   checkAge(payload.timestampMs, atMs, policy)
   checkAssurance(path, policy)
-  await checkExpectations(payload, policy)
-  return attestationOf({ payload, path, atMs, tpm })
+  const matchedPcrs = await checkExpectations(payload, policy)
+  return attestationOf({ payload, path, atMs, tpm, matchedPcrs })
 }
 
 /** Verification waits for WebCrypto: the caller must not be able to change the bytes meanwhile. */

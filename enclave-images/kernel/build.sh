@@ -24,6 +24,9 @@ readonly cache=${XDG_CACHE_HOME:-$HOME/.cache}/cloister/kernel
 readonly expected_objects=1060
 readonly progress_seconds=5
 
+work= # where a build takes place; removed however the script ends
+trap '[[ -z $work ]] || rm -rf "$work"' EXIT
+
 say() { printf 'kernel: %s\n' "$*" >&2; }
 die() { say "$@"; exit 1; }
 
@@ -147,14 +150,14 @@ compile() {
   report_progress "$log" "$SECONDS" &
   reporter=$!
   logged "$log" kernel_make -j"$jobs" bzImage vmlinux || status=$?
-  kill "$reporter" 2>/dev/null
+  kill "$reporter" 2>/dev/null || true
   wait "$reporter" 2>/dev/null || true
   return "$status"
 }
 
-# Builds in $1 (which holds nothing yet) and leaves the four files in $1/out.
-build_in() {
-  local work=$1 log=$1/log out=$1/out
+# Builds in $work (which holds nothing yet) and leaves the kernel's three files in $work/out.
+build_in_work() {
+  local log=$work/log out=$work/out
   mkdir "$work/source" "$out"
   say "unpacking $archive"
   tar --extract --file "$archive" --directory "$work/source" --strip-components 1
@@ -171,7 +174,7 @@ build_in() {
 
 main() {
   check_tools
-  local source_hash version locked key target work
+  local source_hash version locked key target
   source_hash=$(sha256_of "$archive")
   version=$(locked_version "$source_hash")
   version=${version:-$(installed_version)}
@@ -187,8 +190,7 @@ main() {
     # We hold the lock, so a directory of this key is what a killed build left.
     rm -rf "$cache/.building-$key".*
     work=$(mktemp --directory "$cache/.building-$key.XXXXXX")
-    trap 'rm -rf "$work"' EXIT
-    (build_in "$work" 9>&-)
+    (build_in_work 9>&-)
     write_build_record "$version" "$source_hash" "$locked" "$work/out"
     mv --no-target-directory "$work/out" "$target"
     say "built $version in $SECONDS s"

@@ -5,9 +5,10 @@ import { createHash, createPrivateKey, createPublicKey, X509Certificate } from '
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { check, CloisterError } from '../errors.ts'
-import { issueCertificate, type DistinguishedName } from './certificate.ts'
+import type { DistinguishedName } from './certificate.ts'
+import { loadIssuing } from './issuing.ts'
 import { makeDirectoryOnce } from './staged-directory.ts'
-import { createTpmSubtle, type P384Signer } from './tpm-crypto.ts'
+import type { P384Signer } from './tpm-crypto.ts'
 
 /** An authority with its private key at hand. */
 export interface Authority {
@@ -76,6 +77,7 @@ export function yearsAfter(at: Date, years: number): Date {
 }
 
 async function makeAuthority(directory: string): Promise<void> {
+  const { createTpmSubtle, issueCertificate } = await loadIssuing()
   const subtle = createTpmSubtle()
   const keys = await subtle.generateKey(P384, true, ['sign', 'verify'])
   const spki = new Uint8Array(await subtle.exportKey('spki', keys.publicKey))
@@ -96,7 +98,7 @@ async function makeAuthority(directory: string): Promise<void> {
 }
 
 async function importSigner(pkcs8: Uint8Array): Promise<P384Signer> {
-  const subtle = createTpmSubtle()
+  const subtle = (await loadIssuing()).createTpmSubtle()
   return { subtle, privateKey: await subtle.importKey('pkcs8', pkcs8, P384, false, ['sign']) }
 }
 

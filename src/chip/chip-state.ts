@@ -18,7 +18,8 @@ import {
   readStateFile,
   yearsAfter,
 } from './authority.ts'
-import { issueCertificate, type Assurance, type DistinguishedName } from './certificate.ts'
+import type { Assurance, DistinguishedName } from './certificate.ts'
+import { loadIssuing } from './issuing.ts'
 import { makeDirectoryOnce } from './staged-directory.ts'
 import { nameOfSpki } from './tpm/attestation-key.ts'
 import { manufacturePersistentTpm } from './virtual-tpm.ts'
@@ -90,6 +91,7 @@ async function makeChip(
   stateDir: string,
   confinement: Confinement,
 ): Promise<void> {
+  const { issueCertificate } = await loadIssuing()
   const authority = await openAuthority(stateDir)
   const { name, spki } = await makeTpm(join(staging, 'tpm'), confinement)
   const notBefore = new Date(Date.now() - EARLY_MS)

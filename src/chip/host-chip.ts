@@ -6,11 +6,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { X509Certificate } from 'node:crypto'
 import { check, CloisterError } from '../errors.ts'
 import type { Confinement } from '../process/index.ts'
-import { issueCertificate, type Assurance } from './certificate.ts'
+import type { Assurance } from './certificate.ts'
 import { checkTpmStatePresent, confinementOf, makeChipOnce, readChipState } from './chip-state.ts'
 import type { ChipState } from './chip-state.ts'
+import { loadIssuing, signerOf } from './issuing.ts'
 import type { Leaf } from './leaf-keeper.ts'
-import { createTpmSubtle } from './tpm-crypto.ts'
 import { openPersistentTpm, type VirtualTpm } from './virtual-tpm.ts'
 
 export interface LeafRequest {
@@ -75,6 +75,7 @@ async function issueLeaf(state: ChipState, request: LeafRequest): Promise<Leaf> 
   const notBefore = new Date(request.at.getTime() - LEAF_EARLY_MS)
   const notAfter = new Date(request.at.getTime() + LEAF_MS)
   checkWindow(state, notBefore, notAfter)
+  const { issueCertificate } = await loadIssuing()
   await using tpm = await openChipTpm(state)
   const certificate = await issueCertificate(
     {
@@ -83,7 +84,7 @@ async function issueLeaf(state: ChipState, request: LeafRequest): Promise<Leaf> 
       subjectSpki: request.akSpki,
       ...{ issuer: state.subject, issuerSpki: state.spki, notBefore, notAfter },
     },
-    { subtle: createTpmSubtle(), privateKey: tpm.privateKey },
+    await signerOf(tpm),
   )
   return { certificate, cabundle: [state.root, state.certificate], notBefore, notAfter }
 }

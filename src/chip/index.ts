@@ -1,6 +1,7 @@
 export { openHostChip, type HostChip } from './host-chip.ts'
+export { signerOf } from './issuing.ts'
 export { LeafKeeper, type Leaf } from './leaf-keeper.ts'
 export { type NvCertification } from './tpm/nv-pcr.ts'
 export { pcrDigestOfQuote } from './tpm/quote.ts'
-export { createTpmSubtle, type P384Signer } from './tpm-crypto.ts'
+export { type P384Signer } from './tpm-crypto.ts'
 export { startVirtualTpm, type VirtualTpm } from './virtual-tpm.ts'

@@ -3,7 +3,6 @@
 // the key of an enclave that has ended; the host chip's state stays.
 
 import { chmod, chown, mkdir, readdir, rm } from 'node:fs/promises'
-import type { webcrypto } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { check } from '../errors.ts'
 import type { Confinement } from '../process/index.ts'
@@ -16,7 +15,6 @@ import { getRandom } from './tpm/random.ts'
 import { signMessage } from './tpm/signing.ts'
 import { manufacture, shutdown } from './tpm/startup.ts'
 import { startSwtpm, type ProcessEnd, type Swtpm } from './tpm/swtpm.ts'
-import { tpmPrivateKey } from './tpm-crypto.ts'
 
 export interface VirtualTpmOptions {
   /** Made 0700, and given to `confinement.uid`; must be absent or empty. Removed at dispose. */
@@ -93,8 +91,6 @@ export class VirtualTpm implements AsyncDisposable {
   /** Settles when the swtpm process has ended, for whatever reason. */
   readonly ended: Promise<ProcessEnd>
   readonly ak: AttestationKey
-  /** The AK as a WebCrypto key: sign with it through {@link createTpmCrypto}. */
-  readonly privateKey: webcrypto.CryptoKey
   readonly #swtpm: Swtpm
   readonly #state: TpmState
   // Signing takes several commands and one of three object slots: one message at a time.
@@ -107,7 +103,6 @@ export class VirtualTpm implements AsyncDisposable {
     this.ak = ak
     this.pid = swtpm.pid
     this.ended = swtpm.ended
-    this.privateKey = tpmPrivateKey((message) => this.sign(message))
   }
 
   /** `new = SHA384(old || digest)` in a TPM PCR; 48-byte digest. */

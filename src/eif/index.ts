@@ -8,7 +8,7 @@ export {
   type ByteSink,
   type ByteSource,
 } from './byte-source.ts'
-export { EIF_VERSION, type Architecture, type SectionType } from './layout.ts'
+export { type Architecture, type SectionType } from './layout.ts'
 export {
   measureBytes,
   measureIdentity,

@@ -2,10 +2,5 @@
 
 export { buildImage, type BuildOptions, type ImageSource } from './build-image.ts'
 export { fileContent } from './directory-source.ts'
-export {
-  DEFAULT_CMDLINE,
-  openPlatformBlobs,
-  type BlobOverrides,
-  type PlatformBlobs,
-} from './platform-blobs.ts'
+export { openPlatformBlobs, type BlobOverrides, type PlatformBlobs } from './platform-blobs.ts'
 export type { ImageConfig } from './run-config.ts'

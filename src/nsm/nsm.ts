@@ -1,7 +1,7 @@
 // The Nitro Secure Module of one enclave, served from its virtual TPM: requests in, responses out,
 // one at a time. Whatever the guest sends, it gets a CBOR response.
 
-import { createTpmSubtle, type Leaf, type P384Signer, type VirtualTpm } from '../chip/index.ts'
+import { signerOf, type Leaf, type P384Signer, type VirtualTpm } from '../chip/index.ts'
 import { encodeDocument, encodePayload, signPayload } from './attestation-document.ts'
 import { PcrRegisters, type LaunchMeasurements } from './pcr-registers.ts'
 import { MAX_RESPONSE_BYTES, RANDOM_BYTES, refuse } from './protocol.ts'
@@ -52,14 +52,13 @@ class TpmNsm implements Nsm {
   readonly #options: NsmOptions
   readonly #registers: PcrRegisters
   readonly #evidence: TpmEvidence
-  readonly #signer: P384Signer
+  #signer: Promise<P384Signer> | undefined
   #last: Promise<unknown> = Promise.resolve()
 
   constructor(options: NsmOptions, registers: PcrRegisters, evidence: TpmEvidence) {
     this.#options = options
     this.#registers = registers
     this.#evidence = evidence
-    this.#signer = { subtle: createTpmSubtle(), privateKey: options.tpm.privateKey }
   }
 
   handle(bytes: Uint8Array): Promise<Uint8Array> {
@@ -138,9 +137,15 @@ class TpmNsm implements Nsm {
     return { type: 'Attestation', document: await this.#sign(payload) }
   }
 
+  #signing(): Promise<P384Signer> {
+    this.#signer ??= signerOf(this.#options.tpm)
+    return this.#signer
+  }
+
   async #sign(payload: Uint8Array): Promise<Uint8Array> {
+    const signer = await this.#signing()
     const [signed, evidence] = await Promise.all([
-      signPayload(payload, this.#signer),
+      signPayload(payload, signer),
       this.#evidence.forPayload(payload),
     ])
     const document = encodeDocument(signed, evidence)

@@ -46,11 +46,10 @@ export async function runCli(
   const outcome = run(program, argv, { encoding: 'utf8', ...rest })
   return outcome.then(
     ({ stdout, stderr }) => ({ stdout: String(stdout), stderr: String(stderr), status: 0 }),
-    (error: { stdout: string; stderr: string; code: number }) => ({
-      stdout: error.stdout,
-      stderr: error.stderr,
-      status: error.code,
-    }),
+    (error: unknown) => {
+      const { stdout, stderr, code } = error as { stdout: string; stderr: string; code: number }
+      return { stdout, stderr, status: code }
+    },
   )
 }
 

@@ -3,7 +3,7 @@
 import { createPublicKey, verify, webcrypto } from 'node:crypto'
 import { readdir, readFile, stat, writeFile, mkdir } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { createTpmSubtle, startVirtualTpm, type VirtualTpm } from '../../src/chip/index.ts'
+import { signerOf, startVirtualTpm, type VirtualTpm } from '../../src/chip/index.ts'
 import { responseCodeOf } from '../../src/chip/tpm/command.ts'
 import { defineNvPcr, nvIndexOf } from '../../src/chip/tpm/nv-pcr.ts'
 import { manufacture } from '../../src/chip/tpm/startup.ts'
@@ -70,16 +70,16 @@ describe('the attestation key', () => {
   })
 
   it('signs through WebCrypto, with SHA-384 alone, and cannot be exported', async () => {
-    const subtle = createTpmSubtle()
+    const { subtle, privateKey } = await signerOf(tpm)
     const message = new TextEncoder().encode('message')
     const curve = { name: 'ECDSA', namedCurve: 'P-384' }
     const es384 = { name: 'ECDSA', hash: 'SHA-384' }
-    const signature = await subtle.sign(es384, tpm.privateKey, message)
+    const signature = await subtle.sign(es384, privateKey, message)
     const key = await webcrypto.subtle.importKey('spki', tpm.ak.spki, curve, true, ['verify'])
     expect(await webcrypto.subtle.verify(es384, key, signature, message)).toBe(true)
     const sha256 = { name: 'ECDSA', hash: 'SHA-256' }
-    await expect(subtle.sign(sha256, tpm.privateKey, message)).rejects.toThrow()
-    await expect(subtle.exportKey('pkcs8', tpm.privateKey)).rejects.toThrow()
+    await expect(subtle.sign(sha256, privateKey, message)).rejects.toThrow()
+    await expect(subtle.exportKey('pkcs8', privateKey)).rejects.toThrow()
   })
 })
 

@@ -1,7 +1,8 @@
 // The signatures of one verification: each key is imported once, known signatures are not computed
 // again, and the cache learns only what the caller says is trusted.
 
-import { SignatureCache, type SignedMessage } from './cache.ts'
+import type { SignatureCache } from './cache.ts'
+import { type SignedMessage } from './cache.ts'
 import { importPoint, P384_SIGNATURE_BYTES, verifyP384, type WebCrypto } from './webcrypto.ts'
 
 /** Checks the signatures of one document. */

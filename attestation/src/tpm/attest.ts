@@ -34,7 +34,7 @@ interface Attest {
 
 /** TPMS_ATTEST with TPMS_QUOTE_INFO over one SHA-384 bank. */
 export interface QuoteAttest extends Attest {
-  /** Bit i of byte i >> 3 is PCR i; 3 bytes. */
+  /** PCR i is bit i mod 8 of byte i div 8; 3 bytes. */
   readonly pcrMask: Uint8Array
   /** 48-byte SHA-384 digest of the selected values in index order. */
   readonly pcrDigest: Uint8Array

@@ -5,6 +5,7 @@ import { equalBytes, toHex } from '../bytes.ts'
 import { check } from '../errors.ts'
 import { P384_POINT_BYTES } from '../signature/webcrypto.ts'
 import { DerReader, positiveInteger, TAG, wholeBytes } from './der.ts'
+import { decodeEcdsaSignature } from './ecdsa-signature.ts'
 import { parseExtensions, type Extensions } from './extensions.ts'
 import { parseName, type DistinguishedName } from './name.ts'
 import { OID } from './oid.ts'
@@ -14,7 +15,6 @@ const VERSION = 0xa0
 const EXTENSIONS = 0xa3
 const VERSION_3 = Uint8Array.of(0x02, 0x01, 0x02)
 const MAX_SERIAL_BYTES = 20
-const SCALAR_BYTES = 48
 const UNCOMPRESSED = 0x04
 
 /** A parsed certificate. Nothing in it is verified; byte strings are views into the input. */
@@ -46,7 +46,7 @@ export function parseCertificate(der: Uint8Array): Certificate {
   outer.end()
   const tbs = certificate.next(TAG.sequence)
   readSignatureAlgorithm(certificate)
-  const signature = parseSignature(wholeBytes(certificate.next(TAG.bitString).contents))
+  const signature = decodeEcdsaSignature(wholeBytes(certificate.next(TAG.bitString).contents))
   certificate.end()
   return { der, tbs: tbs.whole, signature, ...parseTbs(new DerReader(tbs.contents)) }
 }
@@ -103,19 +103,4 @@ function readExtensions(tbs: DerReader): Extensions {
   const extensions = outer.enter(TAG.sequence)
   outer.end()
   return parseExtensions(extensions)
-}
-
-/** ECDSA-Sig-Value (RFC 5480 appendix A) to r || s. */
-function parseSignature(der: Uint8Array): Uint8Array {
-  const outer = new DerReader(der)
-  const value = outer.enter(TAG.sequence)
-  outer.end()
-  const signature = new Uint8Array(2 * SCALAR_BYTES)
-  for (const end of [SCALAR_BYTES, 2 * SCALAR_BYTES]) {
-    const scalar = positiveInteger(value.next(TAG.integer).contents)
-    check(scalar.length <= SCALAR_BYTES, 'ERR_X509_FORMAT', 'signature is out of range')
-    signature.set(scalar, end - scalar.length)
-  }
-  value.end()
-  return signature
 }

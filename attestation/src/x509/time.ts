@@ -1,7 +1,8 @@
 // Times of certificates (RFC 5280 section 4.1.2.5): UTCTime up to 2049, GeneralizedTime from 2050.
 
 import { check } from '../errors.ts'
-import { DerReader, TAG } from './der.ts'
+import type { DerReader } from './der.ts'
+import { TAG } from './der.ts'
 
 const UTC_TIME = /^(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})Z$/
 const GENERALIZED_TIME = /^(\d{4})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})Z$/

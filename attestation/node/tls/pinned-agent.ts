@@ -1,0 +1,72 @@
+// An https.Agent that connects only to one public key. Certificate authorities and host names do not
+// count: the key is the identity, and a verified document says whose it is.
+
+import { createHash } from 'node:crypto'
+import { Agent, type RequestOptions } from 'node:https'
+import type { Duplex } from 'node:stream'
+import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls'
+import { AttestationError } from '@cloister/attestation'
+
+/** SHA-256 of a DER SubjectPublicKeyInfo, 64 lower-case hexadecimal digits. */
+export type SpkiPin = string
+
+/** Called when a connection is ready, or failed. */
+type Ready = (error: Error | null, socket: Duplex) => void
+
+/** An agent whose every connection is checked before a byte of a request is sent. */
+export function createPinnedAgent(pin: SpkiPin): Agent {
+  return new PinnedAgent((actual) => {
+    if (actual !== pin) throw keyMismatch(pin, actual)
+  })
+}
+
+/** Connects to any key and reports it: for the question that comes before there is a pin. */
+export function createObservingAgent(observe: (pin: SpkiPin) => void): Agent {
+  return new PinnedAgent(observe)
+}
+
+/** SHA-256 of the key of the peer's certificate. */
+export function spkiPinOf(spki: Uint8Array): SpkiPin {
+  return createHash('sha256').update(spki).digest('hex')
+}
+
+class PinnedAgent extends Agent {
+  readonly #check: (pin: SpkiPin) => void
+
+  constructor(check: (pin: SpkiPin) => void) {
+    super({ keepAlive: true, maxCachedSessions: 0 })
+    this.#check = check
+  }
+
+  /** The socket is handed over only after its certificate was checked. */
+  override createConnection(options: RequestOptions, ready?: Ready): undefined {
+    const socket = connect({ ...(options as ConnectionOptions), rejectUnauthorized: false })
+    const settle = (error: Error | null): void => {
+      socket.off('error', settle)
+      ready?.(error, socket)
+    }
+    socket.once('error', settle)
+    socket.once('secureConnect', () => {
+      try {
+        this.#check(peerPin(socket))
+      } catch (error) {
+        socket.destroy()
+        settle(error as Error)
+        return
+      }
+      settle(null)
+    })
+  }
+}
+
+function peerPin(socket: TLSSocket): SpkiPin {
+  const certificate = socket.getPeerX509Certificate()
+  if (!certificate) throw new AttestationError('ERR_TLS_ANSWER', 'the server has no certificate')
+  return spkiPinOf(certificate.publicKey.export({ type: 'spki', format: 'der' }))
+}
+
+/** The error of a connection to another key. */
+export function keyMismatch(expected: SpkiPin, actual: SpkiPin): AttestationError {
+  const message = `the server's key is ${actual}, the document binds ${expected}`
+  return new AttestationError('ERR_TLS_KEY_MISMATCH', message, { details: { expected, actual } })
+}

@@ -1,0 +1,97 @@
+// A certificate authority for tests: P-384 certificates of any shape, right or wrong.
+
+import { fromHex } from '../../src/bytes.ts'
+import { bits, boolean, der, integer, name, octets, oid, sequence, time } from './der-writer.ts'
+
+const ECDSA = { name: 'ECDSA', namedCurve: 'P-384' } as const
+const ECDSA_SHA384 = { name: 'ECDSA', hash: 'SHA-384' } as const
+const ALGORITHM = sequence(oid('2a8648ce3d040303'))
+
+/** A key and the certificate that goes with it. */
+export interface Identity {
+  readonly keys: CryptoKeyPair
+  readonly subject: Uint8Array
+  readonly certificate: Uint8Array<ArrayBuffer>
+}
+
+export interface Extension {
+  readonly oid: string
+  readonly critical: boolean
+  readonly value: Uint8Array
+}
+
+/** What a certificate says; everything can be made wrong on purpose. */
+export interface CertificateShape {
+  readonly subject: Readonly<Record<string, string>>
+  readonly notBeforeMs: number
+  readonly notAfterMs: number
+  readonly extensions: readonly Extension[]
+  /** DER INTEGER contents; 1 by default. */
+  readonly serialNumber?: Uint8Array
+  readonly issuerName?: Uint8Array
+  /** AlgorithmIdentifier inside the TBSCertificate. */
+  readonly algorithm?: Uint8Array
+}
+
+export const generateKeys = (): Promise<CryptoKeyPair> =>
+  crypto.subtle.generateKey(ECDSA, true, ['sign', 'verify'])
+
+/** r || s, 96 bytes. */
+export async function signRaw(
+  { privateKey }: CryptoKeyPair,
+  message: Uint8Array<ArrayBuffer>,
+): Promise<Uint8Array<ArrayBuffer>> {
+  return new Uint8Array(await crypto.subtle.sign(ECDSA_SHA384, privateKey, message))
+}
+
+/** Issues a certificate; without an issuer it is self-signed. */
+export async function issue(shape: CertificateShape, issuer?: Identity): Promise<Identity> {
+  const keys = await generateKeys()
+  const subject = name(shape.subject)
+  const signer = issuer ?? { keys, subject }
+  const spki = new Uint8Array(await crypto.subtle.exportKey('spki', keys.publicKey))
+  const tbs = sequence(
+    der(0xa0, fromHex('020102')),
+    der(0x02, shape.serialNumber ?? Uint8Array.of(1)),
+    shape.algorithm ?? ALGORITHM,
+    shape.issuerName ?? signer.subject,
+    sequence(time(shape.notBeforeMs), time(shape.notAfterMs)),
+    subject,
+    spki,
+    ...extensionsOf(shape.extensions),
+  )
+  return { keys, subject, certificate: await signCertificate(tbs, signer.keys) }
+}
+
+/** Signs a TBSCertificate as it stands. */
+export async function signCertificate(
+  tbs: Uint8Array<ArrayBuffer>,
+  keys: CryptoKeyPair,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const raw = await signRaw(keys, tbs)
+  const value = sequence(integer(raw.subarray(0, 48)), integer(raw.subarray(48)))
+  return sequence(tbs, ALGORITHM, bits(value))
+}
+
+/** basicConstraints, critical. */
+export function basicConstraints(ca: boolean, pathLength?: number): Extension {
+  const length = pathLength === undefined ? [] : [der(0x02, Uint8Array.of(pathLength))]
+  const value = sequence(...(ca ? [boolean(true)] : []), ...length)
+  return { oid: '551d13', critical: true, value }
+}
+
+/** keyUsage, critical: `80 07` digitalSignature, `04 02` keyCertSign, `06 01` with cRLSign. */
+export function keyUsage(byte: number, unused: number): Extension {
+  return { oid: '551d0f', critical: true, value: bits(Uint8Array.of(byte), unused) }
+}
+
+export const mayIssue = (): Extension => keyUsage(0x04, 2)
+export const maySign = (): Extension => keyUsage(0x80, 7)
+
+function extensionsOf(extensions: readonly Extension[]): readonly Uint8Array[] {
+  if (extensions.length === 0) return []
+  const encoded = extensions.map(({ oid: type, critical, value }) =>
+    sequence(oid(type), ...(critical ? [boolean(true)] : []), octets(value)),
+  )
+  return [der(0xa3, sequence(...encoded))]
+}

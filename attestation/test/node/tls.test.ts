@@ -1,0 +1,160 @@
+// attestedFetch against real TLS servers: only the key in the document is accepted.
+
+import { execFileSync } from 'node:child_process'
+import { createHash, X509Certificate } from 'node:crypto'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { createServer, type Server } from 'node:https'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { createVerifier } from '@cloister/attestation'
+import {
+  createAttestedFetch,
+  createPinnedAgent,
+  type AttestedFetch,
+} from '@cloister/attestation/tls'
+import { makeChain, makeDocument, NOW_MS, type Chain } from '../issuer/document.ts'
+
+interface TlsKey {
+  readonly key: string
+  readonly cert: string
+  /** DER SubjectPublicKeyInfo. */
+  readonly spki: Buffer
+}
+
+let chain: Chain
+let keys: readonly TlsKey[]
+const servers: Server[] = []
+const fetches: AttestedFetch[] = []
+
+beforeAll(async () => {
+  vi.useFakeTimers({ toFake: ['Date'], now: NOW_MS })
+  chain = await makeChain()
+  keys = [makeKey(), makeKey()]
+})
+afterAll(() => {
+  vi.useRealTimers()
+  for (const attestedFetch of fetches) attestedFetch.close()
+  for (const server of servers) {
+    server.closeAllConnections()
+    server.close()
+  }
+})
+
+/** A self-signed TLS key, as an application in an enclave makes one. */
+function makeKey(): TlsKey {
+  const directory = mkdtempSync(join(tmpdir(), 'tls-'))
+  const [keyFile, certFile] = [join(directory, 'key'), join(directory, 'cert')]
+  const subject = ['-subj', '/CN=enclave', '-days', '2', '-nodes']
+  const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256']
+  const output = ['-keyout', keyFile, '-out', certFile]
+  execFileSync('openssl', ['req', '-x509', ...curve, ...subject, ...output], { stdio: 'ignore' })
+  const [key, cert] = [readFileSync(keyFile, 'utf8'), readFileSync(certFile, 'utf8')]
+  rmSync(directory, { recursive: true })
+  const { publicKey } = new X509Certificate(cert)
+  return { key, cert, spki: publicKey.export({ type: 'spki', format: 'der' }) }
+}
+
+const sha256 = (bytes: Uint8Array) => new Uint8Array(createHash('sha256').update(bytes).digest())
+
+interface Shape {
+  readonly tls: TlsKey
+  /** What the document binds. */
+  readonly fields: Readonly<Record<string, Uint8Array | null>>
+  readonly from?: Chain
+  readonly ignoreNonce?: boolean
+}
+
+/** Starts a server that answers the question for its document; returns its URL and its requests. */
+async function serve({ tls, fields, from = chain, ignoreNonce = false }: Shape) {
+  const requests: string[] = []
+  const server = createServer({ key: tls.key, cert: tls.cert }, (request, response) => {
+    const url = new URL(request.url ?? '/', 'https://enclave')
+    requests.push(url.pathname)
+    if (url.pathname !== '/.well-known/attestation') {
+      response.writeHead(201, { 'x-app': 'yes' }).end(`hello ${request.method ?? ''}`)
+      return
+    }
+    const asked = Buffer.from(url.searchParams.get('nonce') ?? '', 'hex')
+    const nonce = ignoreNonce ? new Uint8Array(32) : new Uint8Array(asked)
+    void makeDocument(from, { ...fields, nonce }).then((document) => response.end(document))
+  })
+  servers.push(server)
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  return { url: `https://127.0.0.1:${port}`, requests }
+}
+
+function client(): AttestedFetch {
+  const verifier = createVerifier({ roots: [chain.root.certificate] })
+  const attestedFetch = createAttestedFetch({ verifier })
+  fetches.push(attestedFetch)
+  return attestedFetch
+}
+
+const first = (): TlsKey => keys[0] ?? makeKey()
+const second = (): TlsKey => keys[1] ?? makeKey()
+
+describe('createAttestedFetch', () => {
+  test('accepts a server whose key is public_key in its document', async () => {
+    const { url } = await serve({
+      tls: first(),
+      fields: { public_key: new Uint8Array(first().spki) },
+    })
+    const response = await client()(`${url}/app`, { method: 'POST', body: 'x' })
+    expect([response.status, await response.text()]).toEqual([201, 'hello POST'])
+    expect(response.headers.get('x-app')).toBe('yes')
+  })
+
+  test('accepts a server whose key has its SHA-256 in user_data', async () => {
+    const { url } = await serve({ tls: first(), fields: { user_data: sha256(first().spki) } })
+    const attestedFetch = client()
+    expect((await attestedFetch(`${url}/app`)).status).toBe(201)
+    expect((await attestedFetch.attest(url)).verified).toBe(true)
+  })
+
+  test('refuses a server with another key, and sends it nothing of the application', async () => {
+    const fields = { public_key: new Uint8Array(first().spki) }
+    const { url, requests } = await serve({ tls: second(), fields })
+    const request = client()(`${url}/app`, { method: 'POST', body: 'secret' })
+    await expect(request).rejects.toMatchObject({ code: 'ERR_TLS_KEY_MISMATCH' })
+    expect(requests).toEqual(['/.well-known/attestation'])
+  })
+
+  test('refuses a document that binds no key', async () => {
+    const { url } = await serve({ tls: first(), fields: {} })
+    await expect(client()(url)).rejects.toMatchObject({ code: 'ERR_TLS_KEY_MISMATCH' })
+  })
+
+  test('refuses a replayed document and one of another root', async () => {
+    const fields = { public_key: new Uint8Array(first().spki) }
+    const replay = await serve({ tls: first(), fields, ignoreNonce: true })
+    await expect(client()(replay.url)).rejects.toMatchObject({ code: 'ERR_NONCE_MISMATCH' })
+    const forged = await serve({ tls: first(), fields, from: await makeChain() })
+    await expect(client()(forged.url)).rejects.toMatchObject({ code: 'ERR_CHAIN_SIGNATURE' })
+  })
+
+  test('refuses plain http with a TypeError', async () => {
+    await expect(client()('http://127.0.0.1/')).rejects.toThrow(TypeError)
+  })
+
+  test('attests a server once while the attestation counts', async () => {
+    const fields = { public_key: new Uint8Array(first().spki) }
+    const { url, requests } = await serve({ tls: first(), fields })
+    const attestedFetch = client()
+    for (let i = 0; i < 3; i++) await (await attestedFetch(`${url}/app`)).text()
+    expect(requests.filter((path) => path === '/.well-known/attestation')).toHaveLength(1)
+  })
+})
+
+describe('createPinnedAgent', () => {
+  test('sends nothing to another key', async () => {
+    const { url, requests } = await serve({ tls: second(), fields: {} })
+    const { get } = await import('node:https')
+    const agent = createPinnedAgent(Buffer.from(sha256(first().spki)).toString('hex'))
+    const failed = new Promise((resolve) => get(url, { agent }).once('error', resolve))
+    expect(await failed).toMatchObject({ code: 'ERR_TLS_KEY_MISMATCH' })
+    expect(requests).toEqual([])
+  })
+})

@@ -1,0 +1,470 @@
+// The rules of verification: formats, roots, time, debug mode, expectations, options.
+
+import fc from 'fast-check'
+import { beforeAll, describe, expect, test } from 'vitest'
+import {
+  AttestationError,
+  createVerifier,
+  inspectAttestation,
+  SignatureCache,
+  verifyAttestation,
+  type AttestationErrorCode,
+  type VerifierOptions,
+} from '../src/index.ts'
+import { errorOf, expectCode } from './expect-error.ts'
+import { encodeCbor, type Encodable } from './issuer/cbor-writer.ts'
+import {
+  makeChain,
+  makeDocument,
+  makePayload,
+  makeSign1,
+  MODULE_ID,
+  NOW_MS,
+  pcrHex,
+  samplePcrs,
+  type Chain,
+} from './issuer/document.ts'
+
+let chain: Chain
+let document: Uint8Array<ArrayBuffer>
+let options: VerifierOptions
+
+const nonce = Uint8Array.of(1, 2, 3)
+const publicKey = Uint8Array.of(4)
+const zero = new Uint8Array(48)
+
+beforeAll(async () => {
+  chain = await makeChain()
+  document = await makeDocument(chain, { nonce, public_key: publicKey })
+  options = { roots: [chain.root.certificate], at: new Date(NOW_MS) }
+})
+
+/** Verifies a document that differs from the ordinary one in these payload fields. */
+async function verifyChanged(changes: Readonly<Record<string, Encodable | undefined>>) {
+  return verifyAttestation(await makeDocument(chain, changes), options)
+}
+
+describe('verifyAttestation', () => {
+  test('returns what the document says', async () => {
+    const attestation = await verifyAttestation(document, options)
+    expect(attestation).toMatchObject({
+      verified: true,
+      kind: 'nitro-enclave',
+      moduleId: MODULE_ID,
+      timestampMs: NOW_MS,
+      debug: false,
+      assurance: 'software-tpm',
+      publicKey,
+      nonce,
+      userData: null,
+      tpm: null,
+    })
+    expect(attestation.pcrs).toEqual(
+      Object.fromEntries([...samplePcrs().keys()].map((pcr) => [pcr, pcrHex(pcr)])),
+    )
+    expect(attestation.certificates).toHaveLength(3)
+    expect(attestation.validUntilMs).toBe(Math.floor(NOW_MS / 1000) * 1000 + 3 * 3_600_000)
+  })
+
+  test('accepts tag 18 and an indefinite-length payload map', async () => {
+    const definite = encodeCbor(makePayload(chain))
+    const indefinite = Uint8Array.of(0xbf, ...definite.subarray(1), 0xff)
+    const keys = chain.leaf.keys
+    await verifyAttestation(await makeSign1(definite, keys, { tag: 18 }), options)
+    await verifyAttestation(await makeSign1(indefinite, keys), options)
+  })
+
+  test('accepts absent keys where AWS writes null, and empty user data', async () => {
+    await verifyChanged({ nonce: undefined, public_key: undefined, user_data: undefined })
+    expect((await verifyChanged({ user_data: new Uint8Array() })).userData).toHaveLength(0)
+  })
+
+  test('accepts 1024 bytes in each optional field and refuses 1025', async () => {
+    for (const field of ['nonce', 'public_key', 'user_data']) {
+      await verifyChanged({ [field]: new Uint8Array(1024) })
+      await expectCode(() => verifyChanged({ [field]: new Uint8Array(1025) }), 'ERR_DOCUMENT_FIELD')
+    }
+  })
+
+  const fields: readonly [
+    claim: string,
+    changes: Readonly<Record<string, Encodable | undefined>>,
+  ][] = [
+    ['an unknown field', { extra: 1 }],
+    ['a missing module_id', { module_id: undefined }],
+    ['a missing pcrs', { pcrs: undefined }],
+    ['an empty module_id', { module_id: '' }],
+    ['another digest', { digest: 'SHA512' }],
+    ['a timestamp of zero', { timestamp: 0 }],
+    ['a negative timestamp', { timestamp: -1 }],
+    ['a timestamp beyond the year 9999', { timestamp: 2n ** 63n }],
+    ['no PCRs', { pcrs: new Map() }],
+    ['PCR32', { pcrs: new Map([[32, zero]]) }],
+    ['a PCR of 32 bytes', { pcrs: new Map([[0, new Uint8Array(32)]]) }],
+    ['a PCR index that is text', { pcrs: new Map([['0', zero]]) }],
+    ['an empty cabundle', { cabundle: [] }],
+    ['an empty certificate', { certificate: new Uint8Array() }],
+    ['a certificate of 1025 bytes', { certificate: new Uint8Array(1025) }],
+    ['an empty public key', { public_key: new Uint8Array() }],
+    ['a nonce that is text', { nonce: 'nonce' }],
+  ]
+  for (const [claim, changes] of fields) {
+    test(`refuses ${claim}`, async () => {
+      await expectCode(() => verifyChanged(changes), 'ERR_DOCUMENT_FIELD')
+    })
+  }
+
+  test('refuses a document longer than 32768 bytes', async () => {
+    await expectCode(
+      () => verifyAttestation(new Uint8Array(32769), options),
+      'ERR_DOCUMENT_TOO_LONG',
+    )
+  })
+
+  test('refuses an unknown unprotected header parameter', async () => {
+    const unprotectedHeader = new Map([[4, Uint8Array.of(1)]])
+    const changed = await makeDocument(chain, {}, { unprotectedHeader })
+    await expectCode(() => verifyAttestation(changed, options), 'ERR_COSE_HEADER')
+  })
+
+  test('refuses a second protected header parameter', async () => {
+    const protectedHeader = encodeCbor(new Map<number, Encodable>([[1, -35], [2, [4]]])) // prettier-ignore
+    const changed = await makeDocument(chain, {}, { protectedHeader })
+    await expectCode(() => verifyAttestation(changed, options), 'ERR_COSE_HEADER')
+  })
+
+  test('refuses a document signed by another key than the leaf', async () => {
+    const payload = encodeCbor(makePayload(chain))
+    const changed = await makeSign1(payload, chain.chip.keys)
+    await expectCode(() => verifyAttestation(changed, options), 'ERR_COSE_SIGNATURE')
+  })
+
+  test('is not affected when the caller changes the bytes while it runs', async () => {
+    const bytes = document.slice()
+    const running = verifyAttestation(bytes, options)
+    bytes.fill(0)
+    expect((await running).moduleId).toBe(MODULE_ID)
+  })
+})
+
+describe('roots', () => {
+  test('cabundle[0] is never an anchor: a self-made root inside changes nothing', async () => {
+    const forged = await makeDocument(await makeChain(), {})
+    await expectCode(() => verifyAttestation(forged, options), 'ERR_CHAIN_SIGNATURE')
+  })
+
+  test('cabundle[0] must be a certificate, but not the right one', async () => {
+    const { root } = await makeChain()
+    const cabundle = [root.certificate, chain.chip.certificate]
+    expect((await verifyChanged({ cabundle })).verified).toBe(true)
+    const broken = [Uint8Array.of(1), chain.chip.certificate]
+    await expectCode(() => verifyChanged({ cabundle: broken }), 'ERR_DER_INVALID')
+  })
+
+  test('an issuer name that no root has is ERR_CHAIN_ROOT_UNTRUSTED', async () => {
+    const cabundle = [chain.root.certificate]
+    await expectCode(() => verifyChanged({ cabundle }), 'ERR_CHAIN_ROOT_UNTRUSTED')
+  })
+
+  test('of several roots with one name, the right one is found', async () => {
+    const { root } = await makeChain()
+    const roots = [root.certificate, chain.root.certificate] as const
+    expect((await verifyAttestation(document, { ...options, roots })).verified).toBe(true)
+  })
+
+  test('more than nine certificates in the cabundle are refused unread', async () => {
+    const cabundle = Array.from({ length: 10 }, () => Uint8Array.of(0))
+    await expectCode(() => verifyChanged({ cabundle }), 'ERR_CHAIN_LENGTH')
+  })
+
+  test('an error about a certificate says which one it was', async () => {
+    const error = await errorOf(() => verifyChanged({ certificate: new Uint8Array(64) }))
+    expect(error.code).toBe('ERR_DER_INVALID')
+    expect(error.details['certificate']).toBe('certificate')
+  })
+})
+
+describe('time', () => {
+  const at = (offsetMs: number, more: Partial<VerifierOptions> = {}) =>
+    verifyAttestation(document, { ...options, at: new Date(NOW_MS + offsetMs), ...more })
+
+  test('a document may be five minutes old by default', async () => {
+    await at(300_000)
+    await expectCode(() => at(300_001), 'ERR_DOCUMENT_TOO_OLD')
+  })
+
+  test('maxAgeMs moves that limit, up to the end of the leaf', async () => {
+    await expectCode(() => at(1001, { maxAgeMs: 1000 }), 'ERR_DOCUMENT_TOO_OLD')
+    await at(2 * 3_600_000, { maxAgeMs: Infinity })
+    await expectCode(() => at(4 * 3_600_000, { maxAgeMs: Infinity }), 'ERR_CERTIFICATE_EXPIRED')
+  })
+
+  test('a clock up to clockSkewMs behind is accepted, beyond it the document is of the future', async () => {
+    const attestation = await at(-60_000)
+    expect(attestation.verifiedAtMs).toBe(NOW_MS)
+    await expectCode(() => at(-60_001), 'ERR_DOCUMENT_FROM_FUTURE')
+    await expectCode(() => at(-1, { clockSkewMs: 0 }), 'ERR_DOCUMENT_FROM_FUTURE')
+  })
+
+  test("'document' checks an archived document at its own time", async () => {
+    const attestation = await verifyAttestation(document, { ...options, at: 'document' })
+    expect(attestation.verifiedAtMs).toBe(NOW_MS)
+  })
+
+  test('without `at` the present counts', async () => {
+    const { roots } = options
+    await expectCode(() => verifyAttestation(document, { roots }), 'ERR_CERTIFICATE_EXPIRED')
+  })
+})
+
+describe('debug mode', () => {
+  const debugPcrs = () => new Map([...samplePcrs()].map(([i, v]) => [i, i < 3 ? zero : v]))
+
+  test('is refused unless allowed, and then marked', async () => {
+    const debug = await makeDocument(chain, { pcrs: debugPcrs() })
+    await expectCode(() => verifyAttestation(debug, options), 'ERR_DEBUG_DOCUMENT')
+    expect((await verifyAttestation(debug, { ...options, allowDebug: true })).debug).toBe(true)
+  })
+
+  test('one zero or one missing among PCR0, PCR1 and PCR2 is enough', async () => {
+    for (const pcr of [0, 1, 2]) {
+      const zeroed = new Map([...samplePcrs(), [pcr, zero] as const])
+      await expectCode(() => verifyChanged({ pcrs: zeroed }), 'ERR_DEBUG_DOCUMENT')
+      const missing = samplePcrs()
+      missing.delete(pcr)
+      await expectCode(() => verifyChanged({ pcrs: missing }), 'ERR_DEBUG_DOCUMENT')
+    }
+  })
+
+  test('a debug document never matches the measurements of the image', async () => {
+    const debug = await makeDocument(chain, { pcrs: debugPcrs() })
+    const measurements = { PCR0: pcrHex(0) }
+    const allowed = { ...options, allowDebug: true, measurements }
+    await expectCode(() => verifyAttestation(debug, allowed), 'ERR_PCR_MISMATCH')
+  })
+})
+
+describe('measurements', () => {
+  const verify = (measurements: VerifierOptions['measurements'] & {}) =>
+    verifyAttestation(document, { ...options, measurements })
+  const right = { PCR0: pcrHex(0), PCR1: pcrHex(1), PCR2: pcrHex(2) }
+
+  test('match as a set, in either case, and as nitro-cli prints them', async () => {
+    await verify(right)
+    await verify({ PCR9: pcrHex(9).toUpperCase() })
+    await verify({ Measurements: { HashAlgorithm: 'Sha384 { ... }', ...right } })
+  })
+
+  test('a mismatch names the PCR and both values, in the message too', async () => {
+    const error = await errorOf(() => verify({ ...right, PCR1: pcrHex(7) }))
+    expect(error.code).toBe('ERR_PCR_MISMATCH')
+    expect(error.details).toEqual({ pcr: 1, expected: pcrHex(7), actual: pcrHex(1) })
+    expect(error.message).toContain(pcrHex(7))
+    expect(error.message).toContain(pcrHex(1))
+    expect(error.hint).not.toBe('')
+  })
+
+  test('several sets: one must match as a whole', async () => {
+    await verify([{ PCR0: pcrHex(5) }, right])
+    const mixed = [
+      { PCR0: pcrHex(0), PCR1: pcrHex(5) },
+      { PCR0: pcrHex(5), PCR1: pcrHex(1) },
+    ]
+    await expectCode(() => verify(mixed), 'ERR_PCR_MISMATCH')
+  })
+
+  test('a PCR that the document lacks is ERR_PCR_MISSING', async () => {
+    await expectCode(() => verify({ PCR16: pcrHex(16) }), 'ERR_PCR_MISSING')
+  })
+
+  test('what accepts everything or nothing is refused: no set, an empty set, bad names', async () => {
+    const wrong: unknown[] = [[], {}, null, 'PCR0', { pcr0: pcrHex(0) }, { PCR0: '00' }]
+    wrong.push({ PCR32: pcrHex(0) }, { PCR00: pcrHex(0) }, { Measurements: {} }, [[]])
+    for (const measurements of wrong) {
+      const options = measurements as VerifierOptions['measurements'] & {}
+      await expectCode(() => verify(options), 'ERR_MEASUREMENTS_FORMAT')
+    }
+  })
+})
+
+describe('expectations', () => {
+  const wrong: readonly [Partial<VerifierOptions>, AttestationErrorCode][] = [
+    [{ nonce: Uint8Array.of(9) }, 'ERR_NONCE_MISMATCH'],
+    [{ nonce: () => false }, 'ERR_NONCE_MISMATCH'],
+    [{ publicKey: Uint8Array.of(9) }, 'ERR_PUBLIC_KEY_MISMATCH'],
+    [{ userData: new Uint8Array() }, 'ERR_USER_DATA_MISMATCH'],
+    [{ moduleId: 'i-0' }, 'ERR_MODULE_ID_MISMATCH'],
+    [{ moduleId: () => false }, 'ERR_MODULE_ID_MISMATCH'],
+    [{ assurance: 'hardware-tpm' }, 'ERR_ASSURANCE'],
+    [{ tpmEvidence: 'require' }, 'ERR_TPM_EVIDENCE_MISSING'],
+    [{ kind: 'nitro-tpm' }, 'ERR_DOCUMENT_KIND'],
+  ]
+  for (const [expectation, code] of wrong) {
+    test(`${Object.keys(expectation).join()} that differs is ${code}`, async () => {
+      await expectCode(() => verifyAttestation(document, { ...options, ...expectation }), code)
+    })
+  }
+
+  test('that match are accepted, as bytes and as questions', async () => {
+    const seen: unknown[] = []
+    await verifyAttestation(document, {
+      ...options,
+      nonce,
+      publicKey: async (actual) => Promise.resolve(actual?.[0] === 4),
+      userData: (actual) => seen.push(actual) === 1 && actual === null,
+      moduleId: (actual) => actual.startsWith('i-'),
+      assurance: ['software-tpm', 'hardware-tpm'],
+    })
+    expect(seen).toEqual([null])
+  })
+
+  test('an answer that is not exactly true is no', async () => {
+    const question = () => Promise.resolve(true) as unknown as boolean
+    const moduleId = { ...options, moduleId: question }
+    await expectCode(() => verifyAttestation(document, moduleId), 'ERR_MODULE_ID_MISMATCH')
+    const truthy = { ...options, nonce: () => 1 as unknown as boolean }
+    await expectCode(() => verifyAttestation(document, truthy), 'ERR_NONCE_MISMATCH')
+  })
+
+  test('questions are not asked about a document that is not trusted', async () => {
+    const forged = await makeDocument(await makeChain(), { nonce })
+    const question = () => {
+      throw new Error('asked')
+    }
+    const asked = () => verifyAttestation(forged, { ...options, nonce: question })
+    await expectCode(asked, 'ERR_CHAIN_SIGNATURE')
+  })
+})
+
+describe('assurance', () => {
+  test('is the OU of the certificate that issued the leaf', async () => {
+    for (const assurance of ['software-tpm', 'hardware-tpm'] as const) {
+      const other = await makeChain(assurance)
+      const roots = [other.root.certificate] as const
+      const attestation = await verifyAttestation(await makeDocument(other), { ...options, roots })
+      expect(attestation.assurance).toBe(assurance)
+    }
+  })
+
+  test('is unknown for any other OU, even one that says AWS', async () => {
+    for (const unit of ['AWS', 'aws-nitro']) {
+      const other = await makeChain(unit)
+      const roots = [other.root.certificate] as const
+      const attestation = await verifyAttestation(await makeDocument(other), { ...options, roots })
+      expect(attestation.assurance).toBe('unknown')
+    }
+  })
+})
+
+describe('options', () => {
+  const wrong: readonly [claim: string, changes: Record<string, unknown>][] = [
+    ['no roots', { roots: [] }],
+    ['roots that are text', { roots: ['root'] }],
+    ['a misspelt option', { measurement: {} }],
+    ['an expectation that is undefined by accident', { nonce: undefined }],
+    ['a nonce that is text', { nonce: 'abc' }],
+    ['an invalid date', { at: new Date(Number.NaN) }],
+    ['a number as moment', { at: NOW_MS }],
+    ['no accepted assurance', { assurance: [] }],
+    ['an unknown assurance', { assurance: 'hardware' }],
+    ['a truthy allowDebug', { allowDebug: 'false' }],
+    ['an unknown rule for evidence', { tpmEvidence: 'ignore' }],
+    ['an age limit in replay mode', { at: 'document', maxAgeMs: 1 }],
+  ]
+  for (const [claim, changes] of wrong) {
+    test(`refuses ${claim} with a TypeError`, async () => {
+      const changed = { ...options, ...changes }
+      await expect(verifyAttestation(document, changed)).rejects.toThrow(TypeError)
+      expect(() => createVerifier(changed)).toThrow(TypeError)
+    })
+  }
+
+  test('refuses a limit that is no number with a RangeError', async () => {
+    for (const limit of [-1, Number.NaN]) {
+      const changed = { ...options, maxAgeMs: limit }
+      await expect(verifyAttestation(document, changed)).rejects.toThrow(RangeError)
+    }
+  })
+
+  test('refuses a root outside the profile with a coded error', async () => {
+    const changed = { ...options, roots: [Uint8Array.of(1)] as const }
+    await expectCode(() => verifyAttestation(document, changed), 'ERR_DER_INVALID')
+  })
+})
+
+describe('createVerifier', () => {
+  test('verifies many documents, each with its own expectations', async () => {
+    const verifier = createVerifier(options)
+    await verifier.verify(document, { nonce })
+    await verifier.verify(document, { nonce })
+    await expectCode(() => verifier.verify(document, { nonce: publicKey }), 'ERR_NONCE_MISMATCH')
+    const undefinedNonce = { nonce: undefined } as unknown as { nonce: Uint8Array }
+    await expect(verifier.verify(document, undefinedNonce)).rejects.toThrow(TypeError)
+  })
+
+  test('keeps its own expectations beside those of a call', async () => {
+    const verifier = createVerifier({ ...options, publicKey: Uint8Array.of(9) })
+    await expectCode(() => verifier.verify(document, { nonce }), 'ERR_PUBLIC_KEY_MISMATCH')
+  })
+
+  test('checks dates again although the certificates are remembered', async () => {
+    const cache = new SignatureCache()
+    const verifier = createVerifier({ ...options, cache, maxAgeMs: Infinity })
+    await verifier.verify(document)
+    expect(cache.size).toBe(2)
+    const late = { at: new Date(NOW_MS + 4 * 3_600_000) }
+    await expectCode(() => verifier.verify(document, late), 'ERR_CERTIFICATE_EXPIRED')
+  })
+
+  test('remembers nothing of a chain that failed', async () => {
+    const cache = new SignatureCache()
+    const verifier = createVerifier({ ...options, cache })
+    const forged = await makeDocument(await makeChain())
+    await expectCode(() => verifier.verify(forged), 'ERR_CHAIN_SIGNATURE')
+    expect(cache.size).toBe(0)
+  })
+
+  test('keeps the cache within its bound, and still verifies', async () => {
+    const cache = new SignatureCache(3)
+    for (let i = 0; i < 3; i++) {
+      const other = await makeChain()
+      const roots = [other.root.certificate] as const
+      const verifier = createVerifier({ ...options, roots, cache })
+      await verifier.verify(await makeDocument(other))
+      await verifier.verify(await makeDocument(other))
+      expect(cache.size).toBeLessThanOrEqual(3)
+    }
+  })
+})
+
+describe('inspectAttestation', () => {
+  test('shows claims without verifying, and says so', async () => {
+    const forged = await makeDocument(await makeChain(), { nonce })
+    const inspected = inspectAttestation(forged)
+    expect(inspected.verified).toBe(false)
+    expect(inspected.claims).toMatchObject({ moduleId: MODULE_ID, nonce })
+    expect(inspected.claimedChain).toHaveLength(3)
+    await expectCode(() => inspectAttestation(forged.slice(1)), 'ERR_CBOR_TRAILING_BYTES')
+  })
+})
+
+describe('any input', () => {
+  test('is verified or refused with a coded error', async () => {
+    const verifier = createVerifier(options)
+    const mutated = fc
+      .tuple(fc.nat(), fc.uint8Array({ minLength: 1, maxLength: 16 }))
+      .map(([at, patch]) => {
+        const bytes = document.slice()
+        bytes.set(patch, at % (bytes.length - patch.length))
+        return bytes
+      })
+    await fc.assert(
+      fc.asyncProperty(fc.oneof(fc.uint8Array({ maxLength: 200 }), mutated), async (bytes) => {
+        const outcome = await verifier.verify(bytes).catch((error: unknown) => error)
+        const same = bytes.length === document.length && bytes.every((b, i) => b === document[i])
+        if (!same) expect(outcome).toBeInstanceOf(AttestationError)
+      }),
+      { numRuns: 1000 },
+    )
+  })
+})

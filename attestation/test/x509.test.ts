@@ -1,0 +1,244 @@
+// The certificate profile and path validation: one right chain, and every way to be wrong.
+
+import { beforeAll, describe, expect, test } from 'vitest'
+import { fromHex } from '../src/bytes.ts'
+import type { AttestationErrorCode } from '../src/index.ts'
+import {
+  decodePem,
+  parseCertificate,
+  validatePath,
+  type CertificatePath,
+} from '../src/x509/index.ts'
+import { expectCode } from './expect-error.ts'
+import {
+  basicConstraints,
+  issue,
+  keyUsage,
+  mayIssue,
+  maySign,
+  type CertificateShape,
+  type Extension,
+  type Identity,
+} from './issuer/authority.ts'
+import { name, octets, oid, sequence } from './issuer/der-writer.ts'
+import { chipShape, leafShape, NOW_MS, rootShape } from './issuer/document.ts'
+
+type Changes = Partial<CertificateShape>
+
+/** A path whose certificates differ from the right ones as given. */
+async function makePath(changes: { root?: Changes; chip?: Changes; leaf?: Changes } = {}) {
+  const root = await issue({ ...rootShape(), ...changes.root })
+  const chip = await issue({ ...chipShape(), ...changes.chip }, root)
+  const leaf = await issue({ ...leafShape(), ...changes.leaf }, chip)
+  return parsePath(root, chip, leaf)
+}
+
+function parsePath(...identities: readonly [Identity, ...Identity[]]): CertificatePath {
+  const [root, ...below] = identities.map(({ certificate }) => parseCertificate(certificate))
+  if (!root) throw new Error('no root')
+  return [root, ...below]
+}
+
+const now = { atMs: NOW_MS }
+const unknownExtension = (critical: boolean): Extension => ({
+  oid: '2a0304',
+  critical,
+  value: octets(new Uint8Array(1)),
+})
+const nameConstraints: Extension = { oid: '551d1e', critical: false, value: sequence() }
+
+describe('validatePath', () => {
+  test('accepts root, host chip and leaf', async () => {
+    await validatePath(await makePath(), now)
+  })
+
+  test('accepts the first and the last millisecond of the shortest validity', async () => {
+    const path = await makePath()
+    const { notBeforeMs, notAfterMs } = path[2] ?? path[0]
+    await validatePath(path, { atMs: notBeforeMs })
+    await validatePath(path, { atMs: notAfterMs })
+    await expectCode(
+      () => validatePath(path, { atMs: notBeforeMs - 1 }),
+      'ERR_CERTIFICATE_NOT_YET_VALID',
+    )
+    await expectCode(() => validatePath(path, { atMs: notAfterMs + 1 }), 'ERR_CERTIFICATE_EXPIRED')
+  })
+
+  test('accepts an unknown extension that is not critical', async () => {
+    const extensions = [...leafShape().extensions, unknownExtension(false)]
+    await validatePath(await makePath({ leaf: { extensions } }), now)
+  })
+
+  test('accepts a leaf without basicConstraints', async () => {
+    await validatePath(await makePath({ leaf: { extensions: [maySign()] } }), now)
+  })
+
+  const expired = { notBeforeMs: NOW_MS - 9_000_000, notAfterMs: NOW_MS - 5_000_000 }
+  const future = { notBeforeMs: NOW_MS + 5_000_000, notAfterMs: NOW_MS + 9_000_000 }
+  const cases: readonly [
+    claim: string,
+    changes: Parameters<typeof makePath>[0],
+    code: AttestationErrorCode,
+  ][] = [
+    ['an expired root', { root: expired }, 'ERR_CERTIFICATE_EXPIRED'],
+    ['an expired host chip', { chip: expired }, 'ERR_CERTIFICATE_EXPIRED'],
+    ['an expired leaf', { leaf: expired }, 'ERR_CERTIFICATE_EXPIRED'],
+    ['a root of the future', { root: future }, 'ERR_CERTIFICATE_NOT_YET_VALID'],
+    ['a leaf of the future', { leaf: future }, 'ERR_CERTIFICATE_NOT_YET_VALID'],
+    ['another issuer name', { leaf: { issuerName: name({ CN: 'other' }) } }, 'ERR_CHAIN_NAME'],
+    [
+      'a root without basicConstraints',
+      { root: { extensions: [keyUsage(0x06, 1)] } },
+      'ERR_CHAIN_NOT_A_CA',
+    ],
+    [
+      'a host chip that is no CA',
+      { chip: { extensions: [basicConstraints(false), mayIssue()] } },
+      'ERR_CHAIN_NOT_A_CA',
+    ],
+    [
+      'a host chip without keyUsage',
+      { chip: { extensions: [basicConstraints(true, 0)] } },
+      'ERR_CHAIN_NOT_A_CA',
+    ],
+    [
+      'a host chip without keyCertSign',
+      { chip: { extensions: [basicConstraints(true, 0), maySign()] } },
+      'ERR_CHAIN_NOT_A_CA',
+    ],
+    [
+      'a root with pathLen 0 above an intermediate',
+      { root: { extensions: [basicConstraints(true, 0), mayIssue()] } },
+      'ERR_CHAIN_PATH_LENGTH',
+    ],
+    [
+      'a leaf that is a CA',
+      { leaf: { extensions: [basicConstraints(true), keyUsage(0x84, 2)] } },
+      'ERR_CHAIN_LEAF',
+    ],
+    [
+      'a leaf without keyUsage',
+      { leaf: { extensions: [basicConstraints(false)] } },
+      'ERR_CHAIN_LEAF',
+    ],
+    [
+      'a leaf without digitalSignature',
+      { leaf: { extensions: [basicConstraints(false), mayIssue()] } },
+      'ERR_CHAIN_LEAF',
+    ],
+  ]
+  for (const [claim, changes, code] of cases) {
+    test(`refuses ${claim}`, async () => {
+      const path = await makePath(changes)
+      await expectCode(() => validatePath(path, now), code)
+    })
+  }
+
+  test('refuses a host chip with pathLen 0 that issued another CA', async () => {
+    const root = await issue(rootShape())
+    const chip = await issue(chipShape(), root)
+    const rogue = await issue({ ...chipShape(), subject: { CN: 'rogue' } }, chip)
+    const leaf = await issue(leafShape(), rogue)
+    const path = parsePath(root, chip, rogue, leaf)
+    await expectCode(() => validatePath(path, now), 'ERR_CHAIN_PATH_LENGTH')
+  })
+
+  test('refuses a leaf that issued another leaf', async () => {
+    const root = await issue(rootShape())
+    const first = await issue(leafShape(), root)
+    const second = await issue({ ...leafShape(), subject: { CN: 'second' } }, first)
+    const path = parsePath(root, first, second)
+    await expectCode(() => validatePath(path, now), 'ERR_CHAIN_NOT_A_CA')
+  })
+
+  test('refuses a chain of another root with the same name', async () => {
+    const [root, other] = [await issue(rootShape()), await issue(rootShape())]
+    const chip = await issue(chipShape(), other)
+    const leaf = await issue(leafShape(), chip)
+    const path = parsePath(root, chip, leaf)
+    await expectCode(() => validatePath(path, now), 'ERR_CHAIN_SIGNATURE')
+  })
+
+  test('refuses a path of one certificate and of eleven', async () => {
+    const [root] = await makePath()
+    const long = [root, ...Array.from({ length: 10 }, () => root)] as const
+    await expectCode(() => validatePath([root], now), 'ERR_CHAIN_LENGTH')
+    await expectCode(() => validatePath([long[0], ...long.slice(1)], now), 'ERR_CHAIN_LENGTH')
+  })
+})
+
+describe('parseCertificate', () => {
+  let root: Identity
+  beforeAll(async () => {
+    root = await issue(rootShape())
+  })
+
+  const malformed: readonly [claim: string, changes: Changes, code: AttestationErrorCode][] = [
+    [
+      'a critical unknown extension',
+      { extensions: [unknownExtension(true)] },
+      'ERR_X509_EXTENSION',
+    ],
+    ['name constraints, critical or not', { extensions: [nameConstraints] }, 'ERR_X509_EXTENSION'],
+    [
+      'an extension that occurs twice',
+      { extensions: [maySign(), maySign()] },
+      'ERR_X509_EXTENSION',
+    ],
+    ['a pathLen without CA', { extensions: [basicConstraints(false, 1)] }, 'ERR_X509_EXTENSION'],
+    ['keyUsage bits that are not minimal', { extensions: [keyUsage(0x80, 0)] }, 'ERR_DER_INVALID'],
+    ['a negative serial number', { serialNumber: Uint8Array.of(0x80) }, 'ERR_DER_INVALID'],
+    ['the serial number zero', { serialNumber: Uint8Array.of(0) }, 'ERR_DER_INVALID'],
+    [
+      'a serial number of 21 bytes',
+      { serialNumber: new Uint8Array(21).fill(1) },
+      'ERR_X509_FORMAT',
+    ],
+    [
+      'ecdsa-with-SHA256 in the signed part',
+      { algorithm: sequence(oid('2a8648ce3d040302')) },
+      'ERR_X509_ALGORITHM',
+    ],
+    [
+      'ecdsa-with-SHA384 with parameters',
+      { algorithm: sequence(oid('2a8648ce3d040303'), fromHex('0500')) },
+      'ERR_DER_INVALID',
+    ],
+  ]
+  for (const [claim, changes, code] of malformed) {
+    test(`refuses ${claim}`, async () => {
+      const { certificate } = await issue({ ...leafShape(), ...changes }, root)
+      await expectCode(() => parseCertificate(certificate), code)
+    })
+  }
+
+  test('refuses trailing bytes, truncation and BER lengths', async () => {
+    const der = root.certificate
+    const trailing = Uint8Array.of(...der, 0)
+    await expectCode(() => parseCertificate(trailing), 'ERR_DER_INVALID')
+    for (let n = 0; n < der.length; n++) {
+      await expectCode(() => parseCertificate(der.slice(0, n)), 'ERR_DER_INVALID')
+    }
+    const indefinite = Uint8Array.of(0x30, 0x80, ...der.subarray(4), 0, 0)
+    await expectCode(() => parseCertificate(indefinite), 'ERR_DER_INVALID')
+    const padded = Uint8Array.of(0x30, 0x83, 0, ...der.subarray(2))
+    await expectCode(() => parseCertificate(padded), 'ERR_DER_INVALID')
+  })
+
+  test('reads GeneralizedTime from 2050 on', async () => {
+    const notAfterMs = Date.UTC(9999, 11, 31, 23, 59, 59)
+    const { certificate } = await issue({ ...rootShape(), notAfterMs })
+    expect(parseCertificate(certificate).notAfterMs).toBe(notAfterMs)
+  })
+})
+
+describe('decodePem', () => {
+  test('gives the DER of one certificate and refuses two or none', async () => {
+    const { certificate } = await issue(rootShape())
+    const base64 = btoa(String.fromCharCode(...certificate)).replace(/(.{64})/g, '$1\n')
+    const pem = `-----BEGIN CERTIFICATE-----\n${base64}\n-----END CERTIFICATE-----\n`
+    expect(decodePem(pem)).toEqual(certificate)
+    await expectCode(() => decodePem(pem + pem), 'ERR_X509_FORMAT')
+    await expectCode(() => decodePem(base64), 'ERR_X509_FORMAT')
+  })
+})

@@ -1,0 +1,117 @@
+// A machine that boots the real agent on the real kernel, and returns what its parent was told.
+
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Parent, type AgentEvent, type ParentOptions } from './agent-parent.ts'
+
+const repository = resolve(import.meta.dirname, '../..')
+const blobs = process.env['CLOISTER_BLOBS'] ?? join(repository, 'build/blobs')
+const vsockDevice = join(repository, 'build/bin/vhost-device-vsock')
+const target = join(repository, 'target/probe')
+const MEMORY_MIB = 64
+
+export interface BootOptions extends ParentOptions {
+  /** The bytes of cloister.yaml, or an object for it; absent: the initramfs has none. */
+  readonly manifest?: string | object
+}
+
+export interface Boot {
+  readonly events: readonly AgentEvent[]
+  /** What the app and the agent printed, without carriage returns. */
+  readonly console: string
+  /** NSM requests that the parent answered. */
+  readonly nsmRequests: number
+  /** QEMU's exit status; null when it had to be killed. */
+  readonly exitCode: number | null
+}
+
+/** A manifest that runs the probe (agent/examples/probe.rs) with these arguments. */
+export function probeManifest(args: readonly string[], changes: object = {}): object {
+  const user = { uid: 0, gid: 0, groups: [] }
+  return { version: 1, entrypoint: ['/probe'], cmd: args, env: [], workdir: '/', user, ...changes }
+}
+
+/** Builds the probe, static; cargo does nothing when it is current. */
+export function buildProbe(): void {
+  const flags = ['--locked', '--release', '--package', 'cloister-agent', '--example', 'probe']
+  execFileSync('cargo', ['build', '--quiet', ...flags, '--target-dir', target], { cwd: repository })
+}
+
+/** Boots the agent, plays the parent, and returns when the machine is gone. */
+export async function bootAgent(options: BootOptions): Promise<Boot> {
+  const directory = mkdtempSync(join(tmpdir(), 'cloister-agent-'))
+  const parent = new Parent(join(directory, 'v'), options)
+  let device: ChildProcess | undefined
+  try {
+    writeInitramfs(directory, options)
+    await parent.listen()
+    device = spawn(vsockDevice, deviceArguments(directory), { stdio: 'ignore' })
+    while (!existsSync(join(directory, 'vu'))) await sleep(10)
+    const qemu = spawn('qemu-system-x86_64', qemuArguments(directory), {
+      stdio: ['ignore', 'ignore', 'inherit'],
+      timeout: 60_000,
+    })
+    const [exitCode] = (await once(qemu, 'exit')) as [number | null]
+    const text = readFileSync(join(directory, 'console'), 'utf8').replaceAll('\r', '')
+    return { events: parent.events, console: text, nsmRequests: parent.nsmRequests, exitCode }
+  } finally {
+    device?.kill('SIGKILL')
+    parent.close()
+    rmSync(directory, { recursive: true })
+  }
+}
+
+function writeInitramfs(directory: string, { manifest }: BootOptions): void {
+  const root = join(directory, 'initramfs')
+  mkdirSync(join(root, 'dev'), { recursive: true })
+  mkdirSync(join(root, 'rootfs'))
+  cpSync(join(blobs, 'init'), join(root, 'init'))
+  cpSync(
+    join(target, 'x86_64-unknown-linux-gnu/release/examples/probe'),
+    join(root, 'rootfs/probe'),
+  )
+  if (manifest !== undefined) {
+    const text = typeof manifest === 'string' ? manifest : `${JSON.stringify(manifest)}\n`
+    writeFileSync(join(root, 'cloister.yaml'), text)
+  }
+  const names =
+    'dev\ninit\nrootfs\nrootfs/probe\n' + (manifest === undefined ? '' : 'cloister.yaml\n')
+  const archive = execFileSync('cpio', ['-o', '-H', 'newc', '-R', '0:0', '--quiet'], {
+    cwd: root,
+    input: names,
+    maxBuffer: 2 ** 26,
+  })
+  writeFileSync(join(directory, 'initramfs.cpio'), archive)
+}
+
+function deviceArguments(directory: string): string[] {
+  const sockets = `socket=${directory}/vu,uds-path=${directory}/v`
+  return ['--vm', `guest-cid=16,${sockets},tx-buffer-size=28672`]
+}
+
+function qemuArguments(directory: string): string[] {
+  const memory = String(MEMORY_MIB)
+  return [
+    ...['-M', 'microvm,acpi=off,isa-serial=on,auto-kernel-cmdline=off,memory-backend=m'],
+    ...['-accel', 'tcg,tb-size=32', '-cpu', 'max', '-m', memory],
+    ...['-object', `memory-backend-memfd,id=m,size=${memory}M,share=on`],
+    ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
+    ...['-kernel', join(blobs, 'vmlinux'), '-initrd', join(directory, 'initramfs.cpio')],
+    ...['-append', `${readFileSync(join(blobs, 'cmdline'), 'utf8')} quiet`],
+    ...['-serial', `file:${directory}/console`],
+    ...['-chardev', `socket,id=c0,path=${directory}/vu`],
+    ...['-device', 'vhost-user-vsock-device,chardev=c0'],
+  ]
+}

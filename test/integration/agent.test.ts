@@ -1,0 +1,91 @@
+// The guest agent on the real kernel: what it does for an app, and what the parent hears when
+// something is wrong. Whatever happens, the machine ends by itself.
+
+import { beforeAll, describe, expect, it } from 'vitest'
+import { bootAgent, buildProbe, probeManifest } from './agent-machine.ts'
+
+const LONG_TIME_MS = 300_000
+
+beforeAll(buildProbe, LONG_TIME_MS)
+
+describe('an app', () => {
+  it('gets the environment, working directory, user and arguments of its manifest', async () => {
+    const user = { uid: 1000, gid: 1001, groups: [5, 6] }
+    const env = ['NAME=a=b', 'EMPTY=']
+    const manifest = probeManifest(['report', 'two words'], { env, workdir: '/tmp', user })
+    const boot = await bootAgent({ manifest })
+    expect(boot.console.split('\n')).toEqual(
+      expect.arrayContaining([
+        'Uid=1000,1000,1000,1000',
+        'Gid=1001,1001,1001,1001',
+        'Groups=5,6',
+        'CapEff=0000000000000000',
+        'CapAmb=0000000000000000',
+        'SigBlk=0000000000000000',
+        'cwd=/tmp',
+        'argv=/probe|report|two words',
+        'env:NAME=a=b',
+        'env:EMPTY=',
+        'env:PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+      ]),
+    )
+    expect(boot.console.match(/^env:/gm)).toHaveLength(3)
+    expect(boot.events.at(-1)).toEqual({ event: 'exited', code: 0 })
+  })
+
+  it('starts after the NSM gave entropy', async () => {
+    const boot = await bootAgent({ manifest: probeManifest(['exit', '0']) })
+    expect(boot.nsmRequests).toBe(1)
+    expect(boot.events[0]).toEqual({ event: 'started', pid: expect.any(Number) as number })
+    expect(boot.exitCode).toBe(0)
+  })
+
+  it('leaves no zombies: orphans are reaped', async () => {
+    const boot = await bootAgent({ manifest: probeManifest(['orphans', '50']) })
+    expect(boot.console).toContain('zombies=0\n')
+  })
+})
+
+describe('the parent hears', () => {
+  it('the exit status of the app', async () => {
+    const boot = await bootAgent({ manifest: probeManifest(['exit', '7']) })
+    expect(boot.events.at(-1)).toEqual({ event: 'exited', code: 7 })
+  })
+
+  it('the signal that it asked for and that ended the app', async () => {
+    const boot = await bootAgent({ manifest: probeManifest(['sleep']), signal: 15 })
+    expect(boot.events.at(-1)).toEqual({ event: 'signaled', signal: 15 })
+  })
+
+  it.each([
+    ['a program that is not there', probeManifest([], { entrypoint: ['/none'] }), 'start /none'],
+    [
+      'a workdir that is not there',
+      probeManifest([], { workdir: '/none' }),
+      'enter the workdir /none',
+    ],
+    ['a manifest of another version', probeManifest([], { version: 2 }), 'read cloister.yaml'],
+    ['a manifest with an unknown key', probeManifest([], { extra: 1 }), 'read cloister.yaml'],
+    ['a manifest that is no JSON', 'version: 1\n', 'read cloister.yaml'],
+    ['no manifest, and no shell to run instead', undefined, 'start sh'],
+  ])('the failing step: %s', async (_, manifest, step) => {
+    const boot = await bootAgent(manifest === undefined ? {} : { manifest })
+    expect(boot.events).toEqual([{ event: 'failed', step, error: expect.any(String) as string }])
+    expect(boot.exitCode).toBe(0)
+  })
+
+  it.each([
+    [9000, "heartbeat on the parent's port 9000"],
+    [9001, 'get entropy from the NSM'],
+  ])('that nobody serves port %i', async (port, step) => {
+    const boot = await bootAgent({ manifest: probeManifest([]), closedPorts: [port] })
+    expect(boot.events).toMatchObject([{ event: 'failed', step }])
+  })
+})
+
+it('says on the console that there is no control port, and powers off', async () => {
+  const boot = await bootAgent({ manifest: probeManifest([]), closedPorts: [9002] })
+  expect(boot.events).toEqual([])
+  expect(boot.console).toContain("connect to the parent's control port 9002")
+  expect(boot.exitCode).toBe(0)
+})
