@@ -87,8 +87,8 @@ async function measureNitrite({ root, atMs, documents }: BenchDocuments): Promis
   const answers = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
   const ask = async (document: string): Promise<void> => {
     child.stdin.write(`${JSON.stringify({ root, atMs, document })}\n`)
-    const { value } = await answers.next()
-    if (value !== 'accepted') throw new Error(`nitrite: ${String(value)}`)
+    const answer = String((await answers.next()).value)
+    if (answer !== 'accepted') throw new Error(`nitrite: ${answer}`)
   }
   for (const document of documents.slice(0, WARM_UP)) await ask(document)
   const begin = performance.now()

@@ -13,10 +13,7 @@ export const nodeCrypto: WebCrypto = {
       return Promise.resolve(new Uint8Array(digest).buffer)
     },
     /** WebCrypto reads a raw point in a third of the time that a DER key takes. */
-    importKey: async (format, point, algorithm, extractable, usages) => {
-      const key = await webcrypto.subtle.importKey(format, point, algorithm, extractable, usages)
-      return KeyObject.from(key)
-    },
+    importKey: async (...point) => KeyObject.from(await webcrypto.subtle.importKey(...point)),
     verify: async (_algorithm, key, signature, data) => {
       if (!(key instanceof KeyObject)) throw new TypeError('a key of another WebCrypto')
       const verifier = { key, dsaEncoding: 'ieee-p1363' } as const
