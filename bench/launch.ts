@@ -4,7 +4,9 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { startEnclave, endEnclave, Registry, type LaunchRequest } from '../src/keeper/index.ts'
+// The built keeper: it is a process of its own, and Node runs no TypeScript.
+import { startEnclave, endEnclave, Registry, type LaunchRequest } from '../dist/keeper/index.js'
+import { serveHeartbeat } from '../src/keeper/heartbeat.ts'
 import { measureImage } from '../src/keeper/measured-image.ts'
 import { deferred, Lifetime } from '../src/process/index.ts'
 import { Machine, probeAccelerator } from '../src/vmm/index.ts'
@@ -82,18 +84,20 @@ async function launchBare(eifPath: string, directory: string): Promise<number> {
   })
   await lifetime.own(device.process)
   const heartbeat = deferred<undefined>()
-  const port = { socketPath: device.socketPath, port: reservedPorts.heartbeat }
+  const { socketPath } = device
+  const held = (): Promise<void> => Promise.resolve()
+  await lifetime.own(await listenForGuest({ socketPath, port: reservedPorts.nsm }, held))
+  await lifetime.own(await listenForGuest({ socketPath, port: reservedPorts.agent }, held))
   await lifetime.own(
-    await listenForGuest(port, (socket) => {
-      socket.once('data', () => {
+    await listenForGuest({ socketPath, port: reservedPorts.heartbeat }, (socket) =>
+      serveHeartbeat(socket, () => {
         heartbeat.resolve(undefined)
-      })
-      return Promise.resolve()
-    }),
+      }),
+    ),
   )
   const vsock = await device.connectVmm()
   const begin = performance.now()
-  await lifetime.own(
+  const machine = await lifetime.own(
     await Machine.start({
       program: 'qemu-system-x86_64',
       confinement: {},
@@ -110,6 +114,9 @@ async function launchBare(eifPath: string, directory: string): Promise<number> {
       },
     }),
   )
-  await heartbeat.promise
+  const died = machine.process.ended.then(() => {
+    throw new Error(`QEMU ended before the heartbeat: ${machine.process.lastWords()}`)
+  })
+  await Promise.race([heartbeat.promise, died])
   return performance.now() - begin
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Brings a fresh Debian 12 or 13 machine with Node 20 and Rust to where Cloister runs: Debian
 # packages, npm packages, the vsock device, the guest kernel, the guest programs, our own build.
+# With --test also what only the tests need.
 # Run it as often as you like: what is there is not done again. It changes no apt source.
 set -euo pipefail
 umask 022
@@ -9,12 +10,13 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly cache="${XDG_CACHE_HOME:-$HOME/.cache}/cloister"
 readonly vsock_device_version=0.3.0
 
-# To run enclaves; to build the kernel; to test.
-readonly packages=(
+# To run enclaves, and to build the kernel.
+packages=(
   qemu-system-x86 swtpm util-linux
   linux-source-6.12 gcc make bc flex bison libelf-dev libssl-dev lz4 xz-utils binutils
-  tpm2-tools openssl socat skopeo umoci cpio procps
 )
+# Second opinions, peers and a browser.
+readonly test_packages=(tpm2-tools openssl socat skopeo umoci cpio chromium)
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 
@@ -79,6 +81,10 @@ build_vsock_device() {
 }
 
 main() {
+  if [ "${1:-}" = --test ]; then
+    packages+=("${test_packages[@]}")
+    command -v go >/dev/null || packages+=(golang-go)
+  fi
   mkdir -p build/bin "$cache"
   exec 9>build/.setup.lock
   flock 9

@@ -49,12 +49,14 @@ async function cargo() {
   count('cargo test', counts, status)
 }
 
-async function vitest() {
-  const report = join(scratch, 'vitest.json')
+/** Each run has a configuration of its own: Node, headless Chromium, Go's nitrite beside ours. */
+async function vitest(name, config) {
+  const report = join(scratch, `${name}.json`)
   const { status } = await run('npx', [
     '--no-install',
     'vitest',
     'run',
+    `--config=${config}`,
     '--reporter=default',
     '--reporter=json',
     `--outputFile.json=${report}`,
@@ -68,13 +70,15 @@ async function vitest() {
     failed: (json.numFailedTests ?? 0) + broken.length,
     skipped: (json.numPendingTests ?? 0) + (json.numTodoTests ?? 0),
   }
-  count('vitest', counts, status)
+  count(name, counts, status)
 }
 
 try {
   await lint()
   await cargo()
-  await vitest()
+  await vitest('vitest', 'vitest.config.ts')
+  await vitest('browser', 'attestation/vitest.browser.config.ts')
+  await vitest('differential', 'attestation/vitest.differential.config.ts')
 } finally {
   await rm(scratch, { recursive: true, force: true })
 }

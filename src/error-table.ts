@@ -66,13 +66,23 @@ const rows = {
   // --- keeper
   ERR_PROCESS_ABANDONED: {
     nitro: 0,
-    meaning: 'The start was given up half-way, because whoever asked for it went away.',
+    meaning: 'The start was given up half-way: it was terminated, or whoever asked went away.',
     hint: 'Run the command again and let it finish.',
   },
   ERR_KEEPER_DIRECTORY: {
     nitro: 18,
     meaning: 'A directory that Cloister needs cannot be used.',
     hint: 'Set CLOISTER_STATE_DIR and CLOISTER_RUNTIME_DIR to directories that belong to you alone (mode 0700).',
+  },
+  ERR_KEEPER_RECORD: {
+    nitro: 17,
+    meaning: "An enclave's record in the registry is damaged.",
+    hint: "Remove the enclave's directory when nothing of it runs any more.",
+  },
+  ERR_KEEPER_CPU: {
+    nitro: 21,
+    meaning: 'A CPU that the enclave is to run on is not there.',
+    hint: 'Name CPUs of this host that are online (see `lscpu`), or use --cpu-count.',
   },
   ERR_KEEPER_NO_SUCH_ENCLAVE: {
     nitro: 3,

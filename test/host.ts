@@ -27,7 +27,12 @@ export interface DescribedEnclave {
   readonly Measurements: Readonly<Record<string, string>>
   readonly VsockSocket: string
   readonly Processes: Readonly<Record<string, number>>
-  readonly End?: { readonly First: string; readonly Reason: string; readonly ExitCode?: number }
+  readonly End?: {
+    readonly First: string
+    readonly Reason: string
+    readonly ExitCode?: number
+    readonly Signal?: string
+  }
 }
 
 export class TestHost implements AsyncDisposable {
@@ -56,9 +61,25 @@ export class TestHost implements AsyncDisposable {
     })
   }
 
-  /** Starts `cloister` without waiting for it. */
+  /** Starts `cloister` in a process group of its own, without waiting for it. */
   interruptible(...args: readonly string[]): ChildProcess {
-    return spawn(process.execPath, [cli, ...args], { env: this.#env, stdio: 'ignore' })
+    return spawn(process.execPath, [cli, ...args], {
+      env: this.#env,
+      stdio: 'ignore',
+      detached: true,
+    })
+  }
+
+  /** Runs a shell script in which `cloister` is this host's, in its directory. */
+  shell(script: string): Promise<CliResult> {
+    const cloister = `cloister() { '${process.execPath}' '${cli}' "$@"; }`
+    const options = { env: this.#env, cwd: this.directory, maxBuffer: 2 ** 24 }
+    return new Promise((fulfil) => {
+      execFile('bash', ['-c', `${cloister}\n${script}`], options, (error, stdout, stderr) => {
+        const status = error === null ? 0 : typeof error.code === 'number' ? error.code : 1
+        fulfil({ status, stdout, stderr })
+      })
+    })
   }
 
   /** Runs `cloister`, which must succeed, and returns the JSON it printed. */

@@ -135,6 +135,11 @@ describe('TPM evidence', () => {
     ],
     ['an index of the owner', { evidence: { nv: { attributes: 0x2a064c44 } } }, 'ERR_TPM_BINDING'],
     ['an index of another PCR', { evidence: { nv: { index: 0x01400210 } } }, 'ERR_TPM_BINDING'],
+    [
+      'an index that its policy can delete',
+      { evidence: { nv: { policy: zero } } },
+      'ERR_TPM_BINDING',
+    ],
     ['a part of an index', { evidence: { nv: { offset: 1 } } }, 'ERR_TPM_BINDING'],
     [
       'contents of 47 bytes',

@@ -14,6 +14,7 @@ import {
   type ImageSource,
 } from '../image/index.ts'
 import { measurementsJson } from './measurements-json.ts'
+import { printJson, printProgress } from './print.ts'
 
 interface Flags {
   readonly dockerUri?: string
@@ -40,11 +41,11 @@ const MAX_CUSTOM_METADATA_BYTES = 4096
 
 const EXAMPLE = `
 Examples:
-  $ cloister build-enclave --docker-uri oci:./layout:hello --output-file hello.eif
-  $ cloister build --rootfs ./rootfs --entrypoint /hello --output-file hello.eif
+  cloister build-enclave --docker-uri oci:./layout:hello --output-file hello.eif
+  cloister build --rootfs ./rootfs --entrypoint /hello --output-file hello.eif
 
 An image of a registry or a Docker daemon is first copied to an OCI layout:
-  $ skopeo copy docker://docker.io/library/busybox:latest oci:./layout:busybox
+  skopeo copy docker://docker.io/library/busybox:latest oci:./layout:busybox
 
 The image is the same to the byte wherever and whenever it is built; SOURCE_DATE_EPOCH sets the
 build time in its metadata.`
@@ -79,11 +80,10 @@ export function buildEnclaveCommand(): Command {
 }
 
 async function run(flags: Flags): Promise<void> {
-  process.stderr.write('Start building the Enclave Image...\n')
+  printProgress('Start building the Enclave Image...')
   const { measurements } = await buildImage(await buildOptions(flags))
-  process.stderr.write('Enclave Image successfully created.\n')
-  const json = { Measurements: measurementsJson(measurements) }
-  process.stdout.write(`${JSON.stringify(json, null, 2)}\n`)
+  printProgress('Enclave Image successfully created.')
+  printJson({ Measurements: measurementsJson(measurements) })
 }
 
 async function buildOptions(flags: Flags): Promise<BuildOptions> {

@@ -1,5 +1,6 @@
-import { createReadStream } from 'node:fs'
+import { createReadStream, existsSync } from 'node:fs'
 import type { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
 import { Command, Option } from 'commander'
 import { CloisterError } from '../errors.ts'
 import { askKeeper, isAlive, openDirectories, Registry, savedConsolePath } from '../keeper/index.ts'
@@ -26,24 +27,46 @@ async function showConsole(options: ConsoleOptions): Promise<void> {
   if (wanted === undefined) {
     throw new CloisterError('ERR_CLI_ARGUMENT', 'one of --enclave-id and --enclave-name is needed')
   }
-  const output = await openConsole(wanted)
+  const output = await openConsole(new Registry(openDirectories().runtime), wanted)
   if (options.disconnectTimeout !== undefined) {
     setTimeout(() => output.destroy(), options.disconnectTimeout * 1000).unref()
   }
+  await printConsole(output)
+}
+
+/** Passes the raw console on until it ends or is cut off. */
+export async function printConsole(output: Readable): Promise<void> {
   try {
-    for await (const bytes of output) process.stdout.write(bytes as Buffer)
+    await pipeline(output, process.stdout, { end: false })
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ERR_STREAM_PREMATURE_CLOSE') throw error
   }
 }
 
-async function openConsole(wanted: string): Promise<Readable> {
-  const registry = new Registry(openDirectories().runtime)
+/**
+ * The console of an enclave: live while it runs, as it was saved once it has ended.
+ *
+ * @throws `ERR_KEEPER_NO_SUCH_ENCLAVE`, `ERR_KEEPER_NO_CONSOLE`, `ERR_KEEPER_CONTROL`
+ */
+export async function openConsole(registry: Registry, wanted: string): Promise<Readable> {
   const record = registry.find(wanted)
-  if (!record.debug) {
-    throw new CloisterError('ERR_KEEPER_NO_CONSOLE', `${record.name} does not run in debug mode`)
-  }
+  if (!record.debug) throw noConsole(`${record.name} does not run in debug mode`)
   const directory = registry.directory(record.id)
-  if (isAlive(record)) return askKeeper(directory, { command: 'console' })
-  return createReadStream(savedConsolePath(directory))
+  if (!isAlive(record)) return openSavedConsole(savedConsolePath(directory))
+  try {
+    return await askKeeper(directory, { command: 'console' })
+  } catch (error) {
+    // It may have ended since we looked.
+    if (isAlive(registry.find(record.id))) throw error
+    return openSavedConsole(savedConsolePath(directory))
+  }
+}
+
+function openSavedConsole(path: string): Readable {
+  if (existsSync(path)) return createReadStream(path)
+  throw noConsole('the keeper was killed before it saved the console')
+}
+
+function noConsole(reason: string): CloisterError {
+  return new CloisterError('ERR_KEEPER_NO_CONSOLE', `there is no console: ${reason}`)
 }

@@ -17,6 +17,7 @@ import {
   vsockSocketPath,
   type RunningEnclave,
 } from '../keeper/index.ts'
+import { isRunning } from '../process/index.ts'
 import { developmentRootPath } from './enclave-json.ts'
 import { requestDocument } from './hello-client.ts'
 import { measurementsJson } from './measurements-json.ts'
@@ -37,11 +38,10 @@ export function demoCommand(): Command {
 
 async function demo(): Promise<void> {
   const scratch = mkdtempSync(join(tmpdir(), 'cloister-demo-'))
-  try {
-    await runDemo(scratch)
-  } finally {
+  process.once('exit', () => {
     rmSync(scratch, { recursive: true, force: true })
-  }
+  })
+  await runDemo(scratch)
 }
 
 async function runDemo(scratch: string): Promise<void> {
@@ -56,6 +56,11 @@ async function runDemo(scratch: string): Promise<void> {
   })
   const enclave = await timeline.measure('run it', () => launch(request))
   const registry = new Registry(request.directories.runtime)
+  const interrupted = (): void => {
+    const { keeper } = enclave.record
+    if (isRunning(keeper)) process.kill(keeper.pid, 'SIGTERM')
+  }
+  process.once('exit', interrupted)
   let attestation: Attestation
   try {
     const root = pemToDer(readFileSync(developmentRootPath(request.directories.state), 'utf8'))
@@ -73,6 +78,7 @@ async function runDemo(scratch: string): Promise<void> {
     )
   } finally {
     await timeline.measure('stop the enclave', () => endEnclave(registry, enclave.record, 0))
+    process.off('exit', interrupted)
   }
   registry.remove(enclave.record)
   report(attestation, enclave, timeline)

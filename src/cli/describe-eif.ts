@@ -5,16 +5,19 @@
 import { Command } from 'commander'
 
 import type { Eif } from '../eif/index.ts'
+import { cmdlineSuffix } from '../keeper/index.ts'
 import { certificateJson } from './certificate-json.ts'
 import { measurementsJson } from './measurements-json.ts'
 import { readEifFile } from './open-eif.ts'
+import { printJson } from './print.ts'
 
 const EXAMPLE = `
 Example:
-  $ cloister describe-eif --eif-path hello.eif
+  cloister describe-eif --eif-path hello.eif
 
 Only the measurements are a statement about the image; name, version and metadata are labels that
-no PCR covers.`
+no PCR covers. CmdlineAppended is what run-enclave appends to the command line of an image of AWS's
+own tools, which names no vsock device; it is the same for all of them, and measured by no PCR.`
 
 export function describeEifCommand(): Command {
   return new Command('describe-eif')
@@ -24,12 +27,13 @@ export function describeEifCommand(): Command {
     .addHelpText('after', EXAMPLE)
     .action(async ({ eifPath }: { readonly eifPath: string }) => {
       const eif = await readEifFile(eifPath)
-      process.stdout.write(`${JSON.stringify(describe(eif), null, 2)}\n`)
+      printJson(describe(eif))
     })
 }
 
 function describe(eif: Eif): object {
   const { metadata } = eif
+  const suffix = cmdlineSuffix(eif.cmdline)
   return {
     EifVersion: eif.version,
     Architecture: eif.architecture,
@@ -51,6 +55,7 @@ function describe(eif: Eif): object {
       DockerInfo: metadata.dockerInfo,
     },
     Cmdline: eif.cmdline,
+    ...(suffix !== '' && { CmdlineAppended: suffix }),
     Sections: eif.sections.map(({ type, offset, size }) => ({
       Type: type,
       Offset: offset,

@@ -1,7 +1,7 @@
 import { Command } from 'commander'
 import { isAlive, openDirectories, Registry } from '../keeper/index.ts'
 import { enclaveJson } from './enclave-json.ts'
-import { printJson } from './print.ts'
+import { printJson, printProgress } from './print.ts'
 
 interface DescribeOptions {
   readonly metadata?: boolean
@@ -17,6 +17,8 @@ export function describeEnclavesCommand(): Command {
     .addHelpText('after', '\nExample:\n  cloister describe-enclaves --all\n')
     .action(({ metadata = false, all = false }: DescribeOptions) => {
       const registry = new Registry(openDirectories().runtime)
+      for (const { message, hint } of registry.damaged())
+        printProgress(`Left out: ${message}. ${hint}`)
       const records = registry.list().filter((record) => all || isAlive(record))
       printJson(records.map((record) => enclaveJson(record, registry, metadata)))
     })

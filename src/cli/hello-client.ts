@@ -7,6 +7,7 @@ import { connectGuest } from '../vsock/index.ts'
 
 const PORT = 5005
 const START_TIMEOUT_MS = 10_000
+const ANSWER_MS = 60_000
 
 /**
  * @param nonce - Goes into the document, 1 to 1024 bytes.
@@ -17,7 +18,9 @@ export async function requestDocument(vsockSocket: string, nonce: Uint8Array): P
   try {
     const request = { nonce: base64(nonce), userData: null, publicKey: null }
     socket.write(`${JSON.stringify(request)}\n`)
-    const [line] = (await once(createInterface({ input: socket }), 'line')) as [string]
+    const [line] = (await once(createInterface({ input: socket }), 'line', {
+      signal: AbortSignal.timeout(ANSWER_MS),
+    })) as [string]
     const reply = JSON.parse(line) as { readonly document?: string; readonly error?: string }
     if (reply.document !== undefined) return Buffer.from(reply.document, 'base64')
     throw new CloisterError('ERR_DEMO_APP', `the app answered: ${String(reply.error)}`)

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // `cloister`: parses argv, runs one command, turns an error into text and an exit status.
 
+import { constants } from 'node:os'
 import { Command, CommanderError } from 'commander'
 import { buildEnclaveCommand } from './build-enclave.ts'
 import { consoleCommand } from './console.ts'
@@ -13,6 +14,17 @@ import { runEnclaveCommand } from './run-enclave.ts'
 import { terminateEnclaveCommand } from './terminate-enclave.ts'
 import { verifyCommand } from './verify.ts'
 import { packageVersion } from './version.ts'
+
+// A reader that has seen enough (`| head -1`) is no error: the status is a shell's for SIGPIPE.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(128 + constants.signals.SIGPIPE)
+  throw error
+})
+
+// With the status a shell gives a program that dies of the signal, but not before what was begun is
+// undone (`exit` handlers).
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+  process.once(signal, () => process.exit(128 + constants.signals[signal]))
 
 const program = new Command('cloister')
   .description('AWS Nitro Enclaves for any KVM host: build, run, attest, verify')

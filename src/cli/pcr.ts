@@ -13,6 +13,7 @@ import {
 import { fileContent } from '../image/index.ts'
 import { hex, measurementsJson } from './measurements-json.ts'
 import { readEifFile } from './open-eif.ts'
+import { printJson } from './print.ts'
 
 interface Flags {
   readonly input?: string
@@ -24,9 +25,9 @@ interface Flags {
 
 const EXAMPLE = `
 Examples:
-  $ cloister pcr --eif hello.eif
-  $ cloister pcr --signing-certificate signer.pem
-  $ cloister pcr --role arn:aws:iam::123456789012:role/Webserver`
+  cloister pcr --eif hello.eif
+  cloister pcr --signing-certificate signer.pem
+  cloister pcr --role arn:aws:iam::123456789012:role/Webserver`
 
 export function pcrCommand(): Command {
   const sources = ['input', 'signingCertificate', 'eif', 'role', 'instanceId']
@@ -43,7 +44,7 @@ export function pcrCommand(): Command {
     .addOption(option('--instance-id <id>', 'PCR4 of a host', 'instanceId'))
     .addHelpText('after', EXAMPLE)
     .action(async (flags: Flags) => {
-      process.stdout.write(`${JSON.stringify(await measure(flags), null, 2)}\n`)
+      printJson(await measure(flags))
     })
 }
 

@@ -1,9 +1,19 @@
-// Results go to standard output as nitro-cli's JSON, progress to standard error.
+// Results go to standard output as nitro-cli's JSON, progress to standard error. Names, metadata and
+// last words come from images and guests: no control character of theirs reaches a terminal.
+
+/** C0 without tab and newline, DEL, C1, and what turns the direction of text. */
+const CONTROL = /[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu
 
 export function printJson(value: unknown): void {
-  process.stdout.write(`${JSON.stringify(value, null, 2)}\n`)
+  const json = JSON.stringify(value, null, 2).replace(CONTROL, escape)
+  process.stdout.write(`${json}\n`)
 }
 
-export function printProgress(line: string): void {
-  process.stderr.write(`${line}\n`)
+/** Text of one or more lines. */
+export function printProgress(text: string): void {
+  process.stderr.write(`${text.replace(CONTROL, '?')}\n`)
+}
+
+function escape(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
 }

@@ -2,7 +2,10 @@
 
 import { AttestationError } from '@cloister/attestation'
 import { CommanderError } from 'commander'
+import { errorTable } from '../error-table.ts'
 import { CloisterError, messageOf, nitroNumber } from '../errors.ts'
+import { hostFault } from '../keeper/index.ts'
+import { printProgress } from './print.ts'
 
 interface Report {
   readonly code: string
@@ -16,8 +19,8 @@ interface Report {
 export function reportError(error: unknown): number {
   const { code, message, hint, nitro, exitStatus } = reportOf(error)
   const number = nitro === 0 ? '' : `[ E${String(nitro).padStart(2, '0')} ] `
-  process.stderr.write(`${number}${code}: ${message}\n`)
-  if (hint !== '') process.stderr.write(`What to do: ${hint}\n`)
+  printProgress(`${number}${code}: ${message}`)
+  printProgress(`What to do: ${hint === '' ? errorTable.ERR_INTERNAL.hint : hint}`)
   return exitStatus
 }
 
@@ -28,6 +31,8 @@ function reportOf(error: unknown): Report {
     return { ...pick(error), nitro, exitStatus: nitro === 0 ? 1 : nitro }
   }
   if (error instanceof AttestationError) return { ...pick(error), nitro: 0, exitStatus: 1 }
+  const fault = hostFault(error)
+  if (fault !== undefined) return reportOf(fault)
   const stack = error instanceof Error ? (error.stack ?? '') : ''
   return {
     ...pick(new CloisterError('ERR_INTERNAL', `${messageOf(error)}\n${stack}`)),

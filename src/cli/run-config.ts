@@ -1,7 +1,8 @@
 // run-enclave --config: nitro-cli's JSON file, snake_case keys, instead of the flags.
 
 import { CloisterError, messageOf } from '../errors.ts'
-import { memorySize, readFileArgument } from './arguments.ts'
+import { memorySize, readFileArgument, wholeNumber } from './arguments.ts'
+import { MAX_CPUS } from './run-options.ts'
 import type { RunOptions } from './run-options.ts'
 
 type Reader = (value: unknown) => Partial<RunOptions>
@@ -9,9 +10,9 @@ type Reader = (value: unknown) => Partial<RunOptions>
 const keys: Readonly<Record<string, Reader>> = {
   eif_path: (value) => ({ eifPath: as('string', value) }),
   enclave_name: (value) => ({ enclaveName: as('string', value) }),
-  enclave_cid: (value) => ({ enclaveCid: as('number', value) }),
+  enclave_cid: (value) => ({ enclaveCid: whole(0, 0xffffffff, value) }),
   memory_mib: (value) => ({ memory: memorySize(String(as('number', value))) }),
-  cpu_count: (value) => ({ cpuCount: as('number', value) }),
+  cpu_count: (value) => ({ cpuCount: whole(1, MAX_CPUS, value) }),
   cpu_ids: (value) => ({ cpuIds: numbers(value) }),
   debug_mode: (value) => ({ debugMode: as('boolean', value) }),
   attach_console: (value) => ({ attachConsole: as('boolean', value) }),
@@ -34,6 +35,8 @@ export function applyRunConfig(options: RunOptions): RunOptions {
   if (clash !== undefined)
     throw argument(`--config excludes every other flag but --attach-console (${clash})`)
   const entries = Object.entries(parse(config))
+  if (entries.filter(([key]) => key === 'cpu_count' || key === 'cpu_ids').length > 1)
+    throw argument('--config has both cpu_count and cpu_ids')
   const settings = entries.map(([key, value]) => readerOf(key)(value))
   return Object.assign({}, options, ...settings) as RunOptions
 }
@@ -64,6 +67,10 @@ interface Types {
 function as<K extends keyof Types>(type: K, value: unknown): Types[K] {
   if (typeof value === type) return value as Types[K]
   throw argument(`--config has ${JSON.stringify(value)} where a ${type} is needed`)
+}
+
+function whole(min: number, max: number, value: unknown): number {
+  return wholeNumber(min, max)(String(as('number', value)))
 }
 
 function numbers(value: unknown): readonly string[] {

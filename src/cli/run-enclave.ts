@@ -3,7 +3,6 @@ import { basename, resolve } from 'node:path'
 import { Command, Option } from 'commander'
 import { CloisterError } from '../errors.ts'
 import {
-  askKeeper,
   MIN_MEMORY_MIB,
   openDirectories,
   Registry,
@@ -13,15 +12,15 @@ import {
 } from '../keeper/index.ts'
 import { probeAccelerator, type Accelerator } from '../vmm/index.ts'
 import { memorySize, wholeNumber } from './arguments.ts'
+import { openConsole, printConsole } from './console.ts'
 import { launchJson } from './enclave-json.ts'
 import { printJson, printProgress } from './print.ts'
 import { findPrograms } from './programs.ts'
 import { applyRunConfig } from './run-config.ts'
-import type { RunOptions } from './run-options.ts'
+import { MAX_CPUS, type RunOptions } from './run-options.ts'
 
 const DEFAULT_MEMORY_MIB = 512
 const MAX_MEMORY_MIB = 16 * 1024 * 1024
-const MAX_CPUS = 64
 
 export function runEnclaveCommand(): Command {
   return new Command('run-enclave')
@@ -84,7 +83,7 @@ export async function launch(request: LaunchRequest): Promise<RunningEnclave> {
   return enclave
 }
 
-/** @throws `ERR_CLI_ARGUMENT`, `ERR_KEEPER_MEMORY`, `ERR_KEEPER_IMAGE` */
+/** @throws `ERR_CLI_ARGUMENT`, `ERR_KEEPER_MEMORY`, `ERR_KEEPER_CPU`, `ERR_KEEPER_IMAGE` */
 export function launchRequest(options: RunOptions): LaunchRequest {
   const { eifPath, memory = DEFAULT_MEMORY_MIB } = options
   if (eifPath === undefined) throw argument("required option '--eif-path <file>' not specified")
@@ -141,6 +140,12 @@ function guestCid(cid: number): number {
 
 function hostCpus(ids: readonly string[]): readonly number[] {
   const cpus = ids.map(wholeNumber(0, 4095))
+  const missing = cpus.find((id) => !existsSync(`/sys/devices/system/cpu/cpu${String(id)}`))
+  if (missing !== undefined) {
+    throw new CloisterError('ERR_KEEPER_CPU', `this host has no CPU ${String(missing)}`, {
+      details: { cpuIds: cpus },
+    })
+  }
   if (new Set(cpus).size !== cpus.length) throw argument('--cpu-ids names a CPU twice')
   if (cpus.length > MAX_CPUS) throw argument(`--cpu-ids names more than ${String(MAX_CPUS)} CPUs`)
   return cpus
@@ -150,9 +155,7 @@ async function attachConsole(
   { directories }: LaunchRequest,
   { record }: RunningEnclave,
 ): Promise<void> {
-  const registry = new Registry(directories.runtime)
-  const output = await askKeeper(registry.directory(record.id), { command: 'console' })
-  for await (const bytes of output) process.stdout.write(bytes as Buffer)
+  await printConsole(await openConsole(new Registry(directories.runtime), record.id))
 }
 
 function argument(message: string): CloisterError {

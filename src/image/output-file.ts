@@ -1,6 +1,7 @@
 // Writes a file completely or not at all: under another name in the same directory, then renamed.
 
 import { randomUUID } from 'node:crypto'
+import { rmSync } from 'node:fs'
 import { open, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 
@@ -31,6 +32,11 @@ export async function writeOutputFile<T>(
     })
   const temporary = join(dirname(path), `.${basename(path)}.${randomUUID()}`)
   const handle = await orFail(open(temporary, 'wx+'))
+  // A command that is interrupted (Ctrl-C) ends by process.exit.
+  const remove = (): void => {
+    rmSync(temporary, { force: true })
+  }
+  process.once('exit', remove)
   try {
     const sink = sinkToFile(handle)
     const file: OutputFile = {
@@ -43,5 +49,7 @@ export async function writeOutputFile<T>(
   } catch (error) {
     await rm(temporary, { force: true })
     throw error
+  } finally {
+    process.off('exit', remove)
   }
 }

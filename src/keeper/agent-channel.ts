@@ -21,12 +21,23 @@ const cbor = new Encoder({ useRecords: false, mapsAsObjects: false, tagUint8Arra
 export class AgentChannel {
   readonly #listener: (event: AgentEvent) => void
   #socket: Socket | undefined
+  #hasFinished = false
 
   constructor(listener: (event: AgentEvent) => void) {
     this.#listener = listener
   }
 
-  /** Serves the agent's one connection; a second one is refused. */
+  /** Whether the guest has an agent that speaks to us, which it does before its heartbeat. */
+  get isConnected(): boolean {
+    return this.#socket !== undefined
+  }
+
+  /** Whether the agent has told how the app ended; the machine then ends by itself. */
+  get hasFinished(): boolean {
+    return this.#hasFinished
+  }
+
+  /** Serves the agent's one connection until its last event; a second connection is refused. */
   async serve(socket: Socket): Promise<void> {
     if (this.#socket !== undefined) {
       socket.destroy()
@@ -35,11 +46,11 @@ export class AgentChannel {
     this.#socket = socket
     for await (const frame of readFrames(socket, MESSAGE_MAX_BYTES)) {
       const event = parseAgentEvent(frame)
+      this.#hasFinished = event.event !== 'started'
       this.#listener(event)
-      // The agent powers off when it sees that its last word was heard.
-      if (event.event !== 'started') break
+      // The agent waits for the end of the stream before it ends the machine.
+      if (this.#hasFinished) break
     }
-    socket.destroy()
   }
 
   /** Asks the agent to pass a signal to the app; false when there is no agent to ask. */
@@ -49,7 +60,8 @@ export class AgentChannel {
       ['request', 'signal'],
       ['signal', signal],
     ])
-    return this.#socket.write(encodeFrame(cbor.encode(message)))
+    this.#socket.write(encodeFrame(cbor.encode(message)))
+    return true
   }
 }
 

@@ -6,6 +6,7 @@ import { CloisterError, messageOf } from '../errors.ts'
 import { controlSocketPath, type ControlReply, type ControlRequest } from './control-server.ts'
 
 const REPLY_MAX_BYTES = 4096
+const ANSWER_MS = 5000
 
 /**
  * Sends one request to the keeper of the enclave in `directory`; the returned socket yields what
@@ -13,13 +14,20 @@ const REPLY_MAX_BYTES = 4096
  *
  * @throws `ERR_KEEPER_CONTROL` when the keeper is gone or refuses.
  */
-export async function askKeeper(directory: string, request: ControlRequest): Promise<Socket> {
+export async function askKeeper(
+  directory: string,
+  request: ControlRequest,
+  signal: AbortSignal = AbortSignal.timeout(ANSWER_MS),
+): Promise<Socket> {
   const socket = createConnection(controlSocketPath(directory))
+  const giveUp = (): void => void socket.destroy()
+  signal.addEventListener('abort', giveUp)
   try {
     await once(socket, 'connect')
     socket.write(`${JSON.stringify(request)}\n`)
     const reply = JSON.parse(await readLine(socket)) as ControlReply
     if (!reply.ok) throw new Error(reply.error)
+    socket.on('error', giveUp)
     return socket
   } catch (cause) {
     socket.destroy()
@@ -27,6 +35,8 @@ export async function askKeeper(directory: string, request: ControlRequest): Pro
       cause,
       details: { command: request.command },
     })
+  } finally {
+    signal.removeEventListener('abort', giveUp)
   }
 }
 

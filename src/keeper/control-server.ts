@@ -1,12 +1,13 @@
 // The keeper's own socket, `keeper.sock`: one JSON line in, one JSON line out. After the reply to
-// `console` the console's bytes follow; after the reply to `terminate` the connection stays open
-// until the keeper is done and gone. Only the enclave's owner can reach it.
+// `console` the console's bytes follow; after the reply to `terminate`, which comes at once, the
+// connection stays open until the keeper is done and gone. Only the enclave's owner can reach it.
 
 import { once } from 'node:events'
 import { createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { messageOf } from '../errors.ts'
+import type { ConsoleLog } from './console-log.ts'
 
 export type ControlRequest =
   { readonly command: 'terminate'; readonly graceMs: number } | { readonly command: 'console' }
@@ -17,9 +18,9 @@ export interface ControlReply {
 }
 
 export interface ControlHandler {
-  readonly terminate: (graceMs: number) => Promise<void>
-  /** Undefined when the enclave has no console. */
-  readonly followConsole: ((reader: Socket) => void) | undefined
+  readonly terminate: (graceMs: number) => void
+  /** Undefined while the enclave has no console. */
+  readonly console: () => ConsoleLog | undefined
 }
 
 export function controlSocketPath(directory: string): string {
@@ -28,27 +29,30 @@ export function controlSocketPath(directory: string): string {
 
 export async function serveControl(directory: string, handler: ControlHandler): Promise<Server> {
   const server = createServer((socket) => {
-    socket.on('error', () => socket.destroy())
-    createInterface({ input: socket }).once('line', (line) => {
-      void answer(line, socket, handler)
-    })
+    // readline passes the socket's errors on, as errors of its own.
+    createInterface({ input: socket })
+      .on('error', () => socket.destroy())
+      .once('line', (line) => {
+        answer(line, socket, handler)
+      })
   })
   server.listen(controlSocketPath(directory))
   await once(server, 'listening')
   return server
 }
 
-async function answer(line: string, socket: Socket, handler: ControlHandler): Promise<void> {
+function answer(line: string, socket: Socket, handler: ControlHandler): void {
   try {
     const request = JSON.parse(line) as ControlRequest
     if (request.command === 'terminate') {
-      await handler.terminate(request.graceMs)
+      handler.terminate(request.graceMs)
       reply(socket, { ok: true })
       return
     }
-    if (handler.followConsole === undefined) throw new Error('it has no console')
+    const console = handler.console()
+    if (console === undefined) throw new Error('it has no console')
     reply(socket, { ok: true })
-    handler.followConsole(socket)
+    console.follow(socket)
   } catch (error) {
     reply(socket, { ok: false, error: messageOf(error) })
     socket.end()

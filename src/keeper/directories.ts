@@ -1,7 +1,7 @@
 // Where Cloister keeps things. State (the chip's TPM, the development authority) outlives a
 // reboot; the registry of enclaves does not.
 
-import { mkdirSync, statSync } from 'node:fs'
+import { lstatSync, mkdirSync, statSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
 import { isAbsolute, join } from 'node:path'
 import { CloisterError, messageOf } from '../errors.ts'
@@ -36,7 +36,10 @@ function userRuntime(env: NodeJS.ProcessEnv): string {
   return join(tmpdir(), `cloister-${String(process.getuid?.() ?? 0)}`)
 }
 
-/** Others may not even look: sockets and TPM state live below. */
+/**
+ * Others may not even look: sockets and TPM state live below. A symbolic link is followed when it
+ * is our own or root's: anybody can put one into a shared directory.
+ */
 function openPrivate(path: string): string {
   if (!isAbsolute(path)) throw unusable(path, 'it is not an absolute path')
   try {
@@ -44,6 +47,8 @@ function openPrivate(path: string): string {
   } catch (cause) {
     throw unusable(path, messageOf(cause), cause)
   }
+  const link = lstatSync(path).uid
+  if (link !== process.getuid?.() && link !== 0) throw unusable(path, 'somebody else put it there')
   const { uid, mode } = statSync(path)
   if (uid !== process.getuid?.()) throw unusable(path, `it belongs to user ${String(uid)}`)
   if ((mode & 0o077) !== 0)

@@ -8,7 +8,8 @@ import type { Socket } from 'node:net'
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Eif } from '../eif/index.ts'
-import { deferred, Lifetime } from '../process/index.ts'
+import { CloisterError } from '../errors.ts'
+import { Lifetime } from '../process/index.ts'
 import { Machine } from '../vmm/index.ts'
 import {
   listenForGuest,
@@ -16,13 +17,14 @@ import {
   startVsockDevice,
   type VsockDevice,
 } from '../vsock/index.ts'
-import { AgentChannel, type AgentEvent } from './agent-channel.ts'
-import { waitForHeartbeat } from './boot-watch.ts'
+import type { AgentChannel } from './agent-channel.ts'
+import { waitForGuest } from './boot-watch.ts'
 import { startChip, type EnclaveChip } from './enclave-chip.ts'
 import { ConsoleLog } from './console-log.ts'
 import { causeOfEnd, type EndCause, type Part } from './end-cause.ts'
+import { GuestVoice } from './guest-voice.ts'
 import { serveHeartbeat } from './heartbeat.ts'
-import { describeEvent, describeIncident, Journal } from './journal.ts'
+import { describeIncident, type Journal } from './journal.ts'
 import type { LaunchRequest } from './launch-request.ts'
 import { measureImage, type MeasuredImage } from './measured-image.ts'
 import { vsockDirectory } from './enclave-paths.ts'
@@ -61,31 +63,37 @@ export class Enclave implements AsyncDisposable {
   }
 
   /**
-   * Starts an enclave and waits for its heartbeat. When `signal` aborts, the start is undone.
+   * Starts an enclave and waits until its app runs. When `signal` aborts, the start is undone.
    *
    * @throws `ERR_EIF_*`, `ERR_KEEPER_IMAGE`, `ERR_KEEPER_MEMORY`, `ERR_TPM_*`, `ERR_CHIP_*`,
-   * `ERR_VSOCK_*`, `ERR_VMM_START`, `ERR_BOOT_*`; nothing is left behind then.
+   * `ERR_VSOCK_*`, `ERR_VMM_START`, `ERR_BOOT_*`, `ERR_PROCESS_ABANDONED`; nothing is left behind
+   * then.
    */
   static async launch(launch: LaunchOptions): Promise<Enclave> {
     const lifetime = new Lifetime()
-    const journal = new Journal(launch.place.directory)
+    const { signal, journal } = launch
     const guest = new GuestVoice(journal)
-    const undo = (): void => void lifetime[Symbol.asyncDispose]()
-    launch.signal.addEventListener('abort', undo)
+    const undo = (): void => {
+      // What cannot be undone is thrown where the end is awaited.
+      lifetime[Symbol.asyncDispose]().catch(() => undefined)
+    }
+    signal.addEventListener('abort', undo)
     try {
-      const started = await start({ ...launch, lifetime, guest, journal, users: partUsers() })
+      signal.throwIfAborted()
+      const started = await start({ ...launch, lifetime, guest, users: partUsers() })
       return new Enclave(started, lifetime, guest.channel)
     } catch (error) {
       await lifetime[Symbol.asyncDispose]()
-      throw error
+      throw signal.aborted ? abandoned(error) : error
     } finally {
-      launch.signal.removeEventListener('abort', undo)
+      signal.removeEventListener('abort', undo)
     }
   }
 
   /** Asks the app to end (SIGTERM) and gives it `graceMs` for that. */
   async stopApp(graceMs: number): Promise<void> {
-    if (graceMs === 0 || !this.#agent.signal(constants.signals.SIGTERM)) return
+    const isEnding = this.#agent.signal(constants.signals.SIGTERM) || this.#agent.hasFinished
+    if (graceMs === 0 || !isEnding) return
     await Promise.race([this.ended, sleep(graceMs)])
   }
 
@@ -94,17 +102,23 @@ export class Enclave implements AsyncDisposable {
   }
 }
 
+/** Why a launch that was given up has no enclave. */
+export function abandoned(cause?: unknown): CloisterError {
+  const message = 'the enclave was terminated while it started'
+  return new CloisterError('ERR_PROCESS_ABANDONED', message, { cause })
+}
+
 export interface LaunchOptions {
   readonly request: LaunchRequest
   readonly place: Place
   readonly timeline: Timeline
   readonly signal: AbortSignal
+  readonly journal: Journal
 }
 
 interface Launch extends LaunchOptions {
   readonly lifetime: Lifetime
   readonly guest: GuestVoice
-  readonly journal: Journal
   readonly users: PartUsers
 }
 
@@ -144,14 +158,21 @@ async function start(launch: Launch): Promise<Started> {
   const parts = [machine.process, chip.process, device.process]
   const ended = firstEnd(parts, guest)
   const console = machine.console === undefined ? undefined : new ConsoleLog(machine.console)
-  await timeline.measure('boot to the heartbeat', () =>
-    waitForHeartbeat({
-      heartbeat: guest.heartbeat,
+  const deadline = performance.now() + request.bootTimeoutMs
+  const wait = (awaited: Promise<undefined>, what: string): Promise<void> =>
+    waitForGuest({
+      awaited,
+      what,
       firstEnd: ended,
+      deadline,
       timeoutMs: request.bootTimeoutMs,
       consoleTail: () => console?.tail(20),
-    }),
-  )
+    })
+  await timeline.measure('boot to the heartbeat', () => wait(guest.heartbeat, 'heartbeat'))
+  // AWS's init does not speak to us; our agent does, before the heartbeat.
+  if (guest.channel.isConnected) {
+    await timeline.measure('start the app', () => wait(guest.appStarted, 'word that the app runs'))
+  }
   await timeline.measure('wait for the certificate', () => chip.certified)
   return { eif: image.eif, chip, parts, console, ended }
 }
@@ -183,7 +204,7 @@ async function servePorts(
   }
   await serve(reservedPorts.heartbeat, (socket) => serveHeartbeat(socket, guest.onHeartbeat))
   await serve(reservedPorts.nsm, (socket) => serveNsm(socket, chip.handle))
-  await serve(reservedPorts.agent, (socket) => guest.channel.serve(socket))
+  await serve(reservedPorts.agent, (socket) => guest.listen(socket))
 }
 
 async function startMachine(
@@ -212,24 +233,4 @@ function firstEnd(parts: readonly Part[], guest: GuestVoice): Promise<EndCause> 
   return Promise.race(
     parts.map(async (part) => causeOfEnd(part, await part.ended, guest.lastEvent)),
   )
-}
-
-/** What the guest tells: that it lives, and how its app goes. */
-class GuestVoice {
-  readonly heartbeat: Promise<undefined>
-  readonly channel: AgentChannel
-  readonly onHeartbeat: () => void
-  lastEvent: AgentEvent | undefined
-
-  constructor(journal: Journal) {
-    const { promise, resolve } = deferred<undefined>()
-    this.heartbeat = promise
-    this.onHeartbeat = () => {
-      resolve(undefined)
-    }
-    this.channel = new AgentChannel((event) => {
-      this.lastEvent = event
-      journal.write(describeEvent(event))
-    })
-  }
 }

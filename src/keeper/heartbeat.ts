@@ -15,7 +15,7 @@ export function serveHeartbeat(socket: Socket, alive: () => void): Promise<void>
         socket.destroy()
         return
       }
-      socket.end(Uint8Array.of(HEARTBEAT))
+      socket.end(Uint8Array.of(HEARTBEAT), () => socket.destroy())
       alive()
     })
   })

@@ -1,5 +1,6 @@
 // What happened to one enclave, for whoever asks later: one line each, with its time. It stays
-// beside the record after the end. A guest that causes many lines fills it and no more.
+// beside the record after the end. A guest that causes many lines fills it and no more, and a disk
+// that is full costs lines, not the enclave.
 
 import { appendFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -21,9 +22,14 @@ export class Journal {
 
   write(text: string): void {
     const line = `${new Date().toISOString()} ${text}\n`
-    if (this.#size + line.length > MAX_BYTES) return
-    this.#size += line.length
-    appendFileSync(this.#path, line, { mode: 0o600 })
+    const bytes = Buffer.byteLength(line)
+    if (this.#size + bytes > MAX_BYTES) return
+    this.#size += bytes
+    try {
+      appendFileSync(this.#path, line, { mode: 0o600 })
+    } catch (error) {
+      process.emitWarning(`the journal takes no line: ${messageOf(error)}`)
+    }
   }
 }
 

@@ -1,16 +1,18 @@
-// The keeper's life: a place in the registry, the launch, the control socket, the end, the record.
+// The keeper's life: a place in the registry, the control socket, the launch, the end, the record.
 
 import { randomBytes } from 'node:crypto'
-import { CloisterError } from '../errors.ts'
-import { deferred } from '../process/index.ts'
+import type { Server } from 'node:net'
+import type { ConsoleLog } from './console-log.ts'
 import { serveControl } from './control-server.ts'
-import { Enclave, type LaunchOptions, type Place } from './enclave.ts'
+import { abandoned, Enclave, type Place } from './enclave.ts'
 import { instanceIdOf } from './enclave-chip.ts'
 import type { EndCause } from './end-cause.ts'
+import { Journal } from './journal.ts'
 import type { KeeperMessage, LaunchRequest } from './launch-request.ts'
 import { runningRecord, startingRecord } from './new-record.ts'
 import { writeRecord, type EnclaveRecord } from './record.ts'
 import { Registry } from './registry.ts'
+import { StopSwitch } from './stop-switch.ts'
 import { Timeline } from './timeline.ts'
 
 /** nitro-cli refuses 0 to 3; below this range users choose CIDs of their own. */
@@ -18,8 +20,16 @@ const FIRST_AUTOMATIC_CID = 65536
 
 export interface Asker {
   readonly tell: (message: KeeperMessage) => void
-  /** Settles when whoever asked has gone. */
+  /** Settles when whoever asked has gone without having seen that the enclave runs. */
   readonly abandoned: Promise<void>
+}
+
+/** One enclave and what its keeper needs while it keeps it. */
+interface Keeping {
+  readonly registry: Registry
+  readonly place: Place
+  readonly stop: StopSwitch
+  readonly journal: Journal
 }
 
 /**
@@ -28,21 +38,80 @@ export interface Asker {
  * @throws Whatever ended the launch; then nothing of the enclave is left.
  */
 export async function keep(request: LaunchRequest, asker: Asker): Promise<void> {
+  const stop = new StopSwitch()
+  stop.listenToSignals()
+  void asker.abandoned.then(() => {
+    stop.ask(0, 'whoever asked for the enclave went away')
+  })
   const registry = new Registry(request.directories.runtime)
-  const timeline = new Timeline()
   const { place, record } = await claimPlace(registry, request)
-  let enclave: Enclave
+  const keeping = { registry, place, stop, journal: new Journal(place.directory) }
+  process.on('uncaughtExceptionMonitor', (error) => {
+    keeping.journal.write(`the keeper crashed: ${error.stack ?? error.message}`)
+  })
+  const control = new ControlledConsole()
+  let server: Server | undefined
   try {
-    enclave = await launchUnlessAbandoned({ request, place, timeline }, asker)
+    server = await serveControl(place.directory, {
+      terminate: stop.ask.bind(stop),
+      console: () => control.log,
+    })
+    const timeline = new Timeline()
+    const enclave = await launch(request, keeping, timeline)
+    control.log = enclave.console
+    await keepRunning(enclave, runningRecord(record, enclave), keeping, (running) => {
+      asker.tell({ type: 'running', record: running, timeline: timeline.steps })
+    })
   } catch (error) {
     registry.remove(record)
     throw error
+  } finally {
+    server?.close()
   }
-  const running = runningRecord(record, enclave)
+}
+
+/** The console, once there is one. */
+class ControlledConsole {
+  log: ConsoleLog | undefined
+}
+
+async function claimPlace(
+  registry: Registry,
+  request: LaunchRequest,
+): Promise<{ place: Place; record: EnclaveRecord }> {
+  const instance = await instanceIdOf(request.directories.state)
+  const id = `${instance}-enc${randomBytes(8).toString('hex')}`
+  const cid = request.cid === 0 ? FIRST_AUTOMATIC_CID + process.pid : request.cid
+  const record = registry.claim(startingRecord(request, { id, cid, name: request.name }))
+  return { place: { directory: registry.directory(id), id, cid }, record }
+}
+
+async function launch(
+  request: LaunchRequest,
+  { place, stop, journal }: Keeping,
+  timeline: Timeline,
+): Promise<Enclave> {
+  const signal = stop.launchSignal
+  const enclave = await Enclave.launch({ request, place, timeline, signal, journal })
+  if (!signal.aborted) return enclave
+  await enclave[Symbol.asyncDispose]()
+  throw abandoned()
+}
+
+/** Says that it runs, waits for whatever ends the enclave, and records that. */
+async function keepRunning(
+  enclave: Enclave,
+  running: EnclaveRecord,
+  { registry, place, stop, journal }: Keeping,
+  tell: (running: EnclaveRecord) => void,
+): Promise<void> {
   writeRecord(place.directory, running)
-  const cause = await untilEnd({ enclave, place, record: running }, () => {
-    asker.tell({ type: 'running', record: running, timeline: timeline.steps })
+  stop.arm(async (graceMs) => {
+    noteTerminating(place.directory, running, journal)
+    await enclave.stopApp(graceMs)
   })
+  tell(running)
+  const cause: EndCause = await Promise.race([enclave.ended, stop.stopped])
   await enclave[Symbol.asyncDispose]()
   enclave.console?.save(place.directory)
   registry.finish(running, {
@@ -52,58 +121,11 @@ export async function keep(request: LaunchRequest, asker: Asker): Promise<void> 
   })
 }
 
-async function claimPlace(
-  registry: Registry,
-  request: LaunchRequest,
-): Promise<{ place: Place; record: EnclaveRecord }> {
-  const instance = await instanceIdOf(request.directories.state)
-  const id = `${instance}-enc${randomBytes(8).toString('hex')}`
-  const directory = registry.create(id)
-  const cid = request.cid === 0 ? FIRST_AUTOMATIC_CID + process.pid : request.cid
-  const record = startingRecord(request, { id, cid, name: registry.reserveName(request.name, id) })
-  writeRecord(directory, record)
-  return { place: { directory, id, cid }, record }
-}
-
-/** A launch whose asker goes away (Ctrl-C) is undone: nobody would know of the enclave. */
-async function launchUnlessAbandoned(
-  launch: Omit<LaunchOptions, 'signal'>,
-  asker: Asker,
-): Promise<Enclave> {
-  const abort = new AbortController()
-  void asker.abandoned.then(() => {
-    abort.abort()
-  })
-  const enclave = await Enclave.launch({ ...launch, signal: abort.signal })
-  if (!abort.signal.aborted) return enclave
-  await enclave[Symbol.asyncDispose]()
-  throw new CloisterError('ERR_PROCESS_ABANDONED', 'whoever asked for the enclave has gone')
-}
-
-interface Kept {
-  readonly enclave: Enclave
-  readonly place: Place
-  readonly record: EnclaveRecord
-}
-
-/** Serves the control socket, says that it runs, and waits for whatever ends the enclave. */
-async function untilEnd({ enclave, place, record }: Kept, ready: () => void): Promise<EndCause> {
-  const requested = deferred<EndCause>()
-  const terminate = async (graceMs: number): Promise<void> => {
-    writeRecord(place.directory, { ...record, state: 'TERMINATING' })
-    await enclave.stopApp(graceMs)
-    requested.resolve({ first: 'request', reason: 'terminated on request' })
-  }
-  const server = await serveControl(place.directory, {
-    terminate,
-    followConsole: enclave.console?.follow.bind(enclave.console),
-  })
-  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const)
-    process.once(signal, () => void terminate(0))
-  ready()
+/** A full disk keeps nobody from ending an enclave. */
+function noteTerminating(directory: string, running: EnclaveRecord, journal: Journal): void {
   try {
-    return await Promise.race([enclave.ended, requested.promise])
-  } finally {
-    server.close()
+    writeRecord(directory, { ...running, state: 'TERMINATING' })
+  } catch (error) {
+    journal.write(`the record cannot be written: ${String(error)}`)
   }
 }

@@ -40,6 +40,11 @@ export type KeeperMessage =
     }
   | { readonly type: 'failed'; readonly error: ErrorData }
 
+/** The asker's answer to `running`. Whoever goes away without it is taken not to know. */
+export interface Seen {
+  readonly type: 'seen'
+}
+
 /** An error as data, to be thrown anew on the other side. */
 export interface ErrorData {
   readonly code: ErrorCode

@@ -2,38 +2,48 @@
 // one LaunchRequest over it, tells how that went, and then lives on alone until the enclave ends.
 
 import { CloisterError, messageOf } from '../errors.ts'
+import { hostFault } from './host-fault.ts'
 import { keep } from './keep.ts'
-import type { ErrorData, KeeperMessage, LaunchRequest } from './launch-request.ts'
+import type { ErrorData, KeeperMessage, LaunchRequest, Seen } from './launch-request.ts'
 
 process.once('message', (request: LaunchRequest) => {
+  process.once('message', (_seen: Seen) => {
+    isSeen = true
+  })
   void run(request)
 })
+
+/** Whether the asker knows that the enclave runs. */
+let isSeen = false
 
 async function run(request: LaunchRequest): Promise<void> {
   try {
     await keep(request, { tell, abandoned })
     process.exit(0)
   } catch (error) {
-    tell({ type: 'failed', error: errorData(error) })
-    process.exitCode = 1
-    if (process.connected) process.disconnect()
+    tell({ type: 'failed', error: errorData(error) }, () => process.exit(1))
   }
 }
 
 /** Whoever asked for the enclave may be gone by now; then nobody is told. */
-function tell(message: KeeperMessage): void {
-  if (process.connected) process.send?.(message)
+function tell(message: KeeperMessage, sent: () => void = () => undefined): void {
+  if (process.connected) process.send?.(message, sent)
+  else sent()
 }
 
-/** Settles when the asker has gone before it was told. */
+/** Settles when the asker has gone before it saw that the enclave runs. */
 const abandoned = new Promise<void>((resolve) => {
-  process.once('disconnect', resolve)
+  process.once('disconnect', () => {
+    if (!isSeen) resolve()
+  })
 })
 
-function errorData(error: unknown): ErrorData {
+function errorData(thrown: unknown): ErrorData {
+  const error = hostFault(thrown) ?? thrown
   if (error instanceof CloisterError) {
     return { code: error.code, message: error.message, hint: error.hint, details: error.details }
   }
   const stack = error instanceof Error ? error.stack : undefined
-  return { code: 'ERR_INTERNAL', message: messageOf(error), hint: '', details: { stack } }
+  const { message, hint } = new CloisterError('ERR_INTERNAL', messageOf(error))
+  return { code: 'ERR_INTERNAL', message, hint, details: { stack } }
 }

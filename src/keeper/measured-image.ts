@@ -10,7 +10,7 @@ import { SealedFile } from './sealed-file.ts'
  * restart through a keyboard controller that a microvm does not have. For such an image this one
  * constant is appended, and nothing else ever is. Our own images carry it, measured.
  */
-export const STOCK_IMAGE_CMDLINE_SUFFIX = ' virtio_mmio.device=512@0xfeb00e00:12 reboot=t'
+const STOCK_IMAGE_CMDLINE_SUFFIX = ' virtio_mmio.device=512@0xfeb00e00:12 reboot=t'
 
 export interface MeasuredImage extends Disposable {
   readonly eif: Eif
@@ -46,7 +46,7 @@ export async function measureImage(path: string, directory: string): Promise<Mea
     )
     return {
       eif,
-      cmdline: machineCmdline(eif.cmdline),
+      cmdline: eif.cmdline + cmdlineSuffix(eif.cmdline),
       kernelFd: kernel.seal(),
       initrdFd: initrd.seal(),
       ramdiskBytes: initrd.size,
@@ -62,9 +62,10 @@ export async function measureImage(path: string, directory: string): Promise<Mea
   }
 }
 
-/** What the kernel gets to see: see {@link STOCK_IMAGE_CMDLINE_SUFFIX}. */
-export function machineCmdline(cmdline: string): string {
-  return cmdline.includes('virtio_mmio.device=') ? cmdline : cmdline + STOCK_IMAGE_CMDLINE_SUFFIX
+/** What is appended to an image's command line: nothing, or {@link STOCK_IMAGE_CMDLINE_SUFFIX}. */
+export function cmdlineSuffix(cmdline: string): string {
+  const isOurs = cmdline.split(/\s+/).some((word) => word.startsWith('virtio_mmio.device='))
+  return isOurs ? '' : STOCK_IMAGE_CMDLINE_SUFFIX
 }
 
 async function copyImage(path: string, kernel: SealedFile, initrd: SealedFile): Promise<Eif> {

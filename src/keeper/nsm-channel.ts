@@ -20,8 +20,11 @@ export async function serveNsm(
 /** A guest that does not read must not make us hold its answers. */
 function drained(socket: Socket): Promise<void> {
   return new Promise((resolve) => {
-    socket.once('drain', resolve).once('close', () => {
+    const settle = (): void => {
+      socket.off('drain', settle).off('close', settle)
       resolve()
-    })
+    }
+    if (socket.destroyed) resolve()
+    else socket.once('drain', settle).once('close', settle)
   })
 }

@@ -2,6 +2,7 @@
 // belongs to another part or another enclave. No account is needed: the numbers come from a range
 // that systemd's table of uids leaves unused, and the keeper's pid makes them unique on the host.
 
+import { readFileSync } from 'node:fs'
 import type { Confinement } from '../process/index.ts'
 
 /** systemd docs/UIDS-GIDS.md: 1879048192 to 2147483647 is unused. */
@@ -10,6 +11,7 @@ const FIRST_UID = 1_900_000_000
 const CHIP_UID = FIRST_UID - 1
 /** Linux's PID_MAX_LIMIT is 2^22, so this range ends before 2^31. */
 const UIDS_PER_KEEPER = 4
+const LAST_UID = FIRST_UID + UIDS_PER_KEEPER * 2 ** 22
 
 export interface PartUsers {
   readonly qemu: Confinement
@@ -18,12 +20,12 @@ export interface PartUsers {
   readonly vsockDevice: Confinement
 }
 
-/** A keeper that is not root cannot change users; its parts then run as its own. */
+/** A keeper that cannot change users runs its parts as its own. */
 export function partUsers(
   keeperPid: number = process.pid,
-  uid: number = process.getuid?.() ?? 0,
+  canChange: boolean = canChangeUsers(process.getuid?.() ?? 0),
 ): PartUsers {
-  if (uid !== 0) return { qemu: {}, chip: {}, swtpm: {}, vsockDevice: {} }
+  if (!canChange) return { qemu: {}, chip: {}, swtpm: {}, vsockDevice: {} }
   const first = FIRST_UID + keeperPid * UIDS_PER_KEEPER
   return {
     qemu: { uid: first },
@@ -31,4 +33,14 @@ export function partUsers(
     swtpm: { uid: first + 1 },
     vsockDevice: { uid: first + 2 },
   }
+}
+
+/** Root of a user namespace has only the users that its map names (user_namespaces(7)). */
+function canChangeUsers(uid: number): boolean {
+  if (uid !== 0) return false
+  const ranges = readFileSync('/proc/self/uid_map', 'utf8').trim().split('\n')
+  return ranges.some((range) => {
+    const [first = 0, , count = 0] = range.trim().split(/\s+/).map(Number)
+    return first <= CHIP_UID && first + count > LAST_UID
+  })
 }

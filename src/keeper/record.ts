@@ -2,7 +2,8 @@
 // sees the old one or the new one.
 
 import { readFileSync, renameSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
+import { CloisterError } from '../errors.ts'
 import type { ProcessIdentity } from '../process/index.ts'
 
 export type EnclaveState = 'STARTING' | 'RUNNING' | 'TERMINATING' | 'TERMINATED'
@@ -47,21 +48,70 @@ export interface EnclaveRecord {
   readonly end?: EnclaveEnd
 }
 
-const FILE = 'record.json'
+export const RECORD_FILE = 'record.json'
+
+/** The pid of whoever writes the record into this file before it is renamed. */
+export function recordWriter(file: string): number | undefined {
+  const [, pid] = /^record\.json\.(\d+)$/.exec(file) ?? []
+  return pid === undefined ? undefined : Number(pid)
+}
 
 export function writeRecord(directory: string, record: EnclaveRecord): void {
-  const path = join(directory, FILE)
+  const path = join(directory, RECORD_FILE)
   const temporary = `${path}.${String(process.pid)}`
   writeFileSync(temporary, `${JSON.stringify(record, null, 2)}\n`, { mode: 0o600 })
   renameSync(temporary, path)
 }
 
-/** The record in `directory`, or undefined when the enclave was removed meanwhile. */
+/**
+ * The record in `directory`, or undefined when the enclave was removed meanwhile.
+ *
+ * @throws `ERR_KEEPER_RECORD` when the file is no record of this enclave.
+ */
 export function readRecord(directory: string): EnclaveRecord | undefined {
   try {
-    return JSON.parse(readFileSync(join(directory, FILE), 'utf8')) as EnclaveRecord
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw error
+    const record: unknown = JSON.parse(readFileSync(join(directory, RECORD_FILE), 'utf8'))
+    if (isRecord(record, basename(directory))) return record
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
+    throw damaged(directory, cause)
   }
+  throw damaged(directory)
+}
+
+const states: readonly unknown[] = ['STARTING', 'RUNNING', 'TERMINATING', 'TERMINATED']
+const texts = ['name', 'createdAt', 'eifPath', 'accelerator', 'assurance'] as const
+const counts = ['cid', 'memoryMib', 'cpuCount'] as const
+
+function isRecord(value: unknown, id: string): value is EnclaveRecord {
+  if (typeof value !== 'object' || value === null) return false
+  const record = value as Partial<Record<keyof EnclaveRecord, unknown>>
+  return (
+    record.version === 1 &&
+    record.id === id &&
+    states.includes(record.state) &&
+    texts.every((key) => typeof record[key] === 'string') &&
+    counts.every((key) => Number.isSafeInteger(record[key])) &&
+    !String(record.name).includes('/') &&
+    Array.isArray(record.cpuIds) &&
+    isProcess(record.keeper) &&
+    Array.isArray(record.processes) &&
+    record.processes.every(isProcess)
+  )
+}
+
+function isProcess(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  const { pid, startTime } = value as Partial<ProcessIdentity>
+  return Number.isSafeInteger(pid) && Number(pid) > 0 && Number.isSafeInteger(startTime)
+}
+
+function damaged(directory: string, cause?: unknown): CloisterError {
+  const path = join(directory, RECORD_FILE)
+  return new CloisterError('ERR_KEEPER_RECORD', `${path} is no record of this enclave`, {
+    cause,
+    details: { path },
+    hint: `Remove ${directory} when nothing of that enclave runs any more.`,
+  })
 }

@@ -3,7 +3,8 @@
 // start at the same moment cannot get the same one.
 //
 // Every read first settles enclaves whose keeper was killed: what it left is ended and removed, and
-// the record says so. Ended enclaves keep nothing but their record, their journal and their saved console.
+// the record says so. Ended enclaves keep nothing but their record, their journal and their saved
+// console. Any number of processes may read at once, so what one finds gone another has settled.
 
 import {
   existsSync,
@@ -13,13 +14,19 @@ import {
   rmSync,
   statSync,
   symlinkSync,
-  unlinkSync,
 } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { CloisterError } from '../errors.ts'
-import { isRunning, killProcess } from '../process/index.ts'
+import { identifyProcess, isRunning, killProcess } from '../process/index.ts'
 import { JOURNAL_FILE } from './journal.ts'
-import { readRecord, writeRecord, type EnclaveEnd, type EnclaveRecord } from './record.ts'
+import {
+  readRecord,
+  RECORD_FILE,
+  recordWriter,
+  writeRecord,
+  type EnclaveEnd,
+  type EnclaveRecord,
+} from './record.ts'
 
 /** How many ended enclaves are remembered. */
 const KEPT_RECORDS = 20
@@ -27,7 +34,14 @@ const KEPT_RECORDS = 20
 /** An enclave's directory gets its record at once; one without for so long was given up. */
 const HALF_MADE_MS = 60_000
 
-const KEPT_FILES = new Set(['record.json', 'console.log', JOURNAL_FILE])
+const KEPT_FILES = new Set([RECORD_FILE, 'console.log', JOURNAL_FILE])
+
+/** Not what another process is just writing: its record is about to be renamed. */
+function isKept(file: string): boolean {
+  if (KEPT_FILES.has(file)) return true
+  const writer = recordWriter(file)
+  return writer !== undefined && identifyProcess(writer) !== undefined
+}
 
 export class Registry {
   readonly #enclaves: string
@@ -41,47 +55,64 @@ export class Registry {
     mkdirSync(this.#names, { recursive: true, mode: 0o700 })
   }
 
-  /** Makes the directory of a new enclave and returns its path. */
-  create(id: string): string {
-    const directory = this.directory(id)
+  /**
+   * Makes the directory of a new enclave, and takes the name that its record wants, or `name_1`,
+   * `name_2`, … when it is in use, as nitro-cli does. The record is there before the name is taken:
+   * whoever is killed in between leaves no name that seems to be in use.
+   *
+   * @returns The record as written, with the name it got.
+   */
+  claim(wanted: EnclaveRecord): EnclaveRecord {
+    this.list()
+    const directory = this.directory(wanted.id)
     mkdirSync(directory, { mode: 0o700 })
-    return directory
+    try {
+      writeRecord(directory, wanted)
+      const record = { ...wanted, name: this.#reserveName(wanted) }
+      if (record.name !== wanted.name) writeRecord(directory, record)
+      return record
+    } catch (error) {
+      rmSync(directory, { recursive: true, force: true })
+      throw error
+    }
   }
 
   directory(id: string): string {
     return join(this.#enclaves, id)
   }
 
-  /** Takes `wanted`, or `wanted_1`, `wanted_2`, … when it is in use, as nitro-cli does. */
-  reserveName(wanted: string, id: string): string {
-    this.list()
-    for (let suffix = 0; ; suffix++) {
-      const name = suffix === 0 ? wanted : `${wanted}_${String(suffix)}`
-      if (this.#tryReserve(name, id)) return name
-    }
-  }
-
-  /** Every enclave, the oldest first, ended ones included. `now` is in ms since the epoch. */
+  /**
+   * Every enclave, the oldest first, ended ones included; those with a damaged record are left out,
+   * see {@link Registry.damaged}. `now` is in ms since the epoch.
+   */
   list(now: number = Date.now()): readonly EnclaveRecord[] {
     const records: EnclaveRecord[] = []
     for (const id of readdirSync(this.#enclaves)) {
       const record = this.#settle(id)
       if (record === undefined) this.#removeHalfMade(id, now)
-      else records.push(record)
+      else if (!(record instanceof CloisterError)) records.push(record)
     }
     this.#releaseOrphanedNames()
     return records.toSorted((a, b) => a.createdAt.localeCompare(b.createdAt))
   }
 
+  /** One `ERR_KEEPER_RECORD` for each enclave whose record cannot be read. */
+  damaged(): readonly CloisterError[] {
+    const found = readdirSync(this.#enclaves).map((id) => this.#read(id))
+    return found.filter((record) => record instanceof CloisterError)
+  }
+
   /**
    * One enclave by id or name; a running one before an ended one, the newest of those.
    *
-   * @throws `ERR_KEEPER_NO_SUCH_ENCLAVE`
+   * @throws `ERR_KEEPER_NO_SUCH_ENCLAVE`, `ERR_KEEPER_RECORD`
    */
   find(idOrName: string): EnclaveRecord {
     const matches = this.list().filter(({ id, name }) => id === idOrName || name === idOrName)
     const found = matches.findLast(isAlive) ?? matches.at(-1)
     if (found !== undefined) return found
+    const record = this.#read(idOrName)
+    if (record instanceof CloisterError) throw record
     throw new CloisterError('ERR_KEEPER_NO_SUCH_ENCLAVE', `there is no enclave ${idOrName}`, {
       details: { enclave: idOrName },
     })
@@ -91,10 +122,10 @@ export class Registry {
   finish(record: EnclaveRecord, end: EnclaveEnd): EnclaveRecord {
     const finished: EnclaveRecord = { ...record, state: 'TERMINATED', processes: [], end }
     const directory = this.directory(record.id)
-    for (const file of readdirSync(directory)) {
-      if (!KEPT_FILES.has(file)) rmSync(join(directory, file), { recursive: true, force: true })
+    for (const file of namesIn(directory)) {
+      if (!isKept(file)) rmSync(join(directory, file), { recursive: true, force: true })
     }
-    writeRecord(directory, finished)
+    if (existsSync(directory)) writeRecord(directory, finished)
     this.#releaseName(record)
     this.#forgetOldest()
     return finished
@@ -106,10 +137,23 @@ export class Registry {
     this.#releaseName(record)
   }
 
-  #settle(id: string): EnclaveRecord | undefined {
-    const record = readRecord(this.directory(id))
-    if (record === undefined || !isAlive(record) || isRunning(record.keeper)) return record
+  #read(id: string): EnclaveRecord | CloisterError | undefined {
+    try {
+      return readRecord(this.directory(basename(id)))
+    } catch (error) {
+      if (error instanceof CloisterError) return error
+      throw error
+    }
+  }
+
+  #settle(id: string): EnclaveRecord | CloisterError | undefined {
+    const record = this.#read(id)
+    if (record === undefined || record instanceof CloisterError) return record
+    if (!isAlive(record) || isRunning(record.keeper)) return record
     for (const child of record.processes) killProcess(child)
+    // The keeper may have written its last record between the two looks.
+    const latest = this.#read(id)
+    if (latest === undefined || latest instanceof CloisterError || !isAlive(latest)) return latest
     return this.finish(record, {
       at: new Date().toISOString(),
       first: 'keeper',
@@ -126,6 +170,13 @@ export class Registry {
     }
   }
 
+  #reserveName({ name: wanted, id }: EnclaveRecord): string {
+    for (let suffix = 0; ; suffix++) {
+      const name = suffix === 0 ? wanted : `${wanted}_${String(suffix)}`
+      if (this.#tryReserve(name, id)) return name
+    }
+  }
+
   #tryReserve(name: string, id: string): boolean {
     try {
       symlinkSync(id, join(this.#names, name))
@@ -136,31 +187,44 @@ export class Registry {
     }
   }
 
-  /** A directory exists before its name does, so a name without directory is nobody's. */
+  /** A record exists before its name does, so a name without a living record is nobody's. */
   #releaseOrphanedNames(): void {
     for (const name of readdirSync(this.#names)) {
       const id = readTarget(join(this.#names, name))
-      if (id !== undefined && !existsSync(this.directory(id))) this.#releaseName({ id, name })
+      const record = id === undefined ? undefined : this.#read(id)
+      if (record instanceof CloisterError || id === undefined) continue
+      if (record === undefined || !isAlive(record)) this.#releaseName({ id, name })
     }
   }
 
   #releaseName({ id, name }: Pick<EnclaveRecord, 'id' | 'name'>): void {
     const link = join(this.#names, name)
-    if (readTarget(link) === id) unlinkSync(link)
+    if (readTarget(link) === id) rmSync(link, { force: true })
   }
 
   #forgetOldest(): void {
     const ended = readdirSync(this.#enclaves)
-      .map((id) => readRecord(this.directory(id)))
-      .filter((record) => record?.end !== undefined)
-      .toSorted((a, b) => (b?.end?.at ?? '').localeCompare(a?.end?.at ?? ''))
-    for (const record of ended.slice(KEPT_RECORDS)) if (record !== undefined) this.remove(record)
+      .map((id) => this.#read(id))
+      .flatMap((record) => (record === undefined || record instanceof CloisterError ? [] : record))
+      .filter(({ end }) => end !== undefined)
+      .toSorted((a, b) => (b.end?.at ?? '').localeCompare(a.end?.at ?? ''))
+    for (const record of ended.slice(KEPT_RECORDS)) this.remove(record)
   }
 }
 
 /** Whether the enclave has not ended. */
 export function isAlive(record: EnclaveRecord): boolean {
   return record.state !== 'TERMINATED'
+}
+
+/** Nothing when the directory is gone. */
+function namesIn(directory: string): readonly string[] {
+  try {
+    return readdirSync(directory)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+    throw error
+  }
 }
 
 function readTarget(link: string): string | undefined {

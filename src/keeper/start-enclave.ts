@@ -1,10 +1,10 @@
 // Asks for a new enclave: starts a keeper, hands it the request, waits until it runs.
 
-import { fork } from 'node:child_process'
+import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { CloisterError } from '../errors.ts'
-import type { KeeperMessage, LaunchRequest } from './launch-request.ts'
+import type { KeeperMessage, LaunchRequest, Seen } from './launch-request.ts'
 
 export type RunningEnclave = Extract<KeeperMessage, { type: 'running' }>
 
@@ -21,14 +21,24 @@ export async function startEnclave(request: LaunchRequest): Promise<RunningEncla
   })
   keeper.send(request)
   const message = await firstMessage(keeper)
-  keeper.disconnect()
+  if (message.type === 'running') await send(keeper, { type: 'seen' })
+  if (keeper.connected) keeper.disconnect()
   keeper.unref()
   if (message.type === 'running') return message
   const { code, message: text, hint, details } = message.error
   throw new CloisterError(code, text, { hint, details })
 }
 
-async function firstMessage(keeper: ReturnType<typeof fork>): Promise<KeeperMessage> {
+/** A keeper that is gone by now has recorded why. */
+function send(keeper: ChildProcess, message: Seen): Promise<void> {
+  return new Promise((resolve) => {
+    keeper.send(message, () => {
+      resolve()
+    })
+  })
+}
+
+async function firstMessage(keeper: ChildProcess): Promise<KeeperMessage> {
   const died = once(keeper, 'exit').then(([code, signal]) => {
     throw new CloisterError('ERR_KEEPER_DIED', 'the keeper died while it started the enclave', {
       details: { code: code as unknown, signal: signal as unknown },

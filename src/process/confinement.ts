@@ -7,14 +7,25 @@ export interface Confinement {
   readonly uid?: number
 }
 
-/** The argv that runs `command` confined. */
-export function confine(command: readonly string[], confinement: Confinement): readonly string[] {
+/**
+ * A keeper that died before prctl took effect is not noticed by the kernel, so the process looks
+ * for its parent afterwards and gives up when it has another one.
+ */
+const UNLESS_ORPHANED = '[ "$PPID" = "$0" ] || exit 1; exec "$@"'
+
+/** The argv that runs `command` confined, as a child of `parentPid`. */
+export function confine(
+  command: readonly string[],
+  confinement: Confinement,
+  parentPid: number = process.pid,
+): readonly string[] {
   return [
     'setpriv',
     ...(confinement.uid === undefined ? [] : dropUser(confinement.uid)),
     '--no-new-privs',
     '--pdeathsig=KILL',
     '--',
+    ...['/bin/sh', '-c', UNLESS_ORPHANED, String(parentPid)],
     ...command,
   ]
 }

@@ -1,5 +1,6 @@
 export { confine, type Confinement } from './confinement.ts'
 export { deferred, type Deferred } from './deferred.ts'
+export { findProgram } from './find-program.ts'
 export { Lifetime } from './lifetime.ts'
 export {
   ManagedProcess,

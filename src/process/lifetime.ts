@@ -5,7 +5,7 @@ import { CloisterError } from '../errors.ts'
 
 export class Lifetime implements AsyncDisposable {
   readonly #owned: AsyncDisposable[] = []
-  #hasEnded = false
+  #ending: Promise<void> | undefined
 
   /**
    * Makes `thing` end with this lifetime, and returns it.
@@ -13,7 +13,7 @@ export class Lifetime implements AsyncDisposable {
    * @throws `ERR_PROCESS_ABANDONED` when the lifetime is over; `thing` is then ended at once.
    */
   async own<T extends AsyncDisposable>(thing: T): Promise<T> {
-    if (!this.#hasEnded) {
+    if (this.#ending === undefined) {
       this.#owned.push(thing)
       return thing
     }
@@ -21,8 +21,13 @@ export class Lifetime implements AsyncDisposable {
     throw new CloisterError('ERR_PROCESS_ABANDONED', 'the start was given up half-way')
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#hasEnded = true
+  /** Whoever asks again waits for the same end. */
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#ending ??= this.#endAll()
+    return this.#ending
+  }
+
+  async #endAll(): Promise<void> {
     const failures: unknown[] = []
     for (const thing of this.#owned.splice(0).reverse()) {
       await end(thing).catch((error: unknown) => failures.push(error))

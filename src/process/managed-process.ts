@@ -6,6 +6,7 @@ import type { Duplex, Stream } from 'node:stream'
 import { once } from 'node:events'
 import { CloisterError, messageOf } from '../errors.ts'
 import { confine, type Confinement } from './confinement.ts'
+import { findProgram, PROGRAM_PATH } from './find-program.ts'
 
 /** How much of a process's standard error is kept: its end. */
 const LAST_WORDS_BYTES = 4096
@@ -76,13 +77,14 @@ export class ManagedProcess implements AsyncDisposable {
 /**
  * Starts a program confined (see {@link confine}).
  *
- * @throws `ERR_PROCESS_SPAWN` when it cannot be started.
+ * @throws `ERR_PROCESS_SPAWN` when there is no such program, or it cannot be started.
  */
 export async function startProcess(options: ProcessOptions): Promise<ManagedProcess> {
+  findProgram(options.command[0] ?? '', options.cwd)
   const [program, ...args] = confine(options.command, options.confinement)
   const child = spawn(program ?? '', args, {
     stdio: ['ignore', 'ignore', 'pipe', ...(options.extraStdio ?? [])],
-    env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' },
+    env: { PATH: PROGRAM_PATH, LC_ALL: 'C' },
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
   })
   try {

@@ -3,7 +3,12 @@
 import type { Socket } from 'node:net'
 import type { Duplex, Readable } from 'node:stream'
 import { CloisterError, messageOf } from '../errors.ts'
-import { startProcess, type Confinement, type ManagedProcess } from '../process/index.ts'
+import {
+  findProgram,
+  startProcess,
+  type Confinement,
+  type ManagedProcess,
+} from '../process/index.ts'
 import { machineFds, type MachineSpec } from './machine-spec.ts'
 import { qemuArgs } from './qemu-args.ts'
 import { QmpClient } from './qmp.ts'
@@ -35,6 +40,7 @@ export class Machine implements AsyncDisposable {
   /** @throws `ERR_PROCESS_SPAWN`, `ERR_VMM_START` with QEMU's own words. */
   static async start(options: MachineOptions): Promise<Machine> {
     const { spec } = options
+    findProgram(options.program)
     const process = await startProcess({
       name: 'QEMU',
       command: [...pinned(spec), options.program, ...qemuArgs(spec)],

@@ -1,9 +1,12 @@
 // QMP, QEMU's machine protocol (docs/interop/qmp-spec): JSON lines, a greeting, capabilities
-// negotiation, then one reply per command. Only commands without a result we need.
+// negotiation, then one reply per command. Only commands without a result we need. QEMU may be its
+// guest's by now: what is no QMP ends the connection.
 
-import { createInterface } from 'node:readline'
 import type { Duplex } from 'node:stream'
 import { CloisterError } from '../errors.ts'
+
+/** QEMU's longest messages are far shorter. */
+const LINE_MAX_BYTES = 64 * 1024
 
 interface QmpMessage {
   readonly QMP?: unknown
@@ -20,12 +23,12 @@ interface Waiter {
 export class QmpClient {
   readonly #stream: Duplex
   readonly #waiters: Waiter[] = []
+  #pending = ''
 
   private constructor(stream: Duplex) {
     this.#stream = stream
-    const lines = createInterface({ input: stream })
-    lines.on('line', (line) => {
-      this.#receive(line)
+    stream.on('data', (bytes: Buffer) => {
+      this.#receive(bytes.toString('latin1'))
     })
     stream.on('error', () => stream.destroy())
     stream.once('close', () => {
@@ -55,8 +58,18 @@ export class QmpClient {
     })
   }
 
-  #receive(line: string): void {
-    const message = JSON.parse(line) as QmpMessage
+  #receive(text: string): void {
+    const lines = (this.#pending + text).split('\n')
+    this.#pending = lines.pop() ?? ''
+    try {
+      for (const line of lines) this.#handle(JSON.parse(line) as QmpMessage)
+    } catch {
+      this.#stream.destroy()
+    }
+    if (this.#pending.length > LINE_MAX_BYTES) this.#stream.destroy()
+  }
+
+  #handle(message: QmpMessage): void {
     if (message.event !== undefined) return
     const waiter = this.#waiters.shift()
     if (message.error === undefined) waiter?.resolve(message.return ?? message.QMP)

@@ -1,10 +1,17 @@
 import { spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { Registry, type EnclaveRecord } from '../../src/keeper/index.ts'
-import { writeRecord } from '../../src/keeper/record.ts'
 import { identifyProcess, isRunning, type ProcessIdentity } from '../../src/process/index.ts'
 
 let runtime: string
@@ -31,7 +38,7 @@ function add(id: string, changes: Partial<EnclaveRecord> = {}): EnclaveRecord {
   const record: EnclaveRecord = {
     version: 1,
     id,
-    name: registry.reserveName('app', id),
+    name: 'app',
     cid: 16,
     keeper: ourselves(),
     processes: [],
@@ -50,8 +57,7 @@ function add(id: string, changes: Partial<EnclaveRecord> = {}): EnclaveRecord {
     metadata: null,
     ...changes,
   }
-  writeRecord(registry.create(id), record)
-  return record
+  return registry.claim(record)
 }
 
 test('a name in use gets a suffix, and is free again after the end', () => {
@@ -109,10 +115,38 @@ test('only the newest ended enclaves are remembered', () => {
 })
 
 test('a directory that never got a record is removed once its maker is gone', () => {
-  const directory = registry.create('i-half')
+  const directory = registry.directory('i-half')
+  mkdirSync(directory)
   expect(registry.list()).toEqual([])
   expect(existsSync(directory)).toBe(true)
   const later = Date.now() + 120_000
   expect(registry.list(later)).toEqual([])
   expect(existsSync(directory)).toBe(false)
+})
+
+test.each([
+  ['garbage', 'not json'],
+  ['truncated', '{"version":1,"id":"i-2"'],
+  ['empty', ''],
+  ['of another enclave', JSON.stringify({ version: 1, id: '../..' })],
+  ['of a later version', JSON.stringify({ version: 2, id: 'i-2' })],
+  ['null', 'null'],
+])('a record that is %s hides no other enclave, and is named', (_, text) => {
+  add('i-1')
+  add('i-2')
+  add('i-3')
+  writeFileSync(join(registry.directory('i-2'), 'record.json'), text)
+  expect(registry.list().map(({ id }) => id)).toEqual(['i-1', 'i-3'])
+  expect(registry.damaged()).toMatchObject([{ code: 'ERR_KEEPER_RECORD' }])
+  expect(() => registry.find('i-2')).toThrow(
+    expect.objectContaining({ code: 'ERR_KEEPER_RECORD' }) as Error,
+  )
+  expect(add('i-4').name).toBe('app_3')
+})
+
+test('a name whose keeper was killed while it took it is free again', () => {
+  const { id } = add('i-1', { keeper: dead })
+  symlinkSync(id, join(runtime, 'names', 'app_1'))
+  registry.list()
+  expect(readdirSync(join(runtime, 'names'))).toEqual([])
 })

@@ -20,6 +20,8 @@ const NV_INDEX_BASE = 0x01400200
  * OWNERREAD, WRITE_STCLEAR, WRITELOCKED, POLICY_DELETE, type EXTEND, AUTHWRITE.
  */
 const NV_ATTRIBUTES = 0x6a064c44
+/** No sequence of policy commands is known to hash to this: nobody can delete the index. */
+const UNSATISFIABLE_POLICY = /* @__PURE__ */ new Uint8Array(SHA384_BYTES).fill(0xff)
 
 /** What the evidence is checked against; all of it must be verified already. */
 export interface TpmEvidenceContext {
@@ -145,7 +147,7 @@ function checkNvPublic(pcr: number, bytes: Uint8Array): void {
     index === NV_INDEX_BASE + pcr &&
     attributes === NV_ATTRIBUTES &&
     dataSize === SHA384_BYTES &&
-    authPolicy.length === SHA384_BYTES
+    equalBytes(authPolicy, UNSATISFIABLE_POLICY)
   const details = { pcr, index: index.toString(16), attributes: attributes.toString(16), dataSize }
   check(right, 'ERR_TPM_BINDING', `PCR${pcr} is not in a locked NV EXTEND index`, details)
 }

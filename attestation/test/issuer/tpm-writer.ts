@@ -49,6 +49,7 @@ export interface EvidenceShape {
     readonly contents?: Uint8Array
     readonly offset?: number
     readonly name?: Uint8Array
+    readonly policy?: Uint8Array
   }
   /** PCRs to certify; 3 and 4 by default. */
   readonly certified?: readonly number[]
@@ -110,7 +111,7 @@ async function makeNvCertify(
     u32(nv.index ?? 0x01400200 + pcr),
     u16(0x000c),
     u32(nv.attributes ?? LOCKED_WRITTEN),
-    sized(new Uint8Array(48).fill(0xff)),
+    sized(nv.policy ?? new Uint8Array(48).fill(0xff)),
     u16(48),
   )
   const nvName = nv.name ?? concatBytes(u16(0x000c), await sha384(nvPublic))

@@ -1,0 +1,45 @@
+// How a keeper is told to end its enclave: by terminate-enclave, by a signal, or because whoever
+// asked for the enclave went away. It may come at any time, also while the enclave starts.
+
+import { deferred } from '../process/index.ts'
+import type { EndCause } from './end-cause.ts'
+
+export class StopSwitch {
+  readonly #launch = new AbortController()
+  readonly #done = deferred<EndCause>()
+  #stopApp: ((graceMs: number) => Promise<void>) | undefined
+
+  /** Aborted by the first request: an enclave that has not started yet is not to start. */
+  get launchSignal(): AbortSignal {
+    return this.#launch.signal
+  }
+
+  /** Settles when a request was carried out as far as the app is concerned. */
+  get stopped(): Promise<EndCause> {
+    return this.#done.promise
+  }
+
+  /** From now on the app is asked to end before the enclave does. */
+  arm(stopApp: (graceMs: number) => Promise<void>): void {
+    this.#stopApp = stopApp
+  }
+
+  /** A later request with less patience overtakes an earlier one. */
+  ask(graceMs: number, reason = 'terminated on request'): void {
+    this.#launch.abort()
+    void this.#stop(graceMs, reason)
+  }
+
+  /** Takes SIGTERM, SIGINT and SIGHUP as requests without patience. */
+  listenToSignals(): void {
+    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const)
+      process.on(signal, () => {
+        this.ask(0, `the keeper got ${signal}`)
+      })
+  }
+
+  async #stop(graceMs: number, reason: string): Promise<void> {
+    await this.#stopApp?.(graceMs)
+    this.#done.resolve({ first: 'request', reason })
+  }
+}

@@ -1,0 +1,72 @@
+//! PID 1 that speaks the agent's protocol with bad intentions.
+#![forbid(unsafe_code)]
+
+use std::io::{Read, Write};
+use std::process::exit;
+use std::thread::sleep;
+use std::time::Duration;
+use vsock::VsockStream;
+
+const PARENT: u32 = 2;
+
+/// Then ends, which ends the machine (panic=-1).
+pub fn run(what: &str) {
+    let mut control = connect(9002);
+    match what {
+        "escape" => send(
+            &mut control,
+            &failed("\u{1b}[2J\u{1b}]0;owned\u{7}\u{9b}31m", "no\nway\r"),
+        ),
+        "chatter" => {
+            heartbeat();
+            for _ in 0..5000 {
+                send(&mut control, &failed("x", &"y".repeat(400)));
+            }
+            sleep(Duration::from_secs(1));
+        }
+        "garbage" => {
+            send(&mut control, b"\xff\xff\xff");
+            sleep(Duration::from_secs(1));
+            heartbeat();
+            sleep(Duration::from_secs(2));
+        }
+        _ => heartbeat(),
+    }
+    sleep(Duration::from_millis(500));
+    exit(1)
+}
+
+fn connect(port: u32) -> VsockStream {
+    VsockStream::connect_with_cid_port(PARENT, port).expect("the parent listens")
+}
+
+fn heartbeat() {
+    let mut stream = connect(9000);
+    stream.write_all(&[0xb7]).expect("the parent reads");
+    let _ = stream.read(&mut [0]);
+}
+
+fn send(control: &mut VsockStream, message: &[u8]) {
+    let length = (message.len() as u32).to_be_bytes();
+    // The parent may have hung up; that is its right.
+    let _ = control.write_all(&[&length[..], message].concat());
+}
+
+/// `{"event": "failed", "step": step, "error": error}` in CBOR.
+fn failed(step: &str, error: &str) -> Vec<u8> {
+    let mut message = b"\xa3\x65event\x66failed\x64step".to_vec();
+    message.extend(text(step));
+    message.extend(b"\x65error");
+    message.extend(text(error));
+    message
+}
+
+fn text(value: &str) -> Vec<u8> {
+    let length = value.len() as u16;
+    let head = match length {
+        0..=23 => vec![0x60 | length as u8],
+        24..=255 => vec![0x78, length as u8],
+        _ => [&[0x79][..], &length.to_be_bytes()].concat(),
+    };
+    [head, value.as_bytes().to_vec()].concat()
+}

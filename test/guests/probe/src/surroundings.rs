@@ -1,0 +1,77 @@
+//! What an app sees around itself.
+#![forbid(unsafe_code)]
+
+use crate::system;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::{env, fs, process};
+
+pub fn describe(arguments: &[String]) -> Value {
+    let entropy = system::has_entropy();
+    let writable = ["/tmp/x", "/dev/shm/x", "/run/x"].map(|path| fs::write(path, "x").is_ok());
+    let links = ["/dev/fd", "/dev/stdout"].map(|path| fs::read_link(path).is_ok());
+    json!({
+        "arguments": arguments,
+        "environment": env::vars().collect::<BTreeMap<_, _>>(),
+        "workdir": env::current_dir().unwrap_or_default(),
+        "pid": process::id(),
+        "status": status("/proc/self/status"),
+        "mounts": mounts(),
+        "loopback": loopback(),
+        "entropy": entropy,
+        "temporaryMode": fs::metadata("/tmp").map_or(0, |file| file.permissions().mode() & 0o7777),
+        "writable": writable,
+        "links": links,
+        "initramfs": fs::metadata("/cloister.yaml").is_ok(),
+    })
+}
+
+/// The lines of a /proc status file by name.
+fn status(path: &str) -> BTreeMap<String, String> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let pairs = text.lines().filter_map(|line| line.split_once(':'));
+    pairs
+        .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
+        .collect()
+}
+
+/// File system type by mount point.
+fn mounts() -> BTreeMap<String, String> {
+    let text = fs::read_to_string("/proc/mounts").unwrap_or_default();
+    let fields = text
+        .lines()
+        .map(|line| line.split(' ').collect::<Vec<_>>())
+        .filter(|fields| fields.len() > 2);
+    fields
+        .map(|fields| (fields[1].to_owned(), fields[2].to_owned()))
+        .collect()
+}
+
+/// Whether a byte passes through 127.0.0.1.
+fn loopback() -> bool {
+    let exchange = || -> std::io::Result<u8> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let mut client = TcpStream::connect(listener.local_addr()?)?;
+        client.write_all(&[42])?;
+        let mut byte = [0];
+        listener.accept()?.0.read_exact(&mut byte)?;
+        Ok(byte[0])
+    };
+    exchange().is_ok_and(|byte| byte == 42)
+}
+
+/// How many processes have ended and were not reaped.
+pub fn zombies() -> usize {
+    fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok)
+        .filter(|entry| {
+            let path = entry.path().join("status");
+            fs::read_to_string(path).is_ok_and(|text| text.contains("State:\tZ"))
+        })
+        .count()
+}

@@ -1,0 +1,225 @@
+// The command line as a newcomer meets it: what the help shows works when it is pasted, errors have
+// nitro-cli's numbers and say what to do, and standard output has results alone.
+
+import { cpSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { requestDocument } from '../../src/cli/hello-client.ts'
+import { helloRootfs, TestHost } from '../host.ts'
+
+let host: TestHost
+
+beforeAll(async () => {
+  host = new TestHost()
+  cpSync(helloRootfs, join(host.directory, 'rootfs'), { recursive: true })
+  await host.build('hello')
+})
+
+afterAll(async () => {
+  await host[Symbol.asyncDispose]()
+})
+
+/** The lines of a command's help that call cloister, with continued lines joined. */
+async function examples(command: string): Promise<readonly string[]> {
+  const { stdout } = await host.run(command, '--help')
+  const lines = stdout.replaceAll(/\\\n\s*/g, '').split('\n')
+  return lines.map((line) => line.trim()).filter((line) => line.startsWith('cloister '))
+}
+
+async function pasted(...commands: readonly string[]): Promise<void> {
+  for (const command of commands) {
+    for (const example of await examples(command)) {
+      const { status, stderr } = await host.shell(example)
+      expect([example, status, status === 0 ? '' : stderr]).toEqual([example, 0, ''])
+    }
+  }
+}
+
+describe('every example of the help works when it is pasted', () => {
+  test('build-enclave', async () => {
+    const layout = join(host.directory, 'layout')
+    const make = `umoci init --layout '${layout}' && umoci new --image '${layout}:hello' &&
+      umoci insert --rootless --image '${layout}:hello' rootfs/hello /hello &&
+      umoci config --image '${layout}:hello' --config.entrypoint /hello --architecture amd64 --os linux`
+    expect((await host.shell(make)).status).toBe(0)
+    expect(await examples('build-enclave')).toHaveLength(2)
+    await pasted('build-enclave')
+  })
+
+  test('describe-eif and pcr', async () => {
+    const make = `openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-384 -nodes -days 2 \
+      -subj /CN=signer -keyout key.pem -out signer.pem`
+    expect((await host.shell(make)).status).toBe(0)
+    expect(await examples('pcr')).toHaveLength(3)
+    await pasted('describe-eif', 'pcr')
+  })
+
+  test('run-enclave and verify', async () => {
+    await pasted('run-enclave')
+    const [{ VsockSocket = '', Measurements = {} } = {}] = await host.list()
+    const document = await requestDocument(VsockSocket, Buffer.from('00112233', 'hex'))
+    writeFileSync(join(host.directory, 'doc.cbor'), document)
+    writeFileSync(join(host.directory, 'measurements.json'), JSON.stringify(Measurements))
+    writeFileSync(join(host.directory, 'aws.cbor'), document)
+    const [own = '', aws = ''] = await examples('verify')
+    const verified = await host.shell(own.replace('/var/lib/cloister', host.state))
+    expect(verified.status, verified.stderr).toBe(0)
+    expect(JSON.parse(verified.stdout)).toMatchObject({ Verified: true, Nonce: '00112233' })
+    // Ours is not AWS's: the flags are fine, the root is another.
+    const foreign = await host.shell(aws)
+    expect(foreign).toMatchObject({ status: 1, stdout: '' })
+    expect(foreign.stderr).toMatch(/^ERR_(?!CLI)/)
+    await host.json('terminate-enclave', '--all', '--timeout', '0')
+  })
+
+  test('describe-enclaves, console and terminate-enclave', async () => {
+    expect(await examples('run-enclave')).toHaveLength(1)
+    const [run = ''] = await examples('run-enclave')
+    const started = await host.shell(`${run} --debug-mode`)
+    expect(started.status, started.stderr).toBe(0)
+    await pasted('describe-enclaves')
+    const [console = ''] = await examples('console')
+    expect((await host.shell(`${console} --disconnect-timeout 1`)).stdout).toContain(
+      'Linux version',
+    )
+    await pasted('terminate-enclave')
+    expect(await host.list()).toEqual([])
+  })
+
+  test('demo, and the bare command', async () => {
+    expect(await examples('demo')).toEqual(['cloister demo'])
+    await pasted('demo')
+    expect(host.leftovers()).toEqual([])
+  })
+})
+
+describe('standard output', () => {
+  test('is empty after an error, and the error says what to do', async () => {
+    const wrong: readonly (readonly [number, readonly string[]])[] = [
+      [3, []],
+      [3, ['no-such-command']],
+      [3, ['describe-eif']],
+      [3, ['run-enclave', '--eif-path', 'hello.eif', '--memory', 'much']],
+      [3, ['run-enclave', '--eif-path', join(host.directory, 'hello.eif'), '--cpu-ids', '0', '0']],
+      [3, ['terminate-enclave']],
+      [3, ['terminate-enclave', '--enclave-name', 'nobody']],
+      [3, ['console', '--enclave-name', 'nobody']],
+      [7, ['run-enclave', '--eif-path', '/no/such.eif']],
+      [7, ['describe-eif', '--eif-path', '/no/such.eif']],
+      [21, ['run-enclave', '--eif-path', join(host.directory, 'hello.eif'), '--cpu-ids', '4000']],
+      [26, ['run-enclave', '--eif-path', join(host.directory, 'hello.eif'), '--memory', '1']],
+      [35, ['describe-eif', '--eif-path', '/etc/passwd']],
+      [50, ['build-enclave', '--docker-uri', 'busybox:latest', '--output-file', '/tmp/x.eif']],
+      [52, ['build-enclave', '--rootfs', '/', '--blobs', '/no', '--output-file', '/tmp/x.eif']],
+    ]
+    for (const [expected, args] of wrong) {
+      const { status, stdout, stderr } = await host.run(...args)
+      expect([args.join(' '), status, stdout]).toEqual([args.join(' '), expected, ''])
+      expect(stderr).toMatch(/ERR_[A-Z_]+: [^\n]+(\n[^\n]+)*\nWhat to do: \S/)
+      expect(stderr).not.toMatch(/\n\s+at /)
+    }
+  })
+
+  test('a reader that has seen enough is no error', async () => {
+    const { stdout, stderr } = await host.shell(
+      'for n in 1 2 3; do cloister describe-eif --eif-path hello.eif | head -1; done',
+    )
+    expect({ stdout, stderr }).toEqual({ stdout: '{\n{\n{\n', stderr: '' })
+    const closed = await host.shell('cloister describe-eif --eif-path hello.eif 1>&-')
+    expect(closed.stderr).not.toMatch(/\n\s+at /)
+  })
+
+  test('carries no control characters of an image', async () => {
+    const metadata = join(host.directory, 'metadata.json')
+    writeFileSync(metadata, JSON.stringify({ Note: '\u009b31m\u202eevil\u007f' }))
+    const eif = await host.build(
+      ...['noted', '--rootfs', helloRootfs, '--entrypoint', '/hello', '--metadata', metadata],
+    )
+    const { stdout } = await host.run('describe-eif', '--eif-path', eif)
+    expect(stdout).not.toMatch(/[\u007f-\u009f\u202e]/)
+    expect((JSON.parse(stdout) as { Metadata: { Note: string } }).Metadata.Note).toBe(
+      '\u009b31m\u202eevil\u007f',
+    )
+  })
+})
+
+describe('run-enclave --config', () => {
+  let config: string
+
+  beforeAll(() => {
+    config = join(host.directory, 'config.json')
+  })
+
+  async function runWith(
+    settings: object,
+    ...args: readonly string[]
+  ): ReturnType<TestHost['run']> {
+    writeFileSync(config, JSON.stringify(settings))
+    return host.run('run-enclave', '--config', config, ...args)
+  }
+
+  test("takes nitro-cli's file", async () => {
+    const result = await runWith({
+      eif_path: join(host.directory, 'hello.eif'),
+      enclave_name: 'from-file',
+      cpu_count: 1,
+      memory_mib: 128,
+      enclave_cid: 77,
+      debug_mode: true,
+    })
+    expect(result.status, result.stderr).toBe(0)
+    expect(await host.list()).toMatchObject([
+      { EnclaveName: 'from-file', EnclaveCID: 77, Flags: 'DEBUG_MODE' },
+    ])
+    await host.json('terminate-enclave', '--all', '--timeout', '0')
+  })
+
+  test.each([
+    ['an unknown key', { cpus: 1 }],
+    ['no CPU', { cpu_count: 0 }],
+    ['half a CPU', { cpu_count: 0.5 }],
+    ['both ways to name CPUs', { cpu_count: 1, cpu_ids: [0] }],
+    ['a reserved CID', { enclave_cid: 3 }],
+    ['a CID out of range', { enclave_cid: 1e12 }],
+    ['a negative CID', { enclave_cid: -1 }],
+    ['memory as text', { memory_mib: '128' }],
+    ['half a MiB', { memory_mib: 128.5 }],
+  ])('refuses %s', async (_, settings) => {
+    const eif_path = join(host.directory, 'hello.eif')
+    expect(await runWith({ eif_path, ...settings })).toMatchObject({ status: 3, stdout: '' })
+  })
+
+  test('excludes the flags it replaces', async () => {
+    expect(await runWith({}, '--memory', '128')).toMatchObject({ status: 3 })
+  })
+})
+
+test('Ctrl-C during build-enclave leaves nothing beside the output', async () => {
+  const directory = join(host.directory, 'output')
+  const big = join(host.directory, 'big')
+  mkdirSync(directory)
+  mkdirSync(big)
+  writeFileSync(join(big, 'noise'), Buffer.alloc(200 * 2 ** 20))
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    const output = join(directory, 'big.eif')
+    const args = [
+      'build-enclave',
+      '--rootfs',
+      big,
+      '--entrypoint',
+      '/noise',
+      '--output-file',
+      output,
+    ]
+    const build = host.interruptible(...args)
+    await expect
+      .poll(() => readdirSync(directory), { timeout: 10_000, interval: 5 })
+      .toHaveLength(1)
+    const ended = once(build, 'exit')
+    build.kill(signal)
+    await ended
+    expect(existsSync(output)).toBe(false)
+    expect(readdirSync(directory)).toEqual([])
+  }
+})

@@ -1,0 +1,47 @@
+// QEMU is not trusted once its guest runs: nothing it says over QMP harms the keeper.
+
+import { Duplex } from 'node:stream'
+import { expect, test } from 'vitest'
+import { QmpClient } from '../../src/vmm/qmp.ts'
+
+const GREETING = '{"QMP": {"version": {}, "capabilities": []}}\r\n'
+
+/** The client's end of a connection whose other end says `words`, one for each line it gets. */
+function connection(...words: readonly string[]): Duplex {
+  const rest = [...words]
+  return new Duplex({
+    read() {
+      if (words.length === rest.length) this.push(rest.shift())
+    },
+    write(_line, _encoding, done) {
+      const word = rest.shift()
+      if (word !== undefined) this.push(word)
+      done()
+    },
+  })
+}
+
+test('a command is answered by its return, whatever events come between', async () => {
+  const event = '{"event": "SHUTDOWN"}\n'
+  const client = await QmpClient.open(
+    connection(GREETING, '{"return": {}}\n', `${event}{"return": {"status": "running"}}\n`),
+  )
+  expect(await client.execute('query-status')).toEqual({ status: 'running' })
+})
+
+test('a refused command is an error', async () => {
+  const refusal = '{"error": {"class": "CommandNotFound", "desc": "no"}}\n'
+  const client = await QmpClient.open(connection(GREETING, '{"return": {}}\n', refusal))
+  await expect(client.execute('nonsense')).rejects.toMatchObject({ code: 'ERR_VMM_CONTROL' })
+})
+
+test.each([
+  ['no JSON', 'garbage\n'],
+  ['null', 'null\n'],
+  ['a line without end', 'x'.repeat(70_000)],
+])('%s ends the connection', async (_, words) => {
+  const stream = connection(GREETING, '{"return": {}}\n', words)
+  const client = await QmpClient.open(stream)
+  await expect(client.execute('query-status')).rejects.toMatchObject({ code: 'ERR_VMM_CONTROL' })
+  expect(stream.destroyed).toBe(true)
+})
