@@ -5,7 +5,7 @@
 import { concatBytes, toHex } from '../bytes.ts'
 import { AttestationError, check } from '../errors.ts'
 
-/** Bounds of {@link Challenges}. */
+/** Bounds of the challenges that a gate hands out. */
 export interface ChallengeOptions {
   /** How long a challenge is good; 60 seconds by default. */
   readonly challengeLifetimeMs?: number
