@@ -39,12 +39,15 @@ export class VsockBackEnd implements AsyncDisposable {
   readonly kind: BackEnd
   readonly #messages: ControlMessage[] = []
   #waiting: (() => void) | undefined
+  #isOver = false
   #lastId = 0
 
   constructor(kind: BackEnd, options: readonly string[] = []) {
     this.kind = kind
     this.process =
-      kind === 'card' ? this.#startCard(options) : spawn(...stockCommand(this.vhostUser, this.socket))
+      kind === 'card'
+        ? this.#startCard(options)
+        : spawn(...stockCommand(this.vhostUser, this.socket))
   }
 
   #startCard(options: readonly string[]): ChildProcess {
@@ -54,6 +57,10 @@ export class VsockBackEnd implements AsyncDisposable {
     })
     createInterface({ input: this.#channel(card) }).on('line', (line) => {
       this.#messages.push(JSON.parse(line) as ControlMessage)
+      this.#waiting?.()
+    })
+    card.on('exit', () => {
+      this.#isOver = true
       this.#waiting?.()
     })
     return card
@@ -68,6 +75,7 @@ export class VsockBackEnd implements AsyncDisposable {
     for (;;) {
       const index = this.#messages.findIndex(condition)
       if (index >= 0) return this.#messages.splice(index, 1)[0] as ControlMessage
+      if (this.#isOver) throw new Error('the card has ended')
       await new Promise<void>((fulfil) => (this.#waiting = fulfil))
     }
   }
@@ -92,7 +100,9 @@ export class VsockBackEnd implements AsyncDisposable {
 
   /** Resident memory in bytes. */
   residentBytes(): number {
-    const line = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${String(this.process.pid)}/status`, 'utf8'))
+    const line = /^VmRSS:\s+(\d+) kB$/m.exec(
+      readFileSync(`/proc/${String(this.process.pid)}/status`, 'utf8'),
+    )
     return Number(line?.[1]) * 1024
   }
 
@@ -164,7 +174,9 @@ export class Guest implements AsyncDisposable {
     const connected = withResolvers<Socket>()
     const server = await backEnd.listen(commandPort, connected.resolve)
     await waitForFile(backEnd.vhostUser)
-    const machine = spawn('qemu-system-x86_64', qemuArguments(backEnd, console), { stdio: ['ignore', 'inherit', 'inherit'] })
+    const machine = spawn('qemu-system-x86_64', qemuArguments(backEnd, console), {
+      stdio: ['ignore', 'inherit', 'inherit'],
+    })
     const died = once(machine, 'exit').then(() => {
       throw new Error(`the machine ended early:\n${readFileSync(console, 'utf8')}`)
     })
@@ -201,7 +213,10 @@ export class Guest implements AsyncDisposable {
 
 function qemuArguments(backEnd: VsockBackEnd, console: string): string[] {
   const ramdisk = join(backEnd.directory, 'ramdisk')
-  const program = part(join(binaries, 'examples/guest_test'), 'cargo build --release --examples -p cloister-vsock')
+  const program = part(
+    join(binaries, 'examples/guest_test'),
+    'cargo build --release --examples -p cloister-vsock',
+  )
   writeFileSync(ramdisk, ramdiskOf(program))
   const blobs = process.env['CLOISTER_BLOBS'] ?? join(repository, 'build/blobs')
   const memory = String(guestMemoryMib)

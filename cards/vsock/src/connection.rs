@@ -87,6 +87,8 @@ pub struct Connection {
     outbox: VecDeque<u8>,
     /// The socket may hold bytes, or its end, that were not read yet.
     is_readable: bool,
+    /// The end of the host's bytes is in the socket, behind those not read yet.
+    is_end_queued: bool,
     has_hung_up: bool,
     has_failed: bool,
     is_orphan: bool,
@@ -114,6 +116,7 @@ impl Connection {
             socket,
             outbox: VecDeque::new(),
             is_readable: true,
+            is_end_queued: false,
             has_hung_up: false,
             has_failed: false,
             is_orphan: false,
@@ -202,9 +205,10 @@ impl Connection {
         self.pass_on_end();
     }
 
-    /// The host's socket became readable, or was closed.
-    pub fn notice(&mut self, is_hung_up: bool) {
+    /// The host's socket became readable, was closed for sending, or was closed.
+    pub fn notice(&mut self, is_ended: bool, is_hung_up: bool) {
         self.is_readable = true;
+        self.is_end_queued |= is_ended || is_hung_up;
         if is_hung_up {
             self.has_hung_up = true;
             self.close_host_receiver();
@@ -335,7 +339,7 @@ impl Connection {
             }
             Ok((_, bytes)) => {
                 // A short read has emptied the socket, unless its end is queued behind the bytes.
-                self.is_readable = bytes == buffer.len() || self.has_hung_up;
+                self.is_readable = bytes == buffer.len() || self.is_end_queued;
                 bytes
             }
             Err(Errno::INTR) => 0,

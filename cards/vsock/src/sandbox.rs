@@ -96,7 +96,6 @@ const ALLOWED: &[i64] = &[
     libc::SYS_mremap,
     libc::SYS_madvise,
     // threads and time
-    libc::SYS_clone3, // declined by the other filter
     libc::SYS_futex,
     libc::SYS_set_robust_list,
     libc::SYS_rseq,
@@ -119,13 +118,16 @@ const ALLOWED: &[i64] = &[
     libc::SYS_exit_group,
 ];
 
-/// Two filters, of which the stricter answer counts: the first kills the process, the second only
-/// declines clone3, whose flags no filter can see. libc then uses clone.
+/// Calls that libc tries and does without: clone3, whose flags no filter can see (it then uses
+/// clone), and opening `/proc/sys/vm/overcommit_memory` before it returns heap to the kernel.
+const DECLINED: &[i64] = &[libc::SYS_clone3, libc::SYS_openat];
+
+/// Two filters, of which the stricter answer counts.
 fn restrict_system_calls() -> Result<(), seccompiler::Error> {
-    let no_clone3 = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
-    let declined = SeccompAction::Errno(libc::ENOSYS as u32);
+    let declined = DECLINED.iter().map(|call| (*call, Vec::new())).collect();
+    let decline = SeccompAction::Errno(libc::ENOSYS as u32);
     for filter in [
-        compile(no_clone3, SeccompAction::Allow, declined)?,
+        compile(declined, SeccompAction::Allow, decline)?,
         compile(
             allowed_calls()?,
             SeccompAction::KillProcess,
@@ -147,7 +149,12 @@ fn compile(
 }
 
 fn allowed_calls() -> Result<Rules, seccompiler::BackendError> {
-    let mut rules: Rules = ALLOWED.iter().map(|call| (*call, Vec::new())).collect();
+    // A declined call passes this filter, as death would be the stricter answer.
+    let mut rules: Rules = ALLOWED
+        .iter()
+        .chain(DECLINED)
+        .map(|call| (*call, Vec::new()))
+        .collect();
     let is_unix = compare(0, SeccompCmpOp::Eq, libc::AF_UNIX as u64)?;
     rules.insert(libc::SYS_socket, vec![SeccompRule::new(vec![is_unix])?]);
     // Memory never becomes executable.

@@ -37,8 +37,9 @@ impl Device {
                     stream.flush();
                 }
                 let is_hung_up = flags.intersects(EventFlags::HUP | EventFlags::ERR);
-                if is_hung_up || flags.intersects(EventFlags::IN | EventFlags::RDHUP) {
-                    stream.notice(is_hung_up);
+                let is_ended = flags.contains(EventFlags::RDHUP);
+                if is_hung_up || is_ended || flags.contains(EventFlags::IN) {
+                    stream.notice(is_ended, is_hung_up);
                 }
                 self.counters.bytes_to_host += stream.bytes_to_host - before;
                 self.settle(token, reactor);
