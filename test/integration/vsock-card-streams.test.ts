@@ -22,8 +22,6 @@ import {
 const mebibyte = 1 << 20
 const [sinkPort, echoPort, closedPort] = [7000, 7001, 7002] as const
 const [guestSinkPort, guestEchoPort, guestClosedPort] = [5000, 5001, 5002] as const
-/** Connections that the guest program's listener lets wait. */
-const guestBacklog = 100
 const errno = { ENODEV: 19, ESOCKTNOSUPPORT: 94, ECONNRESET: 104 } as const
 
 let card: VsockBackEnd
@@ -112,13 +110,8 @@ describe('many connections', () => {
   })
 
   test('1,000 that the host has open at once each get their own bytes', async () => {
-    const sockets: Socket[] = []
-    while (sockets.length < 1000) {
-      const batch = Array.from({ length: guestBacklog }, () =>
-        dialGuest(card.socket, guestEchoPort),
-      )
-      sockets.push(...(await Promise.all(batch)))
-    }
+    const dials = Array.from({ length: 1000 }, () => dialGuest(card.socket, guestEchoPort))
+    const sockets = await Promise.all(dials)
     const answers = sockets.map(async (socket, index) => {
       socket.end(`number ${String(index)}`)
       return (await readAll(socket)).toString()
@@ -215,7 +208,7 @@ describe('abrupt ends', () => {
     const dropping = guest.command('drop-unread', 3, 7103)
     const socket = await accepted.promise
     socket.on('error', () => undefined)
-    const closed = once(socket, 'close')
+    const closed = new Promise((fulfil) => socket.on('close', fulfil))
     socket.write(pattern(mebibyte))
     await dropping
     await closed

@@ -5,6 +5,7 @@ use std::net::Shutdown;
 use std::sync::Arc;
 use std::thread;
 
+use nix::sys::socket::Backlog;
 use serde_json::{Value, json};
 use vsock::{VMADDR_CID_ANY, VsockListener, VsockStream};
 
@@ -16,6 +17,7 @@ where
     F: Fn(VsockStream) -> io::Result<()> + Send + Sync + 'static,
 {
     let listener = VsockListener::bind_with_cid_port(VMADDR_CID_ANY, port)?;
+    nix::sys::socket::listen(&listener, Backlog::new(1024)?)?; // instead of the crate's 128
     let serve = Arc::new(serve);
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
