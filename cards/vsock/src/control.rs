@@ -145,8 +145,14 @@ fn answer(line: &[u8], device: &mut Device) -> Value {
                 Err(error) => json!({ "id": id, "error": error }),
             }
         }
-        Err(error) => json!({ "id": null, "error": error.to_string() }),
+        Err(error) => json!({ "id": id_of(line), "error": error.to_string() }),
     }
+}
+
+/// The id of a line that is no request otherwise, as far as it has one.
+fn id_of(line: &[u8]) -> Value {
+    let value: Option<Value> = serde_json::from_slice(line).ok();
+    value.and_then(|value| value.get("id").cloned()).unwrap_or_default()
 }
 
 fn perform(body: RequestBody, device: &mut Device) -> Result<Value, String> {

@@ -84,6 +84,9 @@ impl Reactor {
         if let Ok((ready, _)) = epoll::wait(&self.epoll, &mut buffer, Some(&now)) {
             events.extend(ready.iter().filter_map(event_of));
         }
+        if events.iter().any(|event| matches!(event, Event::Timer)) {
+            let _ = rustix::io::read(&self.timer, &mut [0; 8]); // a timer goes on once it is read
+        }
     }
 
     /// Makes the timer fire every `period`, or not at all.
