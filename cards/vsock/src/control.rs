@@ -152,7 +152,9 @@ fn answer(line: &[u8], device: &mut Device) -> Value {
 /// The id of a line that is no request otherwise, as far as it has one.
 fn id_of(line: &[u8]) -> Value {
     let value: Option<Value> = serde_json::from_slice(line).ok();
-    value.and_then(|value| value.get("id").cloned()).unwrap_or_default()
+    value
+        .and_then(|value| value.get("id").cloned())
+        .unwrap_or_default()
 }
 
 fn perform(body: RequestBody, device: &mut Device) -> Result<Value, String> {

@@ -68,6 +68,10 @@ fn perform(words: &[&str]) -> io::Result<Value> {
     match (*command, numbers.as_slice()) {
         ("listen-echo", [port]) => server::listen(*port as u32, server::echo),
         ("listen-sink", [port]) => server::listen(*port as u32, server::sink),
+        ("listen-discard", [port, bytes]) => {
+            let bytes = *bytes;
+            server::listen(*port as u32, move |stream| server::discard(stream, bytes))
+        }
         ("listen-source", [port, bytes]) => {
             let bytes = *bytes;
             server::listen(*port as u32, move |stream| server::source(stream, bytes))

@@ -49,6 +49,16 @@ pub fn sink(mut stream: VsockStream) -> io::Result<()> {
     stream.shutdown(Shutdown::Write)
 }
 
+/// Reads that many bytes, then answers with one.
+pub fn discard(mut stream: VsockStream, bytes: u64) -> io::Result<()> {
+    let mut buffer = vec![0; 256 * 1024];
+    let mut left = bytes;
+    while left > 0 {
+        left = left.saturating_sub(stream.read(&mut buffer)? as u64);
+    }
+    stream.write_all(&[1])
+}
+
 /// Sends bytes of the pattern, then the end.
 pub fn source(mut stream: VsockStream, bytes: u64) -> io::Result<()> {
     let pattern = Pattern::new();
