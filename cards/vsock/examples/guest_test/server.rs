@@ -54,7 +54,11 @@ pub fn discard(mut stream: VsockStream, bytes: u64) -> io::Result<()> {
     let mut buffer = vec![0; 256 * 1024];
     let mut left = bytes;
     while left > 0 {
-        left = left.saturating_sub(stream.read(&mut buffer)? as u64);
+        let count = stream.read(&mut buffer)?;
+        if count == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        left = left.saturating_sub(count as u64);
     }
     stream.write_all(&[1])
 }
