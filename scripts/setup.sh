@@ -80,9 +80,17 @@ build_vsock_device() {
   (cd "$root" && cargo install --quiet --locked --root "$root" --version "$vsock_device_version" vhost-device-vsock)
 }
 
+# The vsock card; for its tests also the guest they run.
+build_vsock_card() {
+  cargo build --quiet --locked --release --package cloister-vsock "$@"
+  install -m 0755 -C target/x86_64-unknown-linux-gnu/release/cloister-vsock build/bin/cloister-vsock
+}
+
 main() {
+  local card_parts=(--bins)
   if [ "${1:-}" = --test ]; then
     packages+=("${test_packages[@]}")
+    card_parts+=(--examples)
     command -v go >/dev/null || packages+=(golang-go)
   fi
   mkdir -p build/bin "$cache"
@@ -96,6 +104,7 @@ main() {
   [ -x "$(vsock_device)" ] || step "build vhost-device-vsock $vsock_device_version" build_vsock_device
   install -m 0755 -C "$(vsock_device)" build/bin/vhost-device-vsock
   step 'guest kernel, agent and example' bash enclave-images/build.sh build/blobs >&2
+  step 'vsock card' build_vsock_card "${card_parts[@]}"
   step 'compile TypeScript' npx --no-install tsc -b
 }
 

@@ -1,0 +1,169 @@
+//! The command line.
+
+use std::os::fd::RawFd;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use crate::limits::Limits;
+use crate::policy::Policy;
+
+pub const USAGE: &str = "\
+usage: cloister-vsock --guest-cid N --vhost-user PATH|fd=N --uds-path PATH [option...]
+  --guest-cid N               the guest's CID, 4 to 4294967294
+  --vhost-user PATH|fd=N      where the VMM connects: a path to listen at, or a listening socket
+  --uds-path PATH             where the host connects; it listens for port P at PATH_P
+  --control fd=N              stream socket to the keeper: JSON lines; the card exits at its end
+  --parent-ports PORTS        ports the guest may dial (default 9000-9002)
+  --guest-ports PORTS         ports the host may dial (default none)
+                              PORTS: all, none, or a list such as 9000-9002,8080
+  --max-connections N         open at once (default 2048)
+  --max-connections-per-second N  new ones, each direction (default 4096)
+  --max-buffer-bytes N        held for slow readers on the host (default 134217728)
+  --exit-on-disconnect        exit once the VMM has gone, instead of waiting for the next
+";
+
+/// Where the VMM connects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    Path(PathBuf),
+    Descriptor(RawFd),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arguments {
+    pub guest_cid: u64,
+    pub vhost_user: Endpoint,
+    pub uds_path: PathBuf,
+    pub control: Option<RawFd>,
+    pub policy: Policy,
+    pub limits: Limits,
+    pub exit_on_disconnect: bool,
+}
+
+impl Arguments {
+    /// # Errors
+    /// A sentence for the user when an option is unknown, missing or out of range.
+    pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Self, String> {
+        let mut words = words.into_iter();
+        let mut draft = Draft::default();
+        while let Some(option) = words.next() {
+            if option == "--exit-on-disconnect" {
+                draft.exit_on_disconnect = true;
+                continue;
+            }
+            let value = words
+                .next()
+                .ok_or_else(|| format!("{option} needs a value"))?;
+            draft
+                .set(&option, &value)
+                .map_err(|()| format!("{option} {value}: no such option or value"))?;
+        }
+        draft.finish()
+    }
+}
+
+#[derive(Default)]
+struct Draft {
+    guest_cid: Option<u64>,
+    vhost_user: Option<Endpoint>,
+    uds_path: Option<PathBuf>,
+    control: Option<RawFd>,
+    policy: Policy,
+    limits: Limits,
+    exit_on_disconnect: bool,
+}
+
+impl Draft {
+    fn set(&mut self, option: &str, value: &str) -> Result<(), ()> {
+        match option {
+            "--guest-cid" => self.guest_cid = Some(parse_guest_cid(value)?),
+            "--vhost-user" => self.vhost_user = Some(parse_endpoint(value)?),
+            "--uds-path" => self.uds_path = Some(value.into()),
+            "--control" => self.control = Some(parse_descriptor(value).ok_or(())?),
+            "--parent-ports" => self.policy.parent_ports = parse(value)?,
+            "--guest-ports" => self.policy.guest_ports = parse(value)?,
+            "--max-connections" => self.limits.connections = parse(value)?,
+            "--max-connections-per-second" => self.limits.connections_per_second = parse(value)?,
+            "--max-buffer-bytes" => self.limits.buffer_bytes = parse(value)?,
+            _ => return Err(()),
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Arguments, String> {
+        let missing = |option: &str| format!("{option} is missing");
+        Ok(Arguments {
+            guest_cid: self.guest_cid.ok_or_else(|| missing("--guest-cid"))?,
+            vhost_user: self.vhost_user.ok_or_else(|| missing("--vhost-user"))?,
+            uds_path: self.uds_path.ok_or_else(|| missing("--uds-path"))?,
+            control: self.control,
+            policy: self.policy,
+            limits: self.limits,
+            exit_on_disconnect: self.exit_on_disconnect,
+        })
+    }
+}
+
+fn parse<T: FromStr>(value: &str) -> Result<T, ()> {
+    value.parse().map_err(|_| ())
+}
+
+/// 0 to 3 are taken (any, local, host, parent), and the last one means any.
+fn parse_guest_cid(value: &str) -> Result<u64, ()> {
+    let cid: u32 = parse(value)?;
+    (4..u32::MAX)
+        .contains(&cid)
+        .then_some(u64::from(cid))
+        .ok_or(())
+}
+
+fn parse_endpoint(value: &str) -> Result<Endpoint, ()> {
+    if value.starts_with("fd=") {
+        return parse_descriptor(value).map(Endpoint::Descriptor).ok_or(());
+    }
+    Ok(Endpoint::Path(value.into()))
+}
+
+fn parse_descriptor(value: &str) -> Option<RawFd> {
+    let number: RawFd = value.strip_prefix("fd=")?.parse().ok()?;
+    (number > 2).then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse_line(line: &str) -> Result<Arguments, String> {
+        Arguments::parse(line.split(' ').map(str::to_owned))
+    }
+
+    #[test]
+    fn takes_paths_and_descriptors() {
+        let arguments =
+            parse_line("--guest-cid 16 --vhost-user fd=5 --uds-path v.sock --control fd=3")
+                .unwrap();
+        assert_eq!(arguments.vhost_user, Endpoint::Descriptor(5));
+        assert_eq!(arguments.control, Some(3));
+        assert_eq!(arguments.policy, Policy::default());
+    }
+
+    #[test]
+    fn refuses_reserved_cids_and_standard_streams() {
+        for bad in [
+            "--guest-cid 3",
+            "--guest-cid 4294967295",
+            "--control fd=2",
+            "--vhost-user fd=0",
+        ] {
+            let line = format!("--guest-cid 16 --vhost-user v --uds-path u {bad}");
+            assert!(parse_line(&line).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_missing_or_unknown() {
+        for line in ["--guest-cid 16", "--guest-cid", "--frobnicate 1"] {
+            assert!(parse_line(line).is_err(), "{line}");
+        }
+    }
+}

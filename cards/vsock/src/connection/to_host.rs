@@ -1,0 +1,91 @@
+//! What goes to the host: bytes at once as far as its socket takes them, the rest from the outbox.
+
+use std::net;
+
+use rustix::io::Errno;
+use rustix::net::{SendFlags, send};
+
+use super::{Connection, Phase, Violation};
+
+impl Connection {
+    /// The guest answered the host's request: the host hears `OK <port>`.
+    pub fn establish(&mut self) {
+        self.phase = Phase::Established;
+        let line = format!("OK {}\n", self.key.parent_port);
+        // The socket is fresh, so the line fits; a host that has gone is noticed by its hang-up.
+        let _ = send(
+            &self.socket,
+            line.as_bytes(),
+            SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
+        );
+    }
+
+    /// Takes in payload from the guest and passes on what the host accepts now.
+    ///
+    /// # Errors
+    /// When the guest exceeds its credit, or sends after it said that it would not.
+    pub fn receive(&mut self, payload: &[u8]) -> Result<(), Violation> {
+        if self.closed_by_guest.send || !self.credit.receive(payload.len()) {
+            return Err(Violation);
+        }
+        if self.closed_by_host.receive {
+            self.credit.forward(payload.len()); // raced with the host's close
+            return Ok(());
+        }
+        let sent = if self.outbox.is_empty() {
+            self.pass_on(payload)
+        } else {
+            0
+        };
+        if !self.closed_by_host.receive {
+            self.outbox.extend(&payload[sent..]);
+        }
+        Ok(())
+    }
+
+    /// Passes on more of what is held for the host, and its end once nothing is held any more.
+    pub fn flush(&mut self) {
+        let mut held = std::mem::take(&mut self.outbox);
+        while !held.is_empty() && !self.closed_by_host.receive {
+            let (front, _) = held.as_slices();
+            let sent = self.pass_on(front);
+            held.drain(..sent);
+            if sent == 0 {
+                break;
+            }
+        }
+        if self.closed_by_host.receive {
+            self.credit.forward(held.len());
+        } else if !held.is_empty() {
+            self.outbox = held; // an emptied one is dropped, with its memory
+        }
+        self.pass_on_end();
+    }
+
+    fn pass_on(&mut self, bytes: &[u8]) -> usize {
+        match send(
+            &self.socket,
+            bytes,
+            SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
+        ) {
+            Ok(sent) => {
+                self.credit.forward(sent);
+                self.bytes_to_host += sent as u64;
+                sent
+            }
+            Err(Errno::AGAIN | Errno::INTR) => 0,
+            Err(_) => {
+                self.credit.forward(bytes.len());
+                self.close_host_receiver();
+                bytes.len()
+            }
+        }
+    }
+
+    pub(super) fn pass_on_end(&mut self) {
+        if self.closed_by_guest.send && self.outbox.is_empty() {
+            let _ = self.socket.shutdown(net::Shutdown::Write);
+            self.settle();
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! Packets from the guest. Whatever they hold, the worst a packet can do is to end its own stream.
+
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+use virtio_queue::{Queue, QueueOwnedT, QueueT};
+use vm_memory::GuestMemoryMmap;
+
+use super::{BACKLOG_TIMEOUT, Device, Entry, PARENT_CIDS, SOCKET_EVENTS};
+use crate::connection::{Connection, Direction, End, Key, Phase};
+use crate::guest_queue::gather;
+use crate::packet::{Header, Operation, Shutdown, TYPE_STREAM, parse_packet};
+use crate::reactor::Reactor;
+
+/// Resets that may wait for the guest to post buffers.
+const MAX_RESETS: usize = 4096;
+
+impl Device {
+    /// Takes the packets the driver has made available, at most a queue's worth; returns how many,
+    /// or nothing when the queue is broken.
+    pub(super) fn take_packets(
+        &mut self,
+        memory: &GuestMemoryMmap,
+        queue: &mut Queue,
+        reactor: &Reactor,
+    ) -> Option<u16> {
+        let mut packet = std::mem::take(&mut self.packet);
+        let mut taken = Some(0);
+        for count in 1..=queue.size() {
+            let Ok(mut chains) = queue.iter(memory) else {
+                taken = None;
+                break;
+            };
+            let Some(chain) = chains.next() else {
+                break;
+            };
+            let head = chain.head_index();
+            match gather(memory, chain, &mut packet) {
+                Ok(bytes) => self.on_bytes(&packet[..bytes], reactor),
+                Err(_) => self.counters.malformed += 1,
+            }
+            // A head outside the table cannot be returned; the driver has lost it.
+            let _ = queue.add_used(memory, head, 0);
+            taken = Some(count);
+        }
+        self.packet = packet;
+        taken
+    }
+
+    fn on_bytes(&mut self, bytes: &[u8], reactor: &Reactor) {
+        self.counters.packets_from_guest += 1;
+        match parse_packet(bytes) {
+            Ok((header, payload)) => self.on_packet(&header, payload, reactor),
+            Err(_) => self.counters.malformed += 1,
+        }
+    }
+
+    fn on_packet(&mut self, header: &Header, payload: &[u8], reactor: &Reactor) {
+        if header.src_cid != self.guest_cid {
+            self.counters.violations += 1; // nobody to answer
+            return;
+        }
+        let key = key_of(header);
+        let operation = Operation::from_wire(header.operation)
+            .filter(|_| header.kind == TYPE_STREAM && PARENT_CIDS.contains(&header.dst_cid));
+        let token = self.by_key.get(&key).copied();
+        match (operation, token) {
+            (Some(Operation::Request), None) => self.on_request(header, reactor),
+            (Some(operation), Some(token)) => {
+                self.on_stream_packet(token, operation, header, payload, reactor);
+            }
+            (Some(Operation::Reset), None) => {}
+            (Some(_), None) => self.reset(key), // of a stream that has ended
+            (None, _) => self.refuse_violation(key, header, token),
+        }
+    }
+
+    /// A socket type, a CID or an operation that the device does not serve.
+    fn refuse_violation(&mut self, key: Key, header: &Header, token: Option<usize>) {
+        self.counters.violations += 1;
+        match token {
+            Some(token) => self.remove(token, End::Reset),
+            None if header.operation == Operation::Reset as u16 => {}
+            None => self.reset_as(key, header.kind),
+        }
+    }
+
+    fn on_stream_packet(
+        &mut self,
+        token: usize,
+        operation: Operation,
+        header: &Header,
+        payload: &[u8],
+        reactor: &Reactor,
+    ) {
+        let Some(stream) = self.stream(token) else {
+            // A request waits for a backlog, and the guest can only give it up.
+            self.drop_dial(token, key_of(header));
+            return;
+        };
+        stream.credit.learn(header.buf_alloc, header.fwd_cnt);
+        let is_open = !matches!(stream.phase, Phase::Requesting | Phase::Requested);
+        let is_legal = match operation {
+            Operation::Reset => {
+                let is_refusal = !is_open;
+                self.counters.refused_without_listener += u64::from(is_refusal);
+                self.let_go(token);
+                return;
+            }
+            Operation::Response => {
+                let is_awaited = stream.phase == Phase::Requested;
+                if is_awaited {
+                    stream.establish();
+                }
+                is_awaited
+            }
+            Operation::ReadWrite => {
+                let before = stream.bytes_to_host;
+                let is_legal = is_open && stream.receive(payload).is_ok();
+                self.counters.bytes_to_host += stream.bytes_to_host - before;
+                is_legal
+            }
+            Operation::Shutdown => {
+                if is_open {
+                    stream.close_by_guest(Shutdown::from_wire(header.flags));
+                }
+                is_open
+            }
+            Operation::CreditRequest => {
+                stream.owes_credit = true;
+                is_open
+            }
+            Operation::CreditUpdate => true,
+            Operation::Request => false, // the stream exists already
+        };
+        if is_legal {
+            self.settle(token, reactor);
+        } else {
+            self.counters.violations += 1;
+            self.remove(token, End::Reset);
+        }
+    }
+
+    fn on_request(&mut self, request: &Header, reactor: &Reactor) {
+        let key = key_of(request);
+        let now = Instant::now();
+        if !self.policy.parent_ports.contains(key.parent_port) {
+            self.counters.refused_by_policy += 1;
+            self.reset(key);
+        } else if self.entries.len() >= self.limits.connections
+            || !self.guest_rate.take(&self.limits, now)
+        {
+            self.counters.refused_by_limit += 1;
+            self.reset(key);
+        } else {
+            self.dial(request, reactor);
+        }
+    }
+
+    /// Connects to the host's listener; one whose backlog is full is tried again for a while.
+    fn dial(&mut self, request: &Header, reactor: &Reactor) {
+        let key = key_of(request);
+        match connect_to(self.listener_path(key.parent_port)) {
+            Ok(socket) => self.accept(request, socket, reactor),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let deadline = Instant::now() + BACKLOG_TIMEOUT;
+                let token = self.entries.insert(Entry::Dial {
+                    request: *request,
+                    deadline,
+                });
+                self.by_key.insert(key, token);
+                self.dials.push_back(token);
+            }
+            Err(_) => {
+                self.counters.refused_without_listener += 1;
+                self.reset(key);
+            }
+        }
+    }
+
+    /// Tries once more to reach the listeners whose backlogs were full.
+    pub(super) fn retry_dials(&mut self, now: Instant, reactor: &Reactor) {
+        for _ in 0..self.dials.len() {
+            let Some(token) = self.dials.pop_front() else {
+                return;
+            };
+            let Some(Entry::Dial { request, deadline }) = self.entries.get(token) else {
+                continue; // given up by the guest
+            };
+            let (request, deadline) = (*request, *deadline);
+            let key = key_of(&request);
+            match connect_to(self.listener_path(key.parent_port)) {
+                Ok(socket) => {
+                    self.drop_dial(token, key);
+                    self.accept(&request, socket, reactor);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && now < deadline => {
+                    self.dials.push_back(token);
+                }
+                Err(_) => {
+                    self.drop_dial(token, key);
+                    self.counters.refused_without_listener += 1;
+                    self.reset(key);
+                }
+            }
+        }
+    }
+
+    fn drop_dial(&mut self, token: usize, key: Key) {
+        if matches!(self.entries.get(token), Some(Entry::Dial { .. })) {
+            self.entries.remove(token);
+            self.by_key.remove(&key);
+        }
+    }
+
+    fn accept(&mut self, request: &Header, socket: UnixStream, reactor: &Reactor) {
+        let key = key_of(request);
+        let opened = self.open(key, Direction::FromGuest, socket, reactor);
+        if let Some(token) = opened {
+            self.counters.opened_by_guest += 1;
+            if let Some(stream) = self.stream(token) {
+                stream.credit.learn(request.buf_alloc, request.fwd_cnt);
+            }
+            self.settle(token, reactor);
+        } else {
+            self.counters.refused_by_limit += 1;
+            self.reset(key);
+        }
+    }
+
+    /// Enters a stream into the table, if there is buffer space left to promise.
+    pub(super) fn open(
+        &mut self,
+        key: Key,
+        direction: Direction,
+        socket: UnixStream,
+        reactor: &Reactor,
+    ) -> Option<usize> {
+        let window = self.budget.promise(&self.limits)?;
+        let stream = Connection::new(key, direction, socket, window);
+        let slot = self.entries.vacant_entry();
+        let token = slot.key();
+        if reactor.add(&stream, token as u64, SOCKET_EVENTS).is_err() {
+            self.budget.release(window);
+            return None;
+        }
+        slot.insert(Entry::Stream(stream));
+        self.by_key.insert(key, token);
+        Some(token)
+    }
+
+    /// Queues a reset for a stream that the table does not hold.
+    pub(super) fn reset(&mut self, key: Key) {
+        self.reset_as(key, TYPE_STREAM);
+    }
+
+    fn reset_as(&mut self, key: Key, kind: u16) {
+        if self.resets.len() >= MAX_RESETS {
+            self.counters.dropped_resets += 1;
+            return;
+        }
+        self.resets.push_back(Header {
+            src_cid: key.parent_cid,
+            src_port: key.parent_port,
+            dst_port: key.guest_port,
+            kind,
+            operation: Operation::Reset as u16,
+            ..Header::default()
+        });
+    }
+
+    fn listener_path(&self, port: u32) -> PathBuf {
+        let mut path = self.uds_path.clone().into_os_string();
+        path.push(format!("_{port}"));
+        path.into()
+    }
+}
+
+fn key_of(header: &Header) -> Key {
+    Key {
+        parent_cid: header.dst_cid,
+        parent_port: header.dst_port,
+        guest_port: header.src_port,
+    }
+}
+
+/// A non-blocking connection, at once or not at all: std's would wait for a full backlog.
+fn connect_to(path: PathBuf) -> io::Result<UnixStream> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    let address = SocketAddrUnix::new(path)?;
+    loop {
+        match connect(&socket, &address) {
+            Ok(()) => return Ok(socket.into()),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}

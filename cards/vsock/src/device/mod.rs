@@ -1,0 +1,238 @@
+//! The vsock device of one enclave (virtio 1.2 section 5.10): the table of its streams and the
+//! round of work over the queues, the sockets and the clock. Everything runs on one thread.
+
+mod from_guest;
+mod from_host;
+mod report;
+mod to_guest;
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use slab::Slab;
+
+use crate::connection::{Connection, End, Key};
+use crate::counters::Counters;
+use crate::guest_queue::ReceptaclePool;
+use crate::limits::{BufferBudget, Limits, RateLimiter};
+use crate::packet::{HEADER_BYTES, Header, MAX_PAYLOAD_BYTES};
+use crate::policy::Policy;
+use crate::reactor::{EventFlags, Reactor};
+
+pub use report::ConnectionReport;
+pub use to_guest::Notify;
+
+/// The parent's CIDs that a guest may dial; as on AWS the parent calls from 3.
+pub const PARENT_CIDS: [u64; 2] = [2, 3];
+const CALLING_PARENT_CID: u64 = 3;
+
+/// How long a peer may take to finish the opening handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection may wait for room in a host listener's backlog.
+const BACKLOG_TIMEOUT: Duration = Duration::from_secs(2);
+const BACKLOG_RETRY: Duration = Duration::from_millis(5);
+const HOUSEKEEPING: Duration = Duration::from_millis(250);
+
+const SOCKET_EVENTS: EventFlags = EventFlags::IN
+    .union(EventFlags::RDHUP)
+    .union(EventFlags::ET);
+
+/// What a device is made of.
+pub struct DeviceOptions {
+    pub guest_cid: u64,
+    /// Where the host connects; listeners of port P are at this path with `_P` appended.
+    pub uds_path: PathBuf,
+    pub listener: UnixListener,
+    pub policy: Policy,
+    pub limits: Limits,
+}
+
+/// A slot of the table; its index is the reactor's token.
+enum Entry {
+    /// A host client that has not said yet which port it wants.
+    Caller {
+        socket: UnixStream,
+        deadline: Instant,
+    },
+    /// A guest's request that waits for room in a host listener's backlog.
+    Dial {
+        request: Header,
+        deadline: Instant,
+    },
+    Stream(Connection),
+}
+
+pub struct Device {
+    guest_cid: u64,
+    uds_path: PathBuf,
+    listener: UnixListener,
+    policy: Policy,
+    limits: Limits,
+    counters: Counters,
+    entries: Slab<Entry>,
+    by_key: HashMap<Key, usize>,
+    /// Streams that wait for their turn to send to the guest.
+    ready: VecDeque<usize>,
+    dials: VecDeque<usize>,
+    /// Resets for streams that are not in the table (any more).
+    resets: VecDeque<Header>,
+    budget: BufferBudget,
+    guest_rate: RateLimiter,
+    host_rate: RateLimiter,
+    last_parent_port: u32,
+    housekept: Instant,
+    /// Whether a handshake may be going on that the clock has to end.
+    has_handshakes: bool,
+    pool: ReceptaclePool,
+    packet: Vec<u8>,
+    scratch: Vec<u8>,
+}
+
+impl Device {
+    /// Token of the socket that the host connects to.
+    pub const LISTENER: u64 = u64::MAX - 16;
+
+    /// # Errors
+    /// When the listener cannot be watched.
+    pub fn new(options: DeviceOptions, reactor: &Reactor) -> io::Result<Self> {
+        options.listener.set_nonblocking(true)?;
+        reactor.add(&options.listener, Self::LISTENER, EventFlags::IN)?;
+        let now = Instant::now();
+        Ok(Self {
+            guest_cid: options.guest_cid,
+            uds_path: options.uds_path,
+            listener: options.listener,
+            policy: options.policy,
+            guest_rate: RateLimiter::new(&options.limits, now),
+            host_rate: RateLimiter::new(&options.limits, now),
+            limits: options.limits,
+            counters: Counters::default(),
+            entries: Slab::new(),
+            by_key: HashMap::new(),
+            ready: VecDeque::new(),
+            dials: VecDeque::new(),
+            resets: VecDeque::new(),
+            budget: BufferBudget::default(),
+            last_parent_port: FIRST_CALLING_PORT,
+            housekept: now,
+            has_handshakes: false,
+            pool: ReceptaclePool::default(),
+            packet: vec![0; HEADER_BYTES + MAX_PAYLOAD_BYTES],
+            scratch: vec![0; crate::connection::QUANTUM_BYTES],
+        })
+    }
+
+    /// Replaces the policy; streams that it does not allow are reset.
+    pub fn set_policy(&mut self, policy: Policy) {
+        self.policy = policy;
+        let policy = &self.policy;
+        let revoked: Vec<_> = self
+            .streams()
+            .filter(|(_, stream)| !stream.is_orphan() && !report::is_allowed(policy, stream))
+            .map(|(token, _)| token)
+            .collect();
+        for token in revoked {
+            self.remove(token, End::Reset);
+        }
+    }
+
+    /// Replaces the limits; they hold for connections opened from now on.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    /// The guest is gone: every stream ends, once the host has taken what is held for it.
+    pub fn disconnect_guest(&mut self) {
+        self.resets.clear();
+        self.dials.clear();
+        let tokens: Vec<_> = self.entries.iter().map(|(token, _)| token).collect();
+        for token in tokens {
+            match &self.entries[token] {
+                Entry::Stream(_) => self.let_go(token),
+                Entry::Dial { .. } => drop(self.entries.remove(token)),
+                Entry::Caller { .. } => {}
+            }
+        }
+    }
+
+    /// Whether bytes of streams that the guest has let go are still held for the host.
+    #[must_use]
+    pub fn has_orphans(&self) -> bool {
+        self.streams().any(|(_, stream)| stream.is_orphan())
+    }
+
+    fn streams(&self) -> impl Iterator<Item = (usize, &Connection)> {
+        self.entries
+            .iter()
+            .filter_map(|(token, entry)| match entry {
+                Entry::Stream(stream) => Some((token, stream)),
+                _ => None,
+            })
+    }
+
+    fn stream(&mut self, token: usize) -> Option<&mut Connection> {
+        match self.entries.get_mut(token) {
+            Some(Entry::Stream(stream)) => Some(stream),
+            _ => None,
+        }
+    }
+
+    /// Acts on whatever has happened to a stream: ends it, or queues and watches it as it needs.
+    fn settle(&mut self, token: usize, reactor: &Reactor) {
+        let Some(Entry::Stream(stream)) = self.entries.get_mut(token) else {
+            return;
+        };
+        if let Some(end) = stream.end() {
+            self.remove(token, end);
+            return;
+        }
+        let is_held_up = stream.is_held_up();
+        if is_held_up != stream.is_watched_for_room {
+            let room = if is_held_up {
+                EventFlags::OUT
+            } else {
+                EventFlags::empty()
+            };
+            let _ = reactor.modify(&*stream, token as u64, SOCKET_EVENTS | room);
+            stream.is_watched_for_room = is_held_up;
+        }
+        if !stream.is_queued && !stream.is_orphan() && stream.wants_turn() {
+            stream.is_queued = true;
+            self.ready.push_back(token);
+        }
+    }
+
+    /// Takes a stream out of the table; its socket closes.
+    fn remove(&mut self, token: usize, end: End) {
+        let Some(Entry::Stream(stream)) = self.entries.try_remove(token) else {
+            return;
+        };
+        self.budget.release(stream.credit.window());
+        if !stream.is_orphan() {
+            self.by_key.remove(&stream.key);
+        }
+        if end == End::Reset {
+            self.reset(stream.key);
+        }
+    }
+
+    /// The guest has forgotten a stream: it stays only until the host has taken what is held.
+    fn let_go(&mut self, token: usize) {
+        let Some(stream) = self.stream(token) else {
+            return;
+        };
+        let key = stream.key;
+        stream.orphan();
+        let end = stream.end();
+        self.by_key.remove(&key);
+        if end.is_some() {
+            self.remove(token, End::Quiet);
+        }
+    }
+}
+
+/// Ports the host calls from start here, out of the way of ports that programs choose.
+const FIRST_CALLING_PORT: u32 = 1 << 30;

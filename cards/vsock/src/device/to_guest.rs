@@ -1,0 +1,120 @@
+//! Packets to the guest: the round of work over both queues, in which every stream gets its turn.
+
+use virtio_queue::{Queue, QueueOwnedT, QueueT};
+use vm_memory::GuestMemoryMmap;
+
+use super::Device;
+use crate::connection::Turn;
+use crate::guest_queue::{ReceiveRing, ReceptaclePool};
+use crate::reactor::Reactor;
+
+/// Which queues the driver must be told about, and whether there is more to do at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Notify {
+    pub receive: bool,
+    pub transmit: bool,
+    pub is_busy: bool,
+}
+
+impl Device {
+    /// One round: takes packets from the guest, then lets every waiting stream send its share.
+    pub fn serve(
+        &mut self,
+        memory: &GuestMemoryMmap,
+        receive: &mut Queue,
+        transmit: &mut Queue,
+        reactor: &Reactor,
+    ) -> Notify {
+        let taken = self.take_packets(memory, transmit, reactor);
+        // A driver that adds packets meanwhile is served in the next round; a broken queue is left.
+        let has_more = transmit.enable_notification(memory).unwrap_or(false) && taken.is_some();
+        let is_taken = taken.is_some_and(|count| count > 0);
+        let (is_sent, may_continue) = self.send_round(memory, receive, reactor);
+        Notify {
+            receive: is_sent && receive.needs_notification(memory).unwrap_or(false),
+            transmit: is_taken && transmit.needs_notification(memory).unwrap_or(false),
+            is_busy: has_more || may_continue,
+        }
+    }
+
+    /// Whether anything was sent, and whether more can be.
+    fn send_round(
+        &mut self,
+        memory: &GuestMemoryMmap,
+        queue: &mut Queue,
+        reactor: &Reactor,
+    ) -> (bool, bool) {
+        if self.resets.is_empty() && self.ready.is_empty() {
+            return (false, false);
+        }
+        let mut pool = std::mem::take(&mut self.pool);
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let mut ring = ReceiveRing::new(memory, queue, &mut pool, self.guest_cid);
+        let is_starved =
+            !self.send_resets(&mut ring) || !self.send_streams(&mut ring, &mut scratch, reactor);
+        let is_used = ring.is_used;
+        self.counters.packets_to_guest += ring.packets;
+        self.pool = pool;
+        self.scratch = scratch;
+        // Without buffers the driver is asked to say when it has posted some; it may have by now.
+        let may_continue = if is_starved {
+            queue.enable_notification(memory).unwrap_or(false) && queue.iter(memory).is_ok()
+        } else {
+            !self.ready.is_empty()
+        };
+        (is_used, may_continue)
+    }
+
+    fn send_resets(&mut self, ring: &mut ReceiveRing<'_>) -> bool {
+        while let Some(header) = self.resets.front() {
+            if !ring.send(header) {
+                return false;
+            }
+            self.resets.pop_front();
+        }
+        true
+    }
+
+    /// Every stream that waits gets one turn; false once the driver's buffers have run out.
+    fn send_streams(
+        &mut self,
+        ring: &mut ReceiveRing<'_>,
+        scratch: &mut [u8],
+        reactor: &Reactor,
+    ) -> bool {
+        for _ in 0..self.ready.len() {
+            let Some(token) = self.ready.pop_front() else {
+                return true;
+            };
+            let Some(stream) = self
+                .stream(token)
+                .filter(|stream| stream.is_queued && !stream.is_orphan())
+            else {
+                continue; // ended meanwhile
+            };
+            stream.is_queued = false;
+            let before = stream.bytes_to_guest;
+            let turn = stream.take_turn(ring, scratch);
+            let sent = stream.bytes_to_guest - before;
+            self.counters.bytes_to_guest += sent;
+            if turn == Turn::NoBuffer {
+                self.return_turn(token);
+                return false;
+            }
+            self.settle(token, reactor);
+        }
+        true
+    }
+
+    fn return_turn(&mut self, token: usize) {
+        if let Some(stream) = self.stream(token) {
+            stream.is_queued = true;
+            self.ready.push_front(token);
+        }
+    }
+
+    /// Forgets buffers of a queue that is no more.
+    pub fn forget_queue(&mut self) {
+        self.pool = ReceptaclePool::default();
+    }
+}

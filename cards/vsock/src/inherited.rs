@@ -1,0 +1,30 @@
+//! Descriptors handed down by the keeper. The card's only unsafe code.
+#![allow(unsafe_code)]
+
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+
+use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
+
+/// Takes ownership of an inherited descriptor; call once per number, before opening any other.
+///
+/// # Errors
+/// When the number is that of a standard stream or of no open descriptor.
+pub fn take_inherited(number: RawFd) -> std::io::Result<OwnedFd> {
+    if number <= 2 {
+        return Err(std::io::ErrorKind::InvalidInput.into());
+    }
+    // SAFETY: the command line names this descriptor as handed over to us. Nothing else in the
+    // process owns it: the caller takes each number once, while the process holds no other
+    // descriptors than its inherited ones. Whether it is open is checked before it is used.
+    let fd = unsafe { OwnedFd::from_raw_fd(number) };
+    match fcntl_getfd(&fd) {
+        Ok(flags) => {
+            fcntl_setfd(&fd, flags | FdFlags::CLOEXEC)?;
+            Ok(fd)
+        }
+        Err(error) => {
+            std::mem::forget(fd); // not open: there is nothing to close
+            Err(error.into())
+        }
+    }
+}

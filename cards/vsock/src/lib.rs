@@ -1,0 +1,22 @@
+//! The vsock card: a vhost-user-vsock back end for one enclave (virtio 1.2 section 5.10). The host
+//! side is unix sockets, so that file permissions are the access control; the guest reaches its
+//! parent at CID 3, as on AWS, and at CID 2.
+//!
+//! Reading order: `packet` and `credit` (pure), `guest_queue` (the only code that touches guest
+//! memory), `connection` (one stream), `device` (all of them), `backend` (the worker), `main`.
+#![deny(unsafe_code)]
+
+pub mod arguments;
+pub mod backend;
+pub mod connection;
+pub mod control;
+pub mod counters;
+pub mod credit;
+pub mod device;
+pub mod guest_queue;
+pub mod inherited;
+pub mod limits;
+pub mod packet;
+pub mod policy;
+pub mod reactor;
+pub mod sandbox;

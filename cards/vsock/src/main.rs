@@ -1,0 +1,141 @@
+//! Starts the card: sockets first, then the sandbox, then the VMM's memory.
+#![forbid(unsafe_code)]
+
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use cloister_vsock::arguments::{Arguments, Endpoint, USAGE};
+use cloister_vsock::backend::{Card, start_daemon};
+use cloister_vsock::control::Control;
+use cloister_vsock::device::{Device, DeviceOptions};
+use cloister_vsock::inherited::take_inherited;
+use cloister_vsock::limits::Limits;
+use cloister_vsock::reactor::Reactor;
+use cloister_vsock::sandbox;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde_json::json;
+use vhost::vhost_user::Listener;
+
+/// Descriptors that are no connections: sockets, queues, epoll sets.
+const OWN_DESCRIPTORS: u64 = 64;
+/// How long the host may take to read what a guest left when its VMM went.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::parse(std::env::args().skip(1)) {
+        Ok(arguments) => arguments,
+        Err(sentence) => {
+            eprint!("cloister-vsock: {sentence}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cloister-vsock: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> io::Result<()> {
+    // Inherited descriptors are taken before any other is opened.
+    let control = arguments.control.map(take_inherited).transpose()?;
+    let mut vmm_listener = listen_for_vmm(&arguments.vhost_user)?;
+    allow_descriptors(&arguments.limits)?;
+    let reactor = Reactor::new()?;
+    let reactor_fd = reactor.as_fd().try_clone_to_owned()?;
+    let control = control
+        .map(|fd| Control::new(UnixStream::from(fd), &reactor))
+        .transpose()?;
+    let device = Device::new(
+        DeviceOptions {
+            guest_cid: arguments.guest_cid,
+            listener: bind(&arguments.uds_path)?,
+            uds_path: arguments.uds_path,
+            policy: arguments.policy,
+            limits: arguments.limits,
+        },
+        &reactor,
+    )?;
+    let report = sandbox::enter()?;
+    let card = Card::new(device, reactor, control, || std::process::exit(0));
+    let card = Arc::new(Mutex::new(card));
+    lock(&card).tell(&json!({ "event": "ready", "sandbox": report }));
+    loop {
+        serve_vmm(&card, &reactor_fd, &mut vmm_listener)?;
+        if arguments.exit_on_disconnect {
+            return Ok(());
+        }
+    }
+}
+
+/// Serves one VMM until it goes, and the host until it has read what the guest left.
+fn serve_vmm(
+    card: &Arc<Mutex<Card>>,
+    reactor_fd: &std::os::fd::OwnedFd,
+    listener: &mut Listener,
+) -> io::Result<()> {
+    let mut daemon = start_daemon(card, reactor_fd)?;
+    daemon
+        .start(listener)
+        .map_err(|error| io::Error::other(error.to_string()))?;
+    lock(card).tell(&json!({ "event": "connected" }));
+    // However the VMM goes, the card goes on; a broken protocol ends that VMM's connection only.
+    let outcome = daemon.wait();
+    lock(card).disconnect_vmm();
+    lock(card).tell(&json!({
+        "event": "disconnected",
+        "error": outcome.err().map(|error| error.to_string()),
+    }));
+    let deadline = Instant::now() + DRAIN_TIMEOUT;
+    while lock(card).is_draining() && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}
+
+fn listen_for_vmm(endpoint: &Endpoint) -> io::Result<Listener> {
+    match endpoint {
+        Endpoint::Path(path) => Ok(Listener::from(bind(path)?)),
+        Endpoint::Descriptor(number) => {
+            Ok(Listener::from(UnixListener::from(take_inherited(*number)?)))
+        }
+    }
+}
+
+/// Listens at a path, in place of a socket that an earlier card has left there.
+fn bind(path: &Path) -> io::Result<UnixListener> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    UnixListener::bind(path)
+}
+
+/// Raises the limit on open descriptors to what the connections need.
+fn allow_descriptors(limits: &Limits) -> io::Result<()> {
+    let needed = limits.connections as u64 + OWN_DESCRIPTORS;
+    let current = getrlimit(Resource::Nofile);
+    if current.current.is_some_and(|soft| soft < needed) {
+        setrlimit(
+            Resource::Nofile,
+            Rlimit {
+                current: Some(needed),
+                maximum: current.maximum,
+            },
+        )?;
+    }
+    Ok(())
+}
+
+/// The card's state stays usable after a panic elsewhere; there is none to be expected.
+fn lock(card: &Mutex<Card>) -> std::sync::MutexGuard<'_, Card> {
+    card.lock().unwrap_or_else(PoisonError::into_inner)
+}

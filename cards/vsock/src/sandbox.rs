@@ -1,0 +1,179 @@
+//! What the card gives up before it maps guest memory: every path (Landlock), every system call it
+//! does not need (seccomp), and being traced. Its sockets are open by then; listeners of the host
+//! are still reached, as connecting to a socket is no access to a file. An older kernel's Landlock
+//! enforces less, and the report says so; seccomp is required.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetStatus,
+    Scope,
+};
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule, apply_filter,
+};
+use serde::Serialize;
+
+/// The newest Landlock whose rights are asked for: files, TCP, abstract sockets and signals.
+const LANDLOCK: ABI = ABI::V6;
+
+/// How far the sandbox could be closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct SandboxReport {
+    /// `full`, `partial` (an older kernel) or `none` (a kernel without Landlock).
+    pub landlock: &'static str,
+    pub seccomp: bool,
+}
+
+/// Closes the sandbox around the process, which must still have only one thread.
+///
+/// # Errors
+/// When seccomp cannot be applied.
+pub fn enter() -> io::Result<SandboxReport> {
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    let landlock = restrict_paths().map_err(|error| io::Error::other(error.to_string()))?;
+    restrict_system_calls().map_err(|error| io::Error::other(error.to_string()))?;
+    Ok(SandboxReport {
+        landlock,
+        seccomp: true,
+    })
+}
+
+/// No rule is added: nothing of what is handled stays allowed.
+fn restrict_paths() -> Result<&'static str, landlock::RulesetError> {
+    let status = Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::from_all(LANDLOCK))?
+        .handle_access(AccessNet::from_all(LANDLOCK))?
+        .scope(Scope::from_all(LANDLOCK))?
+        .create()?
+        .restrict_self()?;
+    Ok(match status.ruleset {
+        RulesetStatus::FullyEnforced => "full",
+        RulesetStatus::PartiallyEnforced => "partial",
+        RulesetStatus::NotEnforced => "none",
+    })
+}
+
+type Rules = BTreeMap<i64, Vec<SeccompRule>>;
+
+/// Calls allowed whatever their arguments.
+const ALLOWED: &[i64] = &[
+    // events
+    libc::SYS_epoll_create1,
+    libc::SYS_epoll_ctl,
+    libc::SYS_epoll_wait,
+    libc::SYS_epoll_pwait,
+    libc::SYS_epoll_pwait2,
+    libc::SYS_eventfd2,
+    libc::SYS_timerfd_settime,
+    libc::SYS_poll,
+    // sockets and events' bytes
+    libc::SYS_accept4,
+    libc::SYS_connect,
+    libc::SYS_shutdown,
+    libc::SYS_recvfrom,
+    libc::SYS_recvmsg,
+    libc::SYS_sendto,
+    libc::SYS_sendmsg,
+    libc::SYS_read,
+    libc::SYS_readv,
+    libc::SYS_write,
+    libc::SYS_writev,
+    libc::SYS_close,
+    libc::SYS_fcntl,
+    libc::SYS_ioctl,
+    libc::SYS_fstat,
+    libc::SYS_statx,
+    libc::SYS_lseek,
+    libc::SYS_getsockopt,
+    // memory
+    libc::SYS_brk,
+    libc::SYS_munmap,
+    libc::SYS_mremap,
+    libc::SYS_madvise,
+    // threads and time
+    libc::SYS_futex,
+    libc::SYS_set_robust_list,
+    libc::SYS_rseq,
+    libc::SYS_sched_getaffinity,
+    libc::SYS_sched_yield,
+    libc::SYS_clock_gettime,
+    libc::SYS_clock_nanosleep,
+    libc::SYS_nanosleep,
+    libc::SYS_restart_syscall,
+    libc::SYS_getrandom,
+    libc::SYS_prctl,
+    libc::SYS_getpid,
+    libc::SYS_gettid,
+    libc::SYS_tgkill,
+    libc::SYS_sigaltstack,
+    libc::SYS_rt_sigaction,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+];
+
+/// Calls that libc tries and does without: clone3, whose flags no filter can see (it then uses
+/// clone), and opening `/proc/sys/vm/overcommit_memory` before it returns heap to the kernel.
+const DECLINED: &[i64] = &[libc::SYS_clone3, libc::SYS_openat];
+
+/// Two filters, of which the stricter answer counts.
+fn restrict_system_calls() -> Result<(), seccompiler::Error> {
+    let declined = DECLINED.iter().map(|call| (*call, Vec::new())).collect();
+    let decline = SeccompAction::Errno(libc::ENOSYS as u32);
+    for filter in [
+        compile(declined, SeccompAction::Allow, decline)?,
+        compile(
+            allowed_calls()?,
+            SeccompAction::KillProcess,
+            SeccompAction::Allow,
+        )?,
+    ] {
+        apply_filter(&filter)?;
+    }
+    Ok(())
+}
+
+fn compile(
+    rules: Rules,
+    otherwise: SeccompAction,
+    action: SeccompAction,
+) -> Result<BpfProgram, seccompiler::BackendError> {
+    let arch = std::env::consts::ARCH.try_into()?;
+    SeccompFilter::new(rules, otherwise, action, arch)?.try_into()
+}
+
+fn allowed_calls() -> Result<Rules, seccompiler::BackendError> {
+    // A declined call passes this filter, as death would be the stricter answer.
+    let mut rules: Rules = ALLOWED
+        .iter()
+        .chain(DECLINED)
+        .map(|call| (*call, Vec::new()))
+        .collect();
+    let is_unix = compare(0, SeccompCmpOp::Eq, libc::AF_UNIX as u64)?;
+    rules.insert(libc::SYS_socket, vec![SeccompRule::new(vec![is_unix])?]);
+    // Memory never becomes executable.
+    let executable = libc::PROT_EXEC as u64;
+    for call in [libc::SYS_mmap, libc::SYS_mprotect] {
+        let is_data = compare(2, SeccompCmpOp::MaskedEq(executable), 0)?;
+        rules.insert(call, vec![SeccompRule::new(vec![is_data])?]);
+    }
+    // Threads, but no processes.
+    let thread = libc::CLONE_THREAD as u64;
+    let is_thread = compare(0, SeccompCmpOp::MaskedEq(thread), thread)?;
+    rules.insert(libc::SYS_clone, vec![SeccompRule::new(vec![is_thread])?]);
+    Ok(rules)
+}
+
+fn compare(
+    argument: u8,
+    operator: SeccompCmpOp,
+    value: u64,
+) -> Result<SeccompCondition, seccompiler::BackendError> {
+    SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value)
+}

@@ -1,0 +1,183 @@
+//! The device with a hand-made driver on one side and a listener of the host on the other.
+
+mod driver;
+
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use cloister_vsock::device::{Device, DeviceOptions};
+use cloister_vsock::limits::Limits;
+use cloister_vsock::packet::{Header, Operation};
+use cloister_vsock::policy::Policy;
+use cloister_vsock::reactor::{Event, Reactor};
+use virtio_queue::Queue;
+
+use driver::Driver;
+
+const LISTENER_PORT: u32 = 7000;
+static RIGS: AtomicU32 = AtomicU32::new(0);
+
+pub struct Rig {
+    pub device: Device,
+    pub driver: Driver,
+    reactor: Reactor,
+    receive: Queue,
+    transmit: Queue,
+    host: UnixListener,
+    directory: PathBuf,
+    fresh_port: u32,
+}
+
+impl Rig {
+    pub fn new() -> Self {
+        let mut rig = Self::without_receive_buffers();
+        rig.driver.post_buffers();
+        rig
+    }
+
+    pub fn without_receive_buffers() -> Self {
+        let number = RIGS.fetch_add(1, Ordering::Relaxed);
+        let name = format!("vsock-hostile-{}-{number}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        std::fs::create_dir(&directory).unwrap();
+        let uds_path = directory.join("v");
+        let host = UnixListener::bind(directory.join(format!("v_{LISTENER_PORT}"))).unwrap();
+        host.set_nonblocking(true).unwrap();
+        let reactor = Reactor::new().unwrap();
+        let options = DeviceOptions {
+            guest_cid: 16,
+            listener: UnixListener::bind(&uds_path).unwrap(),
+            uds_path,
+            policy: Policy {
+                parent_ports: "all".parse().unwrap(),
+                guest_ports: "all".parse().unwrap(),
+            },
+            limits: Limits {
+                connections: 16,
+                connections_per_second: 1_000_000,
+                ..Limits::default()
+            },
+        };
+        let driver = Driver::new();
+        let (receive, transmit) = driver.queues();
+        Self {
+            device: Device::new(options, &reactor).unwrap(),
+            driver,
+            reactor,
+            receive,
+            transmit,
+            host,
+            directory,
+            fresh_port: 50_000,
+        }
+    }
+
+    /// One round; whether another one is due at once.
+    pub fn serve_once(&mut self) -> bool {
+        let memory = self.driver.memory;
+        self.device
+            .serve(memory, &mut self.receive, &mut self.transmit, &self.reactor)
+            .is_busy
+    }
+
+    /// Rounds until nothing is left to do; a device that never gets there fails.
+    pub fn serve(&mut self) {
+        let mut events = Vec::new();
+        for _ in 0..1000 {
+            self.reactor.poll(&mut events);
+            for event in &events {
+                if let Event::Descriptor { token, flags } = *event {
+                    self.device.on_socket(token as usize, flags, &self.reactor);
+                }
+            }
+            if !self.serve_once() && events.is_empty() {
+                return;
+            }
+        }
+        panic!("the device spins");
+    }
+
+    /// Opens a stream from a port of the guest; the host's end.
+    pub fn open(&mut self, guest_port: u32) -> UnixStream {
+        self.open_with(Header {
+            src_port: guest_port,
+            buf_alloc: 1 << 20,
+            ..self.header(Operation::Request, guest_port)
+        })
+    }
+
+    pub fn open_with(&mut self, request: Header) -> UnixStream {
+        while self.host.accept().is_ok() {}
+        self.driver.send(&request.encode());
+        self.serve();
+        let (stream, _) = self.host.accept().expect("a connection");
+        stream.set_nonblocking(true).unwrap();
+        stream
+    }
+
+    /// Whether bytes on a fresh stream come through both ways.
+    pub fn echoes(&mut self, bytes: &[u8]) -> bool {
+        self.fresh_port += 1;
+        let stream = self.open(self.fresh_port);
+        self.echoes_on(&stream, self.fresh_port, bytes)
+    }
+
+    pub fn echoes_on(&mut self, stream: &UnixStream, guest_port: u32, bytes: &[u8]) -> bool {
+        let data = Header {
+            len: bytes.len() as u32,
+            ..self.header(Operation::ReadWrite, guest_port)
+        };
+        self.driver.send(&packet(&data, bytes));
+        self.serve();
+        let reached_host = self.read(stream, bytes.len()) == bytes;
+        self.write(stream, bytes);
+        self.serve();
+        let received = self.driver.received();
+        reached_host
+            && received.iter().any(|(header, payload)| {
+                header.operation == Operation::ReadWrite as u16
+                    && header.dst_port == guest_port
+                    && payload == bytes
+            })
+    }
+
+    pub fn read(&mut self, mut stream: &UnixStream, bytes: usize) -> Vec<u8> {
+        let mut read = vec![0; bytes];
+        stream.read_exact(&mut read).expect("bytes at the host");
+        read
+    }
+
+    /// Writes as much as the socket takes.
+    pub fn write(&mut self, mut stream: &UnixStream, bytes: &[u8]) {
+        match stream.write_all(bytes) {
+            Err(error) if error.kind() != ErrorKind::WouldBlock => panic!("{error}"),
+            _ => {}
+        }
+    }
+
+    fn header(&self, operation: Operation, guest_port: u32) -> Header {
+        Header {
+            src_cid: 16,
+            dst_cid: 3,
+            src_port: guest_port,
+            dst_port: LISTENER_PORT,
+            kind: 1,
+            operation: operation as u16,
+            buf_alloc: 1 << 20,
+            ..Header::default()
+        }
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// A packet's bytes.
+pub fn packet(header: &Header, payload: &[u8]) -> Vec<u8> {
+    [header.encode().as_slice(), payload].concat()
+}
