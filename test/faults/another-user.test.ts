@@ -43,7 +43,7 @@ function as(script: string): Promise<CliResult> {
   const drop = `setpriv --reuid=${String(UID)} --regid=${String(UID)} --clear-groups --inh-caps=-all`
   const root = `mount --bind '${repository}' '${place}/repository' && touch '${node}' &&
     mount --bind '${process.execPath}' '${node}' && exec ${drop} bash -c "$SCRIPT"`
-  const env = { PATH: process.env['PATH'], HOME: join(place, 'h'), SCRIPT: user, TMPDIR: place }
+  const env = { PATH: process.env['PATH'], HOME: join(place, 'h'), SCRIPT: user }
   const runtime = join(place, 'h/r')
   const options = { env: { ...env, XDG_RUNTIME_DIR: runtime }, maxBuffer: 2 ** 24 }
   return new Promise((fulfil) => {
