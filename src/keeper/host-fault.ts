@@ -3,12 +3,15 @@
 
 import { CloisterError } from '../errors.ts'
 
+const CHOOSE =
+  'Check who owns that path; CLOISTER_RUNTIME_DIR, CLOISTER_STATE_DIR and TMPDIR choose others.'
+
 const hints: Readonly<Record<string, string>> = {
   ENOSPC: 'Free some space, or point CLOISTER_RUNTIME_DIR and CLOISTER_STATE_DIR elsewhere.',
   EDQUOT: 'Free some space, or point CLOISTER_RUNTIME_DIR and CLOISTER_STATE_DIR elsewhere.',
   EROFS: 'Point CLOISTER_RUNTIME_DIR and CLOISTER_STATE_DIR at directories that can be written.',
-  EACCES: 'Use directories that belong to you alone: CLOISTER_RUNTIME_DIR, CLOISTER_STATE_DIR.',
-  EPERM: 'Use directories that belong to you alone: CLOISTER_RUNTIME_DIR, CLOISTER_STATE_DIR.',
+  EACCES: CHOOSE,
+  EPERM: CHOOSE,
   EMFILE: 'Raise the limit of open files (`ulimit -n`).',
   ENFILE: 'Raise the limit of open files (`ulimit -n`).',
 }

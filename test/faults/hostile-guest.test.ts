@@ -10,7 +10,6 @@ import { helloRootfs, TestHost, type DescribedEnclave } from '../host.ts'
 const MIB = 1024 * 1024
 const CMDLINE = 'reboot=t panic=-1 console=ttyS0 virtio_mmio.device=512@0xfeb00e00:12'
 /** Escape, bell, C1 and other control characters, newline left out. */
-// eslint-disable-next-line no-control-regex -- they are what is looked for
 const CONTROL = /[\x00-\x09\x0b-\x1f\x7f-\x9f]/
 
 let host: TestHost

@@ -57,7 +57,9 @@ describe('every example of the help works when it is pasted', () => {
 
   test('run-enclave and verify', async () => {
     await pasted('run-enclave')
-    const [{ VsockSocket = '', Measurements = {} } = {}] = await host.list()
+    const [enclave] = await host.list()
+    if (enclave === undefined) throw new Error('no enclave runs')
+    const { VsockSocket, Measurements } = enclave
     const document = await requestDocument(VsockSocket, Buffer.from('00112233', 'hex'))
     writeFileSync(join(host.directory, 'doc.cbor'), document)
     writeFileSync(join(host.directory, 'measurements.json'), JSON.stringify(Measurements))

@@ -1,0 +1,111 @@
+// Cloister for a user without privileges: the same commands, his own directories, nothing of root's.
+
+import { execFile } from 'node:child_process'
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { identifyProcess } from '../../src/process/index.ts'
+import type { CliResult, DescribedEnclave } from '../host.ts'
+
+const repository = resolve(import.meta.dirname, '../..')
+const UID = 61235
+
+/** Holds what the user needs, in places that he can enter. */
+let place: string
+
+beforeAll(() => {
+  place = mkdtempSync(join(tmpdir(), 'cl-user-'))
+  chmodSync(place, 0o755)
+  for (const name of ['repository', 'h']) mkdirSync(join(place, name))
+  chownSync(join(place, 'h'), UID, UID)
+})
+
+afterAll(async () => {
+  await as('cloister terminate-enclave --all --timeout 0')
+  expect(processesOf(UID)).toEqual([])
+  rmSync(place, { recursive: true, force: true })
+})
+
+/** Runs a shell script as the user, who sees the repository in a place he can enter. */
+function as(script: string): Promise<CliResult> {
+  const node = join(place, 'node')
+  const main = join(place, 'repository/dist/cli/main.js')
+  const user = `cloister() { '${node}' '${main}' "$@"; }; cd ~; ${script}`
+  const drop = `setpriv --reuid=${String(UID)} --regid=${String(UID)} --clear-groups --inh-caps=-all`
+  const root = `mount --bind '${repository}' '${place}/repository' && touch '${node}' &&
+    mount --bind '${process.execPath}' '${node}' && exec ${drop} bash -c "$SCRIPT"`
+  const env = { PATH: process.env['PATH'], HOME: join(place, 'h'), SCRIPT: user }
+  const runtime = join(place, 'h/r')
+  const options = { env: { ...env, XDG_RUNTIME_DIR: runtime }, maxBuffer: 2 ** 24 }
+  return new Promise((fulfil) => {
+    execFile('unshare', ['--mount', 'bash', '-c', root], options, (error, stdout, stderr) => {
+      const status = error === null ? 0 : typeof error.code === 'number' ? error.code : 1
+      fulfil({ status, stdout, stderr })
+    })
+  })
+}
+
+async function json<T>(script: string): Promise<T> {
+  const { status, stdout, stderr } = await as(script)
+  expect(status, stderr).toBe(0)
+  return JSON.parse(stdout) as T
+}
+
+function processesOf(uid: number): readonly string[] {
+  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name))
+  return pids.filter(
+    (pid) =>
+      statSync(join('/proc', pid), { throwIfNoEntry: false })?.uid === uid &&
+      identifyProcess(Number(pid)) !== undefined,
+  )
+}
+
+async function started(): Promise<DescribedEnclave> {
+  const [enclave] = await json<readonly DescribedEnclave[]>(
+    'cloister run --eif-path hello.eif --memory 128 > /dev/null && cloister list',
+  )
+  if (enclave === undefined) throw new Error('no enclave runs')
+  return enclave
+}
+
+test('the demo runs, from building to verifying', async () => {
+  const { status, stdout, stderr } = await as('umask 077; cloister demo')
+  expect(status, stderr).toBe(0)
+  expect(stdout).toContain('The document verifies')
+})
+
+test('everything he gets is his own and private', async () => {
+  const rootfs = join(place, 'repository/build/hello/rootfs')
+  await json(`cloister build --rootfs ${rootfs} --entrypoint /hello --output-file hello.eif`)
+  const enclave = await started()
+  const parts = [enclave.ProcessID, ...Object.values(enclave.Processes)]
+  expect(parts.map((pid) => statSync(`/proc/${String(pid)}`).uid)).toEqual([UID, UID, UID, UID])
+  for (const directory of ['r/cloister', '.local/state/cloister']) {
+    const { uid, mode } = statSync(join(place, 'h', directory))
+    expect([directory, uid, mode & 0o777]).toEqual([directory, UID, 0o700])
+  }
+  const listed = await as('cloister terminate-enclave --enclave-name hello')
+  expect(listed.status, listed.stderr).toBe(0)
+})
+
+test.each(['QEMU', 'swtpm', 'vsock device', 'keeper'])(
+  'when %s is killed, everything of his is gone within a second and the record says so',
+  async (part) => {
+    const enclave = await started()
+    const victim = part === 'keeper' ? enclave.ProcessID : enclave.Processes[part]
+    process.kill(victim ?? 0, 'SIGKILL')
+    await expect.poll(() => processesOf(UID), { timeout: 1000, interval: 20 }).toEqual([])
+    const all = await json<readonly DescribedEnclave[]>('cloister list --all')
+    const record = all.find(({ EnclaveID }) => EnclaveID === enclave.EnclaveID)
+    expect(record).toMatchObject({ State: 'TERMINATED', End: { First: part } })
+  },
+)
