@@ -1,5 +1,5 @@
 // Launch to heartbeat: `startEnclave` (measuring, virtual TPM, certificate and all) against the same
-// QEMU command and vsock device run bare, in turns.
+// QEMU command and vsock card run bare, in turns.
 
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -10,7 +10,7 @@ import { serveHeartbeat } from '../src/keeper/heartbeat.ts'
 import { measureImage } from '../src/keeper/measured-image.ts'
 import { deferred, Lifetime } from '../src/process/index.ts'
 import { Machine, probeAccelerator } from '../src/vmm/index.ts'
-import { listenForGuest, reservedPorts, startVsockDevice } from '../src/vsock/index.ts'
+import { listenForGuest, reservedPorts, startVsockCard } from '../src/vsock/index.ts'
 import { buildHello } from './hello-image.ts'
 import { median, type BenchRow } from './row.ts'
 
@@ -56,7 +56,7 @@ function requestFor(eifPath: string, scratch: string): LaunchRequest {
       cpuIds: [],
       cid: 0,
     },
-    programs: { qemu: 'qemu-system-x86_64', vsockDevice: resolve('build/bin/vhost-device-vsock') },
+    programs: { qemu: 'qemu-system-x86_64', vsockCard: resolve('build/bin/cloister-vsock') },
     debug: false,
     accelerator: probeAccelerator().accelerator,
     bootTimeoutMs: 180_000,
@@ -76,8 +76,8 @@ async function launchBare(eifPath: string, directory: string): Promise<number> {
   mkdirSync(directory)
   await using lifetime = new Lifetime()
   using image = await measureImage(eifPath, directory)
-  const device = await startVsockDevice({
-    program: resolve('build/bin/vhost-device-vsock'),
+  const device = await startVsockCard({
+    program: resolve('build/bin/cloister-vsock'),
     directory,
     guestCid: 16,
     confinement: {},

@@ -7,8 +7,9 @@ import * as imageBuild from './image-build.ts'
 import * as launch from './launch.ts'
 import * as nsmDocuments from './nsm-documents.ts'
 import { formatRows, type BenchRow } from './row.ts'
+import * as vsockCard from './vsock-card.ts'
 
-const benches = { attestation, launch, nsmDocuments, imageBuild }
+const benches = { attestation, launch, nsmDocuments, imageBuild, vsockCard }
 
 test('bench', { timeout: 3_600_000 }, async () => {
   const rows: BenchRow[] = []

@@ -9,13 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Guest, VsockBackEnd, type BackEnd } from '../test/integration/vsock-card-guest.ts'
 import { dialGuest } from '../test/integration/vsock-card-host.ts'
-
-export interface BenchRow {
-  readonly claim: string
-  readonly ours: string
-  readonly peer: string
-  readonly ratio: number
-}
+import type { BenchRow } from './row.ts'
 
 const rounds = 3
 const streamBytes = 128 * 1024 * 1024

@@ -3,7 +3,7 @@
 
 import { Guest, VsockBackEnd } from '../test/integration/vsock-card-guest.ts'
 import { serveEcho } from '../test/integration/vsock-card-host.ts'
-import type { BenchRow } from './vsock-card.ts'
+import type { BenchRow } from './row.ts'
 
 const totalBytes = 20 * 2 ** 30
 const writeSizes = [1000, 4096, 65_536, 262_144, 1_048_576]

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Brings a fresh Debian 12 or 13 machine with Node 20 and Rust to where Cloister runs: Debian
-# packages, npm packages, the vsock device, the guest kernel, the guest programs, our own build.
-# With --test also what only the tests need.
+# packages, npm packages, the guest kernel, the guest programs, the vsock card, our own build. With
+# --test also what only the tests need, with --bench also the peers to measure against.
 # Run it as often as you like: what is there is not done again. It changes no apt source.
 set -euo pipefail
 umask 022
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly cache="${XDG_CACHE_HOME:-$HOME/.cache}/cloister"
-readonly vsock_device_version=0.3.0
+readonly stock_vsock_version=0.3.0
 
 # To run enclaves, and to build the kernel.
 packages=(
@@ -71,13 +71,13 @@ install_npm_packages() {
   touch node_modules/.package-lock.json
 }
 
-vsock_device() { printf '%s/vhost-device-vsock-%s/bin/vhost-device-vsock' "$cache" "$vsock_device_version"; }
-
-# From a directory of its own: the flags of this workspace are not meant for it.
-build_vsock_device() {
-  local root="$cache/vhost-device-vsock-$vsock_device_version"
+# The card's peer. From a directory of its own: the flags of this workspace are not meant for it.
+install_stock_vsock() {
+  local root="$cache/vhost-device-vsock-$stock_vsock_version"
   mkdir -p "$root"
-  (cd "$root" && cargo install --quiet --locked --root "$root" --version "$vsock_device_version" vhost-device-vsock)
+  [ -x "$root/bin/vhost-device-vsock" ] ||
+    (cd "$root" && cargo install --quiet --locked --root "$root" --version "$stock_vsock_version" vhost-device-vsock)
+  install -m 0755 -C "$root/bin/vhost-device-vsock" build/bin/vhost-device-vsock
 }
 
 # The vsock card; for its tests also the guest they run.
@@ -87,8 +87,8 @@ build_vsock_card() {
 }
 
 main() {
-  local card_parts=(--bins)
-  if [ "${1:-}" = --test ]; then
+  local purpose=${1:-} card_parts=(--bins)
+  if [ -n "$purpose" ]; then
     packages+=("${test_packages[@]}")
     card_parts+=(--examples)
     command -v go >/dev/null || packages+=(golang-go)
@@ -101,10 +101,9 @@ main() {
   mapfile -t missing < <(missing_packages)
   [ ${#missing[@]} -eq 0 ] || step "install ${missing[*]}" install_packages "${missing[@]}"
   npm_packages_are_current || step 'install npm packages' install_npm_packages
-  [ -x "$(vsock_device)" ] || step "build vhost-device-vsock $vsock_device_version" build_vsock_device
-  install -m 0755 -C "$(vsock_device)" build/bin/vhost-device-vsock
   step 'guest kernel, agent and example' bash enclave-images/build.sh build/blobs >&2
   step 'vsock card' build_vsock_card "${card_parts[@]}"
+  [ "$purpose" != --bench ] || step "vhost-device-vsock $stock_vsock_version" install_stock_vsock
   step 'compile TypeScript' npx --no-install tsc -b
 }
 

@@ -47,9 +47,9 @@ const rows = {
     meaning: 'The path of a unix socket is too long.',
     hint: 'Set CLOISTER_RUNTIME_DIR to a shorter path.',
   },
-  ERR_VSOCK_DEVICE: {
+  ERR_VSOCK_CARD: {
     nitro: 8,
-    meaning: 'The vsock device did not come up.',
+    meaning: 'The vsock card did not come up.',
     hint: 'Run `npm run setup` again; if it stays, start the program by hand and read what it says.',
   },
   // --- machine

@@ -17,7 +17,7 @@ Example:
 
 Only the measurements are a statement about the image; name, version and metadata are labels that
 no PCR covers. CmdlineAppended is what run-enclave appends to the command line of an image of AWS's
-own tools, which names no vsock device; it is the same for all of them, and measured by no PCR.`
+own tools, which names no vsock card; it is the same for all of them, and measured by no PCR.`
 
 export function describeEifCommand(): Command {
   return new Command('describe-eif')

@@ -2,7 +2,7 @@
 
 import { join } from 'node:path'
 
-/** Where the vsock device runs; it belongs to its user. */
+/** Where the vsock card runs; it belongs to its user. */
 export function vsockDirectory(directory: string): string {
   return join(directory, 'vsock')
 }

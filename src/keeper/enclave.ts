@@ -11,12 +11,7 @@ import type { Eif } from '../eif/index.ts'
 import { CloisterError } from '../errors.ts'
 import { Lifetime } from '../process/index.ts'
 import { Machine } from '../vmm/index.ts'
-import {
-  listenForGuest,
-  reservedPorts,
-  startVsockDevice,
-  type VsockDevice,
-} from '../vsock/index.ts'
+import { listenForGuest, reservedPorts, startVsockCard, type VsockCard } from '../vsock/index.ts'
 import type { AgentChannel } from './agent-channel.ts'
 import { waitForGuest } from './boot-watch.ts'
 import { startChip, type EnclaveChip } from './enclave-chip.ts'
@@ -44,7 +39,7 @@ export interface Place {
 export class Enclave implements AsyncDisposable {
   readonly eif: Eif
   readonly assurance: string
-  /** QEMU, swtpm and the vsock device. */
+  /** QEMU, swtpm and the vsock card. */
   readonly parts: readonly Part[]
   readonly console: ConsoleLog | undefined
   /** Settles when the first part has ended; never rejects. */
@@ -151,7 +146,7 @@ async function start(launch: Launch): Promise<Started> {
     }),
   )
   await lifetime.own(chip)
-  const device = await timeline.measure('start the vsock device', () => startDevice(launch))
+  const device = await timeline.measure('start the vsock card', () => startDevice(launch))
   await servePorts(launch, device, chip)
   const machine = await timeline.measure('start QEMU', () => startMachine(launch, image, device))
   await lifetime.own(machine)
@@ -177,16 +172,16 @@ async function start(launch: Launch): Promise<Started> {
   return { eif: image.eif, chip, parts, console, ended }
 }
 
-async function startDevice({ request, place, lifetime, users }: Launch): Promise<VsockDevice> {
+async function startDevice({ request, place, lifetime, users }: Launch): Promise<VsockCard> {
   const directory = vsockDirectory(place.directory)
   mkdirSync(directory, { mode: 0o700 })
-  const { uid } = users.vsockDevice
+  const { uid } = users.vsockCard
   if (uid !== undefined) chownSync(directory, uid, uid)
-  const device = await startVsockDevice({
-    program: stageProgram(request.programs.vsockDevice, directory, users.vsockDevice),
+  const device = await startVsockCard({
+    program: stageProgram(request.programs.vsockCard, directory, users.vsockCard),
     directory,
     guestCid: place.cid,
-    confinement: users.vsockDevice,
+    confinement: users.vsockCard,
   })
   await lifetime.own(device.process)
   return device
@@ -195,12 +190,12 @@ async function startDevice({ request, place, lifetime, users }: Launch): Promise
 /** The ports of the parent that every guest needs; they exist before the guest does. */
 async function servePorts(
   { lifetime, guest, users }: Launch,
-  { socketPath }: VsockDevice,
+  { socketPath }: VsockCard,
   chip: EnclaveChip,
 ): Promise<void> {
   const serve = async (port: number, service: (socket: Socket) => Promise<void>): Promise<void> => {
-    const deviceUid = users.vsockDevice.uid
-    await lifetime.own(await listenForGuest({ socketPath, port, deviceUid }, service))
+    const cardUid = users.vsockCard.uid
+    await lifetime.own(await listenForGuest({ socketPath, port, cardUid }, service))
   }
   await serve(reservedPorts.heartbeat, (socket) => serveHeartbeat(socket, guest.onHeartbeat))
   await serve(reservedPorts.nsm, (socket) => serveNsm(socket, chip.handle))
@@ -210,7 +205,7 @@ async function servePorts(
 async function startMachine(
   { request, users }: Launch,
   image: MeasuredImage,
-  device: VsockDevice,
+  device: VsockCard,
 ): Promise<Machine> {
   return Machine.start({
     program: request.programs.qemu,

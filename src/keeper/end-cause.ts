@@ -4,7 +4,7 @@ import type { ProcessEnd } from '../process/index.ts'
 import type { AgentEvent } from './agent-channel.ts'
 
 export interface EndCause {
-  /** `app`, `agent`, `guest`, `QEMU`, `swtpm`, `vsock device`, `keeper` or `request`. */
+  /** `app`, `agent`, `guest`, `QEMU`, `swtpm`, `vsock card`, `keeper` or `request`. */
   readonly first: string
   readonly reason: string
   readonly exitCode?: number
@@ -13,7 +13,7 @@ export interface EndCause {
 
 /** A process that an enclave is made of. */
 export interface Part {
-  /** `QEMU`, `swtpm` or `vsock device`. */
+  /** `QEMU`, `swtpm` or `vsock card`. */
   readonly name: string
   readonly pid: number
   /** Settles when it has ended; never rejects. */

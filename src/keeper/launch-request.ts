@@ -29,7 +29,7 @@ export interface LaunchRequest {
 
 export interface Programs {
   readonly qemu: string
-  readonly vsockDevice: string
+  readonly vsockCard: string
 }
 
 export type KeeperMessage =

@@ -17,7 +17,7 @@ export interface PartUsers {
   readonly qemu: Confinement
   readonly chip: Confinement
   readonly swtpm: Confinement
-  readonly vsockDevice: Confinement
+  readonly vsockCard: Confinement
 }
 
 /** A keeper that cannot change users runs its parts as its own. */
@@ -25,13 +25,13 @@ export function partUsers(
   keeperPid: number = process.pid,
   canChange: boolean = canChangeUsers(process.getuid?.() ?? 0),
 ): PartUsers {
-  if (!canChange) return { qemu: {}, chip: {}, swtpm: {}, vsockDevice: {} }
+  if (!canChange) return { qemu: {}, chip: {}, swtpm: {}, vsockCard: {} }
   const first = FIRST_UID + keeperPid * UIDS_PER_KEEPER
   return {
     qemu: { uid: first },
     chip: { uid: CHIP_UID },
     swtpm: { uid: first + 1 },
-    vsockDevice: { uid: first + 2 },
+    vsockCard: { uid: first + 2 },
   }
 }
 

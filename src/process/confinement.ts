@@ -1,4 +1,4 @@
-// Who a helper process (QEMU, swtpm, the vsock device) runs as. The work is done by setpriv of
+// Who a helper process (QEMU, swtpm, the vsock card) runs as. The work is done by setpriv of
 // util-linux: it drops the user, the groups and every capability, forbids new privileges, and asks
 // the kernel to kill the process when the keeper that started it dies (prctl(2) PR_SET_PDEATHSIG).
 

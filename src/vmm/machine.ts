@@ -18,7 +18,7 @@ export interface MachineOptions {
   /** The QEMU program. */
   readonly program: string
   readonly confinement: Confinement
-  /** Connected to the vsock device's vhost-user socket; handed over and closed on this side. */
+  /** Connected to the vsock card's vhost-user socket; handed over and closed on this side. */
   readonly vsock: Socket
   /** Open for reading at the measured bytes; the caller closes them. */
   readonly kernelFd: number

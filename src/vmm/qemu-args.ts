@@ -37,7 +37,7 @@ function processor({ accelerator, cpuCount }: MachineSpec): readonly string[] {
   return ['-accel', `tcg,tb-size=${String(TCG_BUFFER_MIB)}`, '-cpu', 'max', ...smp]
 }
 
-/** Shared, because the vsock device maps the guest's memory. */
+/** Shared, because the vsock card maps the guest's memory. */
 function memory({ memoryMib }: MachineSpec): readonly string[] {
   const size = `${String(memoryMib)}M`
   return ['-m', size, '-object', `memory-backend-memfd,id=ram,size=${size},share=on`]

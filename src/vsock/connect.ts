@@ -30,7 +30,7 @@ export async function connectGuest(
   try {
     socket.write(`CONNECT ${String(port)}\n`)
     const reply = await readLine(socket)
-    if (!/^OK \d{1,10}$/.test(reply)) throw new Error(`the vsock device answered ${reply}`)
+    if (!/^OK \d{1,10}$/.test(reply)) throw new Error(`the vsock card answered ${reply}`)
     return socket
   } catch (cause) {
     socket.destroy()
@@ -53,7 +53,7 @@ async function readLine(socket: Socket): Promise<string> {
     else if (byte[0] === 0x0a) return line
     else line += byte.toString('latin1')
   }
-  throw new Error('the vsock device sent no line')
+  throw new Error('the vsock card sent no line')
 }
 
 function readable(socket: Socket): Promise<void> {

@@ -1,5 +1,5 @@
 // Messages on a vsock stream: a 4-byte big-endian length, then that many bytes. Half-close does not
-// pass through every vsock device, so a message says itself where it ends.
+// pass through every vsock card, so a message says itself where it ends.
 
 import type { Readable } from 'node:stream'
 import { CloisterError } from '../errors.ts'

@@ -16,8 +16,8 @@ export interface PortOptions {
   /** The enclave's vsock socket; the listener is made beside it. */
   readonly socketPath: string
   readonly port: number
-  /** User of the vsock device, who must be able to connect; absent when it runs as ours. */
-  readonly deviceUid?: number | undefined
+  /** User of the vsock card, who must be able to connect; absent when it runs as ours. */
+  readonly cardUid?: number | undefined
   /** Connections served at once; more are closed at once. */
   readonly maxConnections?: number
 }
@@ -59,7 +59,7 @@ class GuestPort implements AsyncDisposable {
  * @throws `ERR_VSOCK_LISTEN` when the socket cannot be made, `ERR_VSOCK_PATH`.
  */
 export async function listenForGuest(
-  { socketPath, port, deviceUid, maxConnections = 64 }: PortOptions,
+  { socketPath, port, cardUid, maxConnections = 64 }: PortOptions,
   serve: (socket: Socket) => Promise<void>,
 ): Promise<AsyncDisposable> {
   const path = `${socketPath}_${String(port)}`
@@ -67,7 +67,7 @@ export async function listenForGuest(
   const guestPort = new GuestPort(maxConnections, serve)
   try {
     await guestPort.listen(path)
-    if (deviceUid !== undefined) chownSync(path, deviceUid, deviceUid)
+    if (cardUid !== undefined) chownSync(path, cardUid, cardUid)
     return guestPort
   } catch (cause) {
     await guestPort[Symbol.asyncDispose]()

@@ -97,7 +97,7 @@ test('everything he gets is his own and private', async () => {
   expect(listed.status, listed.stderr).toBe(0)
 })
 
-test.each(['QEMU', 'swtpm', 'vsock device', 'keeper'])(
+test.each(['QEMU', 'swtpm', 'vsock card', 'keeper'])(
   'when %s is killed, everything of his is gone within a second and the record says so',
   async (part) => {
     const enclave = await started()

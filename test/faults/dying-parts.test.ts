@@ -26,7 +26,7 @@ function running(pids: readonly number[]): readonly number[] {
   return pids.filter((pid) => identifyProcess(pid) !== undefined)
 }
 
-test.each(['QEMU', 'swtpm', 'vsock device', 'keeper'])(
+test.each(['QEMU', 'swtpm', 'vsock card', 'keeper'])(
   'when %s is killed, everything is gone within a second and the record says who it was',
   async (part) => {
     const enclave = await host.start(eif)

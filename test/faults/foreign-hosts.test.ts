@@ -112,8 +112,8 @@ test('a file system that is full before anything is written is told', async () =
 test.each([
   ['QEMU', { CLOISTER_QEMU: '/no/such/qemu' }],
   ['QEMU that is no program', { CLOISTER_QEMU: '/etc/passwd' }],
-  ['vsock device', { CLOISTER_VSOCK_DEVICE: '/no/such/device' }],
-  ['vsock device that is no program', { CLOISTER_VSOCK_DEVICE: '/etc/passwd' }],
+  ['vsock card', { CLOISTER_VSOCK_CARD: '/no/such/device' }],
+  ['vsock card that is no program', { CLOISTER_VSOCK_CARD: '/etc/passwd' }],
 ])('a missing %s is told with what to do', async (_, env) => {
   const result = script('eval "$RUN"', env)
   await refused(result, 'ERR_PROCESS_SPAWN')

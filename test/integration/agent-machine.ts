@@ -18,7 +18,7 @@ import { Parent, type AgentEvent, type ParentOptions } from './agent-parent.ts'
 
 const repository = resolve(import.meta.dirname, '../..')
 const blobs = process.env['CLOISTER_BLOBS'] ?? join(repository, 'build/blobs')
-const vsockDevice = join(repository, 'build/bin/vhost-device-vsock')
+const vsockCard = join(repository, 'build/bin/cloister-vsock')
 const target = join(repository, 'target/probe')
 const MEMORY_MIB = 64
 
@@ -57,7 +57,7 @@ export async function bootAgent(options: BootOptions): Promise<Boot> {
   try {
     writeInitramfs(directory, options)
     await parent.listen()
-    device = spawn(vsockDevice, deviceArguments(directory), { stdio: 'ignore' })
+    device = spawn(vsockCard, deviceArguments(directory), { stdio: 'ignore' })
     while (!existsSync(join(directory, 'vu'))) await sleep(10)
     const qemu = spawn('qemu-system-x86_64', qemuArguments(directory), {
       stdio: ['ignore', 'ignore', 'inherit'],
@@ -97,8 +97,8 @@ function writeInitramfs(directory: string, { manifest }: BootOptions): void {
 }
 
 function deviceArguments(directory: string): string[] {
-  const sockets = `socket=${directory}/vu,uds-path=${directory}/v`
-  return ['--vm', `guest-cid=16,${sockets},tx-buffer-size=28672`]
+  const sockets = ['--vhost-user', join(directory, 'vu'), '--uds-path', join(directory, 'v')]
+  return ['--guest-cid', '16', ...sockets]
 }
 
 function qemuArguments(directory: string): string[] {

@@ -136,7 +136,8 @@ export interface CardStatus {
 }
 
 function stockCommand(vhostUser: string, socket: string): [string, string[]] {
-  const binary = process.env['CLOISTER_STOCK_VSOCK'] ?? 'vhost-device-vsock'
+  const binary =
+    process.env['CLOISTER_STOCK_VSOCK'] ?? join(repository, 'build/bin/vhost-device-vsock')
   // Larger packets than 28 KiB wedge it.
   const vm = `guest-cid=16,socket=${vhostUser},uds-path=${socket},tx-buffer-size=28672`
   return [binary, ['--vm', vm]]

@@ -18,7 +18,7 @@ afterEach(() => {
   rmSync(directory, { recursive: true, force: true })
 })
 
-/** A vsock device that treats its connections as `behave` says. */
+/** A vsock card that treats its connections as `behave` says. */
 async function device(behave: (socket: Socket) => void): Promise<AsyncDisposable> {
   const server = createServer((socket) => {
     socket.on('error', () => socket.destroy())

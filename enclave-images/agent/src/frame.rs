@@ -1,5 +1,5 @@
 //! Messages on a stream: `u32` big-endian length, then that many bytes. Streams to the parent
-//! carry lengths because not every vsock device passes a half-close on.
+//! carry lengths because not every vsock card passes a half-close on.
 #![forbid(unsafe_code)]
 
 use std::io::{self, ErrorKind, Read, Write};

@@ -5,8 +5,8 @@ use std::io;
 use std::time::Duration;
 use vsock::VsockStream;
 
-/// The parent's CID. AWS's is 3; 2 is the only one that stock vhost-device-vsock answers for.
-const PARENT_CID: u32 = 2;
+/// The parent's CID, as on AWS. The vsock card answers for it, and for 2.
+const PARENT_CID: u32 = 3;
 
 pub const HEARTBEAT_PORT: u32 = 9000;
 pub const NSM_PORT: u32 = 9001;

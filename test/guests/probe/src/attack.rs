@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::time::Duration;
 use vsock::VsockStream;
 
-const PARENT: u32 = 2;
+const PARENT: u32 = 3;
 const HEARTBEAT: u32 = 9000;
 const NSM: u32 = 9001;
 const AGENT: u32 = 9002;
