@@ -146,11 +146,11 @@ async function start(launch: Launch): Promise<Started> {
     }),
   )
   await lifetime.own(chip)
-  const device = await timeline.measure('start the vsock card', () => startDevice(launch))
-  await servePorts(launch, device, chip)
-  const machine = await timeline.measure('start QEMU', () => startMachine(launch, image, device))
+  const card = await timeline.measure('start the vsock card', () => startCard(launch))
+  await servePorts(launch, card, chip)
+  const machine = await timeline.measure('start QEMU', () => startMachine(launch, image, card))
   await lifetime.own(machine)
-  const parts = [machine.process, chip.process, device.process]
+  const parts = [machine.process, chip.process, card.process]
   const ended = firstEnd(parts, guest)
   const console = machine.console === undefined ? undefined : new ConsoleLog(machine.console)
   const deadline = performance.now() + request.bootTimeoutMs
@@ -172,19 +172,21 @@ async function start(launch: Launch): Promise<Started> {
   return { eif: image.eif, chip, parts, console, ended }
 }
 
-async function startDevice({ request, place, lifetime, users }: Launch): Promise<VsockCard> {
+async function startCard({ request, place, lifetime, users, journal }: Launch): Promise<VsockCard> {
   const directory = vsockDirectory(place.directory)
   mkdirSync(directory, { mode: 0o700 })
   const { uid } = users.vsockCard
   if (uid !== undefined) chownSync(directory, uid, uid)
-  const device = await startVsockCard({
+  const card = await startVsockCard({
     program: stageProgram(request.programs.vsockCard, directory, users.vsockCard),
     directory,
     guestCid: place.cid,
     confinement: users.vsockCard,
   })
-  await lifetime.own(device.process)
-  return device
+  await lifetime.own(card.process)
+  const { landlock, seccomp } = card.sandbox
+  journal.write(`the vsock card gave up: Landlock ${landlock}, seccomp ${seccomp ? 'on' : 'off'}`)
+  return card
 }
 
 /** The ports of the parent that every guest needs; they exist before the guest does. */
@@ -205,12 +207,12 @@ async function servePorts(
 async function startMachine(
   { request, users }: Launch,
   image: MeasuredImage,
-  device: VsockCard,
+  card: VsockCard,
 ): Promise<Machine> {
   return Machine.start({
     program: request.programs.qemu,
     confinement: users.qemu,
-    vsock: await device.connectVmm(),
+    vsock: await card.connectVmm(),
     kernelFd: image.kernelFd,
     initrdFd: image.initrdFd,
     spec: {
