@@ -12,7 +12,8 @@ const total = { passed: 0, failed: 0, skipped: 0 }
 /** Runs a command with our output; returns its exit status and what it wrote to standard output. */
 function run(command, args) {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+    // Longer than any phase takes: a phase that hangs is a failure, not a wait for ever.
+    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'], timeout: 2_400_000 })
     let output = ''
     child.stdout.on('data', (bytes) => {
       output += bytes
