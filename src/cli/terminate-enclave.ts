@@ -42,7 +42,10 @@ async function terminate(options: TerminateOptions): Promise<void> {
     return { EnclaveName: record.name, EnclaveID: record.id, Terminated: true }
   }
   if (options.all === true) {
-    printJson(await Promise.all(registry.list().filter(isAlive).map(end)))
+    const ends = await Promise.allSettled(registry.list().filter(isAlive).map(end))
+    printJson(ends.flatMap((ended) => (ended.status === 'fulfilled' ? [ended.value] : [])))
+    const failed = ends.find((ended) => ended.status === 'rejected')
+    if (failed !== undefined) throw failed.reason
     return
   }
   const wanted = options.enclaveId ?? options.enclaveName

@@ -42,7 +42,8 @@ export class ConsoleLog {
   }
 
   #pass(reader: Writable, bytes: Buffer): void {
-    if (reader.writableLength > READER_LAG_BYTES) reader.destroy()
+    const isGone = !reader.writable || reader.writableLength > READER_LAG_BYTES
+    if (isGone) reader.destroy()
     else reader.write(bytes)
   }
 }

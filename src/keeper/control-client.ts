@@ -3,6 +3,7 @@
 import { createConnection, type Socket } from 'node:net'
 import { once } from 'node:events'
 import { CloisterError, messageOf } from '../errors.ts'
+import { readLine } from '../process/index.ts'
 import { controlSocketPath, type ControlReply, type ControlRequest } from './control-server.ts'
 
 const REPLY_MAX_BYTES = 4096
@@ -25,7 +26,7 @@ export async function askKeeper(
   try {
     await once(socket, 'connect')
     socket.write(`${JSON.stringify(request)}\n`)
-    const reply = JSON.parse(await readLine(socket)) as ControlReply
+    const reply = JSON.parse(await readLine(socket, REPLY_MAX_BYTES)) as ControlReply
     if (!reply.ok) throw new Error(reply.error)
     socket.on('error', giveUp)
     return socket
@@ -37,29 +38,5 @@ export async function askKeeper(
     })
   } finally {
     signal.removeEventListener('abort', giveUp)
-  }
-}
-
-async function readLine(socket: Socket): Promise<string> {
-  let received = Buffer.alloc(0)
-  for (;;) {
-    const end = received.indexOf(0x0a)
-    if (end >= 0) {
-      socket.unshift(received.subarray(end + 1))
-      return received.toString('utf8', 0, end)
-    }
-    if (received.length > REPLY_MAX_BYTES) throw new Error('its reply is no line')
-    const chunk = (await nextChunk(socket)) as Buffer | undefined
-    if (chunk === undefined) throw new Error('it closed the connection')
-    received = Buffer.concat([received, chunk])
-  }
-}
-
-async function nextChunk(socket: Socket): Promise<unknown> {
-  for (;;) {
-    const chunk: unknown = socket.read()
-    if (chunk !== null) return chunk
-    if (socket.readableEnded || socket.destroyed) return undefined
-    await Promise.race([once(socket, 'readable'), once(socket, 'end'), once(socket, 'close')])
   }
 }

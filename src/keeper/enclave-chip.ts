@@ -12,7 +12,7 @@ import type { Measurements } from '../eif/index.ts'
 import { createNsm, type Measurements as NsmMeasurements, type NsmIncident } from '../nsm/index.ts'
 import { tpmDirectory } from './enclave-paths.ts'
 import type { Part } from './end-cause.ts'
-import { partUsers, type PartUsers } from './part-users.ts'
+import { chipUser, type PartUsers } from './part-users.ts'
 
 export interface EnclaveChip extends AsyncDisposable {
   readonly assurance: string
@@ -38,7 +38,7 @@ export interface ChipRequest {
 
 /** The host's name, as AWS's instance id: `i-` and 17 hexadecimal digits of the chip's key. */
 export async function instanceIdOf(stateDirectory: string): Promise<string> {
-  return (await openHostChip(stateDirectory, { confinement: partUsers().chip })).instanceId
+  return (await openHostChip(stateDirectory, { confinement: chipUser() })).instanceId
 }
 
 /** @throws `ERR_CHIP_*`, `ERR_PROCESS_SPAWN` */

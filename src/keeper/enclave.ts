@@ -75,7 +75,12 @@ export class Enclave implements AsyncDisposable {
     signal.addEventListener('abort', undo)
     try {
       signal.throwIfAborted()
-      const started = await start({ ...launch, lifetime, guest, users: partUsers() })
+      const started = await start({
+        ...launch,
+        lifetime,
+        guest,
+        users: partUsers(launch.request.accelerator),
+      })
       return new Enclave(started, lifetime, guest.channel)
     } catch (error) {
       await lifetime[Symbol.asyncDispose]()

@@ -1,9 +1,11 @@
 // Each part of an enclave runs as a user of its own, so that none can signal, trace or open what
 // belongs to another part or another enclave. No account is needed: the numbers come from a range
-// that systemd's table of uids leaves unused, and the keeper's pid makes them unique on the host.
+// that systemd's table of uids leaves unused, and the keeper's pid makes them unique in its PID
+// namespace.
 
 import { readFileSync } from 'node:fs'
 import type { Confinement } from '../process/index.ts'
+import { kvmGroups, type Accelerator } from '../vmm/index.ts'
 
 /** systemd docs/UIDS-GIDS.md: 1879048192 to 2147483647 is unused. */
 const FIRST_UID = 1_900_000_000
@@ -20,19 +22,27 @@ export interface PartUsers {
   readonly vsockCard: Confinement
 }
 
-/** A keeper that cannot change users runs its parts as its own. */
+/**
+ * A keeper that cannot change users runs its parts as its own. QEMU keeps the group that may open
+ * /dev/kvm (`kvm` on Debian, mode 0660) when it is to use it.
+ */
 export function partUsers(
-  keeperPid: number = process.pid,
+  accelerator: Accelerator,
   canChange: boolean = canChangeUsers(process.getuid?.() ?? 0),
 ): PartUsers {
   if (!canChange) return { qemu: {}, chip: {}, swtpm: {}, vsockCard: {} }
-  const first = FIRST_UID + keeperPid * UIDS_PER_KEEPER
+  const first = FIRST_UID + process.pid * UIDS_PER_KEEPER
   return {
-    qemu: { uid: first },
+    qemu: { uid: first, groups: accelerator === 'kvm' ? kvmGroups() : [] },
     chip: { uid: CHIP_UID },
     swtpm: { uid: first + 1 },
     vsockCard: { uid: first + 2 },
   }
+}
+
+/** Whom the host chip's swtpm runs as. */
+export function chipUser(): Confinement {
+  return partUsers('tcg').chip
 }
 
 /** Root of a user namespace has only the users that its map names (user_namespaces(7)). */

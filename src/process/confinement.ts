@@ -5,6 +5,8 @@
 export interface Confinement {
   /** User and group to run as; absent when the keeper is not root and cannot change them. */
   readonly uid?: number
+  /** Supplementary groups to keep, for devices it must open; only with `uid`. */
+  readonly groups?: readonly number[]
 }
 
 /**
@@ -21,7 +23,7 @@ export function confine(
 ): readonly string[] {
   return [
     'setpriv',
-    ...(confinement.uid === undefined ? [] : dropUser(confinement.uid)),
+    ...(confinement.uid === undefined ? [] : dropUser(confinement.uid, confinement.groups ?? [])),
     '--no-new-privs',
     '--pdeathsig=KILL',
     '--',
@@ -30,11 +32,11 @@ export function confine(
   ]
 }
 
-function dropUser(uid: number): readonly string[] {
+function dropUser(uid: number, groups: readonly number[]): readonly string[] {
   return [
     `--reuid=${String(uid)}`,
     `--regid=${String(uid)}`,
-    '--clear-groups',
+    groups.length === 0 ? '--clear-groups' : `--groups=${groups.join(',')}`,
     '--inh-caps=-all',
     '--bounding-set=-all',
   ]

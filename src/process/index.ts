@@ -8,6 +8,7 @@ export {
   type ProcessEnd,
   type ProcessOptions,
 } from './managed-process.ts'
+export { readLine } from './read-line.ts'
 export {
   identifyProcess,
   isRunning,

@@ -1,4 +1,9 @@
-export { probeAccelerator, type Accelerator, type AcceleratorChoice } from './accelerator.ts'
+export {
+  kvmGroups,
+  probeAccelerator,
+  type Accelerator,
+  type AcceleratorChoice,
+} from './accelerator.ts'
 export { Machine, type MachineOptions } from './machine.ts'
 export type { MachineSpec } from './machine-spec.ts'
 export { qemuArgs } from './qemu-args.ts'

@@ -5,10 +5,8 @@
 import { once } from 'node:events'
 import { createConnection, type Socket } from 'node:net'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
-import type { Duplex } from 'node:stream'
 import { CloisterError } from '../errors.ts'
-import { startProcess, type Confinement, type ManagedProcess } from '../process/index.ts'
+import { readLine, startProcess, type Confinement, type ManagedProcess } from '../process/index.ts'
 import { checkSocketPath } from './listen.ts'
 
 const VHOST_USER_SOCKET = 'vhost-user.sock'
@@ -16,6 +14,7 @@ const HOST_SOCKET = 'vsock.sock'
 /** The card's descriptor of the channel to us; the card ends when that closes. */
 const CONTROL_FD = 3
 const START_TIMEOUT_MS = 5000
+const EVENT_MAX_BYTES = 4096
 
 export interface VsockCardOptions {
   /** The cloister-vsock program. */
@@ -79,31 +78,29 @@ function cardArguments(guestCid: number): readonly string[] {
   ]
 }
 
-/** The card's `ready` event; its later events are read and dropped. */
+/** The card's `ready` event; what it says later is read and dropped. */
 async function whenReady(card: ManagedProcess): Promise<CardSandbox> {
-  const ready = firstEvent(card.channel(CONTROL_FD))
-  const ended = card.ended.then(() => undefined)
-  const line = await Promise.race([ready, ended])
-  const event = line === undefined ? undefined : parseReady(line)
-  if (event !== undefined) return event
-  throw new CloisterError('ERR_VSOCK_CARD', `the vsock card did not come up: ${card.lastWords()}`, {
-    details: { stderr: card.lastWords() },
-  })
-}
-
-async function firstEvent(channel: Duplex): Promise<string | undefined> {
+  const channel = card.channel(CONTROL_FD)
   channel.on('error', () => channel.destroy())
-  const lines = createInterface({ input: channel })
-  // readline passes on its input's errors.
-  lines.on('error', () => undefined)
-  const signal = AbortSignal.timeout(START_TIMEOUT_MS)
-  const [line] = (await once(lines, 'line', { signal }).catch(() => [])) as [string?]
-  return line
+  const timer = setTimeout(() => channel.destroy(), START_TIMEOUT_MS)
+  try {
+    return parseReady(await readLine(channel, EVENT_MAX_BYTES))
+  } catch (cause) {
+    const lastWords = card.lastWords()
+    throw new CloisterError('ERR_VSOCK_CARD', `the vsock card did not come up: ${lastWords}`, {
+      cause,
+      details: { stderr: lastWords },
+    })
+  } finally {
+    clearTimeout(timer)
+    channel.resume()
+  }
 }
 
-function parseReady(line: string): CardSandbox | undefined {
+function parseReady(line: string): CardSandbox {
   const message = JSON.parse(line) as { readonly event?: string; readonly sandbox?: CardSandbox }
-  return message.event === 'ready' ? message.sandbox : undefined
+  if (message.event === 'ready' && message.sandbox !== undefined) return message.sandbox
+  throw new Error('its first event is not `ready`')
 }
 
 async function connect(path: string): Promise<Socket> {

@@ -3,6 +3,7 @@
 
 import { createConnection, type Socket } from 'node:net'
 import { CloisterError, messageOf } from '../errors.ts'
+import { readLine } from '../process/index.ts'
 
 /** `OK 4294967295\n` and some room. */
 const REPLY_MAX_BYTES = 32
@@ -29,7 +30,7 @@ export async function connectGuest(
   }, timeoutMs)
   try {
     socket.write(`CONNECT ${String(port)}\n`)
-    const reply = await readLine(socket)
+    const reply = await readLine(socket, REPLY_MAX_BYTES)
     if (!/^OK \d{1,10}$/.test(reply)) throw new Error(`the vsock card answered ${reply}`)
     return socket
   } catch (cause) {
@@ -42,37 +43,4 @@ export async function connectGuest(
   } finally {
     clearTimeout(timer)
   }
-}
-
-/** Reads up to and including one newline; whatever follows stays in the stream. */
-async function readLine(socket: Socket): Promise<string> {
-  let line = ''
-  while (line.length < REPLY_MAX_BYTES) {
-    const byte = socket.read(1) as Buffer | null
-    if (byte === null) await readable(socket)
-    else if (byte[0] === 0x0a) return line
-    else line += byte.toString('latin1')
-  }
-  throw new Error('the vsock card sent no line')
-}
-
-function readable(socket: Socket): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const settle = (error?: Error): void => {
-      socket.off('readable', onReadable).off('end', onEnd).off('error', settle).off('close', onEnd)
-      if (error === undefined) resolve()
-      else reject(error)
-    }
-    const onReadable = (): void => {
-      settle()
-    }
-    const onEnd = (): void => {
-      settle(new Error('nothing listens there, or the guest is gone'))
-    }
-    socket
-      .once('readable', onReadable)
-      .once('end', onEnd)
-      .once('error', settle)
-      .once('close', onEnd)
-  })
 }

@@ -1,7 +1,7 @@
 // Guest to host: a guest that dials port P of its parent reaches whoever listens on the unix socket
 // `<vsock socket>_<P>`. A port is open exactly while such a listener exists.
 
-import { chownSync } from 'node:fs'
+import { lchownSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { once } from 'node:events'
 import { CloisterError, messageOf } from '../errors.ts'
@@ -67,7 +67,7 @@ export async function listenForGuest(
   const guestPort = new GuestPort(maxConnections, serve)
   try {
     await guestPort.listen(path)
-    if (cardUid !== undefined) chownSync(path, cardUid, cardUid)
+    if (cardUid !== undefined) lchownSync(path, cardUid, cardUid)
     return guestPort
   } catch (cause) {
     await guestPort[Symbol.asyncDispose]()

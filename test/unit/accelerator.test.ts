@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -9,6 +9,9 @@ let directory: string
 beforeAll(() => {
   directory = mkdtempSync(join(tmpdir(), 'cloister-kvm-'))
   writeFileSync(join(directory, 'kvm'), '')
+  chmodSync(join(directory, 'kvm'), 0o660)
+  writeFileSync(join(directory, 'private'), '')
+  chmodSync(join(directory, 'private'), 0o600)
   writeFileSync(join(directory, 'intel'), 'processor\t: 0\nflags\t\t: fpu vme vmx smx\n')
   writeFileSync(join(directory, 'amd'), 'flags\t\t: fpu svm\n')
   writeFileSync(join(directory, 'guest'), 'flags\t\t: fpu vme svmlock\nvmx flags\t: none\n')
@@ -29,6 +32,11 @@ test.each(['intel', 'amd'])('KVM is used where the device opens and the CPU is %
 test('a device that opens is not enough: the CPU must have vmx or svm', () => {
   expect(probe('kvm', 'guest')).toMatchObject({ accelerator: 'tcg' })
   expect(probe('kvm', 'guest').reason).toMatch(/neither vmx nor svm/)
+})
+
+test('a device that only root may open is of no use to a QEMU that is not root', () => {
+  const isRoot = process.getuid?.() === 0
+  expect(probe('private', 'intel').accelerator).toBe(isRoot ? 'tcg' : 'kvm')
 })
 
 test('without the device, TCG is used and the reason names the device', () => {
