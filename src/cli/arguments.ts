@@ -1,7 +1,7 @@
 // Argument parsers for commander: they refuse what they do not fully understand.
 
 import { readFileSync } from 'node:fs'
-import { InvalidArgumentError } from 'commander'
+import { InvalidArgumentError, Option } from 'commander'
 import { CloisterError, messageOf } from '../errors.ts'
 
 /** A whole number from `min` to `max`. */
@@ -35,4 +35,12 @@ export function readFileArgument(flag: string, path: string): Uint8Array {
       { cause },
     )
   }
+}
+
+/** `--accelerator`, or `CLOISTER_ACCELERATOR`. */
+export function acceleratorOption(): Option {
+  return new Option('--accelerator <kind>', 'how to run the guest')
+    .choices(['auto', 'kvm', 'tcg'])
+    .env('CLOISTER_ACCELERATOR')
+    .default('auto')
 }

@@ -25,6 +25,8 @@ import { pemToDer } from './pem.ts'
 import { pcrTable, timelineTable } from './demo-tables.ts'
 import { printProgress } from './print.ts'
 import { launch, launchRequest } from './run-enclave.ts'
+import type { RunOptions } from './run-options.ts'
+import { acceleratorOption } from './arguments.ts'
 
 const NONCE_BYTES = 32
 const MEMORY_MIB = 128
@@ -32,26 +34,29 @@ const MEMORY_MIB = 128
 export function demoCommand(): Command {
   return new Command('demo')
     .description('build, run, attest and verify the example image, end to end')
+    .addOption(acceleratorOption())
     .addHelpText('after', '\nExample:\n  cloister demo\n')
     .action(demo)
 }
 
-async function demo(): Promise<void> {
+type DemoOptions = Pick<RunOptions, 'accelerator'>
+
+async function demo(options: DemoOptions): Promise<void> {
   const scratch = mkdtempSync(join(tmpdir(), 'cloister-demo-'))
   process.once('exit', () => {
     rmSync(scratch, { recursive: true, force: true })
   })
-  await runDemo(scratch)
+  await runDemo(scratch, options)
 }
 
-async function runDemo(scratch: string): Promise<void> {
+async function runDemo(scratch: string, { accelerator }: DemoOptions): Promise<void> {
   const timeline = new Timeline()
   const eifPath = join(scratch, 'hello.eif')
   const { measurements } = await timeline.measure('build the image', () => buildHello(eifPath))
   const request = launchRequest({
     eifPath,
     memory: MEMORY_MIB,
-    accelerator: 'auto',
+    accelerator,
     bootTimeout: 180,
   })
   const enclave = await timeline.measure('run it', () => launch(request))

@@ -30,6 +30,7 @@ export function applyRunConfig(options: RunOptions): RunOptions {
     'cpuCount',
     'cpuIds',
     'debugMode',
+    'role',
   ] as const
   const clash = flags.find((flag) => options[flag] !== undefined)
   if (clash !== undefined)

@@ -11,7 +11,7 @@ import {
   type RunningEnclave,
 } from '../keeper/index.ts'
 import { probeAccelerator, type Accelerator } from '../vmm/index.ts'
-import { memorySize, wholeNumber } from './arguments.ts'
+import { acceleratorOption, memorySize, wholeNumber } from './arguments.ts'
 import { openConsole, printConsole } from './console.ts'
 import { launchJson } from './enclave-json.ts'
 import { printJson, printProgress } from './print.ts'
@@ -45,12 +45,7 @@ export function runEnclaveCommand(): Command {
     .option('--debug-mode', 'with a readable console; documents carry zero PCRs')
     .option('--attach-console', 'stay and print the console; implies --debug-mode')
     .option('--config <file>', "nitro-cli's JSON file with these settings")
-    .addOption(
-      new Option('--accelerator <kind>', 'how to run the guest')
-        .choices(['auto', 'kvm', 'tcg'])
-        .env('CLOISTER_ACCELERATOR')
-        .default('auto'),
-    )
+    .addOption(acceleratorOption())
     .option('--role <arn>', 'an identity to extend into PCR3, as AWS does with an IAM role')
     .option(
       '--boot-timeout <seconds>',

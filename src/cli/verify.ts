@@ -27,6 +27,9 @@ interface VerifyFlags {
   readonly tpmEvidence: 'require' | 'verify-if-present'
 }
 
+/** RFC 3339 section 5.6, date-time. */
+const RFC_3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/
+
 const EXAMPLES = `
 Examples:
   cloister verify --document doc.cbor --root /var/lib/cloister/authority/root.pem \\
@@ -105,7 +108,7 @@ function trustedRoots(flags: VerifyFlags): VerifierOptions['roots'] {
 function verificationTime(text: string): Date | 'now' | 'document' {
   if (text === 'now' || text === 'document') return text
   const time = new Date(text)
-  if (!Number.isNaN(time.getTime()) && /^\d{4}-\d\d-\d\dT/.test(text)) return time
+  if (RFC_3339.test(text) && !Number.isNaN(time.getTime())) return time
   throw new CloisterError('ERR_CLI_ARGUMENT', `--at ${text} is no RFC 3339 time`)
 }
 

@@ -1,4 +1,4 @@
-// The COSE_Sign1 over PCR0 in a signed image: format description, section 4; RFC 9052 section 4.4
+// The COSE_Sign1 over PCR0 in a signed image: aws-nitro-enclaves-image-format 0.5.0; RFC 9052 section 4.4
 // for what is signed, RFC 9053 section 2.1 for ECDSA. The curve of the key chooses the algorithm.
 
 import { isArray, isBytes, isMap } from '@cloister/attestation/cbor'

@@ -1,4 +1,4 @@
-// CRC-32/ISO-HDLC, the checksum of an EIF (format description, section 5).
+// CRC-32/ISO-HDLC, the checksum of an EIF (aws-nitro-enclaves-image-format 0.5.0).
 
 import { crc32 } from 'node:zlib'
 

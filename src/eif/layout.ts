@@ -1,5 +1,5 @@
 // EIF version 4 in numbers: where the header's fields lie, which sections exist, what may be how
-// long. From the format description of aws-nitro-enclaves-image-format 0.5.0 (src/defs/mod.rs).
+// long. From aws-nitro-enclaves-image-format 0.5.0 (README.md, src/defs/mod.rs).
 // All integers in the file are big-endian.
 
 export const EIF_VERSION = 4

@@ -1,4 +1,4 @@
-// What an image measures to: format description, section 2. Section data only, in file order; the
+// What an image measures to: aws-nitro-enclaves-image-format 0.5.0. Section data only, in file order; the
 // header, the section headers, the metadata and the signature are in no PCR.
 
 import { createHash, type Hash } from 'node:crypto'

@@ -1,4 +1,4 @@
-// The metadata section: format description, section 3. Compact JSON in AWS's key order. It is in
+// The metadata section: aws-nitro-enclaves-image-format 0.5.0. Compact JSON in AWS's key order. It is in
 // the CRC but in no PCR, so nothing in it is attested: treat it as a label.
 
 import { CloisterError, check } from '../errors.ts'

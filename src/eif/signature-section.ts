@@ -1,4 +1,4 @@
-// The signature section: format description, section 4. CBOR of an array with one map, whose two
+// The signature section: aws-nitro-enclaves-image-format 0.5.0. CBOR of an array with one map, whose two
 // byte strings are written as ARRAYS OF INTEGERS; QEMU's reader wants exactly this form, and the
 // certificate first. The bytes of the signature are an untagged COSE_Sign1 (cose-signature.ts).
 

@@ -1,4 +1,4 @@
-// Writes an EIF in the order of AWS's writer (format description, section 1): kernel, cmdline,
+// Writes an EIF in the order of AWS's writer (aws-nitro-enclaves-image-format 0.5.0): kernel, cmdline,
 // metadata, ramdisks. Sizes are known beforehand, contents stream through once, and the header is
 // completed with the CRC at the end. A signature is added afterwards (sign-eif.ts).
 

@@ -1,4 +1,4 @@
-// The two ramdisks of an image, in the layout of nitro-cli (EIF format description, section 6): the
+// The two ramdisks of an image, in the layout of nitro-cli (EIF of aws-nitro-enclaves-cli 1.5.0): the
 // platform's, which is the same for every application, and the application's.
 
 import { contentOfBytes, type Content } from '../eif/index.ts'

@@ -1,5 +1,5 @@
-//! `/dev/nsm` from user space: a character device by CUSE whose ioctl is the NSM's (nsm.md
-//! sections 1 and 6). Requests of all processes queue in the kernel and are answered one by one,
+//! `/dev/nsm` from user space: a character device by CUSE whose ioctl is the NSM's (Linux
+//! drivers/misc/nsm.c). Requests of all processes queue in the kernel and are answered one by one,
 //! as AWS's driver does under its mutex.
 #![forbid(unsafe_code)]
 

@@ -1,5 +1,5 @@
-//! The guest agent: PID 1 of an enclave (issue "The whole path", part 3; the order follows AWS's
-//! init with what that leaves out: `lo`, entropy, working directory, user, exit status).
+//! The guest agent: PID 1 of an enclave. The order follows AWS's init
+//! (aws-nitro-enclaves-sdk-bootstrap), with what that leaves out: `lo`, entropy, working directory, user, exit status).
 //!
 //! `unsafe` lives in `kernel` alone, which holds the calls that have no safe wrapper.
 #![deny(unsafe_code)]

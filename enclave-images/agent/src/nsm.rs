@@ -1,5 +1,5 @@
 //! The stream to the parent's NSM (port 9001): one request, one response, strictly alternating.
-//! Limits and time-out are those of AWS's driver (nsm.md section 1).
+//! Limits and time-out are those of AWS's driver (Linux drivers/misc/nsm.c).
 #![forbid(unsafe_code)]
 
 use crate::{frame, parent};
