@@ -23,7 +23,6 @@ import { describeIncident, type Journal } from './journal.ts'
 import type { LaunchRequest } from './launch-request.ts'
 import { measureImage, type MeasuredImage } from './measured-image.ts'
 import { vsockDirectory } from './enclave-paths.ts'
-import { checkMemory } from './memory-size.ts'
 import { serveNsm } from './nsm-channel.ts'
 import { stageProgram } from './stage-program.ts'
 import type { Timeline } from './timeline.ts'
@@ -128,9 +127,8 @@ interface Started {
 async function start(launch: Launch): Promise<Started> {
   const { request, place, timeline, lifetime, guest } = launch
   using image = await timeline.measure('measure the image', () =>
-    measureImage(request.eifPath, place.directory),
+    measureImage(request.eifPath, place.directory, request.memoryMib),
   )
-  checkMemory(request.memoryMib, image)
   const chip = await timeline.measure('start the virtual TPM and extend its PCRs', () =>
     startChip({
       stateDirectory: request.directories.state,
