@@ -146,12 +146,11 @@ async function start(launch: Launch): Promise<Started> {
   await lifetime.own(chip)
   const card = await timeline.measure('start the vsock card', () => startCard(launch))
   await servePorts(launch, card, chip)
+  const deadline = performance.now() + request.bootTimeoutMs
   const machine = await timeline.measure('start QEMU', () => startMachine(launch, image, card))
-  await lifetime.own(machine)
   const parts = [machine.process, chip.process, card.process]
   const ended = firstEnd(parts, guest)
   const console = machine.console === undefined ? undefined : new ConsoleLog(machine.console)
-  const deadline = performance.now() + request.bootTimeoutMs
   const wait = (awaited: Promise<undefined>, what: string): Promise<void> =>
     waitForGuest({
       awaited,
@@ -203,7 +202,7 @@ async function servePorts(
 }
 
 async function startMachine(
-  { request, users }: Launch,
+  { request, users, lifetime }: Launch,
   image: MeasuredImage,
   card: VsockCard,
 ): Promise<Machine> {
@@ -213,6 +212,8 @@ async function startMachine(
     vsock: await card.connectVmm(),
     kernelFd: image.kernelFd,
     initrdFd: image.initrdFd,
+    own: (process) => lifetime.own(process),
+    timeoutMs: request.bootTimeoutMs,
     spec: {
       accelerator: request.accelerator,
       memoryMib: request.memoryMib,

@@ -32,16 +32,27 @@ export class QmpClient {
     })
     stream.on('error', () => stream.destroy())
     stream.once('close', () => {
-      this.#failAll()
+      this.#giveUp(gone())
     })
   }
 
-  /** Waits for the greeting and leaves capabilities negotiation. */
-  static async open(stream: Duplex): Promise<QmpClient> {
+  /**
+   * Waits for the greeting and leaves capabilities negotiation, both within `timeoutMs`.
+   *
+   * @throws `ERR_VMM_CONTROL`
+   */
+  static async open(stream: Duplex, timeoutMs: number): Promise<QmpClient> {
     const client = new QmpClient(stream)
-    await client.#next()
-    await client.execute('qmp_capabilities')
-    return client
+    const timer = setTimeout(() => {
+      client.#giveUp(timedOut(timeoutMs))
+    }, timeoutMs)
+    try {
+      await client.#next()
+      await client.execute('qmp_capabilities')
+      return client
+    } finally {
+      clearTimeout(timer)
+    }
   }
 
   /** @throws `ERR_VMM_CONTROL` when QEMU refuses the command or is gone. */
@@ -76,9 +87,15 @@ export class QmpClient {
     else waiter?.reject(new CloisterError('ERR_VMM_CONTROL', message.error.desc))
   }
 
-  #failAll(): void {
-    for (const waiter of this.#waiters.splice(0)) waiter.reject(gone())
+  #giveUp(error: CloisterError): void {
+    for (const waiter of this.#waiters.splice(0)) waiter.reject(error)
+    this.#stream.destroy()
   }
+}
+
+function timedOut(timeoutMs: number): CloisterError {
+  const message = `QEMU did not answer within ${String(Math.ceil(timeoutMs))} ms`
+  return new CloisterError('ERR_VMM_CONTROL', message, { details: { timeoutMs } })
 }
 
 function gone(): CloisterError {
