@@ -149,7 +149,7 @@ async function start(launch: Launch): Promise<Started> {
   const deadline = performance.now() + request.bootTimeoutMs
   const machine = await timeline.measure('start QEMU', () => startMachine(launch, image, card))
   const parts = [machine.process, chip.process, card.process]
-  const ended = firstEnd(parts, guest)
+  const ended = firstEnd(parts, guest, machine)
   const console = machine.console === undefined ? undefined : new ConsoleLog(machine.console)
   const wait = (awaited: Promise<undefined>, what: string): Promise<void> =>
     waitForGuest({
@@ -225,8 +225,14 @@ async function startMachine(
   })
 }
 
-function firstEnd(parts: readonly Part[], guest: GuestVoice): Promise<EndCause> {
-  return Promise.race(
-    parts.map(async (part) => causeOfEnd(part, await part.ended, guest.lastEvent)),
+async function firstEnd(
+  parts: readonly Part[],
+  guest: GuestVoice,
+  machine: Machine,
+): Promise<EndCause> {
+  const first = await Promise.race(
+    parts.map(async (part) => ({ part, end: await part.ended, agent: guest.lastEvent })),
   )
+  const qemu = first.part === machine.process ? await machine.shutdownReason() : undefined
+  return causeOfEnd(first.part, first.end, { agent: first.agent, qemu })
 }

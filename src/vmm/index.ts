@@ -1,4 +1,5 @@
 export { probeAccelerator, type Accelerator, type AcceleratorChoice } from './accelerator.ts'
 export { Machine, type MachineOptions } from './machine.ts'
 export type { MachineSpec } from './machine-spec.ts'
+export type { ShutdownReason } from './qmp.ts'
 export { qemuArgs } from './qemu-args.ts'

@@ -2,6 +2,7 @@
 
 import type { Socket } from 'node:net'
 import type { Duplex, Readable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { CloisterError, messageOf } from '../errors.ts'
 import {
   findProgram,
@@ -11,7 +12,10 @@ import {
 } from '../process/index.ts'
 import { machineFds, type MachineSpec } from './machine-spec.ts'
 import { qemuArgs } from './qemu-args.ts'
-import { QmpClient } from './qmp.ts'
+import { QmpClient, type ShutdownReason } from './qmp.ts'
+
+/** How long the last words over QMP may take once QEMU has ended. */
+const LAST_EVENT_MS = 1000
 
 export interface MachineOptions {
   readonly spec: MachineSpec
@@ -57,6 +61,12 @@ export class Machine {
       await process[Symbol.asyncDispose]()
       throw notStarted(process, cause)
     }
+  }
+
+  /** Why QEMU ended, once it has; undefined when it did not say. */
+  async shutdownReason(): Promise<ShutdownReason | undefined> {
+    await Promise.race([this.#qmp.closed, sleep(LAST_EVENT_MS, undefined, { ref: false })])
+    return this.#qmp.shutdownReason
   }
 }
 

@@ -45,6 +45,16 @@ test.each(['QEMU', 'swtpm', 'vsock card', 'keeper'])(
   },
 )
 
+test('a QEMU that is asked to end by a signal is not taken for a guest that ended', async () => {
+  const enclave = await host.start(eif)
+  process.kill(enclave.Processes['QEMU'] ?? 0, 'SIGTERM')
+  await expect.poll(() => running(pidsOf(enclave)), { timeout: 1000, interval: 20 }).toEqual([])
+  expect(await host.describe(enclave.EnclaveID)).toMatchObject({
+    State: 'TERMINATED',
+    End: { First: 'QEMU' },
+  })
+})
+
 test('a launch that is interrupted leaves nothing', async () => {
   const launch = host.interruptible('run-enclave', '--eif-path', eif, '--memory', '128')
   await expect

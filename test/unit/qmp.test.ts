@@ -51,3 +51,24 @@ test.each([
   await expect(client.execute('query-status')).rejects.toMatchObject({ code: 'ERR_VMM_CONTROL' })
   expect(stream.destroyed).toBe(true)
 })
+
+test('why QEMU ended is what its last SHUTDOWN event says', async () => {
+  const events = ['guest-reset', 'host-signal'].map(
+    (reason) => `{"event": "SHUTDOWN", "data": {"guest": false, "reason": "${reason}"}}\n`,
+  )
+  const stream = connection(GREETING, '{"return": {}}\n', `${events.join('')}{"return": {}}\n`)
+  const client = await QmpClient.open(stream, PATIENCE_MS)
+  expect(client.shutdownReason).toBeUndefined()
+  await client.execute('query-status')
+  stream.destroy()
+  await client.closed
+  expect(client.shutdownReason).toBe('host-signal')
+})
+
+test.each(['"\\u001b[31m"', '7', 'null', '{}'])('a reason that is %s is none', async (reason) => {
+  const event = `{"event": "SHUTDOWN", "data": {"reason": ${reason}}}\n`
+  const stream = connection(GREETING, '{"return": {}}\n', `${event}{"return": {}}\n`)
+  const client = await QmpClient.open(stream, PATIENCE_MS)
+  await client.execute('query-status')
+  expect(client.shutdownReason).toBeUndefined()
+})
