@@ -139,7 +139,7 @@ async function start(launch: Launch): Promise<Started> {
       role: request.role,
       users: launch.users,
       report: (incident) => {
-        launch.journal.write(describeIncident(incident))
+        launch.journal.writeOfGuest(describeIncident(incident))
       },
     }),
   )
