@@ -75,7 +75,7 @@ async function launchOurs(request: LaunchRequest): Promise<number> {
 async function launchBare(eifPath: string, directory: string): Promise<number> {
   mkdirSync(directory)
   await using lifetime = new Lifetime()
-  using image = await measureImage(eifPath, directory)
+  using image = await measureImage(eifPath, directory, MEMORY_MIB)
   const device = await startVsockCard({
     program: resolve('build/bin/cloister-vsock'),
     directory,
@@ -97,23 +97,23 @@ async function launchBare(eifPath: string, directory: string): Promise<number> {
   )
   const vsock = await device.connectVmm()
   const begin = performance.now()
-  const machine = await lifetime.own(
-    await Machine.start({
-      program: 'qemu-system-x86_64',
-      confinement: {},
-      vsock,
-      kernelFd: image.kernelFd,
-      initrdFd: image.initrdFd,
-      spec: {
-        accelerator: probeAccelerator().accelerator,
-        memoryMib: MEMORY_MIB,
-        cpuCount: 1,
-        cpuIds: [],
-        cmdline: image.cmdline,
-        debug: false,
-      },
-    }),
-  )
+  const machine = await Machine.start({
+    program: 'qemu-system-x86_64',
+    confinement: {},
+    vsock,
+    kernelFd: image.kernelFd,
+    initrdFd: image.initrdFd,
+    own: (process) => lifetime.own(process),
+    timeoutMs: 180_000,
+    spec: {
+      accelerator: probeAccelerator().accelerator,
+      memoryMib: MEMORY_MIB,
+      cpuCount: 1,
+      cpuIds: [],
+      cmdline: image.cmdline,
+      debug: false,
+    },
+  })
   const died = machine.process.ended.then(() => {
     throw new Error(`QEMU ended before the heartbeat: ${machine.process.lastWords()}`)
   })

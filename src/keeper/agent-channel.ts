@@ -21,6 +21,7 @@ const cbor = new Encoder({ useRecords: false, mapsAsObjects: false, tagUint8Arra
 export class AgentChannel {
   readonly #listener: (event: AgentEvent) => void
   #socket: Socket | undefined
+  #hasStarted = false
   #hasFinished = false
 
   constructor(listener: (event: AgentEvent) => void) {
@@ -37,7 +38,11 @@ export class AgentChannel {
     return this.#hasFinished
   }
 
-  /** Serves the agent's one connection until its last event; a second connection is refused. */
+  /**
+   * Serves the agent's one connection until its last event; a second connection is refused.
+   *
+   * @throws `ERR_KEEPER_AGENT` for what is no message, and for a second start of the app.
+   */
   async serve(socket: Socket): Promise<void> {
     if (this.#socket !== undefined) {
       socket.destroy()
@@ -46,11 +51,17 @@ export class AgentChannel {
     this.#socket = socket
     for await (const frame of readFrames(socket, MESSAGE_MAX_BYTES)) {
       const event = parseAgentEvent(frame)
-      this.#hasFinished = event.event !== 'started'
+      if (event.event === 'started') this.#noteStart()
+      else this.#hasFinished = true
       this.#listener(event)
       // The agent waits for the end of the stream before it ends the machine.
       if (this.#hasFinished) break
     }
+  }
+
+  #noteStart(): void {
+    if (this.#hasStarted) throw malformed('the app has started already')
+    this.#hasStarted = true
   }
 
   /** Asks the agent to pass a signal to the app; false when there is no agent to ask. */

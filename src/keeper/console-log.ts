@@ -1,6 +1,6 @@
 // The end of what a debug enclave wrote to its serial port, and live readers of the rest.
 
-import { writeFileSync } from 'node:fs'
+import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 
@@ -35,10 +35,20 @@ export class ConsoleLog {
     return this.#kept.toString('latin1').trimEnd().split('\n').slice(-lines).join('\n')
   }
 
-  /** Writes what was kept to `<directory>/console.log` and ends every reader. */
+  /**
+   * Writes what was kept to `<directory>/console.log` and ends every reader. What cannot be written
+   * as a whole takes no room.
+   */
   save(directory: string): void {
-    writeFileSync(join(directory, FILE), this.#kept, { mode: 0o600 })
-    for (const reader of this.#readers) reader.end()
+    const path = join(directory, FILE)
+    try {
+      writeFileSync(path, this.#kept, { mode: 0o600 })
+    } catch (error) {
+      rmSync(path, { recursive: true, force: true })
+      throw error
+    } finally {
+      for (const reader of this.#readers) reader.end()
+    }
   }
 
   #pass(reader: Writable, bytes: Buffer): void {

@@ -23,7 +23,6 @@ import { describeIncident, type Journal } from './journal.ts'
 import type { LaunchRequest } from './launch-request.ts'
 import { measureImage, type MeasuredImage } from './measured-image.ts'
 import { vsockDirectory } from './enclave-paths.ts'
-import { checkMemory } from './memory-size.ts'
 import { serveNsm } from './nsm-channel.ts'
 import { stageProgram } from './stage-program.ts'
 import type { Timeline } from './timeline.ts'
@@ -133,9 +132,8 @@ interface Started {
 async function start(launch: Launch): Promise<Started> {
   const { request, place, timeline, lifetime, guest } = launch
   using image = await timeline.measure('measure the image', () =>
-    measureImage(request.eifPath, place.directory),
+    measureImage(request.eifPath, place.directory, request.memoryMib),
   )
-  checkMemory(request.memoryMib, image)
   const chip = await timeline.measure('start the virtual TPM and extend its PCRs', () =>
     startChip({
       stateDirectory: request.directories.state,
@@ -146,19 +144,18 @@ async function start(launch: Launch): Promise<Started> {
       role: request.role,
       users: launch.users,
       report: (incident) => {
-        launch.journal.write(describeIncident(incident))
+        launch.journal.writeOfGuest(describeIncident(incident))
       },
     }),
   )
   await lifetime.own(chip)
   const card = await timeline.measure('start the vsock card', () => startCard(launch))
   await servePorts(launch, card, chip)
-  const machine = await timeline.measure('start QEMU', () => startMachine(launch, image, card))
-  await lifetime.own(machine)
-  const parts = [machine.process, chip.process, card.process]
-  const ended = firstEnd(parts, guest)
-  const console = machine.console === undefined ? undefined : new ConsoleLog(machine.console)
   const deadline = performance.now() + request.bootTimeoutMs
+  const machine = await timeline.measure('start QEMU', () => startMachine(launch, image, card))
+  const parts = [machine.process, chip.process, card.process]
+  const ended = firstEnd(parts, guest, machine)
+  const console = machine.console === undefined ? undefined : new ConsoleLog(machine.console)
   const wait = (awaited: Promise<undefined>, what: string): Promise<void> =>
     waitForGuest({
       awaited,
@@ -210,7 +207,7 @@ async function servePorts(
 }
 
 async function startMachine(
-  { request, users }: Launch,
+  { request, users, lifetime }: Launch,
   image: MeasuredImage,
   card: VsockCard,
 ): Promise<Machine> {
@@ -220,6 +217,8 @@ async function startMachine(
     vsock: await card.connectVmm(),
     kernelFd: image.kernelFd,
     initrdFd: image.initrdFd,
+    own: (process) => lifetime.own(process),
+    timeoutMs: request.bootTimeoutMs,
     spec: {
       accelerator: request.accelerator,
       memoryMib: request.memoryMib,
@@ -231,8 +230,14 @@ async function startMachine(
   })
 }
 
-function firstEnd(parts: readonly Part[], guest: GuestVoice): Promise<EndCause> {
-  return Promise.race(
-    parts.map(async (part) => causeOfEnd(part, await part.ended, guest.lastEvent)),
+async function firstEnd(
+  parts: readonly Part[],
+  guest: GuestVoice,
+  machine: Machine,
+): Promise<EndCause> {
+  const first = await Promise.race(
+    parts.map(async (part) => ({ part, end: await part.ended, agent: guest.lastEvent })),
   )
+  const qemu = first.part === machine.process ? await machine.shutdownReason() : undefined
+  return causeOfEnd(first.part, first.end, { agent: first.agent, qemu })
 }

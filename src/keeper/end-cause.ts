@@ -1,6 +1,7 @@
 // Why an enclave ended: which part went first, and what the agent inside had said by then.
 
 import type { ProcessEnd } from '../process/index.ts'
+import type { ShutdownReason } from '../vmm/index.ts'
 import type { AgentEvent } from './agent-channel.ts'
 
 export interface EndCause {
@@ -22,16 +23,20 @@ export interface Part {
   readonly lastWords: () => string
 }
 
+/** What was heard of a part's end, beside its status. */
+export interface LastWord {
+  /** What the agent inside said last. */
+  readonly agent: AgentEvent | undefined
+  /** What QEMU said when it ended. */
+  readonly qemu: ShutdownReason | undefined
+}
+
 /**
- * The cause when `part` ended first. A QEMU that ends by itself with status 0 was ended by its
- * guest; what the guest's agent said last tells why.
+ * The cause when `part` ended first. A QEMU that ends with status 0 tells who ended it: somebody on
+ * the host, or its guest, and then what the guest's agent said last tells why.
  */
-export function causeOfEnd(
-  part: Part,
-  end: ProcessEnd,
-  lastEvent: AgentEvent | undefined,
-): EndCause {
-  if (part.name === 'QEMU' && end.code === 0) return causeInGuest(lastEvent)
+export function causeOfEnd(part: Part, end: ProcessEnd, last: LastWord): EndCause {
+  if (part.name === 'QEMU' && end.code === 0) return causeOnHost(last.qemu) ?? causeInGuest(last)
   if (end.signal !== null) {
     return {
       first: part.name,
@@ -47,7 +52,18 @@ export function causeOfEnd(
   }
 }
 
-function causeInGuest(event: AgentEvent | undefined): EndCause {
+function causeOnHost(reason: ShutdownReason | undefined): EndCause | undefined {
+  switch (reason) {
+    case 'host-signal':
+      return { first: 'QEMU', reason: 'QEMU was asked to end by a signal' }
+    case 'host-qmp-quit':
+      return { first: 'QEMU', reason: 'QEMU was asked to end over QMP' }
+    default:
+      return undefined
+  }
+}
+
+function causeInGuest({ agent: event, qemu }: LastWord): EndCause {
   switch (event?.event) {
     case 'exited':
       return {
@@ -64,6 +80,12 @@ function causeInGuest(event: AgentEvent | undefined): EndCause {
     case 'failed':
       return { first: 'agent', reason: `the agent could not ${event.step}: ${event.error}` }
     default:
-      return { first: 'guest', reason: 'the guest ended without a word: it restarted or panicked' }
+      return { first: 'guest', reason: `the guest ended without a word: it ${guestDeed(qemu)}` }
   }
+}
+
+/** A kernel that panics restarts, when its command line says so. */
+function guestDeed(reason: ShutdownReason | undefined): string {
+  if (reason === 'guest-shutdown') return 'shut down'
+  return reason === 'guest-panic' ? 'panicked' : 'restarted or panicked'
 }

@@ -36,14 +36,14 @@ export class GuestVoice {
     try {
       await this.channel.serve(socket)
     } catch (error) {
-      this.#journal.write(`the agent's connection was closed: ${messageOf(error)}`)
+      this.#journal.writeOfGuest(`the agent's connection was closed: ${messageOf(error)}`)
       throw error
     }
   }
 
   #hear(event: AgentEvent): void {
     this.lastEvent = event
-    this.#journal.write(describeEvent(event))
+    this.#journal.writeOfGuest(describeEvent(event))
     if (event.event === 'started') this.#appStarted.resolve(undefined)
   }
 }

@@ -1,6 +1,6 @@
 // What happened to one enclave, for whoever asks later: one line each, with its time. It stays
-// beside the record after the end. A guest that causes many lines fills it and no more, and a disk
-// that is full costs lines, not the enclave.
+// beside the record after the end. A guest that causes many lines fills its part and no more: the rest
+// is the host's. A disk that is full costs lines, not the enclave.
 
 import { appendFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -9,28 +9,50 @@ import type { NsmIncident } from '../nsm/index.ts'
 import type { AgentEvent } from './agent-channel.ts'
 
 const MAX_BYTES = 64 * 1024
+/** Beyond it, only the host is heard. */
+const GUEST_MAX_BYTES = 48 * 1024
 
 export const JOURNAL_FILE = 'journal.log'
 
 export class Journal {
   readonly #path: string
   #size = 0
+  #isGuestSilenced = false
 
   constructor(directory: string) {
     this.#path = join(directory, JOURNAL_FILE)
   }
 
+  /** Takes a line of the host's own. */
   write(text: string): void {
-    const line = `${new Date().toISOString()} ${text}\n`
-    const bytes = Buffer.byteLength(line)
-    if (this.#size + bytes > MAX_BYTES) return
-    this.#size += bytes
+    const line = dated(text)
+    if (this.#size + Buffer.byteLength(line) <= MAX_BYTES) this.#append(line)
+  }
+
+  /** Takes a line that the guest caused. */
+  writeOfGuest(text: string): void {
+    if (this.#isGuestSilenced) return
+    const line = dated(text)
+    if (this.#size + Buffer.byteLength(line) <= GUEST_MAX_BYTES) {
+      this.#append(line)
+      return
+    }
+    this.#isGuestSilenced = true
+    this.write('further lines of the guest are dropped')
+  }
+
+  #append(line: string): void {
+    this.#size += Buffer.byteLength(line)
     try {
       appendFileSync(this.#path, line, { mode: 0o600 })
     } catch (error) {
       process.emitWarning(`the journal takes no line: ${messageOf(error)}`)
     }
   }
+}
+
+function dated(text: string): string {
+  return `${new Date().toISOString()} ${text}\n`
 }
 
 export function describeIncident(incident: NsmIncident): string {

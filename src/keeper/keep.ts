@@ -10,6 +10,7 @@ import type { EndCause } from './end-cause.ts'
 import { Journal } from './journal.ts'
 import type { KeeperMessage, LaunchRequest } from './launch-request.ts'
 import { runningRecord, startingRecord } from './new-record.ts'
+import { recordEnd } from './record-end.ts'
 import { writeRecord, type EnclaveRecord } from './record.ts'
 import { Registry } from './registry.ts'
 import { StopSwitch } from './stop-switch.ts'
@@ -51,19 +52,22 @@ export async function keep(request: LaunchRequest, asker: Asker): Promise<void> 
   })
   const control = new ControlledConsole()
   let server: Server | undefined
+  let isLaunched = false
   try {
     server = await serveControl(place.directory, {
       terminate: stop.ask.bind(stop),
       console: () => control.log,
     })
     const timeline = new Timeline()
-    const enclave = await launch(request, keeping, timeline)
+    await using enclave = await launch(request, keeping, timeline)
     control.log = enclave.console
-    await keepRunning(enclave, runningRecord(record, enclave), keeping, (running) => {
-      asker.tell({ type: 'running', record: running, timeline: timeline.steps })
-    })
+    const running = runningRecord(record, enclave)
+    writeRecord(place.directory, running)
+    isLaunched = true
+    asker.tell({ type: 'running', record: running, timeline: timeline.steps })
+    await keepRunning(enclave, running, keeping)
   } catch (error) {
-    registry.remove(record)
+    if (!isLaunched) registry.remove(record)
     throw error
   } finally {
     server?.close()
@@ -98,27 +102,18 @@ async function launch(
   throw abandoned()
 }
 
-/** Says that it runs, waits for whatever ends the enclave, and records that. */
+/** Waits for whatever ends the enclave, and records that. */
 async function keepRunning(
   enclave: Enclave,
   running: EnclaveRecord,
   { registry, place, stop, journal }: Keeping,
-  tell: (running: EnclaveRecord) => void,
 ): Promise<void> {
-  writeRecord(place.directory, running)
   stop.arm(async (graceMs) => {
     noteTerminating(place.directory, running, journal)
     await enclave.stopApp(graceMs)
   })
-  tell(running)
   const cause: EndCause = await Promise.race([enclave.ended, stop.stopped])
-  await enclave[Symbol.asyncDispose]()
-  enclave.console?.save(place.directory)
-  registry.finish(running, {
-    ...cause,
-    at: new Date().toISOString(),
-    livedMs: Date.now() - Date.parse(running.createdAt),
-  })
+  await recordEnd({ registry, journal, running, cause, enclave })
 }
 
 /** A full disk keeps nobody from ending an enclave. */

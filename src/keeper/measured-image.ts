@@ -1,8 +1,15 @@
 // An image, measured while it is copied: the bytes that QEMU gets are the bytes that were hashed.
 
 import { open } from 'node:fs/promises'
-import { checkCertificateDates, readEif, sourceOfFile, type Eif } from '../eif/index.ts'
+import {
+  checkCertificateDates,
+  readEif,
+  sourceOfFile,
+  type Eif,
+  type SectionSink,
+} from '../eif/index.ts'
 import { CloisterError, check, messageOf } from '../errors.ts'
+import { checkMemory } from './memory-size.ts'
 import { SealedFile } from './sealed-file.ts'
 
 /**
@@ -20,20 +27,25 @@ export interface MeasuredImage extends Disposable {
   readonly kernelFd: number
   /** All ramdisks in file order. */
   readonly initrdFd: number
-  readonly ramdiskBytes: number
 }
 
 /**
- * Reads, checks, measures and copies the EIF at `path` in one pass.
+ * Reads, checks, measures and copies the EIF at `path` in one pass. An image that does not fit
+ * `memoryMib` is refused by its section table, before anything of it is copied.
  *
  * @param directory - Private; the copies are made there without a name.
- * @throws `ERR_EIF_*` (also for a signature that is wrong or out of date), `ERR_KEEPER_IMAGE` when the file cannot be read.
+ * @throws `ERR_EIF_*` (also for a signature that is wrong or out of date), `ERR_KEEPER_MEMORY`,
+ * `ERR_KEEPER_IMAGE` when the file cannot be read.
  */
-export async function measureImage(path: string, directory: string): Promise<MeasuredImage> {
+export async function measureImage(
+  path: string,
+  directory: string,
+  memoryMib: number,
+): Promise<MeasuredImage> {
   const kernel = new SealedFile(directory, 'kernel')
   const initrd = new SealedFile(directory, 'initrd')
   try {
-    const eif = await copyImage(path, kernel, initrd)
+    const eif = await copyImage(path, { kernel, initrd, memoryMib })
     if (eif.signingCertificate !== undefined)
       checkCertificateDates(eif.signingCertificate, new Date())
     check(
@@ -49,7 +61,6 @@ export async function measureImage(path: string, directory: string): Promise<Mea
       cmdline: eif.cmdline + cmdlineSuffix(eif.cmdline),
       kernelFd: kernel.seal(),
       initrdFd: initrd.seal(),
-      ramdiskBytes: initrd.size,
       [Symbol.dispose]: () => {
         kernel[Symbol.dispose]()
         initrd[Symbol.dispose]()
@@ -68,13 +79,22 @@ export function cmdlineSuffix(cmdline: string): string {
   return isOurs ? '' : STOCK_IMAGE_CMDLINE_SUFFIX
 }
 
-async function copyImage(path: string, kernel: SealedFile, initrd: SealedFile): Promise<Eif> {
+interface Copies {
+  readonly kernel: SealedFile
+  readonly initrd: SealedFile
+  readonly memoryMib: number
+}
+
+async function copyImage(path: string, { kernel, initrd, memoryMib }: Copies): Promise<Eif> {
   const file = await openImage(path)
   try {
     const { size } = await file.stat()
-    return await readEif(sourceOfFile(file, size), (section, chunk) => {
+    const copy: SectionSink = (section, chunk) => {
       if (section.type === 'kernel') kernel.append(chunk)
       if (section.type === 'ramdisk') initrd.append(chunk)
+    }
+    return await readEif(sourceOfFile(file, size), copy, (sections) => {
+      checkMemory(memoryMib, sections)
     })
   } finally {
     await file.close()

@@ -1,7 +1,7 @@
 // What the registry knows about one enclave: one JSON file, replaced as a whole, so that a reader
 // sees the old one or the new one.
 
-import { readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { CloisterError } from '../errors.ts'
 import type { ProcessIdentity } from '../process/index.ts'
@@ -59,8 +59,13 @@ export function recordWriter(file: string): number | undefined {
 export function writeRecord(directory: string, record: EnclaveRecord): void {
   const path = join(directory, RECORD_FILE)
   const temporary = `${path}.${String(process.pid)}`
-  writeFileSync(temporary, `${JSON.stringify(record, null, 2)}\n`, { mode: 0o600 })
-  renameSync(temporary, path)
+  try {
+    writeFileSync(temporary, `${JSON.stringify(record, null, 2)}\n`, { mode: 0o600 })
+    renameSync(temporary, path)
+  } catch (error) {
+    rmSync(temporary, { recursive: true, force: true })
+    throw error
+  }
 }
 
 /**

@@ -125,9 +125,12 @@ export class Registry {
     for (const file of namesIn(directory)) {
       if (!isKept(file)) rmSync(join(directory, file), { recursive: true, force: true })
     }
-    if (existsSync(directory)) writeRecord(directory, finished)
-    this.#releaseName(record)
-    this.#forgetOldest()
+    try {
+      if (existsSync(directory)) writeRecord(directory, finished)
+    } finally {
+      this.#releaseName(record)
+      this.#forgetOldest()
+    }
     return finished
   }
 

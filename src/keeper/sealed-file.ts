@@ -8,7 +8,6 @@ import { CloisterError, messageOf } from '../errors.ts'
 export class SealedFile implements Disposable {
   readonly #writeFd: number
   readonly #readFd: number
-  #size = 0
 
   /** @param directory - A private directory on a file system with room for the bytes. */
   constructor(directory: string, name: string) {
@@ -18,10 +17,6 @@ export class SealedFile implements Disposable {
     // QEMU opens the descriptor anew as its own user; the file has no name anybody else could open.
     chmodSync(path, 0o444)
     unlinkSync(path)
-  }
-
-  get size(): number {
-    return this.#size
   }
 
   /** @throws `ERR_KEEPER_DIRECTORY` when the file system is full. */
@@ -38,7 +33,6 @@ export class SealedFile implements Disposable {
         },
       )
     }
-    this.#size += bytes.length
   }
 
   /** Closes both ends of a file that never got complete. */

@@ -6,4 +6,5 @@ export {
 } from './accelerator.ts'
 export { Machine, type MachineOptions } from './machine.ts'
 export type { MachineSpec } from './machine-spec.ts'
+export type { ShutdownReason } from './qmp.ts'
 export { qemuArgs } from './qemu-args.ts'

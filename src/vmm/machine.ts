@@ -2,6 +2,7 @@
 
 import type { Socket } from 'node:net'
 import type { Duplex, Readable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { CloisterError, messageOf } from '../errors.ts'
 import {
   findProgram,
@@ -11,7 +12,10 @@ import {
 } from '../process/index.ts'
 import { machineFds, type MachineSpec } from './machine-spec.ts'
 import { qemuArgs } from './qemu-args.ts'
-import { QmpClient } from './qmp.ts'
+import { QmpClient, type ShutdownReason } from './qmp.ts'
+
+/** How long the last words over QMP may take once QEMU has ended. */
+const LAST_EVENT_MS = 1000
 
 export interface MachineOptions {
   readonly spec: MachineSpec
@@ -23,9 +27,14 @@ export interface MachineOptions {
   /** Open for reading at the measured bytes; the caller closes them. */
   readonly kernelFd: number
   readonly initrdFd: number
+  /** Takes QEMU as soon as it runs; what it throws ends the start. */
+  readonly own: (process: ManagedProcess) => Promise<unknown>
+  /** How long QEMU may take until it answers over QMP, ms. */
+  readonly timeoutMs: number
 }
 
-export class Machine implements AsyncDisposable {
+/** Its process belongs to whoever took it by `own`. */
+export class Machine {
   readonly process: ManagedProcess
   /** What the guest writes to its serial port; only in debug mode. */
   readonly console: Readable | undefined
@@ -37,11 +46,36 @@ export class Machine implements AsyncDisposable {
     this.console = console
   }
 
-  /** @throws `ERR_PROCESS_SPAWN`, `ERR_VMM_START` with QEMU's own words. */
+  /**
+   * @throws `ERR_PROCESS_SPAWN`, `ERR_VMM_START` with QEMU's own words, also when it does not
+   * answer in time.
+   */
   static async start(options: MachineOptions): Promise<Machine> {
-    const { spec } = options
+    const process = await spawnQemu(options)
+    await options.own(process)
+    try {
+      const console = options.spec.debug ? output(process.channel(machineFds.console)) : undefined
+      const qmp = await QmpClient.open(process.channel(machineFds.qmp), options.timeoutMs)
+      return new Machine(process, qmp, console)
+    } catch (cause) {
+      await process[Symbol.asyncDispose]()
+      throw notStarted(process, cause)
+    }
+  }
+
+  /** Why QEMU ended, once it has; undefined when it did not say. */
+  async shutdownReason(): Promise<ShutdownReason | undefined> {
+    await Promise.race([this.#qmp.closed, sleep(LAST_EVENT_MS, undefined, { ref: false })])
+    return this.#qmp.shutdownReason
+  }
+}
+
+/** Whatever comes of it, our end of the vsock card's connection is closed. */
+async function spawnQemu(options: MachineOptions): Promise<ManagedProcess> {
+  const { spec } = options
+  try {
     findProgram(options.program)
-    const process = await startProcess({
+    return await startProcess({
       name: 'QEMU',
       command: [...pinned(spec), options.program, ...qemuArgs(spec)],
       confinement: options.confinement,
@@ -54,27 +88,17 @@ export class Machine implements AsyncDisposable {
         ...(spec.debug ? (['pipe'] as const) : []),
       ],
     })
+  } finally {
     options.vsock.destroy()
-    try {
-      const console = spec.debug ? output(process.channel(machineFds.console)) : undefined
-      return new Machine(process, await QmpClient.open(process.channel(machineFds.qmp)), console)
-    } catch (cause) {
-      await process[Symbol.asyncDispose]()
-      throw new CloisterError('ERR_VMM_START', `QEMU did not start: ${process.lastWords()}`, {
-        cause,
-        details: { stderr: process.lastWords(), reason: messageOf(cause) },
-      })
-    }
   }
+}
 
-  /** Ends QEMU by its own hand; {@link Symbol.asyncDispose} does it by force. */
-  async quit(): Promise<void> {
-    await this.#qmp.execute('quit')
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.process[Symbol.asyncDispose]()
-  }
+function notStarted(process: ManagedProcess, cause: unknown): CloisterError {
+  const [stderr, reason] = [process.lastWords(), messageOf(cause)]
+  return new CloisterError('ERR_VMM_START', `QEMU did not start (${reason}): ${stderr}`, {
+    cause,
+    details: { stderr, reason },
+  })
 }
 
 function pinned({ cpuIds }: MachineSpec): readonly string[] {

@@ -4,6 +4,7 @@
 
 import type { Duplex } from 'node:stream'
 import { CloisterError } from '../errors.ts'
+import { deferred } from '../process/index.ts'
 
 /** QEMU's longest messages are far shorter. */
 const LINE_MAX_BYTES = 64 * 1024
@@ -13,7 +14,19 @@ interface QmpMessage {
   readonly return?: unknown
   readonly error?: { readonly class: string; readonly desc: string }
   readonly event?: string
+  readonly data?: { readonly reason?: unknown }
 }
+
+/** Why QEMU ends: its SHUTDOWN event's `reason` (qapi/run-state.json, ShutdownCause), as far as it is told apart. */
+const shutdownReasons = [
+  'host-signal',
+  'host-qmp-quit',
+  'guest-reset',
+  'guest-shutdown',
+  'guest-panic',
+] as const
+
+export type ShutdownReason = (typeof shutdownReasons)[number]
 
 interface Waiter {
   readonly resolve: (value: unknown) => void
@@ -23,7 +36,9 @@ interface Waiter {
 export class QmpClient {
   readonly #stream: Duplex
   readonly #waiters: Waiter[] = []
+  readonly #closed = deferred<undefined>()
   #pending = ''
+  #shutdownReason: ShutdownReason | undefined
 
   private constructor(stream: Duplex) {
     this.#stream = stream
@@ -32,16 +47,38 @@ export class QmpClient {
     })
     stream.on('error', () => stream.destroy())
     stream.once('close', () => {
-      this.#failAll()
+      this.#giveUp(gone())
+      this.#closed.resolve(undefined)
     })
   }
 
-  /** Waits for the greeting and leaves capabilities negotiation. */
-  static async open(stream: Duplex): Promise<QmpClient> {
+  /** Settles when everything QEMU said was heard. */
+  get closed(): Promise<undefined> {
+    return this.#closed.promise
+  }
+
+  /** Of the last SHUTDOWN event, if there was one. */
+  get shutdownReason(): ShutdownReason | undefined {
+    return this.#shutdownReason
+  }
+
+  /**
+   * Waits for the greeting and leaves capabilities negotiation, both within `timeoutMs`.
+   *
+   * @throws `ERR_VMM_CONTROL`
+   */
+  static async open(stream: Duplex, timeoutMs: number): Promise<QmpClient> {
     const client = new QmpClient(stream)
-    await client.#next()
-    await client.execute('qmp_capabilities')
-    return client
+    const timer = setTimeout(() => {
+      client.#giveUp(timedOut(timeoutMs))
+    }, timeoutMs)
+    try {
+      await client.#next()
+      await client.execute('qmp_capabilities')
+      return client
+    } finally {
+      clearTimeout(timer)
+    }
   }
 
   /** @throws `ERR_VMM_CONTROL` when QEMU refuses the command or is gone. */
@@ -70,15 +107,28 @@ export class QmpClient {
   }
 
   #handle(message: QmpMessage): void {
-    if (message.event !== undefined) return
+    if (message.event !== undefined) {
+      if (message.event === 'SHUTDOWN') this.#shutdownReason = knownReason(message.data?.reason)
+      return
+    }
     const waiter = this.#waiters.shift()
     if (message.error === undefined) waiter?.resolve(message.return ?? message.QMP)
     else waiter?.reject(new CloisterError('ERR_VMM_CONTROL', message.error.desc))
   }
 
-  #failAll(): void {
-    for (const waiter of this.#waiters.splice(0)) waiter.reject(gone())
+  #giveUp(error: CloisterError): void {
+    for (const waiter of this.#waiters.splice(0)) waiter.reject(error)
+    this.#stream.destroy()
   }
+}
+
+function knownReason(reason: unknown): ShutdownReason | undefined {
+  return shutdownReasons.find((known) => known === reason)
+}
+
+function timedOut(timeoutMs: number): CloisterError {
+  const message = `QEMU did not answer within ${String(Math.ceil(timeoutMs))} ms`
+  return new CloisterError('ERR_VMM_CONTROL', message, { details: { timeoutMs } })
 }
 
 function gone(): CloisterError {

@@ -1,7 +1,8 @@
 // Any part of an enclave may be killed at any time: the rest goes with it within a second, and the
 // record says who went first.
 
-import { existsSync } from 'node:fs'
+import { existsSync, mkdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { identifyProcess } from '../../src/process/index.ts'
 import { TestHost, type DescribedEnclave } from '../host.ts'
@@ -45,6 +46,16 @@ test.each(['QEMU', 'swtpm', 'vsock card', 'keeper'])(
   },
 )
 
+test('a QEMU that is asked to end by a signal is not taken for a guest that ended', async () => {
+  const enclave = await host.start(eif)
+  process.kill(enclave.Processes['QEMU'] ?? 0, 'SIGTERM')
+  await expect.poll(() => running(pidsOf(enclave)), { timeout: 1000, interval: 20 }).toEqual([])
+  expect(await host.describe(enclave.EnclaveID)).toMatchObject({
+    State: 'TERMINATED',
+    End: { First: 'QEMU' },
+  })
+})
+
 test('a launch that is interrupted leaves nothing', async () => {
   const launch = host.interruptible('run-enclave', '--eif-path', eif, '--memory', '128')
   await expect
@@ -61,6 +72,18 @@ test('an app that ends is told with its exit status', async () => {
   const stopped = await host.json<object>('stop', '--enclave-id', enclave.EnclaveID)
   expect(stopped).toMatchObject({ EnclaveID: enclave.EnclaveID, Terminated: true })
   expect(await host.describe(enclave.EnclaveID)).toMatchObject({ State: 'TERMINATED' })
+})
+
+test('a console that cannot be saved does not cost the record of the end', async () => {
+  const enclave = await host.start(eif, '--debug-mode')
+  const pids = pidsOf(enclave)
+  mkdirSync(join(host.runtime, 'enclaves', enclave.EnclaveID, 'console.log'))
+  process.kill(enclave.Processes['swtpm'] ?? 0, 'SIGKILL')
+  await expect.poll(() => running(pids), { timeout: 1000, interval: 20 }).toEqual([])
+  expect(await host.describe(enclave.EnclaveID)).toMatchObject({
+    State: 'TERMINATED',
+    End: { First: 'swtpm' },
+  })
 })
 
 test('an ended enclave is forgotten when it is terminated once more', async () => {

@@ -1,6 +1,7 @@
 // Things that happen at the same moment: whatever wins, nothing is left and what is told is true.
 
 import { once } from 'node:events'
+import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
@@ -56,6 +57,17 @@ test('an enclave is terminated while it starts', async () => {
   expect(result).toMatchObject({ status: 1, stdout: '' })
   expect(result.stderr).toContain('ERR_PROCESS_ABANDONED')
   await nothingIsLeft()
+})
+
+test('an enclave whose record cannot be written once it runs is ended and forgotten', async () => {
+  const start = host.run(...run())
+  await untilListed('STARTING')
+  const [starting] = await host.list()
+  const { EnclaveID = '', ProcessID = 0 } = starting ?? {}
+  mkdirSync(join(host.runtime, 'enclaves', EnclaveID, `record.json.${String(ProcessID)}`))
+  expect(await start).toMatchObject({ stdout: '' })
+  await nothingIsLeft()
+  expect((await host.list('--all')).map((enclave) => enclave.EnclaveID)).not.toContain(EnclaveID)
 })
 
 test('two terminate at once: both succeed', async () => {

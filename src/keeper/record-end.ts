@@ -1,0 +1,38 @@
+// An enclave's end: every part goes, the console is saved, the record says why. A full disk may
+// cost any of these steps, but no step costs another.
+
+import { messageOf } from '../errors.ts'
+import type { ConsoleLog } from './console-log.ts'
+import type { EndCause } from './end-cause.ts'
+import type { Journal } from './journal.ts'
+import type { EnclaveRecord } from './record.ts'
+import type { Registry } from './registry.ts'
+
+export interface Ending {
+  readonly registry: Registry
+  readonly journal: Journal
+  readonly running: EnclaveRecord
+  readonly cause: EndCause
+  readonly enclave: AsyncDisposable & { readonly console: ConsoleLog | undefined }
+}
+
+/** Ends the enclave and records that; what fails is told in the journal. Never rejects. */
+export async function recordEnd(ending: Ending): Promise<void> {
+  const { registry, journal, running, cause, enclave } = ending
+  const attempt = async (step: string, carryOut: () => unknown): Promise<void> => {
+    try {
+      await carryOut()
+    } catch (error) {
+      journal.write(`cannot ${step}: ${messageOf(error)}`)
+    }
+  }
+  await attempt('end every part', () => enclave[Symbol.asyncDispose]())
+  await attempt('save the console', () => enclave.console?.save(registry.directory(running.id)))
+  await attempt(`record that ${cause.first} ended first (${cause.reason})`, () =>
+    registry.finish(running, {
+      ...cause,
+      at: new Date().toISOString(),
+      livedMs: Date.now() - Date.parse(running.createdAt),
+    }),
+  )
+}

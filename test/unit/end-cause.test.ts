@@ -1,0 +1,22 @@
+// A QEMU that ends with status 0 was ended by somebody: the record names the right one.
+
+import { expect, test } from 'vitest'
+import { causeOfEnd, type Part } from '../../src/keeper/end-cause.ts'
+
+const end = { code: 0, signal: null }
+const qemu: Part = { name: 'QEMU', pid: 1, ended: Promise.resolve(end), lastWords: () => '' }
+const exited = { event: 'exited', code: 3 } as const
+
+test.each([
+  ['host-signal', undefined, 'QEMU'],
+  ['host-signal', { event: 'started', pid: 2 } as const, 'QEMU'],
+  ['host-qmp-quit', undefined, 'QEMU'],
+  ['guest-reset', undefined, 'guest'],
+  ['guest-reset', exited, 'app'],
+  ['guest-shutdown', exited, 'app'],
+  ['guest-panic', undefined, 'guest'],
+  [undefined, exited, 'app'],
+  [undefined, undefined, 'guest'],
+] as const)('%s after %o was %s', (reason, agent, first) => {
+  expect(causeOfEnd(qemu, end, { agent, qemu: reason })).toMatchObject({ first })
+})

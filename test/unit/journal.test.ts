@@ -1,0 +1,23 @@
+// A guest fills its part of the journal and no more: what the host has to say stays readable.
+
+import { readFileSync } from 'node:fs'
+import { expect, test } from 'vitest'
+import { Journal } from '../../src/keeper/journal.ts'
+import { temporaryDirectory } from '../fixtures/temporary-directory.ts'
+
+const KIB = 1024
+
+test('the lines of a guest leave room for those of the host, and the journal stays bounded', async () => {
+  await using directory = await temporaryDirectory()
+  const read = (): string => readFileSync(directory.join('journal.log'), 'utf8')
+  const journal = new Journal(directory.path)
+  for (let n = 0; n < 1000; n++) journal.writeOfGuest(`guest ${'x'.repeat(100)}`)
+  expect(read().length).toBeLessThan(49 * KIB)
+  expect(read().match(/further lines of the guest are dropped/g)).toHaveLength(1)
+  journal.write('the host speaks')
+  journal.writeOfGuest('guest once more')
+  expect(read()).toMatch(/the host speaks\n$/)
+  for (let n = 0; n < 1000; n++) journal.write(`host ${'x'.repeat(100)}`)
+  expect(read().length).toBeGreaterThan(63 * KIB)
+  expect(read().length).toBeLessThanOrEqual(64 * KIB)
+})

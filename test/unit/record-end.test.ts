@@ -1,0 +1,85 @@
+// Whatever cannot be written at an enclave's end, the rest of the end still happens.
+
+import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import { PassThrough } from 'node:stream'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { Registry, type EnclaveRecord } from '../../src/keeper/index.ts'
+import { ConsoleLog } from '../../src/keeper/console-log.ts'
+import { Journal } from '../../src/keeper/journal.ts'
+import { recordEnd } from '../../src/keeper/record-end.ts'
+import { readRecord } from '../../src/keeper/record.ts'
+import { identifyProcess } from '../../src/process/index.ts'
+import { temporaryDirectory, type TemporaryDirectory } from '../fixtures/temporary-directory.ts'
+
+let runtime: TemporaryDirectory
+let registry: Registry
+let running: EnclaveRecord
+
+beforeEach(async () => {
+  runtime = await temporaryDirectory()
+  registry = new Registry(runtime.path)
+  running = registry.claim({
+    version: 1,
+    id: 'i-1',
+    name: 'app',
+    cid: 16,
+    keeper: identifyProcess(process.pid) ?? { pid: 0, startTime: 0 },
+    processes: [],
+    state: 'RUNNING',
+    createdAt: new Date().toISOString(),
+    eifPath: '/app.eif',
+    memoryMib: 64,
+    cpuCount: 1,
+    cpuIds: [],
+    debug: true,
+    accelerator: 'tcg',
+    assurance: 'software-tpm',
+    measurements: {},
+    imageName: 'app',
+    imageVersion: '1.0',
+    metadata: null,
+  })
+})
+
+afterEach(async () => {
+  await runtime[Symbol.asyncDispose]()
+})
+
+const inDirectory = (file: string): string => runtime.join('enclaves', 'i-1', file)
+
+async function end(dispose = (): Promise<void> => Promise.resolve()): Promise<string> {
+  const console = new ConsoleLog(new PassThrough())
+  const enclave = { console, [Symbol.asyncDispose]: dispose }
+  const cause = { first: 'app', reason: 'the app exited with status 7', exitCode: 7 }
+  const journal = new Journal(registry.directory('i-1'))
+  await recordEnd({ registry, journal, running, cause, enclave })
+  const path = inDirectory('journal.log')
+  return existsSync(path) ? readFileSync(path, 'utf8') : ''
+}
+
+const ended = { state: 'TERMINATED', end: { first: 'app', exitCode: 7 } }
+
+test('an enclave ends, and nobody has anything to say about it', async () => {
+  expect(await end()).toBe('')
+  expect(readRecord(registry.directory('i-1'))).toMatchObject(ended)
+})
+
+test('a console that cannot be saved does not cost the record', async () => {
+  mkdirSync(inDirectory('console.log'))
+  expect(await end()).toContain('cannot save the console')
+  expect(readRecord(registry.directory('i-1'))).toMatchObject(ended)
+})
+
+test('a part that cannot be ended does not cost the record', async () => {
+  const journal = await end(() => Promise.reject(new Error('it stays')))
+  expect(journal).toContain('it stays')
+  expect(readRecord(registry.directory('i-1'))).toMatchObject(ended)
+})
+
+test('a record that cannot be written leaves its cause in the journal and the console saved', async () => {
+  mkdirSync(inDirectory(`record.json.${String(process.pid)}`))
+  expect(await end()).toContain('the app exited with status 7')
+  expect(existsSync(inDirectory('console.log'))).toBe(true)
+  expect(readRecord(registry.directory('i-1'))).toMatchObject({ state: 'RUNNING' })
+  expect(readdirSync(runtime.join('names'))).toEqual([])
+})
