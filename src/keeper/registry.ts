@@ -120,7 +120,7 @@ export class Registry {
 
   /** Records the end of an enclave and removes everything else of it. */
   finish(record: EnclaveRecord, end: EnclaveEnd): EnclaveRecord {
-    const finished: EnclaveRecord = { ...record, state: 'TERMINATED', processes: [], end }
+    const finished = endedRecord(record, end)
     const directory = this.directory(record.id)
     for (const file of namesIn(directory)) {
       if (!isKept(file)) rmSync(join(directory, file), { recursive: true, force: true })
@@ -157,12 +157,18 @@ export class Registry {
     // The keeper may have written its last record between the two looks.
     const latest = this.#read(id)
     if (latest === undefined || latest instanceof CloisterError || !isAlive(latest)) return latest
-    return this.finish(record, {
+    const end: EnclaveEnd = {
       at: new Date().toISOString(),
       first: 'keeper',
       reason: 'the keeper was killed or crashed; everything it had started went with it',
       livedMs: Date.now() - Date.parse(record.createdAt),
-    })
+    }
+    try {
+      return this.finish(record, end)
+    } catch {
+      // A full disk: the end is told all the same, and whoever reads next tries to write it again.
+      return endedRecord(record, end)
+    }
   }
 
   #removeHalfMade(id: string, now: number): void {
@@ -213,6 +219,10 @@ export class Registry {
       .toSorted((a, b) => (b.end?.at ?? '').localeCompare(a.end?.at ?? ''))
     for (const record of ended.slice(KEPT_RECORDS)) this.remove(record)
   }
+}
+
+function endedRecord(record: EnclaveRecord, end: EnclaveEnd): EnclaveRecord {
+  return { ...record, state: 'TERMINATED', processes: [], end }
 }
 
 /** Whether the enclave has not ended. */

@@ -48,10 +48,6 @@ export class ManagedProcess implements AsyncDisposable {
     })
   }
 
-  get hasEnded(): boolean {
-    return this.#child.exitCode !== null || this.#child.signalCode !== null
-  }
-
   /** Our end of the child's descriptor `fd`, which was a `'pipe'`. */
   channel(fd: number): Duplex {
     const stream = this.#child.stdio[fd] as Socket | null | undefined

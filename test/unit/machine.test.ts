@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { chmodSync, closeSync, openSync, writeFileSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import type { ManagedProcess } from '../../src/process/index.ts'
+import { identifyProcess, type ManagedProcess } from '../../src/process/index.ts'
 import { Machine } from '../../src/vmm/index.ts'
 import { temporaryDirectory, type TemporaryDirectory } from '../fixtures/temporary-directory.ts'
 
@@ -58,7 +58,7 @@ test('a QEMU that never speaks is owned before, and ended in time', async () => 
   const owned: ManagedProcess[] = []
   const own = (process: ManagedProcess): Promise<unknown> => Promise.resolve(owned.push(process))
   await expect(start(mute(), own)).rejects.toMatchObject({ code: 'ERR_VMM_START' })
-  expect(owned.map(({ hasEnded }) => hasEnded)).toEqual([true])
+  expect(owned.map(({ pid }) => identifyProcess(pid))).toEqual([undefined])
   expect(vsock.destroyed).toBe(true)
 })
 

@@ -150,3 +150,11 @@ test('a name whose keeper was killed while it took it is free again', () => {
   registry.list()
   expect(readdirSync(join(runtime, 'names'))).toEqual([])
 })
+
+test('an end that cannot be written is told all the same', () => {
+  const { id } = add('i-1', { keeper: dead })
+  // A directory in the record's way: what a full or read-only disk does, done to root too.
+  const directory = registry.directory(id)
+  mkdirSync(join(directory, `record.json.${String(process.pid)}`, 'full'), { recursive: true })
+  expect(registry.list()).toMatchObject([{ id, state: 'TERMINATED', end: { first: 'keeper' } }])
+})
