@@ -187,7 +187,9 @@ async function startCard({ request, place, lifetime, users, journal }: Launch): 
   })
   await lifetime.own(card.process)
   const { landlock, seccomp } = card.sandbox
-  journal.write(`the vsock card is confined: Landlock ${landlock}, seccomp ${seccomp ? 'on' : 'off'}`)
+  journal.write(
+    `the vsock card is confined: Landlock ${landlock}, seccomp ${seccomp ? 'on' : 'off'}`,
+  )
   return card
 }
 
