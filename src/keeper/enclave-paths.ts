@@ -6,6 +6,7 @@ import { join } from 'node:path'
 export interface Place {
   readonly directory: string
   readonly id: string
+  readonly name: string
   readonly cid: number
 }
 

@@ -14,9 +14,10 @@ import { waitForGuest } from './boot-watch.ts'
 import { startCard } from './enclave-card.ts'
 import { startChip, type EnclaveChip } from './enclave-chip.ts'
 import { ConsoleLog } from './console-log.ts'
-import { causeOfEnd, type EndCause, type Part } from './end-cause.ts'
+import { causeOfEnd, causingEnd, type EndCause, type Part } from './end-cause.ts'
 import { GuestVoice } from './guest-voice.ts'
 import type { Place } from './enclave-paths.ts'
+import type { EnclaveVsock } from './enclave-vsock.ts'
 import { describeIncident, type Journal } from './journal.ts'
 import type { LaunchRequest } from './launch-request.ts'
 import { measureImage, type MeasuredImage } from './measured-image.ts'
@@ -30,6 +31,7 @@ export class Enclave implements AsyncDisposable {
   /** QEMU, swtpm and the vsock card. */
   readonly parts: readonly Part[]
   readonly console: ConsoleLog | undefined
+  readonly vsock: EnclaveVsock
   /** Settles when the first part has ended; never rejects. */
   readonly ended: Promise<EndCause>
   readonly #lifetime: Lifetime
@@ -40,6 +42,7 @@ export class Enclave implements AsyncDisposable {
     this.assurance = started.chip.assurance
     this.parts = started.parts
     this.console = started.console
+    this.vsock = started.vsock
     this.ended = started.ended
     this.#lifetime = lifetime
     this.#agent = agent
@@ -115,6 +118,7 @@ interface Started {
   readonly chip: EnclaveChip
   readonly parts: readonly Part[]
   readonly console: ConsoleLog | undefined
+  readonly vsock: EnclaveVsock
   readonly ended: Promise<EndCause>
 }
 
@@ -138,7 +142,7 @@ async function start(launch: Launch): Promise<Started> {
     }),
   )
   await lifetime.own(chip)
-  const card = await timeline.measure('start the vsock card', () => startCard(launch))
+  const { card, vsock } = await timeline.measure('start the vsock card', () => startCard(launch))
   await serveParentPorts({ ...launch, socketPath: card.socketPath, handleNsm: chip.handle })
   const deadline = performance.now() + request.bootTimeoutMs
   const machine = await timeline.measure('start QEMU', () => startMachine(launch, image, card))
@@ -160,7 +164,7 @@ async function start(launch: Launch): Promise<Started> {
     await timeline.measure('start the app', () => wait(guest.appStarted, 'word that the app runs'))
   }
   await timeline.measure('wait for the certificate', () => chip.certified)
-  return { eif: image.eif, chip, parts, console, ended }
+  return { eif: image.eif, chip, parts, console, vsock, ended }
 }
 
 async function startMachine(
@@ -171,7 +175,7 @@ async function startMachine(
   return Machine.start({
     program: request.programs.qemu,
     confinement: users.qemu,
-    vsock: await card.connectVmm(),
+    vsock: card.vmm,
     kernelFd: image.kernelFd,
     initrdFd: image.initrdFd,
     own: (process) => lifetime.own(process),
@@ -192,9 +196,8 @@ async function firstEnd(
   guest: GuestVoice,
   machine: Machine,
 ): Promise<EndCause> {
-  const first = await Promise.race(
-    parts.map(async (part) => ({ part, end: await part.ended, agent: guest.lastEvent })),
-  )
+  const ends = parts.map(async (part) => ({ part, end: await part.ended, agent: guest.lastEvent }))
+  const first = await causingEnd(await Promise.race(ends), machine.process)
   const qemu = first.part === machine.process ? await machine.shutdownReason() : undefined
   return causeOfEnd(first.part, first.end, { agent: first.agent, qemu })
 }
