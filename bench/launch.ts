@@ -10,7 +10,7 @@ import { serveHeartbeat } from '../src/keeper/heartbeat.ts'
 import { measureImage } from '../src/keeper/measured-image.ts'
 import { deferred, Lifetime } from '../src/process/index.ts'
 import { Machine, probeAccelerator } from '../src/vmm/index.ts'
-import { listenForGuest, reservedPorts, startVsockCard } from '../src/vsock/index.ts'
+import { closedPolicy, listenForGuest, reservedPorts, startVsockCard } from '../src/vsock/index.ts'
 import { buildHello } from './hello-image.ts'
 import { median, type BenchRow } from './row.ts'
 
@@ -58,6 +58,7 @@ function requestFor(eifPath: string, scratch: string): LaunchRequest {
     },
     programs: { qemu: 'qemu-system-x86_64', vsockCard: resolve('build/bin/cloister-vsock') },
     debug: false,
+    ports: closedPolicy,
     accelerator: probeAccelerator().accelerator,
     bootTimeoutMs: 180_000,
   }
@@ -80,9 +81,10 @@ async function launchBare(eifPath: string, directory: string): Promise<number> {
     program: resolve('build/bin/cloister-vsock'),
     directory,
     guestCid: 16,
+    policy: closedPolicy,
     confinement: {},
   })
-  await lifetime.own(device.process)
+  await lifetime.own(device)
   const heartbeat = deferred<undefined>()
   const { socketPath } = device
   const held = (): Promise<void> => Promise.resolve()
@@ -95,12 +97,11 @@ async function launchBare(eifPath: string, directory: string): Promise<number> {
       }),
     ),
   )
-  const vsock = await device.connectVmm()
   const begin = performance.now()
   const machine = await Machine.start({
     program: 'qemu-system-x86_64',
     confinement: {},
-    vsock,
+    vsock: device.vmm,
     kernelFd: image.kernelFd,
     initrdFd: image.initrdFd,
     own: (process) => lifetime.own(process),

@@ -35,7 +35,7 @@ const rows = {
   ERR_VSOCK_CONNECT: {
     nitro: 11,
     meaning: 'The guest does not accept a connection on that port.',
-    hint: 'Check with `cloister describe-enclaves` that the enclave runs, and that its app listens on that vsock port.',
+    hint: 'Check with `cloister describe-enclaves` that the enclave runs and the port is among its GuestPorts (`cloister open-ports` opens it), and that its app listens there.',
   },
   ERR_VSOCK_LISTEN: {
     nitro: 11,
@@ -51,6 +51,16 @@ const rows = {
     nitro: 8,
     meaning: 'The vsock card did not come up.',
     hint: 'Run `npm run setup` again; if it stays, start the program by hand and read what it says.',
+  },
+  ERR_VSOCK_CONTROL: {
+    nitro: 39,
+    meaning: 'The vsock card did not answer the keeper, or refused.',
+    hint: 'Try again; if it stays, end the enclave: its card hangs.',
+  },
+  ERR_VSOCK_PORTS: {
+    nitro: 3,
+    meaning: 'A text is no set of vsock ports, or the set falls into too many ranges.',
+    hint: 'Write `all`, `none` or a list of ports and ranges such as 8000,9100-9110.',
   },
   // --- machine
   ERR_VMM_START: {

@@ -97,9 +97,21 @@ export class TestHost implements AsyncDisposable {
     return file
   }
 
+  /** Starts an enclave whose ports 5005 and 5006, of the example app and of test guests, are open. */
   async start(eif: string, ...args: readonly string[]): Promise<DescribedEnclave> {
     const launched = await this.json<{ readonly EnclaveID: string }>(
-      ...['run-enclave', '--eif-path', eif, '--memory', '128', '--cpu-count', '1', ...args],
+      ...[
+        'run-enclave',
+        '--eif-path',
+        eif,
+        '--memory',
+        '128',
+        '--cpu-count',
+        '1',
+        '--guest-ports',
+        '5005,5006',
+        ...args,
+      ],
     )
     return this.describe(launched.EnclaveID)
   }

@@ -18,8 +18,9 @@ import {
   type RunningEnclave,
 } from '../keeper/index.ts'
 import { isRunning } from '../process/index.ts'
+import { parsePortSet } from '../vsock/index.ts'
 import { developmentRootPath } from './enclave-json.ts'
-import { requestDocument } from './hello-client.ts'
+import { HELLO_PORT, requestDocument } from './hello-client.ts'
 import { measurementsJson } from './measurements-json.ts'
 import { pemToDer } from './pem.ts'
 import { pcrTable, timelineTable } from './demo-tables.ts'
@@ -56,6 +57,7 @@ async function runDemo(scratch: string, { accelerator }: DemoOptions): Promise<v
   const request = launchRequest({
     eifPath,
     memory: MEMORY_MIB,
+    guestPorts: parsePortSet(String(HELLO_PORT)),
     accelerator,
     bootTimeout: 180,
   })

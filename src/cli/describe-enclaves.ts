@@ -2,24 +2,34 @@ import { Command } from 'commander'
 import { isAlive, openDirectories, Registry } from '../keeper/index.ts'
 import { enclaveJson } from './enclave-json.ts'
 import { printJson, printProgress } from './print.ts'
+import { vsockReports } from './vsock-report.ts'
 
 interface DescribeOptions {
   readonly metadata?: boolean
   readonly all?: boolean
+  readonly connections?: boolean
 }
 
 export function describeEnclavesCommand(): Command {
   return new Command('describe-enclaves')
     .alias('list')
-    .description('list the running enclaves')
+    .description('list the running enclaves, their ports and what went through them')
     .option('--metadata', "with each image's name, version and metadata")
     .option('-a, --all', 'with those that have ended, and how')
+    .option('--connections', 'with every open vsock connection')
     .addHelpText('after', '\nExample:\n  cloister describe-enclaves --all\n')
-    .action(({ metadata = false, all = false }: DescribeOptions) => {
-      const registry = new Registry(openDirectories().runtime)
-      for (const { message, hint } of registry.damaged())
-        printProgress(`Left out: ${message}. ${hint}`)
-      const records = registry.list().filter((record) => all || isAlive(record))
-      printJson(records.map((record) => enclaveJson(record, registry, metadata)))
-    })
+    .action(describeEnclaves)
+}
+
+async function describeEnclaves(options: DescribeOptions): Promise<void> {
+  const registry = new Registry(openDirectories().runtime)
+  for (const { message, hint } of registry.damaged()) printProgress(`Left out: ${message}. ${hint}`)
+  const records = registry.list().filter((record) => options.all === true || isAlive(record))
+  const reports = await vsockReports(registry, records, options)
+  const metadata = options.metadata === true
+  printJson(
+    records.map((record) =>
+      enclaveJson(record, { registry, metadata, vsock: reports.get(record.id) }),
+    ),
+  )
 }

@@ -1,7 +1,14 @@
 // Enclaves as nitro-cli prints them, with a few keys of our own behind its keys.
 
 import { join } from 'node:path'
-import { vsockSocketPath, type EnclaveRecord, type Registry } from '../keeper/index.ts'
+import {
+  journalPath,
+  vsockSocketPath,
+  type EnclaveRecord,
+  type Registry,
+  type VsockReport,
+} from '../keeper/index.ts'
+import { vsockJson } from './vsock-report.ts'
 
 type Json = Readonly<Record<string, unknown>>
 
@@ -18,23 +25,32 @@ export function launchJson(record: EnclaveRecord): Json {
   }
 }
 
+export interface DescribeContext {
+  readonly registry: Registry
+  readonly metadata: boolean
+  /** Absent when it was not to be had. */
+  readonly vsock: VsockReport | undefined
+}
+
 /** What describe-enclaves prints for one enclave. */
-export function enclaveJson(record: EnclaveRecord, registry: Registry, metadata: boolean): Json {
+export function enclaveJson(record: EnclaveRecord, context: DescribeContext): Json {
   return {
     ...launchJson(record),
     State: record.state,
     Flags: record.debug ? 'DEBUG_MODE' : 'NONE',
     Measurements: { HashAlgorithm: 'Sha384 { ... }', ...record.measurements },
-    ...(metadata ? metadataJson(record) : {}),
-    ...(record.end === undefined ? runningJson(record, registry) : { End: endJson(record.end) }),
+    ...(context.metadata ? metadataJson(record) : {}),
+    Journal: journalPath(context.registry.directory(record.id)),
+    ...(record.end === undefined ? runningJson(record, context) : { End: endJson(record.end) }),
   }
 }
 
-function runningJson(record: EnclaveRecord, registry: Registry): Json {
+function runningJson(record: EnclaveRecord, { registry, vsock }: DescribeContext): Json {
   return {
     Accelerator: record.accelerator,
     Assurance: record.assurance,
     VsockSocket: vsockSocketPath(registry.directory(record.id)),
+    Vsock: vsock === undefined ? null : vsockJson(vsock),
     Processes: Object.fromEntries(record.processes.map(({ name, pid }) => [name, pid])),
   }
 }

@@ -5,7 +5,8 @@ import { createInterface } from 'node:readline'
 import { CloisterError } from '../errors.ts'
 import { connectGuest } from '../vsock/index.ts'
 
-const PORT = 5005
+/** Where the example app listens. */
+export const HELLO_PORT = 5005
 const START_TIMEOUT_MS = 10_000
 const ANSWER_MS = 60_000
 
@@ -34,7 +35,7 @@ async function connectWhenListening(vsockSocket: string): ReturnType<typeof conn
   const deadline = Date.now() + START_TIMEOUT_MS
   for (;;) {
     try {
-      return await connectGuest(vsockSocket, PORT, { timeoutMs: 1000 })
+      return await connectGuest(vsockSocket, HELLO_PORT, { timeoutMs: 1000 })
     } catch (error) {
       if (Date.now() > deadline) throw error
       await new Promise((resolve) => setTimeout(resolve, 10))

@@ -8,7 +8,9 @@ import { consoleCommand } from './console.ts'
 import { demoCommand } from './demo.ts'
 import { describeEifCommand } from './describe-eif.ts'
 import { describeEnclavesCommand } from './describe-enclaves.ts'
+import { metricsCommand } from './metrics.ts'
 import { pcrCommand } from './pcr.ts'
+import { closePortsCommand, openPortsCommand } from './ports.ts'
 import { reportError } from './report-error.ts'
 import { runEnclaveCommand } from './run-enclave.ts'
 import { terminateEnclaveCommand } from './terminate-enclave.ts'
@@ -39,6 +41,9 @@ const commands = [
   describeEnclavesCommand(),
   terminateEnclaveCommand(),
   consoleCommand(),
+  openPortsCommand(),
+  closePortsCommand(),
+  metricsCommand(),
   describeEifCommand(),
   pcrCommand(),
   verifyCommand(),

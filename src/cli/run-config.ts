@@ -1,6 +1,8 @@
-// run-enclave --config: nitro-cli's JSON file, snake_case keys, instead of the flags.
+// run-enclave --config: nitro-cli's JSON file, snake_case keys, instead of the flags. Our own keys
+// are parent_ports and guest_ports, written like the flags' values.
 
 import { CloisterError, messageOf } from '../errors.ts'
+import { parsePortSet } from '../vsock/index.ts'
 import { memorySize, readFileArgument, wholeNumber } from './arguments.ts'
 import { MAX_CPUS } from './run-options.ts'
 import type { RunOptions } from './run-options.ts'
@@ -15,10 +17,12 @@ const keys: Readonly<Record<string, Reader>> = {
   cpu_count: (value) => ({ cpuCount: whole(1, MAX_CPUS, value) }),
   cpu_ids: (value) => ({ cpuIds: numbers(value) }),
   debug_mode: (value) => ({ debugMode: as('boolean', value) }),
+  parent_ports: (value) => ({ parentPorts: parsePortSet(as('string', value)) }),
+  guest_ports: (value) => ({ guestPorts: parsePortSet(as('string', value)) }),
   attach_console: (value) => ({ attachConsole: as('boolean', value) }),
 }
 
-/** @throws `ERR_CLI_ARGUMENT` for a flag beside --config, an unknown key or a wrong type. */
+/** @throws `ERR_CLI_ARGUMENT` for a flag beside --config, an unknown key or a wrong type, `ERR_VSOCK_PORTS`. */
 export function applyRunConfig(options: RunOptions): RunOptions {
   const { config } = options
   if (config === undefined) return options
@@ -31,6 +35,8 @@ export function applyRunConfig(options: RunOptions): RunOptions {
     'cpuIds',
     'debugMode',
     'role',
+    'parentPorts',
+    'guestPorts',
   ] as const
   const clash = flags.find((flag) => options[flag] !== undefined)
   if (clash !== undefined)

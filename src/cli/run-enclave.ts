@@ -14,6 +14,7 @@ import { probeAccelerator, type Accelerator } from '../vmm/index.ts'
 import { acceleratorOption, memorySize, wholeNumber } from './arguments.ts'
 import { openConsole, printConsole } from './console.ts'
 import { launchJson } from './enclave-json.ts'
+import { guestPortsOption, parentPortsOption, portsOf } from './ports.ts'
 import { printJson, printProgress } from './print.ts'
 import { findPrograms } from './programs.ts'
 import { applyRunConfig } from './run-config.ts'
@@ -42,6 +43,8 @@ export function runEnclaveCommand(): Command {
       wholeNumber(0, 0xffffffff),
     )
     .option('--enclave-name <name>', "a name (default: the image's file name)")
+    .addOption(guestPortsOption())
+    .addOption(parentPortsOption())
     .option('--debug-mode', 'with a readable console; documents carry zero PCRs')
     .option('--attach-console', 'stay and print the console; implies --debug-mode')
     .option('--config <file>', "nitro-cli's JSON file with these settings")
@@ -55,7 +58,7 @@ export function runEnclaveCommand(): Command {
     )
     .addHelpText(
       'after',
-      '\nExample:\n  cloister run-enclave --eif-path hello.eif --memory 256 --cpu-count 1\n',
+      '\nExample:\n  cloister run-enclave --eif-path hello.eif --memory 256 --cpu-count 1 --guest-ports 5005\n',
     )
     .action(runEnclave)
 }
@@ -97,6 +100,7 @@ export function launchRequest(options: RunOptions): LaunchRequest {
     cpuCount: cpuIds.length > 0 ? cpuIds.length : (options.cpuCount ?? 1),
     cpuIds,
     cid: guestCid(options.enclaveCid ?? 0),
+    ports: portsOf(options),
     debug: options.debugMode === true || options.attachConsole === true,
     accelerator: chooseAccelerator(options.accelerator),
     ...(options.role === undefined ? {} : { role: options.role }),

@@ -1,6 +1,7 @@
 // The settings of run-enclave, from its flags or its --config file.
 
 import type { Accelerator } from '../vmm/index.ts'
+import type { PortSet } from '../vsock/index.ts'
 
 /** What a machine of ours can have. */
 export const MAX_CPUS = 64
@@ -17,5 +18,7 @@ export interface RunOptions {
   readonly config?: string
   readonly accelerator: Accelerator | 'auto'
   readonly role?: string
+  readonly parentPorts?: PortSet
+  readonly guestPorts?: PortSet
   readonly bootTimeout: number
 }

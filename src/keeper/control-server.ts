@@ -7,22 +7,27 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { messageOf } from '../errors.ts'
 import { readLine } from '../process/index.ts'
+import { closePorts, openPorts } from '../vsock/index.ts'
 import type { ConsoleLog } from './console-log.ts'
+import { parseControlRequest, type ControlRequest } from './control-request.ts'
+import type { EnclaveVsock } from './enclave-vsock.ts'
 
-const REQUEST_MAX_BYTES = 4096
-
-export type ControlRequest =
-  { readonly command: 'terminate'; readonly graceMs: number } | { readonly command: 'console' }
+/** Two sets of 256 port ranges and some room. */
+const REQUEST_MAX_BYTES = 16 * 1024
 
 export interface ControlReply {
   readonly ok: boolean
   readonly error?: string
+  /** What was asked for, by `vsock`, `open-ports` and `close-ports`. */
+  readonly result?: unknown
 }
 
 export interface ControlHandler {
   readonly terminate: (graceMs: number) => void
   /** Undefined while the enclave has no console. */
   readonly console: () => ConsoleLog | undefined
+  /** Undefined while the enclave starts. */
+  readonly vsock: () => Pick<EnclaveVsock, 'report' | 'changePorts'> | undefined
 }
 
 export function controlSocketPath(directory: string): string {
@@ -41,7 +46,8 @@ export async function serveControl(directory: string, handler: ControlHandler): 
 
 async function serve(socket: Socket, handler: ControlHandler): Promise<void> {
   try {
-    carryOut(parseRequest(await readLine(socket, REQUEST_MAX_BYTES)), socket, handler)
+    const request = parseControlRequest(await readLine(socket, REQUEST_MAX_BYTES))
+    await carryOut(request, socket, handler)
     // Nothing more is asked, but an end must be noticed.
     socket.resume()
   } catch (error) {
@@ -50,24 +56,41 @@ async function serve(socket: Socket, handler: ControlHandler): Promise<void> {
   }
 }
 
-function carryOut(request: ControlRequest, socket: Socket, handler: ControlHandler): void {
-  if (request.command === 'terminate') {
-    handler.terminate(request.graceMs)
-    reply(socket, { ok: true })
-    return
+async function carryOut(
+  request: ControlRequest,
+  socket: Socket,
+  handler: ControlHandler,
+): Promise<void> {
+  switch (request.command) {
+    case 'terminate':
+      handler.terminate(request.graceMs)
+      reply(socket, { ok: true })
+      return
+    case 'console':
+      followConsole(socket, handler)
+      return
+    default:
+      reply(socket, { ok: true, result: await askVsock(request, handler) })
+      socket.end()
   }
+}
+
+function followConsole(socket: Socket, handler: ControlHandler): void {
   const console = handler.console()
   if (console === undefined) throw new Error('it has no console')
   reply(socket, { ok: true })
   console.follow(socket)
 }
 
-function parseRequest(line: string): ControlRequest {
-  const { command, graceMs } = JSON.parse(line) as Readonly<Record<string, unknown>>
-  if (command === 'console') return { command }
-  const isGrace = Number.isSafeInteger(graceMs) && (graceMs as number) >= 0
-  if (command === 'terminate' && isGrace) return { command, graceMs: graceMs as number }
-  throw new Error('it is no request')
+function askVsock(
+  request: Exclude<ControlRequest, { command: 'terminate' | 'console' }>,
+  handler: ControlHandler,
+): Promise<unknown> {
+  const vsock = handler.vsock()
+  if (vsock === undefined) throw new Error('the enclave has not started yet')
+  if (request.command === 'vsock') return vsock.report(request.connections)
+  const change = request.command === 'open-ports' ? openPorts : closePorts
+  return vsock.changePorts((policy) => change(policy, request.ports))
 }
 
 function reply(socket: Socket, message: ControlReply): void {

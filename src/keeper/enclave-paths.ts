@@ -2,6 +2,14 @@
 
 import { join } from 'node:path'
 
+/** Where and as what a new enclave lives. */
+export interface Place {
+  readonly directory: string
+  readonly id: string
+  readonly name: string
+  readonly cid: number
+}
+
 /** Where the vsock card runs; it belongs to its user. */
 export function vsockDirectory(directory: string): string {
   return join(directory, 'vsock')

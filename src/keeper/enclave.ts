@@ -2,38 +2,28 @@
 // chip, vsock, machine, heartbeat. Every part belongs to one lifetime: when any of them ends, or
 // the start fails half-way, all the others go with it.
 
-import { chownSync, mkdirSync } from 'node:fs'
 import { constants } from 'node:os'
-import type { Socket } from 'node:net'
-
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Eif } from '../eif/index.ts'
 import { CloisterError } from '../errors.ts'
 import { Lifetime } from '../process/index.ts'
 import { Machine } from '../vmm/index.ts'
-import { listenForGuest, reservedPorts, startVsockCard, type VsockCard } from '../vsock/index.ts'
+import type { VsockCard } from '../vsock/index.ts'
 import type { AgentChannel } from './agent-channel.ts'
 import { waitForGuest } from './boot-watch.ts'
+import { startCard } from './enclave-card.ts'
 import { startChip, type EnclaveChip } from './enclave-chip.ts'
 import { ConsoleLog } from './console-log.ts'
-import { causeOfEnd, type EndCause, type Part } from './end-cause.ts'
+import { causeOfEnd, causingEnd, type EndCause, type Part } from './end-cause.ts'
 import { GuestVoice } from './guest-voice.ts'
-import { serveHeartbeat } from './heartbeat.ts'
+import type { Place } from './enclave-paths.ts'
+import type { EnclaveVsock } from './enclave-vsock.ts'
 import { describeIncident, type Journal } from './journal.ts'
 import type { LaunchRequest } from './launch-request.ts'
 import { measureImage, type MeasuredImage } from './measured-image.ts'
-import { vsockDirectory } from './enclave-paths.ts'
-import { serveNsm } from './nsm-channel.ts'
-import { stageProgram } from './stage-program.ts'
 import type { Timeline } from './timeline.ts'
 import { partUsers, type PartUsers } from './part-users.ts'
-
-/** Where and as what a new enclave lives. */
-export interface Place {
-  readonly directory: string
-  readonly id: string
-  readonly cid: number
-}
+import { serveParentPorts } from './parent-ports.ts'
 
 export class Enclave implements AsyncDisposable {
   readonly eif: Eif
@@ -41,6 +31,7 @@ export class Enclave implements AsyncDisposable {
   /** QEMU, swtpm and the vsock card. */
   readonly parts: readonly Part[]
   readonly console: ConsoleLog | undefined
+  readonly vsock: EnclaveVsock
   /** Settles when the first part has ended; never rejects. */
   readonly ended: Promise<EndCause>
   readonly #lifetime: Lifetime
@@ -51,6 +42,7 @@ export class Enclave implements AsyncDisposable {
     this.assurance = started.chip.assurance
     this.parts = started.parts
     this.console = started.console
+    this.vsock = started.vsock
     this.ended = started.ended
     this.#lifetime = lifetime
     this.#agent = agent
@@ -126,6 +118,7 @@ interface Started {
   readonly chip: EnclaveChip
   readonly parts: readonly Part[]
   readonly console: ConsoleLog | undefined
+  readonly vsock: EnclaveVsock
   readonly ended: Promise<EndCause>
 }
 
@@ -149,8 +142,8 @@ async function start(launch: Launch): Promise<Started> {
     }),
   )
   await lifetime.own(chip)
-  const card = await timeline.measure('start the vsock card', () => startCard(launch))
-  await servePorts(launch, card, chip)
+  const { card, vsock } = await timeline.measure('start the vsock card', () => startCard(launch))
+  await serveParentPorts({ ...launch, socketPath: card.socketPath, handleNsm: chip.handle })
   const deadline = performance.now() + request.bootTimeoutMs
   const machine = await timeline.measure('start QEMU', () => startMachine(launch, image, card))
   const parts = [machine.process, chip.process, card.process]
@@ -171,41 +164,7 @@ async function start(launch: Launch): Promise<Started> {
     await timeline.measure('start the app', () => wait(guest.appStarted, 'word that the app runs'))
   }
   await timeline.measure('wait for the certificate', () => chip.certified)
-  return { eif: image.eif, chip, parts, console, ended }
-}
-
-async function startCard({ request, place, lifetime, users, journal }: Launch): Promise<VsockCard> {
-  const directory = vsockDirectory(place.directory)
-  mkdirSync(directory, { mode: 0o700 })
-  const { uid } = users.vsockCard
-  if (uid !== undefined) chownSync(directory, uid, uid)
-  const card = await startVsockCard({
-    program: stageProgram(request.programs.vsockCard, directory, users.vsockCard),
-    directory,
-    guestCid: place.cid,
-    confinement: users.vsockCard,
-  })
-  await lifetime.own(card.process)
-  const { landlock, seccomp } = card.sandbox
-  journal.write(
-    `the vsock card is confined: Landlock ${landlock}, seccomp ${seccomp ? 'on' : 'off'}`,
-  )
-  return card
-}
-
-/** The ports of the parent that every guest needs; they exist before the guest does. */
-async function servePorts(
-  { lifetime, guest, users }: Launch,
-  { socketPath }: VsockCard,
-  chip: EnclaveChip,
-): Promise<void> {
-  const serve = async (port: number, service: (socket: Socket) => Promise<void>): Promise<void> => {
-    const cardUid = users.vsockCard.uid
-    await lifetime.own(await listenForGuest({ socketPath, port, cardUid }, service))
-  }
-  await serve(reservedPorts.heartbeat, (socket) => serveHeartbeat(socket, guest.onHeartbeat))
-  await serve(reservedPorts.nsm, (socket) => serveNsm(socket, chip.handle))
-  await serve(reservedPorts.agent, (socket) => guest.listen(socket))
+  return { eif: image.eif, chip, parts, console, vsock, ended }
 }
 
 async function startMachine(
@@ -216,7 +175,7 @@ async function startMachine(
   return Machine.start({
     program: request.programs.qemu,
     confinement: users.qemu,
-    vsock: await card.connectVmm(),
+    vsock: card.vmm,
     kernelFd: image.kernelFd,
     initrdFd: image.initrdFd,
     own: (process) => lifetime.own(process),
@@ -237,9 +196,8 @@ async function firstEnd(
   guest: GuestVoice,
   machine: Machine,
 ): Promise<EndCause> {
-  const first = await Promise.race(
-    parts.map(async (part) => ({ part, end: await part.ended, agent: guest.lastEvent })),
-  )
+  const ends = parts.map(async (part) => ({ part, end: await part.ended, agent: guest.lastEvent }))
+  const first = await causingEnd(await Promise.race(ends), machine.process)
   const qemu = first.part === machine.process ? await machine.shutdownReason() : undefined
   return causeOfEnd(first.part, first.end, { agent: first.agent, qemu })
 }

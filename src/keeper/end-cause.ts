@@ -1,5 +1,6 @@
 // Why an enclave ended: which part went first, and what the agent inside had said by then.
 
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { ProcessEnd } from '../process/index.ts'
 import type { ShutdownReason } from '../vmm/index.ts'
 import type { AgentEvent } from './agent-channel.ts'
@@ -29,6 +30,23 @@ export interface LastWord {
   readonly agent: AgentEvent | undefined
   /** What QEMU said when it ended. */
   readonly qemu: ShutdownReason | undefined
+}
+
+/** A part's end, as it was noticed. */
+export interface PartEnd {
+  readonly part: Part
+  readonly end: ProcessEnd
+  readonly agent: AgentEvent | undefined
+}
+
+/** QEMU closes its side of the vsock card's channel a moment before it has ended. */
+const QEMU_FOLLOWS_MS = 1000
+
+/** The vsock card ends with status 0 when QEMU has gone, and may be the first to be noticed. */
+export async function causingEnd(noticed: PartEnd, qemu: Part): Promise<PartEnd> {
+  if (noticed.part.name !== 'vsock card' || noticed.end.code !== 0) return noticed
+  const end = await Promise.race([qemu.ended, sleep(QEMU_FOLLOWS_MS, undefined, { ref: false })])
+  return end === undefined ? noticed : { part: qemu, end, agent: noticed.agent }
 }
 
 /**

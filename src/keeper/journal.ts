@@ -14,13 +14,17 @@ const GUEST_MAX_BYTES = 48 * 1024
 
 export const JOURNAL_FILE = 'journal.log'
 
+export function journalPath(directory: string): string {
+  return join(directory, JOURNAL_FILE)
+}
+
 export class Journal {
   readonly #path: string
   #size = 0
   #isGuestSilenced = false
 
   constructor(directory: string) {
-    this.#path = join(directory, JOURNAL_FILE)
+    this.#path = journalPath(directory)
   }
 
   /** Takes a line of the host's own. */

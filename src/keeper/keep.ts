@@ -2,10 +2,10 @@
 
 import { randomBytes } from 'node:crypto'
 import type { Server } from 'node:net'
-import type { ConsoleLog } from './console-log.ts'
 import { serveControl } from './control-server.ts'
-import { abandoned, Enclave, type Place } from './enclave.ts'
+import { abandoned, Enclave } from './enclave.ts'
 import { instanceIdOf } from './enclave-chip.ts'
+import type { Place } from './enclave-paths.ts'
 import type { EndCause } from './end-cause.ts'
 import { Journal } from './journal.ts'
 import type { KeeperMessage, LaunchRequest } from './launch-request.ts'
@@ -50,17 +50,18 @@ export async function keep(request: LaunchRequest, asker: Asker): Promise<void> 
   process.on('uncaughtExceptionMonitor', (error) => {
     keeping.journal.write(`the keeper crashed: ${error.stack ?? error.message}`)
   })
-  const control = new ControlledConsole()
+  let controlled: Enclave | undefined
   let server: Server | undefined
   let isLaunched = false
   try {
     server = await serveControl(place.directory, {
       terminate: stop.ask.bind(stop),
-      console: () => control.log,
+      console: () => controlled?.console,
+      vsock: () => controlled?.vsock,
     })
     const timeline = new Timeline()
     await using enclave = await launch(request, keeping, timeline)
-    control.log = enclave.console
+    controlled = enclave
     const running = runningRecord(record, enclave)
     writeRecord(place.directory, running)
     isLaunched = true
@@ -74,11 +75,6 @@ export async function keep(request: LaunchRequest, asker: Asker): Promise<void> 
   }
 }
 
-/** The console, once there is one. */
-class ControlledConsole {
-  log: ConsoleLog | undefined
-}
-
 async function claimPlace(
   registry: Registry,
   request: LaunchRequest,
@@ -87,7 +83,7 @@ async function claimPlace(
   const id = `${instance}-enc${randomBytes(8).toString('hex')}`
   const cid = request.cid === 0 ? FIRST_AUTOMATIC_CID + process.pid : request.cid
   const record = registry.claim(startingRecord(request, { id, cid, name: request.name }))
-  return { place: { directory: registry.directory(id), id, cid }, record }
+  return { place: { directory: registry.directory(id), id, name: record.name, cid }, record }
 }
 
 async function launch(

@@ -3,6 +3,7 @@
 
 import type { Accelerator } from '../vmm/index.ts'
 import type { ErrorCode } from '../errors.ts'
+import type { PortPolicy } from '../vsock/index.ts'
 import type { EnclaveRecord } from './record.ts'
 import type { TimelineStep } from './timeline.ts'
 import type { Directories } from './directories.ts'
@@ -20,6 +21,8 @@ export interface LaunchRequest {
   /** The guest's CID; 0: chosen by the keeper. */
   readonly cid: number
   readonly debug: boolean
+  /** Open beside the reserved ones. */
+  readonly ports: PortPolicy
   readonly accelerator: Accelerator
   /** Extended into PCR3 as AWS does with an IAM role's ARN. */
   readonly role?: string

@@ -1,3 +1,4 @@
+export { listenForChild, type Bequest } from './bequest.ts'
 export { confine, type Confinement } from './confinement.ts'
 export { deferred, type Deferred } from './deferred.ts'
 export { findProgram } from './find-program.ts'

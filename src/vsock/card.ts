@@ -6,15 +6,23 @@ import { once } from 'node:events'
 import { createConnection, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { CloisterError } from '../errors.ts'
-import { readLine, startProcess, type Confinement, type ManagedProcess } from '../process/index.ts'
+import {
+  listenForChild,
+  startProcess,
+  type Confinement,
+  type ManagedProcess,
+} from '../process/index.ts'
+import { CardControl, type CardSandbox } from './card-control.ts'
 import { checkSocketPath } from './listen.ts'
+import { policyTexts, type PortPolicy } from './port-policy.ts'
 
-const VHOST_USER_SOCKET = 'vhost-user.sock'
 const HOST_SOCKET = 'vsock.sock'
-/** The card's descriptor of the channel to us; the card ends when that closes. */
+/** There for a moment: it loses its name before the card runs. */
+const VHOST_USER_SOCKET = 'vhost-user.sock'
+/** The card's descriptors: the channel to us, at whose end it ends, and the VMM's way in. */
 const CONTROL_FD = 3
+const VHOST_USER_FD = 4
 const START_TIMEOUT_MS = 5000
-const EVENT_MAX_BYTES = 4096
 
 export interface VsockCardOptions {
   /** The cloister-vsock program. */
@@ -22,91 +30,99 @@ export interface VsockCardOptions {
   /** A directory of its own, owned by the user it runs as. */
   readonly directory: string
   readonly guestCid: number
+  readonly policy: PortPolicy
   readonly confinement: Confinement
 }
 
-/** What the card gave up before it listened. */
-export interface CardSandbox {
-  readonly landlock: 'full' | 'partial' | 'none'
-  readonly seccomp: boolean
-}
-
-export interface VsockCard {
+export interface VsockCard extends AsyncDisposable {
   readonly process: ManagedProcess
+  readonly control: CardControl
   /** The host's end: see `connectGuest` and `listenForGuest`. */
   readonly socketPath: string
   readonly sandbox: CardSandbox
-  /** Connects to the card's vhost-user socket, for the VMM to inherit. */
-  readonly connectVmm: () => Promise<Socket>
+  /** Connected to the card, for the VMM to inherit; there is no other way to the card. */
+  readonly vmm: Socket
 }
 
 /**
- * Starts the card and waits until it listens and its sandbox is closed. Both port policies are open:
- * a port of the parent exists only while its owner listens on it, and the host's end is a socket
- * that only the owner can reach.
+ * Starts the card and waits until it listens and its sandbox is closed. It ends with us, and with
+ * the VMM.
  *
- * @throws `ERR_PROCESS_SPAWN`, `ERR_VSOCK_CARD` when it does not come up.
+ * @throws `ERR_PROCESS_SPAWN`, `ERR_VSOCK_CARD` when it does not come up, `ERR_VSOCK_PATH`.
  */
 export async function startVsockCard(options: VsockCardOptions): Promise<VsockCard> {
   const socketPath = join(options.directory, HOST_SOCKET)
-  const vhostUserPath = join(options.directory, VHOST_USER_SOCKET)
-  checkSocketPath(vhostUserPath)
-  const card = await startProcess({
-    name: 'vsock card',
-    command: [options.program, ...cardArguments(options.guestCid)],
-    cwd: options.directory,
-    confinement: options.confinement,
-    extraStdio: ['pipe'],
-  })
-  try {
-    const sandbox = await whenReady(card)
-    return { process: card, socketPath, sandbox, connectVmm: () => connect(vhostUserPath) }
-  } catch (error) {
+  const { card, vmm } = await spawnCard(options)
+  const control = new CardControl(card.channel(CONTROL_FD))
+  const end = async (): Promise<void> => {
+    vmm.destroy()
     await card[Symbol.asyncDispose]()
+  }
+  try {
+    const sandbox = await whenReady(card, control)
+    if (vmm.connecting) await once(vmm, 'connect')
+    return { process: card, control, socketPath, sandbox, vmm, [Symbol.asyncDispose]: end }
+  } catch (error) {
+    await end()
     throw error
   }
 }
 
-function cardArguments(guestCid: number): readonly string[] {
-  return [
-    ...['--guest-cid', String(guestCid)],
-    ...['--vhost-user', VHOST_USER_SOCKET],
-    ...['--uds-path', HOST_SOCKET],
-    ...['--control', `fd=${CONTROL_FD}`],
-    ...['--parent-ports', 'all'],
-    ...['--guest-ports', 'all'],
-  ]
-}
-
-/** The card's `ready` event; what it says later is read and dropped. */
-async function whenReady(card: ManagedProcess): Promise<CardSandbox> {
-  const channel = card.channel(CONTROL_FD)
-  channel.on('error', () => channel.destroy())
-  const timer = setTimeout(() => channel.destroy(), START_TIMEOUT_MS)
+async function spawnCard(
+  options: VsockCardOptions,
+): Promise<{ readonly card: ManagedProcess; readonly vmm: Socket }> {
+  const path = join(options.directory, VHOST_USER_SOCKET)
+  checkSocketPath(path)
+  const listener = await listenForChild(path)
+  // All before the event loop turns: the card has the listener, and waiting there is the only
+  // connection it will ever get.
+  const starting = startProcess({
+    name: 'vsock card',
+    command: [options.program, ...cardArguments(options)],
+    cwd: options.directory,
+    confinement: options.confinement,
+    extraStdio: ['pipe', listener.fd],
+  })
+  const vmm = connect(path)
+  listener.release()
   try {
-    return parseReady(await readLine(channel, EVENT_MAX_BYTES))
-  } catch (cause) {
-    const lastWords = card.lastWords()
-    throw new CloisterError('ERR_VSOCK_CARD', `the vsock card did not come up: ${lastWords}`, {
-      cause,
-      details: { stderr: lastWords },
-    })
-  } finally {
-    clearTimeout(timer)
-    channel.resume()
+    return { card: await starting, vmm }
+  } catch (error) {
+    vmm.destroy()
+    throw error
   }
 }
 
-function parseReady(line: string): CardSandbox {
-  const message = JSON.parse(line) as { readonly event?: string; readonly sandbox?: CardSandbox }
-  if (message.event === 'ready' && message.sandbox !== undefined) return message.sandbox
-  throw new Error('its first event is not `ready`')
+function cardArguments({ guestCid, policy }: VsockCardOptions): readonly string[] {
+  const { parentPorts, guestPorts } = policyTexts(policy)
+  return [
+    ...['--guest-cid', String(guestCid)],
+    ...['--vhost-user', `fd=${VHOST_USER_FD}`],
+    ...['--uds-path', HOST_SOCKET],
+    ...['--control', `fd=${CONTROL_FD}`],
+    ...['--parent-ports', parentPorts],
+    ...['--guest-ports', guestPorts],
+    '--exit-on-disconnect',
+  ]
 }
 
-async function connect(path: string): Promise<Socket> {
+async function whenReady(card: ManagedProcess, control: CardControl): Promise<CardSandbox> {
+  const timer = setTimeout(() => {
+    control.close()
+  }, START_TIMEOUT_MS)
+  const sandbox = await control.ready
+  clearTimeout(timer)
+  if (sandbox !== undefined) return sandbox
+  const lastWords = card.lastWords()
+  throw new CloisterError('ERR_VSOCK_CARD', `the vsock card did not come up: ${lastWords}`, {
+    details: { stderr: lastWords },
+  })
+}
+
+function connect(path: string): Socket {
   const socket = createConnection({ path, allowHalfOpen: true })
   // Nothing may be read here: the stream is QEMU's.
   socket.once('connect', () => socket.pause())
-  await once(socket, 'connect')
+  socket.on('error', () => socket.destroy())
   return socket
 }

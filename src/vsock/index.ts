@@ -1,4 +1,15 @@
 export { connectGuest, type ConnectOptions } from './connect.ts'
-export { startVsockCard, type CardSandbox, type VsockCard, type VsockCardOptions } from './card.ts'
+export { startVsockCard, type VsockCard, type VsockCardOptions } from './card.ts'
+export { CardControl, type CardSandbox } from './card-control.ts'
+export type { CardConnection, CardCounters, CardStatus, Refusal } from './card-report.ts'
 export { encodeFrame, readFrames } from './frame.ts'
-export { checkSocketPath, listenForGuest, reservedPorts, type PortOptions } from './listen.ts'
+export { checkSocketPath, listenForGuest, type PortOptions } from './listen.ts'
+export {
+  closedPolicy,
+  closePorts,
+  openPorts,
+  policyTexts,
+  reservedPorts,
+  type PortPolicy,
+} from './port-policy.ts'
+export { parsePortSet, type PortSet } from './port-set.ts'

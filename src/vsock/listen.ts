@@ -1,13 +1,10 @@
 // Guest to host: a guest that dials port P of its parent reaches whoever listens on the unix socket
-// `<vsock socket>_<P>`. A port is open exactly while such a listener exists.
+// `<vsock socket>_<P>`, if the enclave's policy lets it.
 
 import { lchownSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { once } from 'node:events'
 import { CloisterError, messageOf } from '../errors.ts'
-
-/** Ports of the parent that belong to Cloister itself. */
-export const reservedPorts = { heartbeat: 9000, nsm: 9001, agent: 9002 } as const
 
 /** sockaddr_un.sun_path holds 108 bytes with its NUL (unix(7)). */
 const SUN_PATH_MAX_BYTES = 107
@@ -22,7 +19,7 @@ export interface PortOptions {
   readonly maxConnections?: number
 }
 
-/** A port of the parent that is open until it is disposed of, and its connections with it. */
+/** A port of the parent that is served until it is disposed of, and its connections with it. */
 class GuestPort implements AsyncDisposable {
   readonly #server: Server
   readonly #connections = new Set<Socket>()

@@ -80,7 +80,8 @@ describe('every example of the help works when it is pasted', () => {
     const [run = ''] = await examples('run-enclave')
     const started = await host.shell(`${run} --debug-mode`)
     expect(started.status, started.stderr).toBe(0)
-    await pasted('describe-enclaves')
+    expect(await examples('metrics')).toHaveLength(2)
+    await pasted('describe-enclaves', 'open-ports', 'close-ports', 'metrics')
     const [console = ''] = await examples('console')
     expect((await host.shell(`${console} --disconnect-timeout 1`)).stdout).toContain(
       'Linux version',
@@ -104,6 +105,11 @@ describe('standard output', () => {
       [3, ['describe-eif']],
       [3, ['run-enclave', '--eif-path', 'hello.eif', '--memory', 'much']],
       [3, ['run-enclave', '--eif-path', join(host.directory, 'hello.eif'), '--cpu-ids', '0', '0']],
+      [3, ['run-enclave', '--eif-path', 'hello.eif', '--guest-ports', '5005-']],
+      [3, ['open-ports', '--enclave-name', 'nobody', '--guest-ports', '1']],
+      [3, ['open-ports', '--guest-ports', '1']],
+      [3, ['open-ports', '--enclave-name', 'hello']],
+      [3, ['close-ports', '--enclave-name', 'hello', '--parent-ports', '4294967296']],
       [3, ['terminate-enclave']],
       [3, ['terminate-enclave', '--enclave-name', 'nobody']],
       [3, ['console', '--enclave-name', 'nobody']],
@@ -187,6 +193,8 @@ describe('run-enclave --config', () => {
     ['a negative CID', { enclave_cid: -1 }],
     ['memory as text', { memory_mib: '128' }],
     ['half a MiB', { memory_mib: 128.5 }],
+    ['ports that are none', { guest_ports: '5005-' }],
+    ['a port as a number', { parent_ports: 8000 }],
   ])('refuses %s', async (_, settings) => {
     const eif_path = join(host.directory, 'hello.eif')
     expect(await runWith({ eif_path, ...settings })).toMatchObject({ status: 3, stdout: '' })

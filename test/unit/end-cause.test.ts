@@ -1,7 +1,7 @@
 // A QEMU that ends with status 0 was ended by somebody: the record names the right one.
 
 import { expect, test } from 'vitest'
-import { causeOfEnd, type Part } from '../../src/keeper/end-cause.ts'
+import { causeOfEnd, causingEnd, type Part } from '../../src/keeper/end-cause.ts'
 
 const end = { code: 0, signal: null }
 const qemu: Part = { name: 'QEMU', pid: 1, ended: Promise.resolve(end), lastWords: () => '' }
@@ -19,4 +19,14 @@ test.each([
   [undefined, undefined, 'guest'],
 ] as const)('%s after %o was %s', (reason, agent, first) => {
   expect(causeOfEnd(qemu, end, { agent, qemu: reason })).toMatchObject({ first })
+})
+
+test('a vsock card that ends because QEMU went is not the cause, and one that just ends is', async () => {
+  const card = { ...qemu, name: 'vsock card' }
+  const noticed = { part: card, end, agent: exited }
+  expect(await causingEnd(noticed, qemu)).toEqual({ part: qemu, end, agent: exited })
+  const lasting = { ...qemu, ended: new Promise<never>(() => undefined) }
+  expect(await causingEnd(noticed, lasting)).toBe(noticed)
+  const killed = { ...noticed, end: { code: null, signal: 'SIGKILL' as const } }
+  expect(await causingEnd(killed, qemu)).toBe(killed)
 })

@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex};
 
+use serde::Serialize;
 use vhost::vhost_user::message::{VhostUserProtocolFeatures, VhostUserVirtioFeatures};
 use vhost_user_backend::{VhostUserBackendMut, VhostUserDaemon, VringRwLock, VringT};
 use virtio_bindings::bindings::virtio_config::VIRTIO_F_VERSION_1;
@@ -22,6 +23,7 @@ use vmm_sys_util::event::{
 use crate::control::{Control, Keeper};
 use crate::device::Device;
 use crate::reactor::{Event, Reactor};
+use crate::refusals::Refusal;
 
 type Memory = GuestMemoryAtomic<GuestMemoryMmap>;
 
@@ -33,6 +35,13 @@ const MAX_QUEUE_SIZE: usize = 1024;
 const REACTOR_EVENT: u16 = QUEUES as u16 + 1;
 /// Rounds of work before the worker looks at its own events again.
 const MAX_ROUNDS: usize = 32;
+
+/// Something the keeper did not ask for.
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "camelCase")]
+enum Told {
+    Refused(Refusal),
+}
 
 /// One enclave's card, for as long as its keeper lives; VMMs may come and go.
 pub struct Card {
@@ -63,7 +72,7 @@ impl Card {
     }
 
     /// Tells the keeper something; nothing happens without one.
-    pub fn tell(&mut self, event: &impl serde::Serialize) {
+    pub fn tell(&mut self, event: &impl Serialize) {
         if let Some(control) = &mut self.control {
             control.tell(event);
         }
@@ -83,6 +92,13 @@ impl Card {
     }
 
     fn work(&mut self, vrings: &[VringRwLock], is_reactor_ready: bool) {
+        self.work_rounds(vrings, is_reactor_ready);
+        for refusal in self.device.take_refusals() {
+            self.tell(&Told::Refused(refusal));
+        }
+    }
+
+    fn work_rounds(&mut self, vrings: &[VringRwLock], is_reactor_ready: bool) {
         let mut is_reactor_ready = is_reactor_ready;
         for _ in 0..MAX_ROUNDS {
             if is_reactor_ready {

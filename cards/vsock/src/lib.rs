@@ -18,5 +18,7 @@ pub mod inherited;
 pub mod limits;
 pub mod packet;
 pub mod policy;
+pub mod private_root;
 pub mod reactor;
+pub mod refusals;
 pub mod sandbox;

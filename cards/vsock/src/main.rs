@@ -4,7 +4,7 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -16,9 +16,10 @@ use cloister_vsock::control::Control;
 use cloister_vsock::device::{Device, DeviceOptions};
 use cloister_vsock::inherited::take_inherited;
 use cloister_vsock::limits::Limits;
+use cloister_vsock::private_root;
 use cloister_vsock::reactor::Reactor;
 use cloister_vsock::sandbox;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, chdir, getrlimit, setrlimit};
 use serde_json::json;
 use vhost::vhost_user::Listener;
 
@@ -54,17 +55,19 @@ fn run(arguments: Arguments) -> io::Result<()> {
     let control = control
         .map(|fd| Control::new(UnixStream::from(fd), &reactor))
         .transpose()?;
+    let listener = bind(&arguments.uds_path)?;
+    let (uds_path, has_private_root) = enter_directory(&arguments.uds_path)?;
     let device = Device::new(
         DeviceOptions {
             guest_cid: arguments.guest_cid,
-            listener: bind(&arguments.uds_path)?,
-            uds_path: arguments.uds_path,
+            listener,
+            uds_path,
             policy: arguments.policy,
             limits: arguments.limits,
         },
         &reactor,
     )?;
-    let report = sandbox::enter()?;
+    let report = sandbox::enter(has_private_root)?;
     let card = Card::new(device, reactor, control, || std::process::exit(0));
     let card = Arc::new(Mutex::new(card));
     lock(&card).tell(&json!({ "event": "ready", "sandbox": report }));
@@ -108,6 +111,16 @@ fn listen_for_vmm(endpoint: &Endpoint) -> io::Result<Listener> {
             Ok(Listener::from(UnixListener::from(take_inherited(*number)?)))
         }
     }
+}
+
+/// Works in the directory of the host's sockets, as its root where the host allows that; returns
+/// their path as seen from there, and whether it is the root.
+fn enter_directory(uds_path: &Path) -> io::Result<(PathBuf, bool)> {
+    let name = uds_path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    if let Some(directory) = uds_path.parent().filter(|it| !it.as_os_str().is_empty()) {
+        chdir(directory)?;
+    }
+    Ok((name.into(), private_root::enter().is_ok()))
 }
 
 /// Listens at a path, in place of a socket that an earlier card has left there.

@@ -1,7 +1,7 @@
 //! What the card gives up before it maps guest memory: every path (Landlock), every system call it
 //! does not need (seccomp), and being traced. Its sockets are open by then; listeners of the host
-//! are still reached, as connecting to a socket is no access to a file. An older kernel's Landlock
-//! enforces less, and the report says so; seccomp is required.
+//! are still reached, as connecting to a socket is no access to a file: `private_root` bounds which.
+//! An older kernel's Landlock enforces less, and the report says so; seccomp is required.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -22,23 +22,27 @@ const LANDLOCK: ABI = ABI::V6;
 
 /// How far the sandbox could be closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct SandboxReport {
     /// `full`, `partial` (an older kernel) or `none` (a kernel without Landlock).
     pub landlock: &'static str,
     pub seccomp: bool,
+    /// Whether only the directory of its sockets can be reached: see `private_root`.
+    pub private_root: bool,
 }
 
 /// Closes the sandbox around the process, which must still have only one thread.
 ///
 /// # Errors
 /// When seccomp cannot be applied.
-pub fn enter() -> io::Result<SandboxReport> {
+pub fn enter(private_root: bool) -> io::Result<SandboxReport> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     let landlock = restrict_paths().map_err(|error| io::Error::other(error.to_string()))?;
     restrict_system_calls().map_err(|error| io::Error::other(error.to_string()))?;
     Ok(SandboxReport {
         landlock,
         seccomp: true,
+        private_root,
     })
 }
 

@@ -15,6 +15,7 @@ use crate::connection::{Connection, Direction, End, Key, Phase};
 use crate::guest_queue::gather;
 use crate::packet::{Header, Operation, Shutdown, TYPE_STREAM, parse_packet};
 use crate::reactor::Reactor;
+use crate::refusals::{Dialler, Reason, Refusal};
 
 /// Resets that may wait for the guest to post buffers.
 const MAX_RESETS: usize = 4096;
@@ -150,7 +151,7 @@ impl Device {
         let now = Instant::now();
         if !self.policy.parent_ports.contains(key.parent_port) {
             self.counters.refused_by_policy += 1;
-            self.reset(key);
+            self.refuse_dial(key, Reason::Closed);
         } else if self.entries.len() >= self.limits.connections
             || !self.guest_rate.take(&self.limits, now)
         {
@@ -175,11 +176,21 @@ impl Device {
                 self.by_key.insert(key, token);
                 self.dials.push_back(token);
             }
-            Err(_) => {
+            Err(error) => {
                 self.counters.refused_without_listener += 1;
-                self.reset(key);
+                self.refuse_dial(key, reason_of(&error));
             }
         }
+    }
+
+    /// Refuses a stream, and lets the keeper know which port it was for.
+    fn refuse_dial(&mut self, key: Key, reason: Reason) {
+        self.refusals.note(Refusal {
+            dialled_by: Dialler::Guest,
+            port: key.parent_port,
+            reason,
+        });
+        self.reset(key);
     }
 
     /// Tries once more to reach the listeners whose backlogs were full.
@@ -277,6 +288,13 @@ impl Device {
         let mut path = self.uds_path.clone().into_os_string();
         path.push(format!("_{port}"));
         path.into()
+    }
+}
+
+fn reason_of(error: &io::Error) -> Reason {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => Reason::Denied,
+        _ => Reason::Unserved,
     }
 }
 

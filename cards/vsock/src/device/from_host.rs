@@ -14,6 +14,7 @@ use super::{
 use crate::connection::{Direction, End, Key, Phase};
 use crate::policy::parse_port;
 use crate::reactor::{EventFlags, Reactor};
+use crate::refusals::{Dialler, Reason, Refusal};
 
 /// `CONNECT 4294967295\n`
 const MAX_LINE_BYTES: usize = 19;
@@ -101,6 +102,11 @@ impl Device {
     fn call(&mut self, guest_port: u32, socket: UnixStream, reactor: &Reactor) {
         if !self.policy.guest_ports.contains(guest_port) {
             self.counters.refused_by_policy += 1;
+            self.refusals.note(Refusal {
+                dialled_by: Dialler::Host,
+                port: guest_port,
+                reason: Reason::Closed,
+            });
             return;
         }
         let key = self.calling_key(guest_port);

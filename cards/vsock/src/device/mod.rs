@@ -21,6 +21,7 @@ use crate::limits::{BufferBudget, Limits, RateLimiter};
 use crate::packet::{HEADER_BYTES, Header, MAX_PAYLOAD_BYTES};
 use crate::policy::Policy;
 use crate::reactor::{EventFlags, Reactor};
+use crate::refusals::{Refusal, Refusals};
 
 pub use report::ConnectionReport;
 pub use to_guest::Notify;
@@ -72,6 +73,7 @@ pub struct Device {
     policy: Policy,
     limits: Limits,
     counters: Counters,
+    refusals: Refusals,
     entries: Slab<Entry>,
     by_key: HashMap<Key, usize>,
     /// Streams that wait for their turn to send to the guest.
@@ -110,6 +112,7 @@ impl Device {
             host_rate: RateLimiter::new(&options.limits, now),
             limits: options.limits,
             counters: Counters::default(),
+            refusals: Refusals::default(),
             entries: Slab::new(),
             by_key: HashMap::new(),
             ready: VecDeque::new(),
@@ -128,6 +131,7 @@ impl Device {
     /// Replaces the policy; streams that it does not allow are reset.
     pub fn set_policy(&mut self, policy: Policy) {
         self.policy = policy;
+        self.refusals.forget();
         let policy = &self.policy;
         let revoked: Vec<_> = self
             .streams()
@@ -137,6 +141,11 @@ impl Device {
         for token in revoked {
             self.remove(token, End::Reset);
         }
+    }
+
+    /// Refused connections that the keeper has not been told of yet.
+    pub fn take_refusals(&mut self) -> Vec<Refusal> {
+        self.refusals.take()
     }
 
     /// Replaces the limits; they hold for connections opened from now on.

@@ -1,11 +1,12 @@
 //! A test guest that does what its arguments say: it ends in some way, tells what it sees around
-//! itself, or attacks its parent. It is an app, or PID 1 itself (`hostile-agent`, for which the
-//! kernel's command line carries the argument behind `--`).
+//! itself, dials ports of its parent, or attacks it. It is an app, or PID 1 itself
+//! (`hostile-agent`, for which the kernel's command line carries the argument behind `--`).
 #![deny(unsafe_code)]
 // std's own start-up needs open standard streams, which PID 1 may lack.
 #![no_main]
 
 mod attack;
+mod dialler;
 mod hostile_agent;
 mod surroundings;
 #[allow(unsafe_code)]
@@ -33,6 +34,7 @@ fn run() {
         "orphans" => orphans(),
         "leave-orphan" => leave_orphan(),
         "attack" => attack::run(),
+        "dialler" => dialler::run(),
         "hostile-agent" => hostile_agent::run(word(1)),
         _ => serve(&surroundings::describe(&arguments)),
     }

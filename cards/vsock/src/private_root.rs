@@ -1,0 +1,30 @@
+//! The card's own root directory and network. Landlock cannot say which unix sockets a process may
+//! connect to; a root can: beyond its enclave's directory the card then reaches no socket of the
+//! host, whoever it runs as, and without the host's network no abstract socket either.
+
+use std::io;
+
+use rustix::process::chroot;
+use rustix::thread::{CapabilitySet, CapabilitySets, UnshareFlags, set_capabilities};
+
+/// Makes the working directory the root; the process must still have only one thread. A user namespace of
+/// its own lends it the right to, which it gives back at once.
+///
+/// # Errors
+/// When the host does not allow user namespaces to everybody; the process can go on without.
+pub fn enter() -> io::Result<()> {
+    // Deprecated for what it does to descriptor tables, which are not unshared here.
+    #[allow(deprecated)]
+    rustix::thread::unshare(UnshareFlags::NEWUSER | UnshareFlags::NEWNET)?;
+    let entered = chroot(".");
+    let none = CapabilitySet::empty();
+    set_capabilities(
+        None,
+        CapabilitySets {
+            effective: none,
+            permitted: none,
+            inheritable: none,
+        },
+    )?;
+    Ok(entered?)
+}

@@ -1,0 +1,142 @@
+// Which metrics there are, and where in a report each value comes from.
+
+import type { EnclaveRecord, VsockReport } from '../keeper/index.ts'
+import type { Metric, Sample } from './prometheus.ts'
+
+/** One value of a report, and the labels that tell it from others of its metric. */
+type Value = readonly [value: number, labels?: Readonly<Record<string, string>>]
+
+interface VsockMetric {
+  readonly name: string
+  readonly type: Metric['type']
+  readonly help: string
+  readonly values: (report: VsockReport) => readonly Value[]
+}
+
+const vsockMetrics: readonly VsockMetric[] = [
+  {
+    name: 'connections',
+    type: 'gauge',
+    help: 'Open vsock connections.',
+    values: ({ connections }) => [[connections]],
+  },
+  {
+    name: 'connections_limit',
+    type: 'gauge',
+    help: 'How many vsock connections may be open at once.',
+    values: ({ limits }) => [[limits.connections]],
+  },
+  {
+    name: 'buffered_bytes',
+    type: 'gauge',
+    help: 'Bytes held for slow readers on the host.',
+    values: ({ bufferedBytes }) => [[bufferedBytes]],
+  },
+  {
+    name: 'connections_opened_total',
+    type: 'counter',
+    help: 'Vsock connections opened, by who dialled.',
+    values: ({ counters }) => [
+      [counters.openedByGuest, { dialled_by: 'guest' }],
+      [counters.openedByHost, { dialled_by: 'host' }],
+    ],
+  },
+  {
+    name: 'connections_refused_total',
+    type: 'counter',
+    help: 'Vsock connections refused: the port is closed, nobody listens, or a limit is reached.',
+    values: ({ counters }) => [
+      [counters.refusedByPolicy, { reason: 'closed' }],
+      [counters.refusedWithoutListener, { reason: 'unserved' }],
+      [counters.refusedByLimit, { reason: 'limit' }],
+    ],
+  },
+  {
+    name: 'bytes_total',
+    type: 'counter',
+    help: 'Bytes passed on, by direction.',
+    values: ({ counters }) => [
+      [counters.bytesToGuest, { direction: 'to_guest' }],
+      [counters.bytesToHost, { direction: 'to_host' }],
+    ],
+  },
+  {
+    name: 'packets_total',
+    type: 'counter',
+    help: 'Vsock packets, by direction.',
+    values: ({ counters }) => [
+      [counters.packetsToGuest, { direction: 'to_guest' }],
+      [counters.packetsFromGuest, { direction: 'to_host' }],
+    ],
+  },
+  {
+    name: 'bad_packets_total',
+    type: 'counter',
+    help: 'Packets of the guest that are malformed or break the protocol.',
+    values: ({ counters }) => [
+      [counters.malformed, { reason: 'malformed' }],
+      [counters.violations, { reason: 'violation' }],
+    ],
+  },
+  {
+    name: 'resets_dropped_total',
+    type: 'counter',
+    help: 'Resets that the guest left no room for.',
+    values: ({ counters }) => [[counters.droppedResets]],
+  },
+]
+
+/** Of enclaves that have not ended. `reports` are by id; one that is missing was not to be had. */
+export function enclaveMetrics(
+  records: readonly EnclaveRecord[],
+  reports: ReadonlyMap<string, VsockReport>,
+): readonly Metric[] {
+  return [
+    {
+      name: 'cloister_enclave_info',
+      type: 'gauge',
+      help: 'An enclave that has not ended; always 1.',
+      samples: records.map((record) => ({
+        labels: {
+          ...identity(record),
+          state: record.state,
+          mode: record.debug ? 'debug' : 'production',
+          assurance: record.assurance,
+          accelerator: record.accelerator,
+        },
+        value: 1,
+      })),
+    },
+    {
+      name: 'cloister_vsock_up',
+      type: 'gauge',
+      help: 'Whether the enclave told of its vsock.',
+      samples: records.map((record) => ({
+        labels: identity(record),
+        value: reports.has(record.id) ? 1 : 0,
+      })),
+    },
+    ...vsockMetrics.map(({ name, type, help, values }) => ({
+      name: `cloister_vsock_${name}`,
+      type,
+      help,
+      samples: records.flatMap((record) => samplesOf(record, reports.get(record.id), values)),
+    })),
+  ]
+}
+
+function samplesOf(
+  record: EnclaveRecord,
+  report: VsockReport | undefined,
+  values: VsockMetric['values'],
+): readonly Sample[] {
+  if (report === undefined) return []
+  return values(report).map(([value, labels = {}]) => ({
+    labels: { ...identity(record), ...labels },
+    value,
+  }))
+}
+
+function identity({ id, name }: EnclaveRecord): Sample['labels'] {
+  return { enclave_id: id, enclave_name: name }
+}

@@ -1,0 +1,26 @@
+import { Command } from 'commander'
+import { isAlive, openDirectories, Registry } from '../keeper/index.ts'
+import { enclaveMetrics } from './enclave-metrics.ts'
+import { exposition } from './prometheus.ts'
+import { vsockReports } from './vsock-report.ts'
+
+export function metricsCommand(): Command {
+  return new Command('metrics')
+    .description('print counters of the running enclaves in the text format of Prometheus')
+    .addHelpText(
+      'after',
+      `
+For node_exporter's textfile collector, from a timer; the file is replaced as a whole:
+  cloister metrics > cloister.prom.new && mv cloister.prom.new cloister.prom
+
+Example:
+  cloister metrics
+`,
+    )
+    .action(async () => {
+      const registry = new Registry(openDirectories().runtime)
+      const records = registry.list().filter(isAlive)
+      const reports = await vsockReports(registry, records)
+      process.stdout.write(exposition(enclaveMetrics(records, reports)))
+    })
+}

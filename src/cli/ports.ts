@@ -1,0 +1,83 @@
+// Opening and closing vsock ports of an enclave while it runs.
+
+import { Command, Option } from 'commander'
+import { CloisterError } from '../errors.ts'
+import { changePorts, isAlive, openDirectories, Registry } from '../keeper/index.ts'
+import { parsePortSet, type PortPolicy, type PortSet } from '../vsock/index.ts'
+import { printJson } from './print.ts'
+
+interface PortsOptions {
+  readonly enclaveId?: string
+  readonly enclaveName?: string
+  readonly parentPorts?: PortSet
+  readonly guestPorts?: PortSet
+}
+
+const GRAMMAR = 'all, none or a list such as 8000,9100-9110'
+
+export function openPortsCommand(): Command {
+  return portsCommand('open-ports')
+    .description('open vsock ports of a running enclave, beside those that are open')
+    .addHelpText(
+      'after',
+      '\nExample:\n  cloister open-ports --enclave-name hello --guest-ports 5005\n',
+    )
+}
+
+export function closePortsCommand(): Command {
+  return portsCommand('close-ports')
+    .description('close vsock ports of a running enclave; connections on them are reset')
+    .addHelpText(
+      'after',
+      '\nExample:\n  cloister close-ports --enclave-name hello --guest-ports all\n',
+    )
+}
+
+/** `--parent-ports`, which must not be taken for ports to listen at. */
+export function parentPortsOption(): Option {
+  const what = `ports of its parent (this host) that the guest may dial: ${GRAMMAR}`
+  return new Option('--parent-ports <ports>', what).argParser((text) => parsePortSet(text))
+}
+
+export function guestPortsOption(): Option {
+  const what = `ports of the guest that this host may dial: ${GRAMMAR}`
+  return new Option('--guest-ports <ports>', what).argParser((text) => parsePortSet(text))
+}
+
+/** What two options name; nothing when they are absent. */
+export function portsOf({ parentPorts, guestPorts }: PortsOptions): PortPolicy {
+  return { parentPorts: parentPorts ?? [], guestPorts: guestPorts ?? [] }
+}
+
+function portsCommand(command: 'open-ports' | 'close-ports'): Command {
+  return new Command(command)
+    .addOption(new Option('--enclave-id <id>').conflicts('enclaveName'))
+    .option('--enclave-name <name>')
+    .addOption(parentPortsOption())
+    .addOption(guestPortsOption())
+    .action(async (options: PortsOptions) => {
+      const wanted = options.enclaveId ?? options.enclaveName
+      if (wanted === undefined) throw argument('one of --enclave-id and --enclave-name is needed')
+      if (options.parentPorts === undefined && options.guestPorts === undefined)
+        throw argument('--parent-ports, --guest-ports or both are needed')
+      const registry = new Registry(openDirectories().runtime)
+      const record = registry.find(wanted)
+      if (!isAlive(record)) throw ended(record.name)
+      const request = { command, ports: portsOf(options) }
+      const { parentPorts, guestPorts } = await changePorts(registry.directory(record.id), request)
+      printJson({
+        EnclaveName: record.name,
+        EnclaveID: record.id,
+        ParentPorts: parentPorts,
+        GuestPorts: guestPorts,
+      })
+    })
+}
+
+function ended(name: string): CloisterError {
+  return new CloisterError('ERR_KEEPER_NO_SUCH_ENCLAVE', `the enclave ${name} has ended`)
+}
+
+function argument(message: string): CloisterError {
+  return new CloisterError('ERR_CLI_ARGUMENT', message)
+}

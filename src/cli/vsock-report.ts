@@ -1,0 +1,51 @@
+// What goes on at the vsock of running enclaves, asked of their keepers all at once. One that hangs
+// costs two seconds and is told, not waited for.
+
+import { messageOf } from '../errors.ts'
+import { askVsock, type EnclaveRecord, type Registry, type VsockReport } from '../keeper/index.ts'
+import { printProgress } from './print.ts'
+
+type Json = Readonly<Record<string, unknown>>
+
+/** By enclave id; an enclave that does not run, or whose keeper or card does not answer, has none. */
+export async function vsockReports(
+  registry: Registry,
+  records: readonly EnclaveRecord[],
+  { connections = false } = {},
+): Promise<ReadonlyMap<string, VsockReport>> {
+  const running = records.filter(({ state }) => state === 'RUNNING')
+  const reports = await Promise.all(
+    running.map(async ({ id, name }) => {
+      try {
+        return [[id, await askVsock(registry.directory(id), connections)] as const]
+      } catch (error) {
+        printProgress(`Nothing is known of the vsock of ${name}: ${messageOf(error)}`)
+        return []
+      }
+    }),
+  )
+  return new Map(reports.flat())
+}
+
+/** The report with nitro-cli's manner of keys. */
+export function vsockJson(report: VsockReport): Json {
+  const { parentPorts, guestPorts, limits, connections, bufferedBytes, counters } = report
+  return {
+    ParentPorts: parentPorts,
+    GuestPorts: guestPorts,
+    Connections: connections,
+    BufferedBytes: bufferedBytes,
+    Counters: capitalized(counters),
+    Limits: capitalized(limits),
+    ...(report.connectionList === undefined
+      ? {}
+      : { ConnectionList: report.connectionList.map(capitalized) }),
+  }
+}
+
+function capitalized(fields: object): Json {
+  const entries = Object.entries(fields) as readonly (readonly [string, unknown])[]
+  return Object.fromEntries(
+    entries.map(([key, value]) => [`${key.charAt(0).toUpperCase()}${key.slice(1)}`, value]),
+  )
+}

@@ -1,0 +1,74 @@
+// A part that hangs holds up nobody who asks, and outlives nobody it depends on.
+
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { identifyProcess } from '../../src/process/index.ts'
+import { TestHost, type DescribedEnclave } from '../host.ts'
+
+let host: TestHost
+let eif: string
+let enclave: DescribedEnclave
+const stopped: number[] = []
+
+beforeAll(async () => {
+  host = new TestHost()
+  eif = await host.build('hello')
+  enclave = await host.start(eif)
+})
+
+afterEach(() => {
+  for (const pid of stopped.splice(0)) if (isRunning(pid)) process.kill(pid, 'SIGCONT')
+})
+
+afterAll(async () => {
+  await host[Symbol.asyncDispose]()
+})
+
+function hang(pid: number): void {
+  process.kill(pid, 'SIGSTOP')
+  stopped.push(pid)
+}
+
+function isRunning(pid: number): boolean {
+  return identifyProcess(pid) !== undefined
+}
+
+function pidOf(part: string): number {
+  const pid = enclave.Processes[part]
+  if (pid === undefined) throw new Error(`there is no ${part}`)
+  return pid
+}
+
+test.each(['keeper', 'vsock card'])(
+  'a %s that hangs keeps nobody from listing enclaves, and is told of',
+  async (part) => {
+    hang(part === 'keeper' ? enclave.ProcessID : pidOf(part))
+    const listed = await host.run('describe-enclaves')
+    expect(JSON.parse(listed.stdout)).toMatchObject([{ State: 'RUNNING', Vsock: null }])
+    expect(listed.stderr).toContain('Nothing is known of the vsock of hello')
+    const metrics = await host.run('metrics')
+    expect(metrics.status).toBe(0)
+    expect(metrics.stdout).toMatch(/^cloister_vsock_up\{.*\} 0$/m)
+  },
+)
+
+test('a card that hangs opens no port, and whoever asked is told', async () => {
+  hang(pidOf('vsock card'))
+  const opened = await host.run('open-ports', '--enclave-name', 'hello', '--guest-ports', '7')
+  expect(opened).toMatchObject({ status: 39, stdout: '' })
+  expect(opened.stderr).toContain('ERR_KEEPER_CONTROL')
+})
+
+test('a hung card dies with its keeper, and QEMU gone takes a card along whose keeper hangs', async () => {
+  hang(enclave.ProcessID)
+  process.kill(pidOf('QEMU'), 'SIGKILL')
+  // Its keeper has not waited for it, so what is left of it is a zombie: nobody.
+  await expect.poll(() => isRunning(pidOf('vsock card')), { timeout: 5000 }).toBe(false)
+  process.kill(enclave.ProcessID, 'SIGCONT')
+  await expect.poll(() => isRunning(enclave.ProcessID), { timeout: 5000 }).toBe(false)
+  expect(await host.describe(enclave.EnclaveID)).toMatchObject({ End: { First: 'QEMU' } })
+
+  enclave = await host.start(eif)
+  hang(pidOf('vsock card'))
+  process.kill(enclave.ProcessID, 'SIGKILL')
+  await expect.poll(() => isRunning(pidOf('vsock card')), { timeout: 5000 }).toBe(false)
+})
