@@ -13,6 +13,7 @@ pub mod control;
 pub mod counters;
 pub mod credit;
 pub mod device;
+pub mod greeting;
 pub mod guest_queue;
 pub mod inherited;
 pub mod limits;
