@@ -21,3 +21,4 @@ pub mod packet;
 pub mod policy;
 pub mod reactor;
 pub mod sandbox;
+pub mod watchdog;
