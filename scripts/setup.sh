@@ -15,8 +15,8 @@ packages=(
   qemu-system-x86 swtpm util-linux
   linux-source-6.12 gcc make bc flex bison libelf-dev libssl-dev lz4 xz-utils binutils
 )
-# Second opinions, peers and a browser.
-readonly test_packages=(tpm2-tools openssl socat skopeo umoci cpio chromium)
+# Second opinions, peers, a browser, and a compiler for libFuzzer.
+readonly test_packages=(g++ tpm2-tools openssl socat skopeo umoci cpio chromium)
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 

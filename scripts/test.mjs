@@ -52,6 +52,14 @@ async function cargo() {
   count('cargo test', counts, status)
 }
 
+/** A short run of every fuzz target; each is one claim. */
+async function fuzz() {
+  const { status, output } = await run('bash', ['scripts/fuzz.sh', '8'])
+  const verdicts = [...output.matchAll(/^fuzz: \w+: (ok|FAILED)/gm)].map(([, verdict]) => verdict)
+  const passed = verdicts.filter((verdict) => verdict === 'ok').length
+  count('fuzz', { passed, failed: verdicts.length - passed, skipped: 0 }, status)
+}
+
 /** Each run has a configuration of its own: Node, headless Chromium, Go's nitrite beside ours. */
 async function vitest(name, config) {
   const report = join(scratch, `${name}.json`)
@@ -79,6 +87,7 @@ async function vitest(name, config) {
 try {
   await lint()
   await cargo()
+  await fuzz()
   await vitest('vitest', 'vitest.config.ts')
   await vitest('browser', 'attestation/vitest.browser.config.ts')
   await vitest('differential', 'attestation/vitest.differential.config.ts')

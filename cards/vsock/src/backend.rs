@@ -3,7 +3,7 @@
 //! runs one worker thread, which does all of the device's work.
 
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
@@ -14,7 +14,9 @@ use virtio_bindings::bindings::virtio_ring::{
     VIRTIO_RING_F_EVENT_IDX, VIRTIO_RING_F_INDIRECT_DESC,
 };
 use virtio_queue::QueueT;
-use vm_memory::{GuestAddressSpace, GuestMemoryAtomic, GuestMemoryMmap};
+use vm_memory::{
+    GuestAddressSpace, GuestMemoryAtomic, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion,
+};
 use vmm_sys_util::epoll::EventSet;
 use vmm_sys_util::event::{
     EventConsumer, EventFlag, EventNotifier, new_event_consumer_and_notifier,
@@ -22,8 +24,10 @@ use vmm_sys_util::event::{
 
 use crate::control::{Control, Keeper};
 use crate::device::Device;
+use crate::inherited::take_back;
 use crate::reactor::{Event, Reactor};
 use crate::refusals::Refusal;
+use crate::watchdog::Pulse;
 
 type Memory = GuestMemoryAtomic<GuestMemoryMmap>;
 
@@ -32,7 +36,7 @@ const TRANSMIT_QUEUE: usize = 1;
 const QUEUES: usize = 3; // the third, for events, is never used: nothing migrates
 const MAX_QUEUE_SIZE: usize = 1024;
 /// The reactor's number in vhost-user-backend's epoll set: after the queues and its own exit event.
-const REACTOR_EVENT: u16 = QUEUES as u16 + 1;
+pub const REACTOR_EVENT: u16 = QUEUES as u16 + 1;
 /// Rounds of work before the worker looks at its own events again.
 const MAX_ROUNDS: usize = 32;
 
@@ -50,6 +54,9 @@ pub struct Card {
     control: Option<Control>,
     memory: Option<Memory>,
     events: Vec<Event>,
+    pulse: Pulse,
+    /// Exit events of daemons, which vhost-user-backend 0.24 gives up without closing them.
+    exit_events: Mutex<Vec<RawFd>>,
     when_keeper_goes: fn(),
 }
 
@@ -67,8 +74,16 @@ impl Card {
             control,
             memory: None,
             events: Vec::new(),
+            pulse: Pulse::default(),
+            exit_events: Mutex::default(),
             when_keeper_goes,
         }
+    }
+
+    /// What shows that the worker works, for the watchdog.
+    #[must_use]
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
     }
 
     /// Tells the keeper something; nothing happens without one.
@@ -83,6 +98,13 @@ impl Card {
         self.memory = None;
         self.device.disconnect_guest();
         self.device.forget_queue();
+    }
+
+    /// The daemon and its worker have ended: what they left open is closed.
+    pub fn forget_daemon(&mut self) {
+        if let Ok(numbers) = self.exit_events.get_mut() {
+            numbers.drain(..).map(take_back).for_each(drop);
+        }
     }
 
     /// Whether bytes of the last guest are still held for the host.
@@ -100,6 +122,7 @@ impl Card {
 
     fn work_rounds(&mut self, vrings: &[VringRwLock], is_reactor_ready: bool) {
         let mut is_reactor_ready = is_reactor_ready;
+        self.pulse.beat();
         for _ in 0..MAX_ROUNDS {
             if is_reactor_ready {
                 self.handle_events();
@@ -208,12 +231,16 @@ impl VhostUserBackendMut for Card {
     }
 
     fn update_memory(&mut self, memory: Memory) -> io::Result<()> {
+        check_files(&memory.memory())?;
         self.memory = Some(memory);
         Ok(())
     }
 
     fn exit_event(&self, _thread_index: usize) -> Option<(EventConsumer, EventNotifier)> {
-        new_event_consumer_and_notifier(EventFlag::NONBLOCK | EventFlag::CLOEXEC).ok()
+        let flags = EventFlag::NONBLOCK | EventFlag::CLOEXEC;
+        let (consumer, notifier) = new_event_consumer_and_notifier(flags).ok()?;
+        self.exit_events.lock().ok()?.push(consumer.as_raw_fd());
+        Some((consumer, notifier))
     }
 
     fn handle_event(
@@ -226,6 +253,22 @@ impl VhostUserBackendMut for Card {
         self.work(vrings, device_event == REACTOR_EVENT);
         Ok(())
     }
+}
+
+/// Refuses memory beyond the end of its file: touching it would end the card (SIGBUS). A VMM that
+/// shortens the file later still does so, to its own card.
+fn check_files(memory: &GuestMemoryMmap) -> io::Result<()> {
+    for region in memory.iter() {
+        let Some(place) = region.file_offset() else {
+            continue;
+        };
+        let file = place.file().metadata()?;
+        let end = place.start().saturating_add(region.len());
+        if file.is_file() && file.len() < end {
+            return Err(io::Error::other("memory beyond the end of its file"));
+        }
+    }
+    Ok(())
 }
 
 /// A daemon for the next VMM, whose worker already does the card's other work.

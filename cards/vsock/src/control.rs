@@ -136,7 +136,9 @@ impl Control {
     }
 }
 
-fn answer(line: &[u8], device: &mut Device) -> Value {
+/// The answer to one line without its line feed.
+#[must_use]
+pub fn answer(line: &[u8], device: &mut Device) -> Value {
     match serde_json::from_slice::<Request>(line) {
         Ok(request) => {
             let id = request.id;

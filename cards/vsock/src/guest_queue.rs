@@ -177,6 +177,12 @@ impl<'a> ReceiveRing<'a> {
             if receptacle.bytes > HEADER_BYTES {
                 return Some(receptacle);
             }
+            if !self.pool.reserved.is_empty() {
+                // Not before the reserved ones are used: giving those back counts from the end.
+                self.queue.go_to_previous_position();
+                self.pool.spare.push(receptacle);
+                return None;
+            }
             self.complete(receptacle, 0);
         }
         None

@@ -1,4 +1,5 @@
-//! Descriptors handed down by the keeper. The card's only unsafe code.
+//! Descriptors of which only the number is known: handed down by the keeper, or let go by a crate.
+//! The card's only unsafe code.
 #![allow(unsafe_code)]
 
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
@@ -27,4 +28,12 @@ pub fn take_inherited(number: RawFd) -> std::io::Result<OwnedFd> {
             Err(error.into())
         }
     }
+}
+
+/// Takes back a descriptor whose owner gave up its number without closing it (`into_raw_fd`); call
+/// once per number, after whatever used it has ended.
+#[must_use]
+pub fn take_back(number: RawFd) -> OwnedFd {
+    // SAFETY: the caller names a descriptor that is open and that nothing owns any more.
+    unsafe { OwnedFd::from_raw_fd(number) }
 }

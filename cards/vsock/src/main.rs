@@ -19,6 +19,7 @@ use cloister_vsock::limits::Limits;
 use cloister_vsock::private_root;
 use cloister_vsock::reactor::Reactor;
 use cloister_vsock::sandbox;
+use cloister_vsock::watchdog::watch;
 use rustix::process::{Resource, Rlimit, chdir, getrlimit, setrlimit};
 use serde_json::json;
 use vhost::vhost_user::Listener;
@@ -52,6 +53,7 @@ fn run(arguments: Arguments) -> io::Result<()> {
     allow_descriptors(&arguments.limits)?;
     let reactor = Reactor::new()?;
     let reactor_fd = reactor.as_fd().try_clone_to_owned()?;
+    let bell = reactor.bell()?;
     let control = control
         .map(|fd| Control::new(UnixStream::from(fd), &reactor))
         .transpose()?;
@@ -69,6 +71,7 @@ fn run(arguments: Arguments) -> io::Result<()> {
     )?;
     let report = sandbox::enter(has_private_root)?;
     let card = Card::new(device, reactor, control, || std::process::exit(0));
+    watch(card.pulse(), bell, end_held_up)?;
     let card = Arc::new(Mutex::new(card));
     lock(&card).tell(&json!({ "event": "ready", "sandbox": report }));
     loop {
@@ -101,7 +104,15 @@ fn serve_vmm(
     while lock(card).is_draining() && Instant::now() < deadline {
         thread::sleep(Duration::from_millis(5));
     }
+    drop(daemon);
+    lock(card).forget_daemon();
     Ok(())
+}
+
+/// The worker has ended or waits for ever, with all locks: there is nothing left to save.
+fn end_held_up() {
+    eprintln!("cloister-vsock: held up by the VMM: its events fail or block");
+    std::process::exit(1);
 }
 
 fn listen_for_vmm(endpoint: &Endpoint) -> io::Result<Listener> {

@@ -104,6 +104,11 @@ impl Reactor {
         }
     }
 
+    /// An event whose every write wakes the set up, for another thread.
+    pub fn bell(&self) -> io::Result<OwnedFd> {
+        self.again.try_clone()
+    }
+
     /// Makes the set ready once more, for work that was left over.
     pub fn wake(&self) {
         let _ = rustix::io::write(&self.again, &1_u64.to_ne_bytes());

@@ -230,6 +230,64 @@ fn receive_buffers_that_are_unusable_are_returned_unused() {
     assert!(rig.echoes(b"still here"));
 }
 
+#[test]
+fn a_flood_of_requests_and_resets_by_a_guest_that_takes_nothing_leaves_no_turns_behind() {
+    let mut rig = Rig::without_receive_buffers();
+    let _first_in_line = rig.open(1);
+    for port in 2..1000 {
+        let request = Header {
+            src_port: port,
+            ..header(Operation::Request as u16)
+        };
+        rig.driver.send(&request.encode());
+        rig.driver.send(
+            &Header {
+                operation: Operation::Reset as u16,
+                ..request
+            }
+            .encode(),
+        );
+        rig.serve();
+        assert_eq!(rig.device.connection_count(), 1);
+        assert!(rig.device.turn_count() <= 1);
+    }
+}
+
+#[test]
+fn a_request_that_waits_for_a_backlog_is_forgotten_with_its_guest() {
+    let mut rig = Rig::new();
+    let full = rig.listen_full(7001);
+    let request = Header {
+        dst_port: 7001,
+        ..header(Operation::Request as u16)
+    };
+    rig.driver.send(&request.encode());
+    rig.serve();
+    assert_eq!(rig.device.connection_count(), 1);
+    rig.replace_vmm();
+    assert_eq!(rig.device.connection_count(), 0);
+    drop(full);
+    rig.driver.send(&request.encode());
+    rig.serve();
+    let (answer, _) = rig.driver.received().pop().expect("an answer");
+    assert_eq!(answer.operation, Operation::Reset as u16);
+}
+
+#[test]
+fn a_buffer_too_small_for_a_packet_costs_none_of_those_around_it() {
+    let mut rig = Rig::without_receive_buffers();
+    let stream = rig.open(1000);
+    (0..3).for_each(|index| rig.driver.post_buffer(index));
+    rig.driver.post_raw((0x8000, 8, WRITE, 0));
+    rig.driver.post_buffer(3);
+    for _ in 0..3 {
+        rig.write(&stream, b"hello");
+        rig.serve();
+    }
+    let packets = rig.driver.received(); // the response and the bytes
+    assert_eq!(packets.len(), 4);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 

@@ -221,10 +221,11 @@ impl Device {
         }
     }
 
-    fn drop_dial(&mut self, token: usize, key: Key) {
+    pub(super) fn drop_dial(&mut self, token: usize, key: Key) {
         if matches!(self.entries.get(token), Some(Entry::Dial { .. })) {
             self.entries.remove(token);
             self.by_key.remove(&key);
+            self.dials.retain(|waiting| *waiting != token);
         }
     }
 
@@ -298,7 +299,7 @@ fn reason_of(error: &io::Error) -> Reason {
     }
 }
 
-fn key_of(header: &Header) -> Key {
+pub(super) fn key_of(header: &Header) -> Key {
     Key {
         parent_cid: header.dst_cid,
         parent_port: header.dst_port,

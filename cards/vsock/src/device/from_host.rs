@@ -1,5 +1,4 @@
-//! The host's end: clients that connect and name a port (`CONNECT <port>\n`, the protocol of
-//! Firecracker's docs/vsock.md), sockets that become ready, and the clock.
+//! The host's end: clients that connect and name a port, sockets that become ready, and the clock.
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -12,20 +11,9 @@ use super::{
     HOUSEKEEPING, SOCKET_EVENTS,
 };
 use crate::connection::{Direction, End, Key, Phase};
-use crate::policy::parse_port;
+use crate::greeting::{Greeting, MAX_LINE_BYTES, parse_greeting};
 use crate::reactor::{EventFlags, Reactor};
 use crate::refusals::{Dialler, Reason, Refusal};
-
-/// `CONNECT 4294967295\n`
-const MAX_LINE_BYTES: usize = 19;
-
-/// What a client has said so far.
-#[derive(Debug, PartialEq, Eq)]
-enum Greeting {
-    Unfinished,
-    Port { port: u32, line_bytes: usize },
-    Invalid,
-}
 
 impl Device {
     /// A socket of the table became ready.
@@ -204,74 +192,4 @@ fn read_greeting(socket: &UnixStream) -> io::Result<Greeting> {
         recv(socket, &mut peeked[..line_bytes], RecvFlags::DONTWAIT)?;
     }
     Ok(greeting)
-}
-
-fn parse_greeting(bytes: &[u8]) -> Greeting {
-    let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else {
-        let may_continue = bytes.len() < MAX_LINE_BYTES;
-        return if may_continue {
-            Greeting::Unfinished
-        } else {
-            Greeting::Invalid
-        };
-    };
-    let port = std::str::from_utf8(&bytes[..end])
-        .ok()
-        .and_then(|line| line.strip_prefix("CONNECT "))
-        .and_then(parse_port);
-    port.map_or(Greeting::Invalid, |port| Greeting::Port {
-        port,
-        line_bytes: end + 1,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn a_line_names_a_port_and_leaves_what_follows() {
-        let parsed = parse_greeting(b"CONNECT 5005\nhello");
-        assert_eq!(
-            parsed,
-            Greeting::Port {
-                port: 5005,
-                line_bytes: 13
-            }
-        );
-    }
-
-    #[test]
-    fn refuses_other_lines() {
-        for line in [
-            "CONNECT\n",
-            "CONNECT -1\n",
-            "CONNECT 4294967296\n",
-            "connect 1\n",
-            "CONNECT 1 \n",
-            "\n",
-        ] {
-            assert_eq!(
-                parse_greeting(line.as_bytes()),
-                Greeting::Invalid,
-                "{line:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn waits_for_a_line_only_while_it_can_still_become_one() {
-        assert_eq!(parse_greeting(b"CONNECT 42949672"), Greeting::Unfinished);
-        assert_eq!(parse_greeting(&[b'x'; MAX_LINE_BYTES]), Greeting::Invalid);
-    }
-
-    proptest! {
-        #[test]
-        fn every_port_can_be_named(port: u32) {
-            let line = format!("CONNECT {port}\n");
-            let expected = Greeting::Port { port, line_bytes: line.len() };
-            prop_assert_eq!(parse_greeting(line.as_bytes()), expected);
-        }
-    }
 }

@@ -23,6 +23,8 @@ use crate::policy::Policy;
 use crate::reactor::{EventFlags, Reactor};
 use crate::refusals::{Refusal, Refusals};
 
+use from_guest::key_of;
+
 pub use report::ConnectionReport;
 pub use to_guest::Notify;
 
@@ -156,12 +158,11 @@ impl Device {
     /// The guest is gone: every stream ends, once the host has taken what is held for it.
     pub fn disconnect_guest(&mut self) {
         self.resets.clear();
-        self.dials.clear();
         let tokens: Vec<_> = self.entries.iter().map(|(token, _)| token).collect();
         for token in tokens {
             match &self.entries[token] {
                 Entry::Stream(_) => self.let_go(token),
-                Entry::Dial { .. } => drop(self.entries.remove(token)),
+                Entry::Dial { request, .. } => self.drop_dial(token, key_of(request)),
                 Entry::Caller { .. } => {}
             }
         }
@@ -222,6 +223,9 @@ impl Device {
         self.budget.release(stream.credit.window());
         if !stream.is_orphan() {
             self.by_key.remove(&stream.key);
+        }
+        if stream.is_queued {
+            self.ready.retain(|waiting| *waiting != token);
         }
         if end == End::Reset {
             self.reset(stream.key);

@@ -61,6 +61,12 @@ impl Device {
             .sum()
     }
 
+    /// Turns at sending to the guest that are waited for: at most one for each connection.
+    #[must_use]
+    pub fn turn_count(&self) -> usize {
+        self.ready.len()
+    }
+
     #[must_use]
     pub fn connections(&self) -> Vec<ConnectionReport> {
         self.streams().map(|(_, stream)| report(stream)).collect()

@@ -109,15 +109,14 @@ impl Driver {
     }
 
     pub fn post_buffers(&mut self) {
-        for index in 0..BUFFERS {
-            let flags = VRING_DESC_F_WRITE as u16;
-            self.set(
-                RECEIVE,
-                index,
-                (buffer_address(index), BUFFER_BYTES, flags, 0),
-            );
-            self.post(index);
-        }
+        (0..BUFFERS).for_each(|index| self.post_buffer(index));
+    }
+
+    pub fn post_buffer(&mut self, index: u16) {
+        let flags = VRING_DESC_F_WRITE as u16;
+        let descriptor = (buffer_address(index), BUFFER_BYTES, flags, 0);
+        self.set(RECEIVE, index, descriptor);
+        self.post(index);
     }
 
     pub fn post_raw(&mut self, descriptor: Descriptor) {

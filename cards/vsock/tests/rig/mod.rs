@@ -74,6 +74,23 @@ impl Rig {
         }
     }
 
+    /// A listener at another port of the parent with room for one client, which has come already.
+    pub fn listen_full(&self, port: u32) -> (UnixListener, UnixStream) {
+        let path = self.directory.join(format!("v_{port}"));
+        let listener = UnixListener::bind(&path).unwrap();
+        rustix::net::listen(&listener, 0).unwrap();
+        (listener, UnixStream::connect(path).unwrap())
+    }
+
+    /// The VMM goes, and the next one comes with a guest of its own.
+    pub fn replace_vmm(&mut self) {
+        self.device.disconnect_guest();
+        self.device.forget_queue();
+        self.driver = Driver::new();
+        (self.receive, self.transmit) = self.driver.queues();
+        self.driver.post_buffers();
+    }
+
     /// One round; whether another one is due at once.
     pub fn serve_once(&mut self) -> bool {
         let memory = self.driver.memory;
