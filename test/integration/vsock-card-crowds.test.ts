@@ -1,7 +1,6 @@
 // Many peers that misbehave at once, in a real guest: refusals stay quick, memory stays bounded, and
 // whoever behaves is served meanwhile. And a machine that is paused.
 
-import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Guest, VsockBackEnd } from './vsock-card-guest.ts'

@@ -68,6 +68,7 @@ fn perform(words: &[&str]) -> io::Result<Value> {
         .collect();
     match (*command, numbers.as_slice()) {
         ("listen-echo", [port]) => server::listen(*port as u32, server::echo),
+        ("listen-drop", [port]) => server::listen(*port as u32, server::drop_unread),
         ("listen-sink", [port]) => server::listen(*port as u32, server::sink),
         ("listen-silent", [port]) => server::listen(*port as u32, crowd::ignore),
         ("release", []) => Ok(crowd::release()),
