@@ -58,16 +58,22 @@ export function causeOfEnd(part: Part, end: ProcessEnd, last: LastWord): EndCaus
   if (end.signal !== null) {
     return {
       first: part.name,
-      reason: `${part.name} was killed by ${end.signal}`,
+      reason: withLastWords(`${part.name} was killed by ${end.signal}`, part),
       signal: end.signal,
     }
   }
   const code = end.code ?? 0
   return {
     first: part.name,
-    reason: `${part.name} ended with status ${String(code)}: ${part.lastWords()}`,
+    reason: withLastWords(`${part.name} ended with status ${String(code)}`, part),
     exitCode: code,
   }
+}
+
+/** A part that is killed may have said why before: a program that panics does. */
+function withLastWords(what: string, part: Part): string {
+  const words = part.lastWords()
+  return words === '' ? what : `${what}: ${words}`
 }
 
 function causeOnHost(reason: ShutdownReason | undefined): EndCause | undefined {

@@ -46,6 +46,16 @@ test.each(['QEMU', 'swtpm', 'vsock card', 'keeper'])(
   },
 )
 
+test('a card that ends by a signal of its own making is named with it', async () => {
+  const enclave = await host.start(eif)
+  process.kill(enclave.Processes['vsock card'] ?? 0, 'SIGABRT')
+  await expect.poll(() => running(pidsOf(enclave)), { timeout: 1000, interval: 20 }).toEqual([])
+  expect(await host.describe(enclave.EnclaveID)).toMatchObject({
+    State: 'TERMINATED',
+    End: { First: 'vsock card', Signal: 'SIGABRT' },
+  })
+})
+
 test('a QEMU that is asked to end by a signal is not taken for a guest that ended', async () => {
   const enclave = await host.start(eif)
   process.kill(enclave.Processes['QEMU'] ?? 0, 'SIGTERM')

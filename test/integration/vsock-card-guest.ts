@@ -4,10 +4,11 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer, type Server, type Socket } from 'node:net'
+import { createConnection, createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
+import { QmpClient } from '../../src/vmm/qmp.ts'
 import { ramdiskOf } from './vsock-card-ramdisk.ts'
 
 const repository = resolve(import.meta.dirname, '../..')
@@ -106,6 +107,13 @@ export class VsockBackEnd implements AsyncDisposable {
     return Number(line?.[1]) * 1024
   }
 
+  /** Resident memory that is the card's alone: the guest's, which it maps, is left out. */
+  ownBytes(): number {
+    const status = readFileSync(`/proc/${String(this.process.pid)}/status`, 'utf8')
+    const [, kib] = /^RssAnon:\s+(\d+) kB$/m.exec(status) ?? []
+    return Number(kib) * 1024
+  }
+
   /** CPU seconds used so far, user and system. */
   cpuSeconds(): number {
     const stat = readFileSync(`/proc/${String(this.process.pid)}/stat`, 'utf8')
@@ -149,12 +157,14 @@ export class Guest implements AsyncDisposable {
   readonly console: string
   readonly #socket: Socket
   readonly #server: Server
+  readonly #qmpPath: string
   readonly #waiting = new Map<number, (answer: string) => void>()
   #lastId = 0
 
-  private constructor(process: ChildProcess, console: string, server: Server, socket: Socket) {
+  private constructor(process: ChildProcess, directory: string, server: Server, socket: Socket) {
     this.process = process
-    this.console = console
+    this.console = join(directory, 'console')
+    this.#qmpPath = join(directory, 'qmp')
     this.#server = server
     this.#socket = socket
     createInterface({ input: socket }).on('line', (line) => {
@@ -183,7 +193,7 @@ export class Guest implements AsyncDisposable {
     })
     const socket = await Promise.race([connected.promise, died])
     died.catch(() => undefined)
-    return new Guest(machine, console, server, socket)
+    return new Guest(machine, backEnd.directory, server, socket)
   }
 
   /** Has the guest perform a command; rejects with its error. */
@@ -195,6 +205,11 @@ export class Guest implements AsyncDisposable {
     this.#waiting.delete(id)
     if (parsed.message !== undefined) throw new Error(`${words.join(' ')}: ${parsed.message}`)
     return parsed
+  }
+
+  /** The VMM's control socket. */
+  async qmp(): Promise<QmpClient> {
+    return QmpClient.open(createConnection(this.#qmpPath), 5000)
   }
 
   /** Ends the machine from inside. */
@@ -226,6 +241,7 @@ function qemuArguments(backEnd: VsockBackEnd, console: string): string[] {
     ...['-accel', 'tcg', '-cpu', 'max', '-m', memory, '-nodefaults', '-no-user-config'],
     ...['-object', `memory-backend-memfd,id=m,size=${memory}M,share=on`],
     ...['-display', 'none', '-no-reboot', '-serial', `file:${console}`],
+    ...['-qmp', `unix:${join(backEnd.directory, 'qmp')},server=on,wait=off`],
     ...['-kernel', part(join(blobs, 'vmlinux'), 'npm run setup'), '-initrd', ramdisk],
     ...['-append', cmdline, '-chardev', `socket,id=c0,path=${backEnd.vhostUser}`],
     ...['-device', 'vhost-user-vsock-device,chardev=c0'],

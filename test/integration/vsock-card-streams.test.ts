@@ -217,6 +217,30 @@ describe('abrupt ends', () => {
   })
 })
 
+describe('abrupt ends of streams that the host has dialled', () => {
+  test('a host program that dies mid-stream ends that stream only', async () => {
+    const [guestSourcePort, steady] = [5003, await dialGuest(card.socket, guestEchoPort)]
+    await guest.command('listen-source', guestSourcePort, 64 * mebibyte)
+    const victim = await dialGuest(card.socket, guestSourcePort)
+    await once(victim.resume(), 'data')
+    victim.destroy()
+    steady.end('still here')
+    expect((await readAll(steady)).toString()).toBe('still here')
+    await expect.poll(async () => (await card.status()).connections).toBe(1)
+  })
+
+  test('a guest program that closes with unread bytes ends that stream only', async () => {
+    const [guestDropPort, steady] = [5004, await dialGuest(card.socket, guestEchoPort)]
+    await guest.command('listen-drop', guestDropPort)
+    const victim = await dialGuest(card.socket, guestDropPort)
+    const closed = new Promise((fulfil) => victim.on('error', () => undefined).on('close', fulfil))
+    victim.resume().write(pattern(mebibyte))
+    await closed
+    steady.end('still here')
+    expect((await readAll(steady)).toString()).toBe('still here')
+  })
+})
+
 describe('tools made for this protocol', () => {
   test('socat reaches a port of the guest', async () => {
     const script = `printf 'CONNECT ${String(guestEchoPort)}\\nhello' | socat -t 2 - UNIX-CONNECT:${card.socket}`

@@ -30,3 +30,14 @@ test('a vsock card that ends because QEMU went is not the cause, and one that ju
   const killed = { ...noticed, end: { code: null, signal: 'SIGKILL' as const } }
   expect(await causingEnd(killed, qemu)).toBe(killed)
 })
+
+test('a part that was killed or gave up is named with its status and its last words', () => {
+  const card = { ...qemu, name: 'vsock card', lastWords: () => 'held up by the VMM' }
+  const last = { agent: undefined, qemu: undefined }
+  const killed = causeOfEnd(card, { code: null, signal: 'SIGABRT' }, last)
+  expect(killed).toMatchObject({ first: 'vsock card', signal: 'SIGABRT' })
+  expect(killed.reason).toContain('held up by the VMM')
+  const gaveUp = causeOfEnd(card, { code: 1, signal: null }, last)
+  expect(gaveUp).toMatchObject({ first: 'vsock card', exitCode: 1 })
+  expect(gaveUp.reason).toContain('held up by the VMM')
+})

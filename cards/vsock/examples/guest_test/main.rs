@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod client;
+mod crowd;
 mod pattern;
 mod server;
 
@@ -67,7 +68,11 @@ fn perform(words: &[&str]) -> io::Result<Value> {
         .collect();
     match (*command, numbers.as_slice()) {
         ("listen-echo", [port]) => server::listen(*port as u32, server::echo),
+        ("listen-drop", [port]) => server::listen(*port as u32, server::drop_unread),
         ("listen-sink", [port]) => server::listen(*port as u32, server::sink),
+        ("listen-silent", [port]) => server::listen(*port as u32, crowd::ignore),
+        ("release", []) => Ok(crowd::release()),
+        ("fill", [cid, port, count]) => crowd::fill(*cid as u32, *port as u32, *count),
         ("listen-discard", [port, bytes]) => {
             let bytes = *bytes;
             server::listen(*port as u32, move |stream| server::discard(stream, bytes))

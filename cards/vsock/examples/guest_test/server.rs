@@ -4,6 +4,7 @@ use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use nix::sys::socket::Backlog;
 use serde_json::{Value, json};
@@ -61,6 +62,13 @@ pub fn discard(mut stream: VsockStream, bytes: u64) -> io::Result<()> {
         left = left.saturating_sub(count as u64);
     }
     stream.write_all(&[1])
+}
+
+/// Reads one byte, then closes with whatever else has come.
+pub fn drop_unread(mut stream: VsockStream) -> io::Result<()> {
+    stream.read_exact(&mut [0])?;
+    thread::sleep(Duration::from_millis(50));
+    Ok(())
 }
 
 /// Sends bytes of the pattern, then the end.

@@ -38,9 +38,21 @@ impl Connection {
             0
         };
         if !self.closed_by_host.receive {
-            self.outbox.extend(&payload[sent..]);
+            self.hold(&payload[sent..]);
         }
         Ok(())
+    }
+
+    /// Keeps bytes for the host, in twice the room as before at most and never in more than was
+    /// promised: a queue that grows by itself may take twice that.
+    fn hold(&mut self, bytes: &[u8]) {
+        let needed = self.outbox.len() + bytes.len();
+        if needed > self.outbox.capacity() {
+            let doubled = (2 * self.outbox.capacity()).min(self.credit.window() as usize);
+            self.outbox
+                .reserve_exact(needed.max(doubled) - self.outbox.len());
+        }
+        self.outbox.extend(bytes);
     }
 
     /// Passes on more of what is held for the host, and its end once nothing is held any more.
@@ -87,5 +99,32 @@ impl Connection {
             let _ = self.socket.shutdown(net::Shutdown::Write);
             self.settle();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+
+    use crate::connection::{Connection, Direction, Key};
+
+    #[test]
+    fn what_is_held_takes_no_more_room_than_was_promised() {
+        const WINDOW: usize = 256 * 1024;
+        let (socket, _host) = UnixStream::pair().unwrap();
+        socket.set_nonblocking(true).unwrap();
+        while (&socket).write(&[0; 4096]).is_ok() {}
+        let key = Key {
+            parent_cid: 3,
+            parent_port: 1,
+            guest_port: 1,
+        };
+        let mut stream = Connection::new(key, Direction::FromGuest, socket, WINDOW as u32);
+        for payload in [&[7; WINDOW - 1][..], &[7]] {
+            stream.receive(payload).unwrap();
+        }
+        assert_eq!(stream.outbox.len(), WINDOW);
+        assert!(stream.outbox.capacity() <= WINDOW);
     }
 }

@@ -109,15 +109,14 @@ impl CardUnderTest {
         (&self.keeper)
             .write_all(format!("{request}\n").as_bytes())
             .expect("room for a request");
-        let mut answer = Vec::new();
+        let mut said = Vec::new();
         for _ in 0..MAX_ROUNDS {
             self.poll();
-            match (&self.keeper).read_to_end(&mut answer) {
+            match (&self.keeper).read_to_end(&mut said) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 other => panic!("the card closed the channel: {other:?}"),
             }
-            if answer.ends_with(b"\n") {
-                let answer: Value = serde_json::from_slice(&answer).expect("JSON");
+            if let Some(answer) = answer_in(&said) {
                 return answer.get("result").expect("a result").clone();
             }
         }
@@ -213,6 +212,15 @@ impl CardUnderTest {
         }
         panic!("nothing came for port {guest_port}")
     }
+}
+
+/// The answer among whole lines, which may also be events.
+fn answer_in(text: &[u8]) -> Option<Value> {
+    let text = text.strip_suffix(b"\n")?;
+    let mut lines = text
+        .split(|byte| *byte == b'\n')
+        .map(|line| serde_json::from_slice::<Value>(line).expect("JSON"));
+    lines.find(|message| message.get("event").is_none())
 }
 
 fn guest_header(operation: Operation, parent_port: u32, guest_port: u32) -> Header {
