@@ -72,20 +72,6 @@ test('a kernel that panics is an enclave that died', async () => {
   expect(result.stderr).toMatch(/Kernel panic/)
 })
 
-test.each(['swtpm', 'setpriv', 'qemu-system-x86_64'])(
-  'a %s that cannot be run is told as a program that is missing, and nothing is left',
-  async (program) => {
-    const hide = `mount --bind /dev/null "$(command -v ${program})"`
-    const run = `cloister run-enclave --eif-path '${eif}' --memory 128`
-    const result = await host.shell(
-      `export -f cloister && unshare --mount bash -c '${hide} && ${run.replaceAll("'", '"')}'`,
-    )
-    expect(result).toMatchObject({ status: 5, stdout: '' })
-    expect(result.stderr).toMatch(new RegExp(`ERR_PROCESS_SPAWN: .*${program}`))
-    expect(host.leftovers()).toEqual([])
-  },
-)
-
 test('unknown flags and values out of range are refused before anything starts', async () => {
   expect(await host.run('run-enclave', '--eif-path', eif, '--cpu-count', '0')).toMatchObject({
     status: 3,
