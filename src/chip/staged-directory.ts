@@ -1,7 +1,8 @@
 // A directory that is complete or absent, however many processes make it at once: each builds its
-// own beside it and renames; rename(2) lets one win, and the others throw theirs away.
+// own beside it and renames; rename(2) lets one win, and the others throw theirs away. What is in it
+// is on the disk before it has its name, so a host that loses power keeps all of it or nothing.
 
-import { lstat, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises'
+import { lstat, mkdir, mkdtemp, open, readdir, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 
 /** A staging directory this old was left by a process that was killed. */
@@ -18,7 +19,9 @@ export async function makeDirectoryOnce(
   const staging = await mkdtemp(stagingPrefix(directory))
   try {
     await build(staging)
+    await flushTree(staging)
     await renameUnlessTaken(staging, directory)
+    await flush(dirname(directory))
   } finally {
     await rm(staging, { recursive: true, force: true })
   }
@@ -36,6 +39,26 @@ async function exists(path: string): Promise<boolean> {
       throw error
     },
   )
+}
+
+/** Everything below `directory`, and itself last. */
+async function flushTree(directory: string): Promise<void> {
+  for (const entry of await readdir(directory, { withFileTypes: true })) {
+    const path = join(directory, entry.name)
+    if (entry.isDirectory()) await flushTree(path)
+    else if (entry.isFile()) await flush(path)
+  }
+  await flush(directory)
+}
+
+/** fsync(2) of a file, or of a directory's entries. */
+async function flush(path: string): Promise<void> {
+  const handle = await open(path, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
 }
 
 async function renameUnlessTaken(staging: string, directory: string): Promise<void> {

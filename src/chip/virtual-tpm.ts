@@ -5,7 +5,7 @@
 import { chmod, chown, mkdir, readdir, rm } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { check } from '../errors.ts'
-import type { Confinement } from '../process/index.ts'
+import type { Confinement, ManagedProcess } from '../process/index.ts'
 import { createAttestationKey, type AttestationKey } from './tpm/attestation-key.ts'
 import { certifyNvPcr, defineNvPcr, extendNvPcr, lockNvPcr, readNvPcr } from './tpm/nv-pcr.ts'
 import type { NvCertification } from './tpm/nv-pcr.ts'
@@ -14,7 +14,7 @@ import { quotePcrs, type SignedAttestation } from './tpm/quote.ts'
 import { getRandom } from './tpm/random.ts'
 import { signMessage } from './tpm/signing.ts'
 import { manufacture, shutdown } from './tpm/startup.ts'
-import { startSwtpm, type ProcessEnd, type Swtpm } from './tpm/swtpm.ts'
+import { startSwtpm, type Swtpm } from './tpm/swtpm.ts'
 
 export interface VirtualTpmOptions {
   /** Made 0700, and given to `confinement.uid`; must be absent or empty. Removed at dispose. */
@@ -87,9 +87,8 @@ const SHUTDOWN_WAIT_MS = 1_000
 
 /** A running TPM. Every method throws ERR_CHIP_TPM_GONE once its swtpm has died. */
 export class VirtualTpm implements AsyncDisposable {
-  readonly pid: number
-  /** Settles when the swtpm process has ended, for whatever reason. */
-  readonly ended: Promise<ProcessEnd>
+  /** Its swtpm. */
+  readonly process: ManagedProcess
   readonly ak: AttestationKey
   readonly #swtpm: Swtpm
   readonly #state: TpmState
@@ -101,8 +100,7 @@ export class VirtualTpm implements AsyncDisposable {
     this.#swtpm = swtpm
     this.#state = state
     this.ak = ak
-    this.pid = swtpm.pid
-    this.ended = swtpm.ended
+    this.process = swtpm.process
   }
 
   /** `new = SHA384(old || digest)` in a TPM PCR; 48-byte digest. */

@@ -13,6 +13,7 @@ import {
   type ImageConfig,
   type ImageSource,
 } from '../image/index.ts'
+import { defined } from './defined.ts'
 import { measurementsJson } from './measurements-json.ts'
 import { printJson, printProgress } from './print.ts'
 
@@ -152,10 +153,4 @@ function readBuildTime(epoch: string | undefined): number {
 
 function defaultBlobs(): string {
   return fileURLToPath(new URL('../../build/blobs', import.meta.url))
-}
-
-/** Without the keys whose value is undefined. */
-function defined<T extends object>(flags: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  const entries = Object.entries(flags).filter(([, value]) => value !== undefined)
-  return Object.fromEntries(entries) as { [K in keyof T]?: Exclude<T[K], undefined> }
 }

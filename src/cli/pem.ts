@@ -1,9 +1,7 @@
-// PEM (RFC 7468): one certificate of a file, strictly.
+// A certificate file that somebody names: one certificate, strictly.
 
 import { CloisterError } from '../errors.ts'
-
-const CERTIFICATE =
-  /-----BEGIN CERTIFICATE-----\s+([A-Za-z0-9+/=\s]+?)\s*-----END CERTIFICATE-----/g
+import { pemCertificates } from '../pem.ts'
 
 /**
  * The DER bytes of the one certificate in a PEM text.
@@ -11,12 +9,12 @@ const CERTIFICATE =
  * @throws `ERR_CLI_ARGUMENT` when there is none, or more than one.
  */
 export function pemToDer(text: string): Uint8Array {
-  const [first, ...others] = [...text.matchAll(CERTIFICATE)]
+  const [first, ...others] = pemCertificates(text)
   if (first === undefined)
     throw new CloisterError('ERR_CLI_ARGUMENT', 'there is no PEM certificate')
   if (others.length > 0)
     throw new CloisterError('ERR_CLI_ARGUMENT', 'there are several PEM certificates')
-  return Uint8Array.from(Buffer.from(first[1] ?? '', 'base64'))
+  return first
 }
 
 /** A certificate file, PEM or DER, as DER. */

@@ -7,6 +7,7 @@ import {
 import { Command, Option } from 'commander'
 import { CloisterError, messageOf } from '../errors.ts'
 import { readFileArgument, wholeNumber } from './arguments.ts'
+import { defined } from './defined.ts'
 import { hex } from './measurements-json.ts'
 import { certificateToDer } from './pem.ts'
 import { printJson } from './print.ts'
@@ -153,10 +154,4 @@ function attestationJson(attestation: Attestation): Readonly<Record<string, unkn
 
 function hexOrNull(bytes: Uint8Array | null): string | null {
   return bytes === null ? null : hex(bytes)
-}
-
-/** Without the keys whose value is undefined. */
-function defined<T extends object>(options: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  const entries = Object.entries(options).filter(([, value]) => value !== undefined)
-  return Object.fromEntries(entries) as { [K in keyof T]?: Exclude<T[K], undefined> }
 }

@@ -4,8 +4,9 @@
 import { isArray, isBytes, isMap } from '@cloister/attestation/cbor'
 import { sign, verify, type KeyObject } from 'node:crypto'
 
+import { encodeCbor, type CborInput } from '../cbor.ts'
 import { check } from '../errors.ts'
-import { bytesOfIntegers, checkFormat, decodeStrictly, encodeItem } from './signature-section.ts'
+import { bytesOfIntegers, checkFormat, decodeStrictly } from './signature-section.ts'
 
 interface EcdsaAlgorithm {
   /** OpenSSL's name of the curve. */
@@ -32,16 +33,16 @@ const dsaEncoding = 'ieee-p1363'
 export function signPcr0(pcr0: Uint8Array, privateKey: KeyObject): Uint8Array {
   const algorithm = algorithmOf(privateKey)
   check(algorithm !== undefined, 'ERR_EIF_SIGNING', 'the private key is not on a NIST curve')
-  const protectedHeader = encodeItem(new Map([[HEADER_ALG, algorithm.number]]))
-  const payload = encodeItem(
-    new Map<string, unknown>([
+  const protectedHeader = encodeCbor(new Map([[HEADER_ALG, algorithm.number]]))
+  const payload = encodeCbor(
+    new Map<string, CborInput>([
       ['register_index', 0],
       ['register_value', [...pcr0]],
     ]),
   )
   const key = { key: privateKey, dsaEncoding } as const
   const signature = sign(algorithm.hash, signedBytes(protectedHeader, payload), key)
-  return encodeItem([protectedHeader, new Map(), payload, new Uint8Array(signature)])
+  return encodeCbor([protectedHeader, new Map(), payload, new Uint8Array(signature)])
 }
 
 /**
@@ -83,7 +84,7 @@ function checkPayload(payload: Uint8Array, pcr0: Uint8Array): void {
 
 /** Sig_structure: `["Signature1", protected, external_aad (empty), payload]`. */
 function signedBytes(protectedHeader: Uint8Array, payload: Uint8Array): Uint8Array {
-  return encodeItem(['Signature1', protectedHeader, new Uint8Array(), payload])
+  return encodeCbor(['Signature1', protectedHeader, new Uint8Array(), payload])
 }
 
 function algorithmOf(key: KeyObject): EcdsaAlgorithm | undefined {

@@ -3,8 +3,8 @@
 // certificate first. The bytes of the signature are an untagged COSE_Sign1 (cose-signature.ts).
 
 import { decodeCbor, isArray, isMap, type CborValue } from '@cloister/attestation/cbor'
-import { Encoder } from 'cbor-x'
 
+import { encodeCbor } from '../cbor.ts'
 import { CloisterError, check } from '../errors.ts'
 import { MAX_BUFFERED_BYTES } from './layout.ts'
 
@@ -17,8 +17,6 @@ export interface SignatureSection {
 
 const CERTIFICATE_KEY = 'signing_certificate'
 const SIGNATURE_KEY = 'signature'
-
-const encoder = new Encoder({ useRecords: false, mapsAsObjects: false, tagUint8Array: false })
 
 /** @throws ERR_EIF_SIGNATURE_FORMAT */
 export function decodeSignatureSection(bytes: Uint8Array): SignatureSection {
@@ -39,17 +37,12 @@ export function encodeSignatureSection(section: SignatureSection): Uint8Array {
     [CERTIFICATE_KEY, [...section.certificatePem]],
     [SIGNATURE_KEY, [...section.signature]],
   ])
-  const bytes = new Uint8Array(encoder.encode([map]))
+  const bytes = encodeCbor([map])
   const limit = MAX_BUFFERED_BYTES.signature
   check(bytes.length <= limit, 'ERR_EIF_SIGNING', 'the signing certificate is too long', {
     details: { size: bytes.length, limit },
   })
   return bytes
-}
-
-/** Encodes one CBOR item. */
-export function encodeItem(value: unknown): Uint8Array {
-  return new Uint8Array(encoder.encode(value))
 }
 
 /**

@@ -4,6 +4,7 @@
 import { X509Certificate, type KeyObject } from 'node:crypto'
 
 import { CloisterError, check } from '../errors.ts'
+import { pemCertificates } from '../pem.ts'
 
 export interface SigningCertificate {
   /** DER. */
@@ -13,16 +14,13 @@ export interface SigningCertificate {
   readonly publicKey: KeyObject
 }
 
-const pemBlock = /-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----/
-
 /**
  * The first certificate of a PEM file.
  * @throws ERR_EIF_CERTIFICATE
  */
 export function parseSigningCertificate(pem: Uint8Array): SigningCertificate {
-  const base64 = pemBlock.exec(Buffer.from(pem).toString('latin1'))?.[1]
-  check(base64 !== undefined, 'ERR_EIF_CERTIFICATE', 'the signing certificate is not PEM')
-  const der = new Uint8Array(Buffer.from(base64, 'base64'))
+  const [der] = pemCertificates(Buffer.from(pem).toString('latin1'))
+  check(der !== undefined, 'ERR_EIF_CERTIFICATE', 'the signing certificate is not PEM')
   const certificate = parseDer(der)
   // PCR8 is the digest of these bytes: bytes after the certificate would give it another value.
   check(certificate.raw.equals(der), 'ERR_EIF_CERTIFICATE', 'bytes after the signing certificate')

@@ -3,7 +3,7 @@
 
 import type { Socket } from 'node:net'
 import { decodeCbor } from '@cloister/attestation/cbor'
-import { Encoder } from 'cbor-x'
+import { cborMap, encodeCbor } from '../cbor.ts'
 import { CloisterError } from '../errors.ts'
 import { encodeFrame, readFrames } from '../vsock/index.ts'
 
@@ -15,8 +15,6 @@ export type AgentEvent =
   | { readonly event: 'started'; readonly pid: number }
   | { readonly event: 'exited'; readonly code: number }
   | { readonly event: 'signaled'; readonly signal: number }
-
-const cbor = new Encoder({ useRecords: false, mapsAsObjects: false, tagUint8Array: false })
 
 export class AgentChannel {
   readonly #listener: (event: AgentEvent) => void
@@ -67,11 +65,7 @@ export class AgentChannel {
   /** Asks the agent to pass a signal to the app; false when there is no agent to ask. */
   signal(signal: number): boolean {
     if (this.#socket === undefined || this.#socket.destroyed) return false
-    const message = new Map<string, unknown>([
-      ['request', 'signal'],
-      ['signal', signal],
-    ])
-    this.#socket.write(encodeFrame(cbor.encode(message)))
+    this.#socket.write(encodeFrame(encodeCbor(cborMap({ request: 'signal', signal }))))
     return true
   }
 }

@@ -71,7 +71,7 @@ async function launchNsm(
   certified.catch(() => undefined)
   return {
     assurance: host.assurance,
-    process: { name: 'swtpm', pid: tpm.pid, ended: tpm.ended, lastWords: () => '' },
+    process: tpm.process,
     certified,
     handle: nsm.handle.bind(nsm),
     [Symbol.asyncDispose]: () => tpm[Symbol.asyncDispose](),

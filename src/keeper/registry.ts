@@ -1,24 +1,16 @@
-// The registry: one directory per enclave below `<runtime>/enclaves`, and one symbolic link per
-// name in use below `<runtime>/names`. Making a directory or a link is atomic, so two enclaves that
-// start at the same moment cannot get the same one.
+// The registry: one directory per enclave below `<runtime>/enclaves`, and the names in use below
+// `<runtime>/names`. Two enclaves that start at the same moment cannot get the same one.
 //
 // Every read first settles enclaves whose keeper was killed: what it left is ended and removed, and
 // the record says so. Ended enclaves keep nothing but their record, their journal and their saved
 // console. Any number of processes may read at once, so what one finds gone another has settled.
 
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readlinkSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-} from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { CloisterError } from '../errors.ts'
 import { identifyProcess, isRunning, killProcess } from '../process/index.ts'
 import { JOURNAL_FILE } from './journal.ts'
+import { Names } from './names.ts'
 import {
   readRecord,
   RECORD_FILE,
@@ -45,14 +37,13 @@ function isKept(file: string): boolean {
 
 export class Registry {
   readonly #enclaves: string
-  readonly #names: string
+  readonly #names: Names
 
   /** @param runtime - A private directory, see `openDirectories`. */
   constructor(runtime: string) {
     this.#enclaves = join(runtime, 'enclaves')
-    this.#names = join(runtime, 'names')
     mkdirSync(this.#enclaves, { recursive: true, mode: 0o700 })
-    mkdirSync(this.#names, { recursive: true, mode: 0o700 })
+    this.#names = new Names(join(runtime, 'names'))
   }
 
   /**
@@ -68,7 +59,8 @@ export class Registry {
     mkdirSync(directory, { mode: 0o700 })
     try {
       writeRecord(directory, wanted)
-      const record = { ...wanted, name: this.#reserveName(wanted) }
+      const name = this.#names.reserve(wanted.name, wanted.id, join(directory, 'name'))
+      const record = { ...wanted, name }
       if (record.name !== wanted.name) writeRecord(directory, record)
       return record
     } catch (error) {
@@ -128,7 +120,7 @@ export class Registry {
     try {
       if (existsSync(directory)) writeRecord(directory, finished)
     } finally {
-      this.#releaseName(record)
+      this.#names.release(record.name, record.id)
       this.#forgetOldest()
     }
     return finished
@@ -137,7 +129,7 @@ export class Registry {
   /** Forgets an enclave: its directory and its name. */
   remove(record: Pick<EnclaveRecord, 'id' | 'name'>): void {
     rmSync(this.directory(record.id), { recursive: true, force: true })
-    this.#releaseName(record)
+    this.#names.release(record.name, record.id)
   }
 
   #read(id: string): EnclaveRecord | CloisterError | undefined {
@@ -179,36 +171,13 @@ export class Registry {
     }
   }
 
-  #reserveName({ name: wanted, id }: EnclaveRecord): string {
-    for (let suffix = 0; ; suffix++) {
-      const name = suffix === 0 ? wanted : `${wanted}_${String(suffix)}`
-      if (this.#tryReserve(name, id)) return name
-    }
-  }
-
-  #tryReserve(name: string, id: string): boolean {
-    try {
-      symlinkSync(id, join(this.#names, name))
-      return true
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
-      throw error
-    }
-  }
-
   /** A record exists before its name does, so a name without a living record is nobody's. */
   #releaseOrphanedNames(): void {
-    for (const name of readdirSync(this.#names)) {
-      const id = readTarget(join(this.#names, name))
+    for (const { name, id } of this.#names.list()) {
       const record = id === undefined ? undefined : this.#read(id)
-      if (record instanceof CloisterError || id === undefined) continue
-      if (record === undefined || !isAlive(record)) this.#releaseName({ id, name })
+      if (record instanceof CloisterError) continue
+      if (record === undefined || !isAlive(record)) this.#names.release(name, id)
     }
-  }
-
-  #releaseName({ id, name }: Pick<EnclaveRecord, 'id' | 'name'>): void {
-    const link = join(this.#names, name)
-    if (readTarget(link) === id) rmSync(link, { force: true })
   }
 
   #forgetOldest(): void {
@@ -237,13 +206,5 @@ function namesIn(directory: string): readonly string[] {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
     throw error
-  }
-}
-
-function readTarget(link: string): string | undefined {
-  try {
-    return readlinkSync(link)
-  } catch {
-    return undefined
   }
 }

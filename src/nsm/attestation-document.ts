@@ -2,7 +2,7 @@
 // with ES384 around a CBOR map in AWS's key order. AWS's attestation_process.md section 2.2.
 
 import type { Leaf, P384Signer } from '../chip/index.ts'
-import { cborMap, encodeCbor, type CborInput } from './cbor-encoder.ts'
+import { cborMap, encodeCbor, type CborInput } from '../cbor.ts'
 import type { AttestationFields } from './protocol.ts'
 
 export interface DocumentContent extends AttestationFields {

@@ -1,7 +1,7 @@
 // Encodes a response as AWS's NSM does: a unit answer is its name, any other a map of one entry,
 // fields in AWS's order.
 
-import { cborMap, encodeCbor, type CborInput } from './cbor-encoder.ts'
+import { cborMap, encodeCbor, type CborInput } from '../cbor.ts'
 import { PCR_COUNT, type NsmResponse } from './protocol.ts'
 
 export function encodeResponse(response: NsmResponse): Uint8Array {

@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto'
 import { pcrDigestOfQuote, type NvCertification, type VirtualTpm } from '../chip/index.ts'
 import { check } from '../errors.ts'
-import { cborMap, type CborInput } from './cbor-encoder.ts'
+import { cborMap, type CborInput } from '../cbor.ts'
 import { QUOTED_PCRS, type PcrRegisters } from './pcr-registers.ts'
 
 export class TpmEvidence {

@@ -31,6 +31,8 @@ export class ManagedProcess implements AsyncDisposable {
   readonly pid: number
   /** Settles once, when the process has ended; never rejects. */
   readonly ended: Promise<ProcessEnd>
+  /** Settles when it has ended and all of its last words are there; never rejects. */
+  readonly closed: Promise<void>
   readonly #child: ChildProcess
   #stderr = ''
 
@@ -41,6 +43,11 @@ export class ManagedProcess implements AsyncDisposable {
     this.ended = new Promise((resolve) => {
       child.once('exit', (code, signal) => {
         resolve({ code, signal })
+      })
+    })
+    this.closed = new Promise((resolve) => {
+      child.once('close', () => {
+        resolve()
       })
     })
     child.stderr?.setEncoding('utf8').on('data', (text: string) => {

@@ -120,11 +120,15 @@ test.each([
   expect(await result).toMatchObject({ status: 5 })
 })
 
-test('a swtpm that cannot be executed is told with what to do', async () => {
-  const text = `mount --bind /dev/null "$(command -v swtpm)" && eval "$RUN"`
-  const result = script(`unshare --mount bash -c "$TEXT"`, { TEXT: text })
-  await refused(result, 'ERR_CHIP_TPM_START')
-})
+test.each(['swtpm', 'setpriv'])(
+  'a %s that cannot be executed is told with what to do',
+  async (program) => {
+    const text = `mount --bind /dev/null "$(command -v ${program})" && eval "$RUN"`
+    const result = script(`unshare --mount bash -c "$TEXT"`, { TEXT: text })
+    await refused(result, 'ERR_PROCESS_SPAWN')
+    expect(await result).toMatchObject({ status: 5 })
+  },
+)
 
 test('root of a user namespace, who has no other users, runs enclaves as himself', async () => {
   const directory = join(shared, 'n')

@@ -119,7 +119,7 @@ test('a port is closed until it is declared, and the journal names the command t
 test('a host that dials a closed port is refused, and the journal says why', async () => {
   const refused = expect.objectContaining({ code: 'ERR_VSOCK_CONNECT' }) as Error
   await expect(connectGuest(enclave.VsockSocket, 5007)).rejects.toThrow(refused)
-  expect(journal()).toMatch(/host dialled guest port 5007.*closed.*--guest-ports 5007/)
+  await expect.poll(journal).toMatch(/host dialled guest port 5007.*closed.*--guest-ports 5007/)
 })
 
 test('every connection is listed, and closing its port cuts it off at both ends', async () => {
@@ -152,11 +152,11 @@ test('closing everything leaves the enclave its reserved ports', async () => {
 test('a port where nobody listens, or that the card may not use, is told apart from a closed one', async () => {
   await openPorts('--parent-ports', '8002-8003')
   expect(await dialOnce(8002)).toBe('8002 refused')
-  expect(journal()).toMatch(/guest dialled parent port 8002, where nobody listens/)
+  await expect.poll(journal).toMatch(/guest dialled parent port 8002, where nobody listens/)
   await serve(8003, 0o600)
   const isRoot = process.getuid?.() === 0
   expect(await dialOnce(8003)).toBe(isRoot ? '8003 refused' : '8003 open')
-  expect(journal().includes('8003, whose socket')).toBe(isRoot)
+  await expect.poll(() => journal().includes('8003, whose socket')).toBe(isRoot)
 })
 
 test('a guest that dials every port fills neither the journal nor the keeper', async () => {

@@ -1,17 +1,10 @@
 import { spawn } from 'node:child_process'
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { Registry, type EnclaveRecord } from '../../src/keeper/index.ts'
+import { Names } from '../../src/keeper/names.ts'
 import { identifyProcess, isRunning, type ProcessIdentity } from '../../src/process/index.ts'
 
 let runtime: string
@@ -146,7 +139,7 @@ test.each([
 
 test('a name whose keeper was killed while it took it is free again', () => {
   const { id } = add('i-1', { keeper: dead })
-  symlinkSync(id, join(runtime, 'names', 'app_1'))
+  new Names(join(runtime, 'names')).reserve('app_1', id, join(runtime, 'staging'))
   registry.list()
   expect(readdirSync(join(runtime, 'names'))).toEqual([])
 })
@@ -157,4 +150,25 @@ test('an end that cannot be written is told all the same', () => {
   const directory = registry.directory(id)
   mkdirSync(join(directory, `record.json.${String(process.pid)}`, 'full'), { recursive: true })
   expect(registry.list()).toMatchObject([{ id, state: 'TERMINATED', end: { first: 'keeper' } }])
+})
+
+test('a name that another enclave took meanwhile stays its own', () => {
+  const names = new Names(join(runtime, 'names'))
+  const staging = join(runtime, 'staging')
+  expect(names.reserve('app', 'i-1', staging)).toBe('app')
+  // One reader has begun to release the name of the dead enclave, and is held up.
+  rmSync(join(runtime, 'names', 'app', 'i-1'))
+  expect(names.reserve('app', 'i-2', staging)).toBe('app')
+  // It goes on, and another reader that saw the same dead enclave does the same.
+  names.release('app', 'i-1')
+  names.release('app', 'i-1')
+  expect(names.list()).toEqual([{ name: 'app', id: 'i-2' }])
+  expect(names.reserve('app', 'i-3', staging)).toBe('app_1')
+  expect(existsSync(staging)).toBe(false)
+})
+
+test('a name whose release was cut short is free again', () => {
+  mkdirSync(join(runtime, 'names', 'app'))
+  expect(registry.list()).toEqual([])
+  expect(readdirSync(join(runtime, 'names'))).toEqual([])
 })

@@ -1,11 +1,10 @@
 // One swtpm process over inherited descriptors (swtpm(8) --fd and --ctrl clientfd): there is no
 // socket path, nobody else can connect, and it ends with the process that started it.
 
-import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import type { Duplex } from 'node:stream'
 import { check, CloisterError } from '../../errors.ts'
-import { confine, type Confinement } from '../../process/index.ts'
+import { startProcess, type Confinement, type ManagedProcess } from '../../process/index.ts'
 import { TPM_CAP_PCRS } from './constants.ts'
 import { execute, type TpmChannel } from './command.ts'
 import { concat, u32 } from './marshal.ts'
@@ -17,28 +16,22 @@ export interface SwtpmOptions {
   readonly confinement: Confinement
 }
 
-export interface ProcessEnd {
-  readonly code: number | null
-  readonly signal: NodeJS.Signals | null
-}
-
 const DATA_FD = 3
 const CONTROL_FD = 4
 const CMD_INIT = concat(u32(2), u32(0))
 const CMD_SUCCESS = u32(0)
 const CONTROL_TIMEOUT_MS = 10_000
 const STOP_TIMEOUT_MS = 2_000
-const DIAGNOSTIC_BYTES = 4_096
 // libtpms' words when another swtpm has the state directory.
 const LOCKED = 'Could not lock access to lockfile'
 
 /**
  * Starts swtpm on a state directory and waits for its first answer.
  * @throws ERR_CHIP_BUSY when another swtpm has the directory, ERR_CHIP_TPM_START otherwise,
- *   ERR_PROCESS_SPAWN when there is no program to start.
+ *   ERR_PROCESS_SPAWN when there is no such program.
  */
 export async function startSwtpm(options: SwtpmOptions): Promise<Swtpm> {
-  const swtpm = new Swtpm(spawnSwtpm(options))
+  const swtpm = new Swtpm(await spawnSwtpm(options))
   try {
     await execute(swtpm, 'GetCapability', {
       parameters: concat(u32(TPM_CAP_PCRS), u32(0), u32(1)),
@@ -52,69 +45,41 @@ export async function startSwtpm(options: SwtpmOptions): Promise<Swtpm> {
 
 // The state directory is the working directory, entered before the user is dropped: swtpm needs no
 // right to search any directory above it.
-function spawnSwtpm({ stateDir, confinement }: SwtpmOptions): ChildProcess {
-  const [program = '', ...argv] = confine(
-    [
+function spawnSwtpm({ stateDir, confinement }: SwtpmOptions): Promise<ManagedProcess> {
+  return startProcess({
+    name: 'swtpm',
+    command: [
       ...['swtpm', 'socket', '--tpm2', '--fd', String(DATA_FD)],
       ...['--ctrl', `type=unixio,clientfd=${String(CONTROL_FD)}`],
       ...['--tpmstate', 'dir=.,mode=0600'],
       ...['--flags', 'not-need-init,startup-clear'],
     ],
     confinement,
-  )
-  return spawn(program, argv, {
     cwd: stateDir,
-    env: { PATH: process.env['PATH'] },
-    stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'pipe'],
+    extraStdio: ['pipe', 'pipe'],
   })
 }
 
 /** A running swtpm. Commands go through {@link Swtpm.transmit}; stop it, or it lives on. */
 export class Swtpm implements TpmChannel {
-  readonly ended: Promise<ProcessEnd>
-  readonly #child: ChildProcess
+  readonly process: ManagedProcess
   readonly #transport: TpmTransport
   readonly #control: Duplex
-  readonly #closed: Promise<unknown>
-  #spawnError: Error | undefined
-  #diagnostics = ''
 
-  constructor(child: ChildProcess) {
-    this.#child = child
-    this.ended = new Promise((resolve) => {
-      child.once('exit', (code, signal) => {
-        resolve({ code, signal })
-      })
-      child.once('error', (error) => {
-        this.#spawnError = error
-        resolve({ code: null, signal: null })
-      })
-    })
-    // Not `exit`: what swtpm said may arrive after it.
-    this.#closed = new Promise((resolve) => {
-      child.once('close', resolve)
-      child.once('error', resolve)
-    })
-    const data = child.stdio[DATA_FD] as Duplex
+  constructor(process: ManagedProcess) {
+    this.process = process
+    const data = process.channel(DATA_FD)
     data.once('close', () => {
       this.#insistOnEnd()
     })
     this.#transport = new TpmTransport(data)
-    this.#control = child.stdio[CONTROL_FD] as Duplex
+    this.#control = process.channel(CONTROL_FD)
     this.#control.on('error', () => {
       this.#transport.fail(endedError())
     })
-    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-      this.#diagnostics = (this.#diagnostics + text).slice(-DIAGNOSTIC_BYTES)
-    })
-    void this.ended.then(() => {
+    void process.ended.then(() => {
       this.#transport.fail(endedError())
     })
-  }
-
-  /** 0 when the program could not be started. */
-  get pid(): number {
-    return this.#child.pid ?? 0
   }
 
   transmit(command: Uint8Array): Promise<Uint8Array> {
@@ -130,7 +95,7 @@ export class Swtpm implements TpmChannel {
       signal: AbortSignal.timeout(CONTROL_TIMEOUT_MS),
     })
     this.#control.write(CMD_INIT)
-    const died = this.ended.then(() => Promise.reject(endedError()))
+    const died = this.process.ended.then(() => Promise.reject(endedError()))
     const [answer] = (await Promise.race([answered, died])) as [Buffer]
     check(answer.equals(CMD_SUCCESS), 'ERR_CHIP_TPM_GONE', 'swtpm refused to power-cycle the TPM')
   }
@@ -139,28 +104,25 @@ export class Swtpm implements TpmChannel {
   async stop(): Promise<void> {
     this.#control.destroy()
     this.#transport.fail(endedError())
-    await this.ended
+    await this.process.ended
   }
 
   /** Why {@link startSwtpm} failed, told from how the process ended and what it said. */
   async startFailure(cause: unknown): Promise<CloisterError> {
-    await this.#closed
-    const { code, signal } = await this.ended
-    const details = { code, signal, swtpm: this.#diagnostics.trim() }
-    if (this.#spawnError) {
-      return new CloisterError('ERR_PROCESS_SPAWN', 'setpriv could not be started', {
-        cause: this.#spawnError,
-      })
-    }
-    return this.#diagnostics.includes(LOCKED)
+    await this.process.closed
+    const { code, signal } = await this.process.ended
+    const details = { code, signal, swtpm: this.process.lastWords() }
+    return details.swtpm.includes(LOCKED)
       ? new CloisterError('ERR_CHIP_BUSY', 'another swtpm has the state directory', { details })
       : new CloisterError('ERR_CHIP_TPM_START', 'swtpm did not start', { cause, details })
   }
 
   // Without its channel swtpm ends by itself; one that hangs does not.
   #insistOnEnd(): void {
-    const insist = setTimeout(() => this.#child.kill('SIGKILL'), STOP_TIMEOUT_MS)
-    void this.ended.then(() => {
+    const insist = setTimeout(() => {
+      this.process.kill()
+    }, STOP_TIMEOUT_MS)
+    void this.process.ended.then(() => {
       clearTimeout(insist)
     })
   }

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 
+import { encodeCbor, type CborInput } from '../../../src/cbor.ts'
 import {
   checkCertificateDates,
   measureBytes,
@@ -16,7 +17,6 @@ import {
 import { signPcr0 } from '../../../src/eif/cose-signature.ts'
 import {
   decodeSignatureSection,
-  encodeItem,
   encodeSignatureSection,
 } from '../../../src/eif/signature-section.ts'
 import { makeScratch } from '../image/scratch.ts'
@@ -140,13 +140,13 @@ describe('a signed image', () => {
       signed.subarray(goldenBytes.length + 12),
     )
     const integers = (bytes: Uint8Array) => [...bytes]
-    const map = (entries: [string, unknown][]) => new Map<string, unknown>(entries)
-    const good: [string, unknown][] = [
+    const map = (entries: [string, CborInput][]) => new Map(entries)
+    const good: [string, CborInput][] = [
       ['signing_certificate', integers(certificatePem)],
       ['signature', integers(signature)],
     ]
     const { der } = parseSigningCertificate(certificate)
-    const cases: [string, unknown, string][] = [
+    const cases: [string, CborInput, string][] = [
       ['a bare map', map(good), 'ERR_EIF_SIGNATURE_FORMAT'],
       ['no signature', [], 'ERR_EIF_SIGNATURE_FORMAT'],
       ['two signatures', [map(good), map(good)], 'ERR_EIF_SIGNATURE_FORMAT'],
@@ -184,7 +184,7 @@ describe('a signed image', () => {
       ],
     ]
     for (const [name, value, code] of cases) {
-      expect(await readCode(withSection(signed, encodeItem(value))), name).toBe(code)
+      expect(await readCode(withSection(signed, encodeCbor(value))), name).toBe(code)
     }
     expect(await readCode(withSection(signed, Uint8Array.of(1, 2, 3)))).toBe(
       'ERR_EIF_SIGNATURE_FORMAT',
