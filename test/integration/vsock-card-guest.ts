@@ -15,6 +15,8 @@ const repository = resolve(import.meta.dirname, '../..')
 const binaries = join(repository, 'target/x86_64-unknown-linux-gnu/release')
 const guestMemoryMib = 256
 const cmdline = 'reboot=t panic=-1 console=ttyS0 quiet virtio_mmio.device=512@0xfeb00e00:12'
+/** As in src/vmm/qemu-args.ts. */
+const cpu = 'max,-erms,-fsrm'
 const commandPort = 9000
 
 export type BackEnd = 'card' | 'stock'
@@ -238,7 +240,7 @@ function qemuArguments(backEnd: VsockBackEnd, console: string): string[] {
   const memory = String(guestMemoryMib)
   return [
     ...['-M', 'microvm,acpi=off,isa-serial=on,auto-kernel-cmdline=off,memory-backend=m'],
-    ...['-accel', 'tcg', '-cpu', 'max', '-m', memory, '-nodefaults', '-no-user-config'],
+    ...['-accel', 'tcg', '-cpu', cpu, '-m', memory, '-nodefaults', '-no-user-config'],
     ...['-object', `memory-backend-memfd,id=m,size=${memory}M,share=on`],
     ...['-display', 'none', '-no-reboot', '-serial', `file:${console}`],
     ...['-qmp', `unix:${join(backEnd.directory, 'qmp')},server=on,wait=off`],

@@ -34,6 +34,36 @@ fn an_honest_driver_is_served() {
 }
 
 #[test]
+fn a_driver_hears_of_small_packets_together_and_soon() {
+    let mut rig = Rig::new();
+    let _stream = rig.open(1000);
+    for _ in 0..10 {
+        rig.driver
+            .send(&header(Operation::CreditUpdate as u16).encode());
+        assert!(!rig.round().transmit);
+    }
+    assert!(rig.device.timer_period().is_some());
+    rig.tick();
+    assert!(rig.round().transmit);
+    assert_eq!(rig.device.timer_period(), None);
+}
+
+#[test]
+fn a_driver_hears_without_delay_once_much_of_its_memory_was_taken() {
+    let mut rig = Rig::new();
+    let _stream = rig.open(1000);
+    let bytes = vec![7; 40_000];
+    let data = Header {
+        len: bytes.len() as u32,
+        ..header(Operation::ReadWrite as u16)
+    };
+    rig.driver.send(&packet(&data, &bytes));
+    assert!(!rig.round().transmit);
+    rig.driver.send(&packet(&data, &bytes));
+    assert!(rig.round().transmit);
+}
+
+#[test]
 fn a_packet_may_come_in_many_descriptors_and_in_an_indirect_table() {
     let mut rig = Rig::new();
     let stream = rig.open(1000);

@@ -21,35 +21,36 @@ use crate::refusals::{Dialler, Reason, Refusal};
 const MAX_RESETS: usize = 4096;
 
 impl Device {
-    /// Takes the packets the driver has made available, at most a queue's worth; returns how many,
-    /// or nothing when the queue is broken.
+    /// Takes the packets the driver has made available, at most a queue's worth; returns whether
+    /// the queue is intact.
     pub(super) fn take_packets(
         &mut self,
         memory: &GuestMemoryMmap,
         queue: &mut Queue,
         reactor: &Reactor,
-    ) -> Option<u16> {
+    ) -> bool {
         let mut packet = std::mem::take(&mut self.packet);
-        let mut taken = Some(0);
-        for count in 1..=queue.size() {
+        let mut is_intact = true;
+        for _ in 0..queue.size() {
             let Ok(mut chains) = queue.iter(memory) else {
-                taken = None;
+                is_intact = false;
                 break;
             };
             let Some(chain) = chains.next() else {
                 break;
             };
             let head = chain.head_index();
-            match gather(memory, chain, &mut packet) {
+            let gathered = gather(memory, chain, &mut packet);
+            match gathered {
                 Ok(bytes) => self.on_bytes(&packet[..bytes], reactor),
                 Err(_) => self.counters.malformed += 1,
             }
+            self.completions.add(gathered.unwrap_or_default());
             // A head outside the table cannot be returned; the driver has lost it.
             let _ = queue.add_used(memory, head, 0);
-            taken = Some(count);
         }
         self.packet = packet;
-        taken
+        is_intact
     }
 
     fn on_bytes(&mut self, bytes: &[u8], reactor: &Reactor) {

@@ -8,7 +8,7 @@ use rustix::net::{RecvFlags, recv};
 
 use super::{
     BACKLOG_RETRY, CALLING_PARENT_CID, Device, Entry, FIRST_CALLING_PORT, HANDSHAKE_TIMEOUT,
-    HOUSEKEEPING, SOCKET_EVENTS,
+    HOUSEKEEPING, SOCKET_EVENTS, completions,
 };
 use crate::connection::{Direction, End, Key, Phase};
 use crate::greeting::{Greeting, MAX_LINE_BYTES, parse_greeting};
@@ -125,9 +125,11 @@ impl Device {
         }
     }
 
-    /// The clock: full backlogs, handshakes that take too long, streams without credit.
+    /// The clock: packets the driver has not heard of, full backlogs, handshakes that take too
+    /// long, streams without credit.
     pub fn on_timer(&mut self, reactor: &Reactor) {
         let now = Instant::now();
+        self.completions.on_timer();
         self.retry_dials(now, reactor);
         if now.duration_since(self.housekept) < HOUSEKEEPING {
             return;
@@ -152,6 +154,9 @@ impl Device {
     /// How often the clock is needed at present.
     #[must_use]
     pub fn timer_period(&self) -> Option<Duration> {
+        if self.completions.are_waiting() {
+            return Some(completions::MAX_DELAY);
+        }
         if !self.dials.is_empty() {
             return Some(BACKLOG_RETRY);
         }

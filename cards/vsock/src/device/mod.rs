@@ -1,6 +1,7 @@
 //! The vsock device of one enclave (virtio 1.2 section 5.10): the table of its streams and the
 //! round of work over the queues, the sockets and the clock. Everything runs on one thread.
 
+mod completions;
 mod from_guest;
 mod from_host;
 mod report;
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use slab::Slab;
 
+use self::completions::Completions;
 use crate::connection::{Connection, End, Key};
 use crate::counters::Counters;
 use crate::guest_queue::ReceptaclePool;
@@ -90,6 +92,7 @@ pub struct Device {
     housekept: Instant,
     /// Whether a handshake may be going on that the clock has to end.
     has_handshakes: bool,
+    completions: Completions,
     pool: ReceptaclePool,
     packet: Vec<u8>,
     scratch: Vec<u8>,
@@ -124,6 +127,7 @@ impl Device {
             last_parent_port: FIRST_CALLING_PORT,
             housekept: now,
             has_handshakes: false,
+            completions: Completions::default(),
             pool: ReceptaclePool::default(),
             packet: vec![0; HEADER_BYTES + MAX_PAYLOAD_BYTES],
             scratch: vec![0; crate::connection::QUANTUM_BYTES],

@@ -4,6 +4,7 @@ use virtio_queue::{Queue, QueueOwnedT, QueueT};
 use vm_memory::GuestMemoryMmap;
 
 use super::Device;
+use super::completions::Completions;
 use crate::connection::Turn;
 use crate::guest_queue::{ReceiveRing, ReceptaclePool};
 use crate::reactor::Reactor;
@@ -25,14 +26,16 @@ impl Device {
         transmit: &mut Queue,
         reactor: &Reactor,
     ) -> Notify {
-        let taken = self.take_packets(memory, transmit, reactor);
-        // A driver that adds packets meanwhile is served in the next round; a broken queue is left.
-        let has_more = transmit.enable_notification(memory).unwrap_or(false) && taken.is_some();
-        let is_taken = taken.is_some_and(|count| count > 0);
+        let is_intact = self.take_packets(memory, transmit, reactor);
         let (is_sent, may_continue) = self.send_round(memory, receive, reactor);
+        // Before the card rests, and no sooner, the driver is asked to say when it adds packets; it
+        // may have by now. A broken queue is left.
+        let has_more =
+            !may_continue && transmit.enable_notification(memory).unwrap_or(false) && is_intact;
+        let is_told = self.completions.take_due(transmit.size());
         Notify {
             receive: is_sent && receive.needs_notification(memory).unwrap_or(false),
-            transmit: is_taken && transmit.needs_notification(memory).unwrap_or(false),
+            transmit: is_told && transmit.needs_notification(memory).unwrap_or(false),
             is_busy: has_more || may_continue,
         }
     }
@@ -113,8 +116,9 @@ impl Device {
         }
     }
 
-    /// Forgets buffers of a queue that is no more.
+    /// Forgets buffers of queues that are no more.
     pub fn forget_queue(&mut self) {
         self.pool = ReceptaclePool::default();
+        self.completions = Completions::default();
     }
 }

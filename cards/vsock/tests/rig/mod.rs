@@ -7,7 +7,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use cloister_vsock::device::{Device, DeviceOptions};
+use cloister_vsock::device::{Device, DeviceOptions, Notify};
 use cloister_vsock::limits::Limits;
 use cloister_vsock::packet::{Header, Operation};
 use cloister_vsock::policy::Policy;
@@ -93,10 +93,19 @@ impl Rig {
 
     /// One round; whether another one is due at once.
     pub fn serve_once(&mut self) -> bool {
+        self.round().is_busy
+    }
+
+    /// One round; what the driver is told.
+    pub fn round(&mut self) -> Notify {
         let memory = self.driver.memory;
         self.device
             .serve(memory, &mut self.receive, &mut self.transmit, &self.reactor)
-            .is_busy
+    }
+
+    /// Lets the clock tick.
+    pub fn tick(&mut self) {
+        self.device.on_timer(&self.reactor);
     }
 
     /// Rounds until nothing is left to do; a device that never gets there fails.
