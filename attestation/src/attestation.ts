@@ -60,6 +60,7 @@ export interface VerifiedParts {
 /** Puts verified parts together. */
 export function attestationOf(parts: VerifiedParts): Attestation {
   const { payload, path, atMs, tpm, matchedPcrs } = parts
+  let certificates: readonly CertificateInfo[] | undefined
   return {
     verified: true,
     ...documentFields(payload),
@@ -67,7 +68,9 @@ export function attestationOf(parts: VerifiedParts): Attestation {
     validUntilMs: Math.min(...path.map(({ notAfterMs }) => notAfterMs)),
     assurance: assuranceOf(path),
     matchedPcrs,
-    certificates: path.map(certificateInfo),
+    get certificates() {
+      return (certificates ??= path.map(certificateInfo))
+    },
     tpm,
   }
 }
