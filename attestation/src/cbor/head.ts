@@ -79,7 +79,8 @@ export class CborReader {
   /** The argument in the 2^sizeLog2 bytes after the initial byte, big-endian. */
   #following(sizeLog2: number): number | bigint {
     const at = this.offset
-    this.take(1 << sizeLog2)
+    this.#need(1 << sizeLog2)
+    this.offset += 1 << sizeLog2
     if (sizeLog2 === 0) return this.#view.getUint8(at)
     if (sizeLog2 === 1) return this.#view.getUint16(at)
     if (sizeLog2 === 2) return this.#view.getUint32(at)
