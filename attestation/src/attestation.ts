@@ -57,29 +57,42 @@ export interface VerifiedParts {
   readonly matchedPcrs: readonly number[]
 }
 
-/** Puts verified parts together. */
+/**
+ * Puts verified parts together. PCRs and certificates are made into text and copies when they are
+ * first asked for: out of bytes that nobody else holds.
+ */
 export function attestationOf(parts: VerifiedParts): Attestation {
   const { payload, path, atMs, tpm, matchedPcrs } = parts
+  let pcrs: PcrTable | undefined
+  let certificates: readonly CertificateInfo[] | undefined
   return {
     verified: true,
-    ...documentFields(payload),
+    ...plainFields(payload),
+    get pcrs() {
+      return (pcrs ??= toPcrTable(payload.pcrs))
+    },
     verifiedAtMs: atMs,
     validUntilMs: Math.min(...path.map(({ notAfterMs }) => notAfterMs)),
     assurance: assuranceOf(path),
     matchedPcrs,
-    certificates: path.map(certificateInfo),
+    get certificates() {
+      return (certificates ??= path.map(certificateInfo))
+    },
     tpm,
   }
 }
 
 /** The fields of a payload as callers see them; byte strings are copies. */
 export function documentFields(payload: Payload): DocumentFields {
+  return { ...plainFields(payload), pcrs: toPcrTable(payload.pcrs) }
+}
+
+function plainFields(payload: Payload): Omit<DocumentFields, 'pcrs'> {
   const { kind, moduleId, timestampMs, publicKey, userData, nonce } = payload
   return {
     kind,
     moduleId,
     timestampMs,
-    pcrs: toPcrTable(payload.pcrs),
     debug: isDebug(payload),
     publicKey: publicKey && publicKey.slice(),
     userData: userData && userData.slice(),

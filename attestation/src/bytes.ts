@@ -1,14 +1,24 @@
 // Byte strings: joining, comparing, hexadecimal text. The little that Buffer is used for elsewhere.
 
-const DIGITS: readonly string[] = Array.from({ length: 256 }, (_, byte) =>
-  byte.toString(16).padStart(2, '0'),
-)
+const DIGITS = Uint8Array.from('0123456789abcdef', (digit) => digit.charCodeAt(0))
+/** Engines limit how many arguments a call may have. */
+const CHUNK = 1024
 
-/** Lower-case hexadecimal text of bytes, two digits each. */
-export function toHex(bytes: Uint8Array): string {
-  let text = ''
-  for (const byte of bytes) text += DIGITS[byte] ?? ''
-  return text
+/** Lower-case hexadecimal text of bytes, or of those from `start` up to `end`: two digits each. */
+export function toHex(bytes: Uint8Array, start = 0, end: number = bytes.length): string {
+  const codes = new Array<number>(2 * (end - start))
+  for (let i = start, at = 0; i < end; i++) {
+    const byte = bytes[i] ?? 0
+    codes[at++] = DIGITS[byte >> 4] ?? 0
+    codes[at++] = DIGITS[byte & 15] ?? 0
+  }
+  return fromCodes(codes)
+}
+
+/** Text of ASCII codes, made in one go: a text that grows by characters is mostly garbage. */
+function fromCodes(codes: readonly number[]): string {
+  if (codes.length <= CHUNK) return String.fromCharCode(...codes)
+  return String.fromCharCode(...codes.slice(0, CHUNK)) + fromCodes(codes.slice(CHUNK))
 }
 
 /**
@@ -36,6 +46,7 @@ export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array<ArrayBu
 
 /** Whether two byte strings are the same. Not constant-time: nothing compared here is secret. */
 export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
+  if (a === b) return true
   if (a.length !== b.length) return false
   for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
   return true
@@ -46,7 +57,7 @@ export function isZero(bytes: Uint8Array): boolean {
   return bytes.every((byte) => byte === 0)
 }
 
-const MAX_ASCII_LOOP = 32
+const MAX_ASCII_LOOP = 64
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /**
@@ -55,10 +66,11 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
  */
 export function decodeUtf8(bytes: Uint8Array): string {
   if (bytes.length > MAX_ASCII_LOOP) return utf8.decode(bytes)
-  let text = ''
-  for (const byte of bytes) {
+  const codes = new Array<number>(bytes.length)
+  for (let i = 0; i < bytes.length; i++) {
+    const byte = bytes[i] ?? 0
     if (byte >= 0x80) return utf8.decode(bytes)
-    text += String.fromCharCode(byte)
+    codes[i] = byte
   }
-  return text
+  return fromCodes(codes)
 }

@@ -10,6 +10,7 @@ import {
   parseCertificate,
   type Certificate,
   type CertificatePath,
+  type DistinguishedName,
 } from './x509/index.ts'
 import { checkPath, MAX_PATH_CERTIFICATES, verifyPathSignatures } from './x509/path.ts'
 
@@ -34,7 +35,7 @@ export async function verifyChain(
     try {
       checkPath(path, atMs)
       await verifyPathSignatures(path, session)
-      for (const certificate of path.slice(1)) session.cache?.rememberCertificate(certificate)
+      session.cache?.rememberPath(path)
       return path
     } catch (error) {
       failures.push(error)
@@ -54,13 +55,18 @@ function candidatePaths(
   const candidates = roots.filter(
     ({ subject }) => issuer !== undefined && equalBytes(subject.der, issuer.der),
   )
-  check(
-    candidates.length > 0,
-    'ERR_CHAIN_ROOT_UNTRUSTED',
-    'the chain does not lead to a trusted root',
-    { issuer: issuer ? formatName(issuer) : null, roots: roots.map((r) => formatName(r.subject)) },
-  )
+  if (candidates.length === 0) throw untrusted(issuer, roots)
   return candidates.map((root) => [root, ...below])
+}
+
+function untrusted(
+  issuer: DistinguishedName | undefined,
+  roots: readonly Certificate[],
+): AttestationError {
+  const names = roots.map(({ subject }) => formatName(subject))
+  const details = { issuer: issuer ? formatName(issuer) : null, roots: names }
+  const message = 'the chain does not lead to a trusted root'
+  return new AttestationError('ERR_CHAIN_ROOT_UNTRUSTED', message, { details })
 }
 
 function parseBelow(
@@ -74,10 +80,11 @@ function parseBelow(
     `the chain has ${length} certificates, at most ${MAX_PATH_CERTIFICATES} are accepted`,
     { length },
   )
-  const given = cabundle.map((der, i) => ({ der, label: `cabundle[${i}]` }))
-  return [...given, { der: certificate, label: 'certificate' }]
-    .map(({ der, label }) => known(der) ?? parseLabelled(der, label))
-    .slice(1)
+  const path: Certificate[] = []
+  for (const der of [...cabundle, certificate]) {
+    path.push(known(der) ?? parseNext(der, path, cabundle.length))
+  }
+  return path.slice(1)
 }
 
 function knownCertificate(
@@ -88,12 +95,13 @@ function knownCertificate(
   return cache?.certificate(der) ?? roots.find((root) => equalBytes(root.der, der))
 }
 
-/** Parses a copy of a certificate; an error says which one it was. */
-function parseLabelled(der: Uint8Array, label: string): Certificate {
+/** Parses a copy of the certificate that comes next; an error says which one it was. */
+function parseNext(der: Uint8Array, above: readonly Certificate[], leaf: number): Certificate {
   try {
-    return parseCertificate(der.slice())
+    return parseCertificate(der.slice(), above.at(-1))
   } catch (error) {
     if (!(error instanceof AttestationError)) throw error
+    const label = above.length === leaf ? 'certificate' : `cabundle[${above.length}]`
     const details = { ...error.details, certificate: label }
     throw new AttestationError(error.code, `${label}: ${error.message}`, { details, cause: error })
   }

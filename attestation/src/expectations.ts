@@ -55,17 +55,13 @@ async function checkBytes(
     expected instanceof Uint8Array
       ? actual !== null && equalBytes(actual, expected)
       : isTrue(await expected(actual && actual.slice()))
+  if (right) return
   const details = {
     expected: expected instanceof Uint8Array ? toHex(expected) : null,
     actual: actual && toHex(actual),
   }
-  const found = details.actual ?? 'absent'
-  check(
-    right,
-    code,
-    `the document has ${found}, expected ${details.expected ?? 'another'}`,
-    details,
-  )
+  const message = `the document has ${details.actual ?? 'absent'}, expected ${details.expected ?? 'another'}`
+  throw new AttestationError(code, message, { details })
 }
 
 /** Callers without types can return anything: a promise, say, is no yes. */

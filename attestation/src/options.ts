@@ -5,6 +5,7 @@ import { ASSURANCES, type Assurance } from './assurance.ts'
 import type { DocumentKind } from './document/payload.ts'
 import { parseMeasurements, type AcceptedPcrs, type Measurements } from './measurements.ts'
 import { SignatureCache } from './signature/cache.ts'
+import { KeyRing } from './signature/key-ring.ts'
 import { runtimeCrypto, type WebCrypto } from './signature/webcrypto.ts'
 import { parseCertificate, type Certificate } from './x509/index.ts'
 
@@ -60,7 +61,8 @@ export interface Policy {
   readonly allowDebug: boolean
   readonly assurance: readonly Assurance[]
   readonly requireTpmEvidence: boolean
-  readonly crypto: WebCrypto
+  /** The keys that `crypto` imported. */
+  readonly keys: KeyRing
   readonly cache: SignatureCache | undefined
   readonly nonce: ExpectedBytes | undefined
   readonly publicKey: ExpectedBytes | undefined
@@ -99,7 +101,7 @@ export function parseOptions(options: VerifierOptions): Policy {
     allowDebug,
     assurance: parseAssurance(options.assurance ?? ASSURANCES),
     requireTpmEvidence: tpmEvidence === 'require',
-    crypto: options.crypto ?? runtimeCrypto(),
+    keys: parseKeyRing(options),
     cache: options.cache,
   }
 }
@@ -143,6 +145,10 @@ function parseRoots(roots: VerifierOptions['roots']): readonly Certificate[] {
   const given = Array.isArray(roots) && roots.length > 0
   demand(given && roots.every((root) => root instanceof Uint8Array), 'roots')
   return roots.map((root) => parseCertificate(root.slice()))
+}
+
+function parseKeyRing({ crypto = runtimeCrypto(), cache }: VerifierOptions): KeyRing {
+  return cache ? cache.keyRing(crypto) : new KeyRing(crypto)
 }
 
 function parseAssurance(accepted: Assurance | readonly Assurance[]): readonly Assurance[] {

@@ -36,10 +36,12 @@ export async function verifyAttestation(
  * measurements are malformed.
  */
 export function createVerifier(options: VerifierOptions): Verifier {
-  const parsed = parseOptions(options)
-  const policy = { ...parsed, cache: parsed.cache ?? new SignatureCache() }
+  const policy = parseOptions({ cache: new SignatureCache(), ...options })
   return {
-    verify: async (document, expectations = {}) =>
-      verifyDocument(document, withExpectations(policy, expectations)),
+    verify: async (document, expectations) =>
+      verifyDocument(
+        document,
+        expectations === undefined ? policy : withExpectations(policy, expectations),
+      ),
   }
 }

@@ -28,11 +28,10 @@ export async function verifyDocument(document: Uint8Array, policy: Policy): Prom
   const { sign1, payload } = decoded
   checkKind(decoded, policy)
   const atMs = momentOf(payload.timestampMs, policy)
-  const session = new SignatureSession(policy.crypto, policy.cache)
+  const session = new SignatureSession(policy.keys, policy.cache)
   const path = await verifyChain(payload, { roots: policy.roots, atMs, session })
   const publicKey = leafKey(path)
   await verifySign1InSession(sign1, publicKey, session)
-  await session.trustKey(publicKey)
   const tpm = await verifyEvidence(decoded, publicKey, session)
   checkTpmPresence(tpm, policy)
   checkAge(payload.timestampMs, atMs, policy)

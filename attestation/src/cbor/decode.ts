@@ -3,7 +3,7 @@
 
 import { decodeUtf8 } from '../bytes.ts'
 import { AttestationError, check } from '../errors.ts'
-import { CborReader, MAJOR, type Head } from './head.ts'
+import { CborReader, checkAt, MAJOR, type Head } from './head.ts'
 import type { CborKey, CborMap, CborValue } from './value.ts'
 
 /** Bounds and exceptions of {@link decodeCbor}. */
@@ -101,7 +101,7 @@ class Decoder {
 
   #nested(head: Head, depth: number): CborValue {
     const { offset } = head
-    check(depth <= this.#maxDepth, 'ERR_CBOR_TOO_DEEP', `nested too deep at ${offset}`, { offset })
+    checkAt(offset, depth <= this.#maxDepth, 'ERR_CBOR_TOO_DEEP', 'nested too deep')
     if (head.major === MAJOR.array) return this.#array(head, depth)
     if (head.major === MAJOR.map) return this.#map(head, depth)
     const tag = Number(head.argument)
@@ -133,11 +133,8 @@ class Decoder {
   #entry(entries: Map<CborKey, CborValue>, depth: number): void {
     const { offset } = this.#reader
     const key = this.#item(depth)
-    check(isKey(key), 'ERR_CBOR_KEY_TYPE', `key at ${offset} is not an integer or text`, { offset })
-    check(!entries.has(key), 'ERR_CBOR_DUPLICATE_KEY', `key ${key} occurs twice`, {
-      offset,
-      key: String(key),
-    })
+    checkAt(offset, isKey(key), 'ERR_CBOR_KEY_TYPE', 'key that is neither an integer nor text')
+    if (entries.has(key)) throw duplicate(key, offset)
     entries.set(key, this.#item(depth))
   }
 
@@ -154,8 +151,13 @@ class Decoder {
 
   #count({ offset }: Head): void {
     this.#itemsLeft -= 1
-    check(this.#itemsLeft >= 0, 'ERR_CBOR_TOO_LONG', `too many items at ${offset}`, { offset })
+    checkAt(offset, this.#itemsLeft >= 0, 'ERR_CBOR_TOO_LONG', 'too many items')
   }
+}
+
+function duplicate(key: CborKey, offset: number): AttestationError {
+  const details = { offset, key: String(key) }
+  return new AttestationError('ERR_CBOR_DUPLICATE_KEY', `key ${key} occurs twice`, { details })
 }
 
 function isKey(value: CborValue): value is CborKey {
@@ -170,9 +172,8 @@ function negative(argument: number | bigint): number | bigint {
 function simple({ argument, offset }: Head): CborValue {
   if (argument === 20) return false
   if (argument === 21) return true
-  if (argument === 22) return null
-  const message = `undefined or simple value at ${offset}`
-  throw new AttestationError('ERR_CBOR_UNSUPPORTED', message, { details: { offset } })
+  checkAt(offset, argument === 22, 'ERR_CBOR_UNSUPPORTED', 'undefined or simple value')
+  return null
 }
 
 function decodeText(bytes: Uint8Array, offset: number): string {

@@ -1,6 +1,7 @@
 // The head of a CBOR item (RFC 8949 section 3): major type and argument, shortest form only.
 
-import { AttestationError, check } from '../errors.ts'
+import type { AttestationErrorCode } from '../error-table.ts'
+import { AttestationError } from '../errors.ts'
 
 /** Major types of RFC 8949 section 3.1. */
 export const MAJOR = {
@@ -60,37 +61,26 @@ export class CborReader {
     const initial = this.#view.getUint8(this.offset++)
     const major = initial >> 5
     const info = initial & 31
-    check(
-      major !== MAJOR.simple || info < 24,
-      'ERR_CBOR_UNSUPPORTED',
-      `float, simple value or break at ${offset}`,
-      { offset },
-    )
+    const known = major !== MAJOR.simple || info < 24
+    checkAt(offset, known, 'ERR_CBOR_UNSUPPORTED', 'float, simple value or break')
     return { major, argument: this.#argument(info, offset), offset }
   }
 
   #argument(info: number, offset: number): number | bigint {
     if (info < 24) return info
-    check(info !== INDEFINITE, 'ERR_CBOR_INDEFINITE_LENGTH', `indefinite length at ${offset}`, {
-      offset,
-    })
-    check(info < 28, 'ERR_CBOR_UNSUPPORTED', `reserved additional information at ${offset}`, {
-      offset,
-    })
+    checkAt(offset, info !== INDEFINITE, 'ERR_CBOR_INDEFINITE_LENGTH', 'indefinite length')
+    checkAt(offset, info < 28, 'ERR_CBOR_UNSUPPORTED', 'reserved additional information')
     const argument = this.#following(info - 24)
-    check(
-      argument >= (SMALLEST[info - 24] ?? 0),
-      'ERR_CBOR_NOT_MINIMAL',
-      `argument is not in its shortest form at ${offset}`,
-      { offset },
-    )
+    const minimal = argument >= (SMALLEST[info - 24] ?? 0)
+    checkAt(offset, minimal, 'ERR_CBOR_NOT_MINIMAL', 'argument not in its shortest form')
     return argument
   }
 
   /** The argument in the 2^sizeLog2 bytes after the initial byte, big-endian. */
   #following(sizeLog2: number): number | bigint {
     const at = this.offset
-    this.take(1 << sizeLog2)
+    this.#need(1 << sizeLog2)
+    this.offset += 1 << sizeLog2
     if (sizeLog2 === 0) return this.#view.getUint8(at)
     if (sizeLog2 === 1) return this.#view.getUint16(at)
     if (sizeLog2 === 2) return this.#view.getUint32(at)
@@ -103,4 +93,15 @@ export class CborReader {
     const details = { offset: this.offset, needed: length, remaining: this.remaining }
     throw new AttestationError('ERR_CBOR_TRUNCATED', `CBOR ends at ${this.offset}`, { details })
   }
+}
+
+/** Throws an {@link AttestationError} that says where, unless the condition holds. */
+export function checkAt(
+  offset: number,
+  condition: boolean,
+  code: AttestationErrorCode,
+  problem: string,
+): asserts condition {
+  if (condition) return
+  throw new AttestationError(code, `${problem} at ${offset}`, { details: { offset } })
 }

@@ -1,7 +1,7 @@
 // COSE_Sign1 (RFC 9052 section 4.2) with an attached payload and ES384 (RFC 9053 section 2.1) only.
 // Left out: detached payloads, external data, counter signatures, every other algorithm.
 
-import { concatBytes } from '../bytes.ts'
+import { concatBytes, fromHex } from '../bytes.ts'
 import { decodeCbor, isArray, isBytes, isMap, type CborMap } from '../cbor/index.ts'
 import { check } from '../errors.ts'
 import type { SignedMessage } from '../signature/cache.ts'
@@ -12,6 +12,9 @@ const MAJOR_TAG = 6
 const TAG_COSE_SIGN1 = 0xd2
 const HEADER_ALG = 1
 const ES384 = -35
+/** Head of an array of four, and the text "Signature1". */
+const SIGNATURE1 = /* @__PURE__ */ fromHex('846a5369676e617475726531')
+const NO_EXTERNAL_DATA = /* @__PURE__ */ fromHex('40')
 
 /** A decoded COSE_Sign1. Nothing in it is verified; byte strings are views into the input. */
 export interface Sign1 {
@@ -81,11 +84,10 @@ export async function verifySign1InSession(
 function signedMessage(sign1: Sign1, publicKey: Uint8Array): SignedMessage {
   const { protectedHeader, payload, signature } = sign1
   const message = concatBytes(
-    Uint8Array.of(0x84, 0x6a),
-    new TextEncoder().encode('Signature1'),
+    SIGNATURE1,
     byteStringHead(protectedHeader.length),
     protectedHeader,
-    Uint8Array.of(0x40), // external_aad: empty
+    NO_EXTERNAL_DATA,
     byteStringHead(payload.length),
     payload,
   )

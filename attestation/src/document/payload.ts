@@ -94,9 +94,9 @@ function readPcrs(payload: CborMap, kind: DocumentKind): ReadonlyMap<number, Uin
   const pcrs = new Map<number, Uint8Array>()
   for (const [index, value] of entries) {
     const inRange = typeof index === 'number' && index >= 0 && index < count
-    field(inRange, name, `has the index ${index}`)
+    if (!inRange) throw wrongField(name, `has the index ${index}`)
     const right = isBytes(value) && value.length === SHA384_BYTES
-    field(right, name, `has a PCR${index} that is not ${SHA384_BYTES} bytes`)
+    if (!right) throw wrongField(name, `has a PCR${index} that is not ${SHA384_BYTES} bytes`)
     pcrs.set(index, value)
   }
   return pcrs
@@ -123,7 +123,10 @@ function readOptional(payload: CborMap, name: string, minBytes: number): Uint8Ar
 }
 
 function field(condition: boolean, name: string, problem: string): asserts condition {
-  if (condition) return
+  if (!condition) throw wrongField(name, problem)
+}
+
+function wrongField(name: string, problem: string): AttestationError {
   const details = { field: name }
-  throw new AttestationError('ERR_DOCUMENT_FIELD', `field ${name} ${problem}`, { details })
+  return new AttestationError('ERR_DOCUMENT_FIELD', `field ${name} ${problem}`, { details })
 }

@@ -1,10 +1,12 @@
-// A bounded memory of signatures that verified, and of the certificates in chains that were trusted,
-// parsed. It holds no opinions: only what follows from the bytes alone and stays true. Dates, names
-// and policy are checked anew every time, and nothing of a failed chain gets in.
+// A bounded memory of what verified: the certificates of chains that were trusted, parsed, each with
+// the key that it verified under, and signatures of TPM attestations. It holds no opinions: only
+// what follows from the bytes alone and stays true. Dates, names and policy are checked anew every
+// time, and nothing of a failed chain gets in.
 
 import { equalBytes } from '../bytes.ts'
 import type { Certificate } from '../x509/certificate.ts'
-import type { VerificationKey } from './webcrypto.ts'
+import { KeyRing } from './key-ring.ts'
+import type { WebCrypto } from './webcrypto.ts'
 
 /** An ECDSA P-384 SHA-384 signature to be checked. */
 export interface SignedMessage {
@@ -15,23 +17,23 @@ export interface SignedMessage {
   readonly message: Uint8Array
 }
 
-interface KnownKey {
-  readonly publicKey: Uint8Array
-  readonly key: VerificationKey
+interface KnownCertificate {
+  readonly certificate: Certificate
+  readonly issuerKey: Uint8Array
 }
 
-const INDEX_BYTES = 8
+const INDEX_BYTES = 6
 
 /** Remembers what verified, so that a known certificate costs no second verification. */
 export class SignatureCache {
   readonly #maxEntries: number
-  readonly #verified = new Map<string, SignedMessage>()
-  readonly #keys = new Map<string, KnownKey>()
-  readonly #certificates = new Map<string, Certificate>()
+  readonly #certificates = new Map<number, KnownCertificate>()
+  readonly #messages = new Map<number, SignedMessage>()
+  #keyRings = new WeakMap<WebCrypto, KeyRing>()
 
   /**
-   * An entry takes about 3 kB; the least recently used one goes when there are more than
-   * `maxEntries`.
+   * Remembers at most `maxEntries` certificates and as many signatures of TPM attestations, about
+   * 3 kB each; the least recently used one goes when there are more.
    * @throws RangeError when `maxEntries` is not a positive integer.
    */
   constructor(maxEntries = 256) {
@@ -43,58 +45,63 @@ export class SignatureCache {
 
   /** How many signatures are remembered. */
   get size(): number {
-    return this.#verified.size
+    return this.#certificates.size + this.#messages.size
   }
 
   /** Forgets everything. */
   clear(): void {
-    this.#verified.clear()
-    this.#keys.clear()
     this.#certificates.clear()
+    this.#messages.clear()
+    this.#keyRings = new WeakMap()
   }
 
-  /** The parsed form of a remembered certificate. */
+  /** The imported keys of the remembered certificates; each WebCrypto has its own. */
+  keyRing(crypto: WebCrypto): KeyRing {
+    const ring = this.#keyRings.get(crypto) ?? new KeyRing(crypto)
+    this.#keyRings.set(crypto, ring)
+    return ring
+  }
+
+  /** The parsed form of a remembered certificate, which has exactly these bytes. */
   certificate(der: Uint8Array): Certificate | undefined {
-    const known = this.#certificates.get(endOf(der))
+    const known = this.#certificates.get(endOf(der))?.certificate
     return known && equalBytes(known.der, der) ? known : undefined
   }
 
-  /** Remembers a certificate of a chain that was trusted; it must not be a view into a document. */
-  rememberCertificate(certificate: Certificate): void {
-    this.#put(this.#certificates, endOf(certificate.der), certificate)
+  /** Whether a remembered certificate verified under exactly this key. */
+  isSigned(certificate: Certificate, issuerKey: Uint8Array): boolean {
+    const known = this.#certificates.get(endOf(certificate.der))
+    return known?.certificate === certificate && equalBytes(known.issuerKey, issuerKey)
+  }
+
+  /**
+   * Remembers the certificates of a path, root first, that was trusted as a whole. They are kept as
+   * they are, so they must not be views into bytes that somebody else holds.
+   */
+  rememberPath(path: readonly Certificate[]): void {
+    path.forEach((certificate, i) => {
+      const issuer = path[i - 1]
+      if (!issuer) return
+      const known = { certificate, issuerKey: issuer.publicKey }
+      this.#put(this.#certificates, endOf(certificate.der), known)
+    })
   }
 
   /** Whether exactly this key, message and signature were remembered. */
   knows(signed: SignedMessage): boolean {
+    const known = this.#messages.get(endOf(signed.signature))
+    return known !== undefined && sameTriple(known, signed)
+  }
+
+  /** Remembers a signature of evidence that was trusted, as a copy. */
+  remember(signed: SignedMessage): void {
     const index = endOf(signed.signature)
-    const known = this.#verified.get(index)
-    if (!known || !sameTriple(known, signed)) return false
-    this.#put(this.#verified, index, known)
-    return true
-  }
-
-  /** The imported key of a remembered signature. */
-  key(publicKey: Uint8Array): VerificationKey | undefined {
-    const known = this.#keys.get(endOf(publicKey))
-    return known && equalBytes(known.publicKey, publicKey) ? known.key : undefined
-  }
-
-  /** Remembers a key that made a signature in a chain that was trusted. */
-  rememberKey(publicKey: Uint8Array, key: VerificationKey): void {
-    this.#put(this.#keys, endOf(publicKey), { publicKey: publicKey.slice(), key })
-  }
-
-  /** Remembers a signature of a chain that was trusted, as a copy. */
-  remember({ publicKey, signature, message }: SignedMessage): void {
-    this.#put(this.#verified, endOf(signature), {
-      publicKey: publicKey.slice(),
-      signature: signature.slice(),
-      message: message.slice(),
-    })
+    const known = this.#messages.get(index)
+    this.#put(this.#messages, index, known && sameTriple(known, signed) ? known : copyOf(signed))
   }
 
   /** Inserts as the most recently used entry; the least recently used one goes when full. */
-  #put<V>(entries: Map<string, V>, index: string, value: V): void {
+  #put<V>(entries: Map<number, V>, index: number, value: V): void {
     entries.delete(index)
     entries.set(index, value)
     if (entries.size <= this.#maxEntries) return
@@ -103,11 +110,21 @@ export class SignatureCache {
   }
 }
 
-/** The last bytes of a signature, of a certificate (its signature) or of a point: all random. */
-function endOf(bytes: Uint8Array): string {
-  let index = ''
-  for (const byte of bytes.subarray(-INDEX_BYTES)) index += String.fromCharCode(byte)
+/** The last bytes of a signature, or of a certificate, which ends with one: they are random. */
+function endOf(bytes: Uint8Array): number {
+  let index = 0
+  for (let i = bytes.length - INDEX_BYTES; i < bytes.length; i++) {
+    index = index * 0x100 + (bytes[i] ?? 0)
+  }
   return index
+}
+
+function copyOf({ publicKey, signature, message }: SignedMessage): SignedMessage {
+  return {
+    publicKey: publicKey.slice(),
+    signature: signature.slice(),
+    message: message.slice(),
+  }
 }
 
 function sameTriple(a: SignedMessage, b: SignedMessage): boolean {

@@ -1,10 +1,10 @@
 // X.509 version 3 certificates (RFC 5280 section 4.1) of one profile: P-384 keys, ecdsa-with-SHA384.
 // The DER that was parsed stays beside the parsed view; signatures are verified over those bytes.
 
-import { equalBytes, toHex } from '../bytes.ts'
+import { equalBytes } from '../bytes.ts'
 import { check } from '../errors.ts'
 import { P384_POINT_BYTES } from '../signature/webcrypto.ts'
-import { DerReader, positiveInteger, TAG, wholeBytes } from './der.ts'
+import { enterOnly, positiveInteger, TAG, wholeBytes, type DerReader } from './der.ts'
 import { decodeEcdsaSignature } from './ecdsa-signature.ts'
 import { parseExtensions, type Extensions } from './extensions.ts'
 import { parseName, type DistinguishedName } from './name.ts'
@@ -16,6 +16,8 @@ const EXTENSIONS = 0xa3
 const VERSION_3 = Uint8Array.of(0x02, 0x01, 0x02)
 const MAX_SERIAL_BYTES = 20
 const UNCOMPRESSED = 0x04
+
+type TbsCertificate = Omit<Certificate, 'der' | 'tbs' | 'signature'>
 
 /** A parsed certificate. Nothing in it is verified; byte strings are views into the input. */
 export interface Certificate {
@@ -36,33 +38,32 @@ export interface Certificate {
 }
 
 /**
- * Parses one DER certificate.
+ * Parses one DER certificate. Where the certificate above it in a chain is given, and really has the
+ * issuer's name, that is not parsed a second time.
  * @throws AttestationError ERR_DER_INVALID, ERR_X509_FORMAT, ERR_X509_ALGORITHM, ERR_X509_EXTENSION.
  * @see RFC 5280 section 4.1
  */
-export function parseCertificate(der: Uint8Array): Certificate {
-  const outer = new DerReader(der)
-  const certificate = outer.enter(TAG.sequence)
-  outer.end()
-  const tbs = certificate.next(TAG.sequence)
+export function parseCertificate(der: Uint8Array, above?: Certificate): Certificate {
+  const certificate = enterOnly(der, TAG.sequence)
+  const tbs = certificate.whole(TAG.sequence)
   readSignatureAlgorithm(certificate)
-  const signature = decodeEcdsaSignature(wholeBytes(certificate.next(TAG.bitString).contents))
+  const signature = decodeEcdsaSignature(wholeBytes(certificate.next(TAG.bitString)))
   certificate.end()
-  return { der, tbs: tbs.whole, signature, ...parseTbs(new DerReader(tbs.contents)) }
+  return { der, tbs, signature, ...parseTbs(enterOnly(tbs, TAG.sequence), above) }
 }
 
-function parseTbs(tbs: DerReader): Omit<Certificate, 'der' | 'tbs' | 'signature'> {
-  const version = tbs.next(VERSION).contents
+function parseTbs(tbs: DerReader, above: Certificate | undefined): TbsCertificate {
+  const version = tbs.next(VERSION)
   check(equalBytes(version, VERSION_3), 'ERR_X509_FORMAT', 'not a version 3 certificate')
-  const serialNumber = positiveInteger(tbs.next(TAG.integer).contents)
+  const serialNumber = positiveInteger(tbs.next(TAG.integer))
   check(serialNumber.length <= MAX_SERIAL_BYTES, 'ERR_X509_FORMAT', 'serial number is too long')
   readSignatureAlgorithm(tbs)
-  const issuer = parseName(tbs.next(TAG.sequence).whole)
+  const issuer = parseName(tbs.whole(TAG.sequence), above?.subject)
   const validity = tbs.enter(TAG.sequence)
   const notBeforeMs = readTime(validity)
   const notAfterMs = readTime(validity)
   validity.end()
-  const subject = parseName(tbs.next(TAG.sequence).whole)
+  const subject = parseName(tbs.whole(TAG.sequence))
   const publicKey = readPublicKey(tbs.enter(TAG.sequence))
   const extensions = readExtensions(tbs)
   tbs.end()
@@ -72,7 +73,7 @@ function parseTbs(tbs: DerReader): Omit<Certificate, 'der' | 'tbs' | 'signature'
 /** AlgorithmIdentifier: ecdsa-with-SHA384 has no parameters, RFC 5758 section 3.2. */
 function readSignatureAlgorithm(reader: DerReader): void {
   const algorithm = reader.enter(TAG.sequence)
-  const oid = toHex(algorithm.next(TAG.oid).contents)
+  const oid = algorithm.oid()
   check(oid === OID.ecdsaWithSha384, 'ERR_X509_ALGORITHM', 'not signed by ecdsa-with-SHA384', {
     oid,
   })
@@ -82,12 +83,12 @@ function readSignatureAlgorithm(reader: DerReader): void {
 /** SubjectPublicKeyInfo of an uncompressed P-384 point, RFC 5480 section 2. */
 function readPublicKey(spki: DerReader): Uint8Array {
   const algorithm = spki.enter(TAG.sequence)
-  const oid = toHex(algorithm.next(TAG.oid).contents)
+  const oid = algorithm.oid()
   check(oid === OID.ecPublicKey, 'ERR_X509_ALGORITHM', 'not an EC public key', { oid })
-  const curve = toHex(algorithm.next(TAG.oid).contents)
+  const curve = algorithm.oid()
   check(curve === OID.secp384r1, 'ERR_X509_ALGORITHM', 'not a P-384 key', { oid: curve })
   algorithm.end()
-  const point = wholeBytes(spki.next(TAG.bitString).contents)
+  const point = wholeBytes(spki.next(TAG.bitString))
   spki.end()
   check(
     point.length === P384_POINT_BYTES && point[0] === UNCOMPRESSED,

@@ -1,6 +1,8 @@
 // A strict DER reader (ITU-T X.690): one-byte tags, definite minimal lengths, nothing left over.
+// It runs over one byte string by offsets; a view is made only of what somebody asks for.
 
-import { check } from '../errors.ts'
+import { toHex } from '../bytes.ts'
+import { AttestationError, check } from '../errors.ts'
 
 /** The tags that certificates of this profile use. */
 export const TAG = {
@@ -18,62 +20,72 @@ export const TAG = {
   set: 0x31,
 } as const
 
-/** One element: its tag, its contents and all of it, as views into the input. */
-export interface DerElement {
-  readonly tag: number
-  readonly contents: Uint8Array
-  /** Tag, length and contents. */
-  readonly whole: Uint8Array
-}
-
 /** Reads the elements of one level in order. */
 export class DerReader {
   readonly #bytes: Uint8Array
-  #offset = 0
+  readonly #end: number
+  #offset: number
 
-  constructor(bytes: Uint8Array) {
+  /** Reads `bytes`, or the part of it from `offset` up to `end`. */
+  constructor(bytes: Uint8Array, offset = 0, end: number = bytes.length) {
     this.#bytes = bytes
+    this.#offset = offset
+    this.#end = end
   }
 
   /** Whether an element with this tag comes next. */
   hasNext(tag: number): boolean {
-    return this.#bytes[this.#offset] === tag
+    return !this.atEnd && this.#bytes[this.#offset] === tag
   }
 
   get atEnd(): boolean {
-    return this.#offset === this.#bytes.length
+    return this.#offset === this.#end
   }
 
   /**
-   * Reads the next element, which must have this tag.
+   * Reads the next element, which must have this tag: a view of its contents.
    * @throws AttestationError ERR_DER_INVALID.
    */
-  next(tag: number): DerElement {
-    const start = this.#offset
-    const found = this.#byte()
-    check(found === tag, 'ERR_DER_INVALID', `DER tag ${found} where ${tag} belongs`, {
-      expected: tag,
-      actual: found,
-    })
-    const length = this.#length()
-    const from = this.#offset
-    check(length <= this.#bytes.length - from, 'ERR_DER_INVALID', 'DER element exceeds its parent')
+  next(tag: number): Uint8Array {
+    const length = this.#head(tag)
     this.#offset += length
-    return {
-      tag,
-      contents: this.#bytes.subarray(from, this.#offset),
-      whole: this.#bytes.subarray(start, this.#offset),
-    }
+    return this.#bytes.subarray(this.#offset - length, this.#offset)
+  }
+
+  /** As {@link next}, but a view of all of it: tag, length and contents. */
+  whole(tag: number): Uint8Array {
+    const start = this.#offset
+    const length = this.#head(tag)
+    this.#offset += length
+    return this.#bytes.subarray(start, this.#offset)
+  }
+
+  /** Reads the next element, an OBJECT IDENTIFIER: its contents in hexadecimal. */
+  oid(): string {
+    const length = this.#head(TAG.oid)
+    this.#offset += length
+    return toHex(this.#bytes, this.#offset - length, this.#offset)
   }
 
   /** Reads the next element as a level of its own. */
   enter(tag: number): DerReader {
-    return new DerReader(this.next(tag).contents)
+    const length = this.#head(tag)
+    this.#offset += length
+    return new DerReader(this.#bytes, this.#offset - length, this.#offset)
   }
 
   /** Requires that nothing is left. */
   end(): void {
     check(this.atEnd, 'ERR_DER_INVALID', 'bytes follow a DER element')
+  }
+
+  /** Reads tag and length; the contents that follow lie within this level. */
+  #head(tag: number): number {
+    const found = this.#byte()
+    if (found !== tag) throw wrongTag(tag, found)
+    const length = this.#length()
+    check(length <= this.#end - this.#offset, 'ERR_DER_INVALID', 'DER element exceeds its parent')
+    return length
   }
 
   #length(): number {
@@ -90,16 +102,29 @@ export class DerReader {
   }
 
   #byte(): number {
-    const byte = this.#bytes[this.#offset]
+    const byte = this.atEnd ? undefined : this.#bytes[this.#offset]
     check(byte !== undefined, 'ERR_DER_INVALID', 'DER ends early')
     this.#offset += 1
     return byte
   }
 }
 
+/** Reads bytes that are one element with this tag and nothing else. */
+export function enterOnly(bytes: Uint8Array, tag: number): DerReader {
+  const outer = new DerReader(bytes)
+  const contents = outer.enter(tag)
+  outer.end()
+  return contents
+}
+
+function wrongTag(expected: number, actual: number): AttestationError {
+  const message = `DER tag ${actual} where ${expected} belongs`
+  return new AttestationError('ERR_DER_INVALID', message, { details: { expected, actual } })
+}
+
 /** Contents of an INTEGER that is positive and minimal, without the leading sign byte. */
 export function positiveInteger(contents: Uint8Array): Uint8Array {
-  const [first, second] = contents
+  const [first, second] = [contents[0], contents[1]]
   check(first !== undefined && first < 0x80, 'ERR_DER_INVALID', 'INTEGER is not positive')
   if (first !== 0) return contents
   check(second !== undefined && second >= 0x80, 'ERR_DER_INVALID', 'INTEGER is zero or padded')
@@ -107,13 +132,14 @@ export function positiveInteger(contents: Uint8Array): Uint8Array {
 }
 
 /** A BOOLEAN: DER allows 00 and ff only. */
-export function booleanValue([first, ...rest]: Uint8Array): boolean {
+export function booleanValue(contents: Uint8Array): boolean {
+  const value = contents[0]
   check(
-    (first === 0x00 || first === 0xff) && rest.length === 0,
+    (value === 0x00 || value === 0xff) && contents.length === 1,
     'ERR_DER_INVALID',
     'BOOLEAN is neither 00 nor ff',
   )
-  return first === 0xff
+  return value === 0xff
 }
 
 /** Contents of a BIT STRING of whole bytes. */
@@ -123,17 +149,16 @@ export function wholeBytes(contents: Uint8Array): Uint8Array {
 }
 
 /**
- * A BIT STRING of named bits as booleans, first bit first.
+ * Which bits of a BIT STRING of named bits are set: a question by bit number.
  * DER drops trailing zero bits (X.690 section 11.2.2), so the last bit is always set.
  */
-export function namedBits(contents: Uint8Array): readonly boolean[] {
-  const [unused = 8, ...bytes] = contents
-  const last = bytes.at(-1) ?? 0
+export function namedBits(contents: Uint8Array): (bit: number) => boolean {
+  const unused = contents[0] ?? 8
+  const last = contents.length > 1 ? (contents.at(-1) ?? 0) : 0
   check(
     unused < 8 && (last & ((1 << (unused + 1)) - 1)) === 1 << unused,
     'ERR_DER_INVALID',
     'BIT STRING of named bits is empty or not minimal',
   )
-  const bits = bytes.flatMap((byte) => [7, 6, 5, 4, 3, 2, 1, 0].map((i) => ((byte >> i) & 1) === 1))
-  return bits.slice(0, bits.length - unused)
+  return (bit) => (((contents[1 + (bit >> 3)] ?? 0) >> (7 - (bit & 7))) & 1) === 1
 }

@@ -1,7 +1,7 @@
 // ECDSA-Sig-Value (RFC 3279 section 2.2.3): SEQUENCE of two positive INTEGERs, here of P-384.
 
 import { check } from '../errors.ts'
-import { DerReader, positiveInteger, TAG } from './der.ts'
+import { enterOnly, positiveInteger, TAG } from './der.ts'
 
 const SCALAR_BYTES = 48
 
@@ -10,12 +10,10 @@ const SCALAR_BYTES = 48
  * @throws AttestationError ERR_DER_INVALID, ERR_X509_FORMAT.
  */
 export function decodeEcdsaSignature(der: Uint8Array): Uint8Array {
-  const outer = new DerReader(der)
-  const value = outer.enter(TAG.sequence)
-  outer.end()
+  const value = enterOnly(der, TAG.sequence)
   const signature = new Uint8Array(2 * SCALAR_BYTES)
   for (const end of [SCALAR_BYTES, 2 * SCALAR_BYTES]) {
-    const scalar = positiveInteger(value.next(TAG.integer).contents)
+    const scalar = positiveInteger(value.next(TAG.integer))
     check(scalar.length <= SCALAR_BYTES, 'ERR_X509_FORMAT', 'signature is out of range')
     signature.set(scalar, end - scalar.length)
   }

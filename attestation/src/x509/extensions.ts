@@ -1,9 +1,8 @@
 // Certificate extensions (RFC 5280 section 4.2): basicConstraints and keyUsage are decided on; other
 // non-critical ones are passed over, except those that would restrict the path.
 
-import { toHex } from '../bytes.ts'
 import { AttestationError, check } from '../errors.ts'
-import { booleanValue, DerReader, namedBits, TAG } from './der.ts'
+import { booleanValue, DerReader, enterOnly, namedBits, TAG } from './der.ts'
 import { OID } from './oid.ts'
 
 const KEY_USAGE_DIGITAL_SIGNATURE = 0
@@ -43,7 +42,7 @@ export function parseExtensions(extensions: DerReader): Extensions {
   let keyUsage: KeyUsage | undefined
   while (!extensions.atEnd) {
     const { oid, critical, value } = readExtension(extensions.enter(TAG.sequence))
-    check(!seen.has(oid), 'ERR_X509_EXTENSION', `extension ${oid} occurs twice`, { oid })
+    if (seen.has(oid)) throw refused(oid, 'occurs twice')
     seen.add(oid)
     if (oid === OID.basicConstraints) basicConstraints = parseBasicConstraints(value)
     else if (oid === OID.keyUsage) keyUsage = parseKeyUsage(value)
@@ -54,33 +53,35 @@ export function parseExtensions(extensions: DerReader): Extensions {
 }
 
 function readExtension(extension: DerReader) {
-  const oid = toHex(extension.next(TAG.oid).contents)
+  const oid = extension.oid()
   const critical = extension.hasNext(TAG.boolean)
   if (critical) {
-    const stated = booleanValue(extension.next(TAG.boolean).contents)
+    const stated = booleanValue(extension.next(TAG.boolean))
     check(stated, 'ERR_DER_INVALID', 'DEFAULT FALSE is encoded')
   }
-  const value = extension.next(TAG.octetString).contents
+  const value = extension.next(TAG.octetString)
   extension.end()
   return { oid, critical, value }
 }
 
 function passOver(oid: string, critical: boolean): void {
   if (!critical && !RESTRICTING.includes(oid)) return
-  const message = `extension ${oid} is critical or restricts the path, and is not supported`
-  throw new AttestationError('ERR_X509_EXTENSION', message, { details: { oid } })
+  throw refused(oid, 'is critical or restricts the path, and is not supported')
+}
+
+function refused(oid: string, problem: string): AttestationError {
+  const message = `extension ${oid} ${problem}`
+  return new AttestationError('ERR_X509_EXTENSION', message, { details: { oid } })
 }
 
 function parseBasicConstraints(value: Uint8Array): BasicConstraints {
-  const outer = new DerReader(value)
-  const fields = outer.enter(TAG.sequence)
-  outer.end()
+  const fields = enterOnly(value, TAG.sequence)
   const ca = fields.hasNext(TAG.boolean)
   if (ca) {
-    const stated = booleanValue(fields.next(TAG.boolean).contents)
+    const stated = booleanValue(fields.next(TAG.boolean))
     check(stated, 'ERR_DER_INVALID', 'DEFAULT FALSE is encoded')
   }
-  const pathLength = fields.atEnd ? undefined : parsePathLength(fields.next(TAG.integer).contents)
+  const pathLength = fields.atEnd ? undefined : parsePathLength(fields.next(TAG.integer))
   fields.end()
   check(ca || pathLength === undefined, 'ERR_X509_EXTENSION', 'pathLen without CA')
   return { ca, pathLength }
@@ -88,17 +89,17 @@ function parseBasicConstraints(value: Uint8Array): BasicConstraints {
 
 /** One byte is plenty: chains have at most ten certificates. */
 function parsePathLength(contents: Uint8Array): number {
-  const [length = 0x80] = contents
+  const length = contents[0] ?? 0x80
   check(contents.length === 1 && length < 0x80, 'ERR_X509_EXTENSION', 'pathLen is out of range')
   return length
 }
 
 function parseKeyUsage(value: Uint8Array): KeyUsage {
   const outer = new DerReader(value)
-  const bits = namedBits(outer.next(TAG.bitString).contents)
+  const has = namedBits(outer.next(TAG.bitString))
   outer.end()
   return {
-    digitalSignature: bits[KEY_USAGE_DIGITAL_SIGNATURE] ?? false,
-    keyCertSign: bits[KEY_USAGE_KEY_CERT_SIGN] ?? false,
+    digitalSignature: has(KEY_USAGE_DIGITAL_SIGNATURE),
+    keyCertSign: has(KEY_USAGE_KEY_CERT_SIGN),
   }
 }

@@ -1,9 +1,9 @@
 // Distinguished names (RFC 5280 section 4.1.2.4), for display and for the OU. Names are compared as
 // DER bytes elsewhere, never through this view.
 
-import { decodeUtf8, toHex } from '../bytes.ts'
+import { decodeUtf8, equalBytes } from '../bytes.ts'
 import { AttestationError, check } from '../errors.ts'
-import { DerReader, TAG } from './der.ts'
+import { enterOnly, TAG, type DerReader } from './der.ts'
 import { ATTRIBUTE_NAMES } from './oid.ts'
 
 /** One attribute, e.g. `{ type: 'CN', value: 'aws.nitro-enclaves' }`. */
@@ -22,13 +22,13 @@ export interface DistinguishedName {
 const STRING_TAGS: readonly number[] = [TAG.utf8String, TAG.printableString, TAG.ia5String]
 
 /**
- * Parses a non-empty Name with one attribute per RDN.
+ * Parses a non-empty Name with one attribute per RDN; the known one is the answer when it is the
+ * same bytes.
  * @throws AttestationError ERR_DER_INVALID, ERR_X509_FORMAT.
  */
-export function parseName(der: Uint8Array): DistinguishedName {
-  const outer = new DerReader(der)
-  const rdns = outer.enter(TAG.sequence)
-  outer.end()
+export function parseName(der: Uint8Array, known?: DistinguishedName): DistinguishedName {
+  if (known && equalBytes(known.der, der)) return known
+  const rdns = enterOnly(der, TAG.sequence)
   const attributes: NameAttribute[] = []
   while (!rdns.atEnd) attributes.push(readRdn(rdns.enter(TAG.set)))
   check(attributes.length > 0, 'ERR_X509_FORMAT', 'a name is empty')
@@ -49,10 +49,10 @@ export function formatName(name: DistinguishedName): string {
 function readRdn(rdn: DerReader): NameAttribute {
   const attribute = rdn.enter(TAG.sequence)
   rdn.end()
-  const oid = toHex(attribute.next(TAG.oid).contents)
+  const oid = attribute.oid()
   const tag = STRING_TAGS.find((known) => attribute.hasNext(known))
   check(tag !== undefined, 'ERR_X509_FORMAT', 'a name attribute has an unknown string type')
-  const value = readText(attribute.next(tag).contents)
+  const value = readText(attribute.next(tag))
   attribute.end()
   return { type: ATTRIBUTE_NAMES[oid] ?? oid, value }
 }

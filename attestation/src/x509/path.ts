@@ -5,7 +5,6 @@
 import { equalBytes } from '../bytes.ts'
 import { AttestationError, check } from '../errors.ts'
 import type { AttestationErrorCode } from '../error-table.ts'
-import type { SignedMessage } from '../signature/cache.ts'
 import { SignatureSession } from '../signature/session.ts'
 import { runtimeCrypto, type WebCrypto } from '../signature/webcrypto.ts'
 import type { Certificate } from './certificate.ts'
@@ -61,20 +60,22 @@ export function checkPath(path: CertificatePath, atMs: number): void {
   checkLeaf(path[leafIndex] ?? path[0])
 }
 
-/** Step 7 of {@link validatePath}; what verified enters the session's cache as a whole. */
+/** Step 7 of {@link validatePath}; what the session's cache knows is not computed again. */
 export async function verifyPathSignatures(
   path: CertificatePath,
   session: SignatureSession,
 ): Promise<void> {
-  const signed = path.slice(1).map((subject, i) => signedBy(path[i] ?? path[0], subject))
-  const right = await Promise.all(signed.map((one) => session.verify(one)))
-  const wrong = path[right.indexOf(false) + 1] ?? path[0]
-  if (right.includes(false)) refuse('ERR_CHAIN_SIGNATURE', wrong, 'is not signed by its issuer')
-  await session.trust(signed)
-}
-
-function signedBy(issuer: Certificate, subject: Certificate): SignedMessage {
-  return { publicKey: issuer.publicKey, signature: subject.signature, message: subject.tbs }
+  const unknown = path.slice(1).flatMap((subject, i) => {
+    const issuer = path[i] ?? path[0]
+    return session.isKnown(subject, issuer) ? [] : [{ subject, issuer }]
+  })
+  const right = await Promise.all(
+    unknown.map(({ subject: { signature, tbs }, issuer: { publicKey } }) =>
+      session.verify({ publicKey, signature, message: tbs }),
+    ),
+  )
+  const wrong = unknown[right.indexOf(false)]
+  if (wrong) refuse('ERR_CHAIN_SIGNATURE', wrong.subject, 'is not signed by its issuer')
 }
 
 function checkName(issuer: Certificate, subject: Certificate): void {

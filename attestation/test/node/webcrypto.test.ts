@@ -3,11 +3,18 @@
 import { Crypto } from '@peculiar/webcrypto'
 import { expect, test } from 'vitest'
 import { nodeCrypto } from '@cloister/attestation/node-crypto'
-import { verifyAttestation } from '../../src/index.ts'
+import { createVerifier, SignatureCache, verifyAttestation } from '../../src/index.ts'
 import { SignatureSession } from '../../src/signature/session.ts'
 import { expectCode } from '../expect-error.ts'
 import { encodeCbor } from '../issuer/cbor-writer.ts'
-import { makeChain, makePayload, makeSign1, NOW_MS, samplePcrs } from '../issuer/document.ts'
+import {
+  makeChain,
+  makeDocument,
+  makePayload,
+  makeSign1,
+  NOW_MS,
+  samplePcrs,
+} from '../issuer/document.ts'
 import { makeEvidence } from '../issuer/tpm-writer.ts'
 
 test.each([
@@ -26,6 +33,18 @@ test.each([
   )
   const forged = await makeSign1(payload, chain.chip.keys, shape)
   await expectCode(() => verifyAttestation(forged, other), 'ERR_COSE_SIGNATURE')
+})
+
+test('verifiers with different cryptography share a cache', async () => {
+  const chain = await makeChain()
+  const document = await makeDocument(chain)
+  const shared = { roots: [chain.root.certificate] as const, at: new Date(NOW_MS) }
+  const cache = new SignatureCache()
+  for (const implementation of [crypto, nodeCrypto, new Crypto(), crypto]) {
+    const verifier = createVerifier({ ...shared, cache, crypto: implementation })
+    expect((await verifier.verify(document)).verified).toBe(true)
+  }
+  expect(cache.size).toBe(2)
 })
 
 test('a point that is not on the curve is a wrong signature, whoever computes', async () => {
