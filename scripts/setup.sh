@@ -80,10 +80,10 @@ install_stock_vsock() {
   install -m 0755 -C "$root/bin/vhost-device-vsock" build/bin/vhost-device-vsock
 }
 
-# The vsock card; for its tests also the guest they run.
-build_vsock_card() {
-  cargo build --quiet --locked --release --package cloister-vsock "$@"
-  install -m 0755 -C target/x86_64-unknown-linux-gnu/release/cloister-vsock build/bin/cloister-vsock
+# The cards; for their tests also the guest that the vsock card's run.
+build_cards() {
+  cargo build --quiet --locked --release --package cloister-vsock --package cloister-nsm "$@"
+  install -m 0755 -C target/x86_64-unknown-linux-gnu/release/cloister-{vsock,nsm} build/bin/
 }
 
 main() {
@@ -102,7 +102,7 @@ main() {
   [ ${#missing[@]} -eq 0 ] || step "install ${missing[*]}" install_packages "${missing[@]}"
   npm_packages_are_current || step 'install npm packages' install_npm_packages
   step 'guest kernel, agent and example' bash enclave-images/build.sh build/blobs >&2
-  step 'vsock card' build_vsock_card "${card_parts[@]}"
+  step 'vsock card and NSM card' build_cards "${card_parts[@]}"
   [ "$purpose" != --bench ] || step "vhost-device-vsock $stock_vsock_version" install_stock_vsock
   step 'compile TypeScript' npx --no-install tsc -b
 }

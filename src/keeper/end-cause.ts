@@ -6,7 +6,7 @@ import type { ShutdownReason } from '../vmm/index.ts'
 import type { AgentEvent } from './agent-channel.ts'
 
 export interface EndCause {
-  /** `app`, `agent`, `guest`, `QEMU`, `swtpm`, `vsock card`, `keeper` or `request`. */
+  /** `app`, `agent`, `guest`, `QEMU`, `swtpm`, `vsock card`, `NSM card`, `keeper` or `request`. */
   readonly first: string
   readonly reason: string
   readonly exitCode?: number
@@ -15,7 +15,7 @@ export interface EndCause {
 
 /** A process that an enclave is made of. */
 export interface Part {
-  /** `QEMU`, `swtpm` or `vsock card`. */
+  /** `QEMU`, `swtpm`, `vsock card` or `NSM card`. */
   readonly name: string
   readonly pid: number
   /** Settles when it has ended; never rejects. */

@@ -15,12 +15,17 @@ import { SealedFile } from './sealed-file.ts'
 /**
  * AWS's command lines name no virtio-mmio device (on EC2 the device is found in another way) and
  * restart through a keyboard controller that a microvm does not have. For such an image this one
- * constant is appended, and nothing else ever is. Our own images carry it, measured.
+ * constant is appended, and nothing else ever is: where the vsock card is, where the NSM card is (a
+ * machine without it has nothing there), and a way to restart. Our own images carry their first
+ * and last word themselves, measured.
  */
-const STOCK_IMAGE_CMDLINE_SUFFIX = ' virtio_mmio.device=512@0xfeb00e00:12 reboot=t'
+const STOCK_IMAGE_CMDLINE_SUFFIX =
+  ' virtio_mmio.device=512@0xfeb00e00:12 virtio_mmio.device=512@0xfeb00c00:11 reboot=t'
 
 export interface MeasuredImage extends Disposable {
   readonly eif: Eif
+  /** Whether it is an image of AWS's own tools. */
+  readonly isStock: boolean
   /** The EIF's command line, with the suffix for stock images where it is one. */
   readonly cmdline: string
   /** Open for reading; closed on disposal. */
@@ -58,6 +63,7 @@ export async function measureImage(
     )
     return {
       eif,
+      isStock: cmdlineSuffix(eif.cmdline) !== '',
       cmdline: eif.cmdline + cmdlineSuffix(eif.cmdline),
       kernelFd: kernel.seal(),
       initrdFd: initrd.seal(),

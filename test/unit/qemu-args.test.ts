@@ -8,6 +8,7 @@ const spec: MachineSpec = {
   cpuIds: [],
   cmdline: 'reboot=t panic=-1,on virtio_mmio.device=512@0xfeb00e00:12',
   debug: false,
+  nsmCard: false,
 }
 
 function valueOf(args: readonly string[], flag: string): string | undefined {
