@@ -83,24 +83,10 @@ impl Room {
         Self { head, segments }
     }
 
-    /// How many bytes fit.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.segments.iter().map(|(_, length)| length).sum()
-    }
-
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Writes the response; returns how many bytes were written: all, or 0 when it does not fit or
-    /// the room lies outside guest memory.
+    /// Writes as much of the response as fits, as the drivers do for a caller with little room;
+    /// returns how many bytes that were, 0 when a part of it would lie outside guest memory.
     #[must_use]
     pub fn write(&self, memory: &GuestMemoryMmap, response: &[u8]) -> u32 {
-        if response.len() > self.len() {
-            return 0;
-        }
         let mut rest = response;
         for (address, length) in &self.segments {
             let (now, later) = rest.split_at(rest.len().min(*length));
@@ -109,6 +95,6 @@ impl Room {
             }
             rest = later;
         }
-        response.len() as u32
+        (response.len() - rest.len()) as u32
     }
 }

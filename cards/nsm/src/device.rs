@@ -22,9 +22,8 @@ const MAX_WAITING: usize = 32;
 /// Chains taken before the worker looks at its other events again.
 const MAX_CHAINS: usize = 256;
 
-/// `{"Error": "InputTooLarge"}` and `{"Error": "BufferTooSmall"}`, CBOR.
+/// `{"Error": "InputTooLarge"}`, CBOR.
 pub const INPUT_TOO_LARGE: &[u8] = b"\xa1\x65Error\x6dInputTooLarge";
-pub const BUFFER_TOO_SMALL: &[u8] = b"\xa1\x65Error\x6eBufferTooSmall";
 
 /// A request that waits for its answer, and where that goes.
 #[derive(Debug)]
@@ -198,11 +197,7 @@ impl Device {
         response: &[u8],
     ) {
         let Exchange { request, room, .. } = exchange;
-        let written = if response.len() <= room.len() {
-            room.write(memory, response)
-        } else {
-            room.write(memory, BUFFER_TOO_SMALL)
-        };
+        let written = room.write(memory, response);
         self.give_back(memory, queue, request.head, 0);
         self.give_back(memory, queue, room.head, written);
     }
