@@ -3,13 +3,19 @@
 // of it.
 
 import { X509Certificate } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { verifyAttestation } from '@cloister/attestation'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { buildAwsImage } from '../fixtures/aws-image.ts'
 import { guestReport, type CheckReport } from '../fixtures/guest-program.ts'
 import { recentQemu, TestHost, type DescribedEnclave } from '../host.ts'
+
+/** Knows the device no more than QEMU before 10.2 does. */
+const OLDER_QEMU = `#!/bin/sh
+[ "$1" = -device ] && exit 0
+exec '${recentQemu()}' "$@"
+`
 
 let host: TestHost
 let eif: string
@@ -80,7 +86,10 @@ test('an agent that finds the device leaves it to the kernel', async () => {
 })
 
 test('without such a QEMU the image starts, and the journal says what to do', async () => {
-  await using old = new TestHost()
+  const program = join(host.directory, 'older-qemu')
+  writeFileSync(program, OLDER_QEMU, { mode: 0o755 })
+  chmodSync(host.directory, 0o711) // QEMU runs as another user
+  await using old = new TestHost({ CLOISTER_QEMU: program })
   const started = await old.start(await buildAwsImage(old, 'probe'))
   expect(started.Processes).not.toHaveProperty(['NSM card'])
   expect(journal(started, old)).toContain('install QEMU 10.2 or later')

@@ -28,6 +28,16 @@ test('a machine outside debug mode has one device and no serial port', () => {
   expect(valueOf(args, '-machine')).toContain('isa-serial=off')
 })
 
+test('the NSM card is the second device, as virtio device 33, over a descriptor of its own', () => {
+  const args = qemuArgs({ ...spec, nsmCard: true })
+  const devices = args.filter((_, index) => args[index - 1] === '-device')
+  expect(devices).toEqual([
+    'vhost-user-vsock-device,chardev=vsock',
+    'vhost-user-test-device,chardev=nsm,virtio-id=33,num_vqs=1',
+  ])
+  expect(args).toContain('socket,id=nsm,fd=8')
+})
+
 test('a debug machine has a serial port', () => {
   const args = qemuArgs({ ...spec, debug: true })
   expect(args).toContain('-serial')
