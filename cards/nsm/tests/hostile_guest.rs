@@ -1,10 +1,12 @@
 //! A hostile driver at the device's queue. Whatever it does, the device does not panic, does not
 //! spin and holds no more than a queue; an honest request after it is answered.
 
+mod driver;
 mod rig;
 
+use driver::{Descriptor, NEXT, QUEUE_SIZE, REQUEST_AT, RESPONSE_AT, WRITE};
 use proptest::prelude::*;
-use rig::{Descriptor, NEXT, QUEUE_SIZE, REQUEST_AT, RESPONSE_AT, Rig, WRITE};
+use rig::Rig;
 use virtio_bindings::bindings::virtio_ring::VRING_DESC_F_INDIRECT;
 
 const INDIRECT: u16 = VRING_DESC_F_INDIRECT as u16;

@@ -1,11 +1,13 @@
 //! The protocol of AWS's driver: two chains for each request, both back before the interrupt.
 
+mod driver;
 mod rig;
 
 use std::time::Duration;
 
 use cloister_nsm::device::{INPUT_TOO_LARGE, PATIENCE};
-use rig::{NEXT, REQUEST_AT, RESPONSE_AT, Rig, WRITE};
+use driver::{NEXT, REQUEST_AT, RESPONSE_AT, WRITE};
+use rig::Rig;
 
 #[test]
 fn a_request_comes_back_with_its_response_behind_it() {
