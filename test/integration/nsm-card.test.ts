@@ -7,7 +7,7 @@ import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { verifyAttestation } from '@cloister/attestation'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { buildAwsImage } from '../fixtures/aws-image.ts'
+import { buildAwsImage, CMDLINE_SUFFIX } from '../fixtures/aws-image.ts'
 import { guestReport, type CheckReport } from '../fixtures/guest-program.ts'
 import { recentQemu, TestHost, type DescribedEnclave } from '../host.ts'
 
@@ -67,7 +67,7 @@ test('its documents verify, with the measurements of the image as it was built',
 
 test('the card is a part of the enclave, and the journal tells what it serves', () => {
   expect(enclave.Processes).toHaveProperty(['NSM card'])
-  expect(journal(enclave)).toContain("the NSM card serves this stock image's /dev/nsm")
+  expect(journal(enclave)).toContain("the NSM card serves the guest's /dev/nsm")
 })
 
 test('an image of ours has no NSM card, whatever QEMU can do', async () => {
@@ -76,10 +76,13 @@ test('an image of ours has no NSM card, whatever QEMU can do', async () => {
   expect(journal(ours)).not.toContain('NSM card')
 })
 
-test('an agent that finds the device leaves it to the kernel', async () => {
+test('an image may name both places itself; its agent leaves the device to the kernel', async () => {
   const rootfs = join(host.directory, 'nsm-check-rootfs')
   const source = ['--rootfs', rootfs, '--entrypoint', '/nsm-check']
-  const mixed = await host.start(await host.build('mixed', ...source, '--cmdline', 'reboot=k'))
+  const image = await host.build('mixed', ...source, '--cmdline', `panic=-1${CMDLINE_SUFFIX}`)
+  const described = await host.json<object>('describe-eif', '--eif-path', image)
+  expect(described).not.toHaveProperty('CmdlineAppended')
+  const mixed = await host.start(image)
   const { facts, claims } = await guestReport<CheckReport>(mixed.VsockSocket)
   expect(Buffer.from(facts['miscDevice'] ?? '', 'base64').toString()).toMatch(/^10:\d+\n$/)
   expect(claims.filter(({ failure }) => failure !== null)).toEqual([])

@@ -10,6 +10,7 @@ import { AWS_CMDLINE, CMDLINE_SUFFIX } from '../fixtures/aws-image.ts'
 import { helloRootfs, TestHost } from '../host.ts'
 
 interface DescribedEif {
+  readonly Nsm?: string
   readonly Cmdline: string
   readonly CmdlineAppended?: string
   readonly Measurements: Readonly<Record<string, string>>
@@ -33,6 +34,8 @@ test('describe-eif says what will be appended, and nothing for an image of ours'
   expect(stock).toMatchObject({ Cmdline: AWS_CMDLINE, CmdlineAppended: CMDLINE_SUFFIX })
   const ours = await host.json<DescribedEif>('describe-eif', '--eif-path', await host.build('ours'))
   expect(ours).not.toHaveProperty('CmdlineAppended')
+  expect(stock.Nsm).toContain('needs QEMU 10.2 or later')
+  expect(ours).not.toHaveProperty('Nsm')
 })
 
 test('it starts, and its documents carry the measurements of the image as it was built', async () => {
