@@ -5,7 +5,7 @@
 import { chownSync, mkdirSync } from 'node:fs'
 import { startNsmCard, type NsmCard } from '../nsm/index.ts'
 import { NSM_DEVICE, offersDevice } from '../vmm/index.ts'
-import type { CardOptions } from './enclave-card.ts'
+import { describeSandbox, type CardOptions } from './enclave-card.ts'
 import { nsmDirectory } from './enclave-paths.ts'
 import type { EnclaveChip } from './enclave-chip.ts'
 import type { MeasuredImage } from './measured-image.ts'
@@ -45,8 +45,8 @@ async function startCard(launch: NsmCardLaunch): Promise<NsmCard> {
     directory,
     confinement: users.nsmCard,
   })
-  await lifetime.own(card.process)
-  journal.write(`the NSM card serves the guest's /dev/nsm, confined: ${card.confined}`)
+  await lifetime.own(card)
+  journal.write(describeSandbox('NSM card', card.sandbox))
   // A card that sends what is no request is cut off; it then ends, and the enclave with it.
   void serveNsm(card.channel, chip.handle).catch(() => card.channel.destroy())
   return card

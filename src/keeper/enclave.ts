@@ -175,7 +175,7 @@ async function start(launch: Launch): Promise<Started> {
   return { eif: image.eif, chip, parts, console, vsock, ended }
 }
 
-async function startMachine(
+function startMachine(
   { request, users, lifetime }: Launch,
   image: MeasuredImage,
   { card, nsmCard }: { readonly card: VsockCard; readonly nsmCard: NsmCard | undefined },
@@ -184,7 +184,7 @@ async function startMachine(
     program: request.programs.qemu,
     confinement: users.qemu,
     vsock: card.vmm,
-    nsm: await nsmCard?.connectVmm(),
+    nsm: nsmCard?.vmm,
     kernelFd: image.kernelFd,
     initrdFd: image.initrdFd,
     own: (process) => lifetime.own(process),

@@ -39,12 +39,13 @@ export interface PartEnd {
   readonly agent: AgentEvent | undefined
 }
 
-/** QEMU closes its side of the vsock card's channel a moment before it has ended. */
+/** QEMU closes its side of the cards' channels a moment before it has ended. */
 const QEMU_FOLLOWS_MS = 1000
 
-/** The vsock card ends with status 0 when QEMU has gone, and may be the first to be noticed. */
+/** A card ends with status 0 when QEMU has gone, and may be the first to be noticed. */
 export async function causingEnd(noticed: PartEnd, qemu: Part): Promise<PartEnd> {
-  if (noticed.part.name !== 'vsock card' || noticed.end.code !== 0) return noticed
+  const isCard = noticed.part.name === 'vsock card' || noticed.part.name === 'NSM card'
+  if (!isCard || noticed.end.code !== 0) return noticed
   const end = await Promise.race([qemu.ended, sleep(QEMU_FOLLOWS_MS, undefined, { ref: false })])
   return end === undefined ? noticed : { part: qemu, end, agent: noticed.agent }
 }

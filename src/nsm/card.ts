@@ -3,15 +3,17 @@
 // directory that belongs to its user, so it needs no right to any directory above.
 
 import { once } from 'node:events'
-import { createConnection, type Socket } from 'node:net'
-import { join } from 'node:path'
+import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { CloisterError } from '../errors.ts'
-import { readLine, startProcess, type Confinement, type ManagedProcess } from '../process/index.ts'
+import {
+  cardFds,
+  readLine,
+  startCardProcess,
+  type Confinement,
+  type ManagedProcess,
+} from '../process/index.ts'
 
-const VHOST_USER_SOCKET = 'vhost-user.sock'
-/** The card's descriptor of the channel to us; the card ends when that closes. */
-const KEEPER_FD = 3
 const START_TIMEOUT_MS = 5000
 const READY_MAX_BYTES = 4096
 
@@ -23,49 +25,52 @@ export interface NsmCardOptions {
   readonly confinement: Confinement
 }
 
-export interface NsmCard {
+export interface NsmCard extends AsyncDisposable {
   readonly process: ManagedProcess
-  /** What the card gave up before it listened, in words. */
-  readonly confined: string
+  /** What the card gave up before it took the VMM's connection. */
+  readonly sandbox: {
+    readonly landlock: string
+    readonly seccomp: boolean
+    readonly privateRoot: boolean
+  }
   /** Requests and responses in turn, each behind its 4-byte big-endian length. */
   readonly channel: Duplex
-  /** Connects to the card's vhost-user socket, for the VMM to inherit. */
-  readonly connectVmm: () => Promise<Socket>
+  /** Connected to the card, for the VMM to inherit; there is no other way to the card. */
+  readonly vmm: Socket
 }
 
 /**
- * Starts the card and waits until it listens and its sandbox is closed.
+ * Starts the card and waits until its sandbox is closed. It ends with us, and with the VMM.
  *
  * @throws `ERR_PROCESS_SPAWN`, `ERR_NSM_CARD` when it does not come up.
  */
 export async function startNsmCard(options: NsmCardOptions): Promise<NsmCard> {
-  const card = await startProcess({
+  const { process: card, vmm } = await startCardProcess({
     name: 'NSM card',
     command: [
-      ...[options.program, '--vhost-user', VHOST_USER_SOCKET],
-      ...['--keeper', `fd=${String(KEEPER_FD)}`],
+      ...[options.program, '--vhost-user', `fd=${cardFds.vhostUser}`],
+      ...['--keeper', `fd=${cardFds.keeper}`],
     ],
     cwd: options.directory,
     confinement: options.confinement,
-    extraStdio: ['pipe'],
   })
-  try {
-    const confined = await whenReady(card)
-    return {
-      process: card,
-      confined,
-      channel: card.channel(KEEPER_FD),
-      connectVmm: () => connect(join(options.directory, VHOST_USER_SOCKET)),
-    }
-  } catch (error) {
+  const channel = card.channel(cardFds.keeper)
+  const end = async (): Promise<void> => {
+    vmm.destroy()
     await card[Symbol.asyncDispose]()
+  }
+  try {
+    const sandbox = await whenReady(card, channel)
+    if (vmm.connecting) await once(vmm, 'connect')
+    return { process: card, sandbox, channel, vmm, [Symbol.asyncDispose]: end }
+  } catch (error) {
+    await end()
     throw error
   }
 }
 
 /** The card's first line, `{"event":"ready",…}`. */
-async function whenReady(card: ManagedProcess): Promise<string> {
-  const channel = card.channel(KEEPER_FD)
+async function whenReady(card: ManagedProcess, channel: Duplex): Promise<NsmCard['sandbox']> {
   channel.on('error', () => channel.destroy())
   const timer = setTimeout(() => channel.destroy(), START_TIMEOUT_MS)
   try {
@@ -81,19 +86,11 @@ async function whenReady(card: ManagedProcess): Promise<string> {
   }
 }
 
-function parseReady(line: string): string {
+function parseReady(line: string): NsmCard['sandbox'] {
   const { event, sandbox } = JSON.parse(line) as {
     readonly event?: string
-    readonly sandbox?: { readonly landlock: string; readonly seccomp: boolean }
+    readonly sandbox?: NsmCard['sandbox']
   }
-  if (event !== 'ready' || sandbox === undefined) throw new Error('its first event is not `ready`')
-  return `Landlock ${sandbox.landlock}, seccomp ${sandbox.seccomp ? 'on' : 'off'}`
-}
-
-async function connect(path: string): Promise<Socket> {
-  const socket = createConnection({ path, allowHalfOpen: true })
-  // Nothing may be read here: the stream is QEMU's.
-  socket.once('connect', () => socket.pause())
-  await once(socket, 'connect')
-  return socket
+  if (event === 'ready' && sandbox !== undefined) return sandbox
+  throw new Error('its first event is not `ready`')
 }

@@ -1,17 +1,16 @@
 //! The command line.
 
 use std::os::fd::RawFd;
-use std::path::PathBuf;
 
 pub const USAGE: &str = "\
-usage: cloister-nsm --vhost-user PATH --keeper fd=N
-  --vhost-user PATH   where the VMM connects; an old socket there is replaced
+usage: cloister-nsm --vhost-user fd=N --keeper fd=N
+  --vhost-user fd=N   inherited listening socket where the VMM connects; the card exits when it goes
   --keeper fd=N       inherited stream socket to the keeper, which answers; the card exits at its end
 ";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arguments {
-    pub vhost_user: PathBuf,
+    pub vhost_user: RawFd,
     pub keeper: RawFd,
 }
 
@@ -26,7 +25,7 @@ impl Arguments {
                 .next()
                 .ok_or_else(|| format!("{option} needs a value"))?;
             match option.as_str() {
-                "--vhost-user" => vhost_user = Some(value.into()),
+                "--vhost-user" => vhost_user = Some(descriptor(&value)?),
                 "--keeper" => keeper = Some(descriptor(&value)?),
                 _ => return Err(format!("{option}: no such option")),
             }
@@ -55,21 +54,21 @@ mod tests {
     }
 
     #[test]
-    fn takes_a_path_and_a_descriptor() {
-        let arguments = parse_line("--vhost-user nsm.sock --keeper fd=3").unwrap();
-        assert_eq!(arguments.vhost_user, PathBuf::from("nsm.sock"));
-        assert_eq!(arguments.keeper, 3);
+    fn takes_two_descriptors() {
+        let arguments = parse_line("--vhost-user fd=4 --keeper fd=3").unwrap();
+        assert_eq!((arguments.vhost_user, arguments.keeper), (4, 3));
     }
 
     #[test]
     fn refuses_standard_streams_and_what_is_missing_or_unknown() {
         for line in [
-            "--vhost-user v --keeper fd=2",
-            "--vhost-user v --keeper 3",
-            "--vhost-user v",
+            "--vhost-user fd=4 --keeper fd=2",
+            "--vhost-user fd=4 --keeper 3",
+            "--vhost-user v --keeper fd=3",
+            "--vhost-user fd=4",
             "--keeper fd=3",
             "--keeper",
-            "--vhost-user v --keeper fd=3 --frobnicate 1",
+            "--vhost-user fd=4 --keeper fd=3 --frobnicate 1",
         ] {
             assert!(parse_line(line).is_err(), "{line}");
         }

@@ -30,7 +30,7 @@ const MAX_QUEUE_SIZE: usize = 64;
 const KEEPER_EVENT: u16 = QUEUES as u16 + 1;
 const AGAIN_EVENT: u16 = QUEUES as u16 + 2;
 
-/// One enclave's card, for as long as its keeper lives; VMMs may come and go.
+/// One enclave's card.
 pub struct Card {
     device: Device,
     keeper: Keeper,
@@ -53,12 +53,6 @@ impl Card {
         })
     }
 
-    /// The VMM is gone: what the keeper still answers is nobody's.
-    pub fn disconnect_vmm(&mut self) {
-        self.memory = None;
-        self.device.forget_queue();
-    }
-
     fn hear(&mut self, vring: &VringRwLock) {
         let is_told = match self.keeper.listen() {
             Heard::Nothing => true,
@@ -72,16 +66,14 @@ impl Card {
 
     /// Whether it was an answer to anything.
     fn answer(&mut self, vring: &VringRwLock, response: &[u8]) -> bool {
-        let mut ring = vring.get_mut();
-        let outcome = match &self.memory {
-            Some(memory) if ring.get_queue().ready() => {
-                let memory = memory.memory();
-                let queue = ring.get_queue_mut();
-                let now = Instant::now();
-                self.device.answer(&memory, queue, response, now)
-            }
-            _ => self.device.drop_answer(),
+        let Some(memory) = &self.memory else {
+            return false;
         };
+        let memory = memory.memory();
+        let mut ring = vring.get_mut();
+        let outcome = self
+            .device
+            .answer(&memory, ring.get_queue_mut(), response, Instant::now());
         outcome.is_ok()
     }
 
@@ -144,6 +136,10 @@ impl VhostUserBackendMut for Card {
         Ok(())
     }
 
+    fn reset_device(&mut self) {
+        self.device.forget_queue();
+    }
+
     fn stop_vring(&mut self, _index: u32) -> io::Result<()> {
         self.device.forget_queue();
         Ok(())
@@ -173,7 +169,7 @@ impl VhostUserBackendMut for Card {
     }
 }
 
-/// A daemon for the next VMM, whose worker hears the keeper too.
+/// A daemon for the VMM, whose worker hears the keeper too.
 ///
 /// # Errors
 /// When its worker cannot be started.

@@ -169,14 +169,6 @@ impl Device {
         Ok(())
     }
 
-    /// Takes the keeper's answer when there is no queue to put it into.
-    ///
-    /// # Errors
-    /// When nothing was asked.
-    pub fn drop_answer(&mut self) -> Result<(), UnaskedAnswer> {
-        self.asked.take().map(drop).ok_or(UnaskedAnswer)
-    }
-
     /// The driver has stopped the queue: what it offered there is void.
     pub fn forget_queue(&mut self) {
         self.half = None;

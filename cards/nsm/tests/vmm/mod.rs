@@ -3,14 +3,15 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::net::UnixStream;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+use rustix::io::{FdFlags, fcntl_setfd};
 use vhost::vhost_user::message::VhostUserVirtioFeatures;
 use vhost::vhost_user::{Frontend, VhostUserFrontend};
 use vhost::{VhostBackend, VhostUserMemoryRegionInfo, VringConfigData};
@@ -44,14 +45,12 @@ impl CardProcess {
         std::fs::create_dir(&directory).unwrap();
         let (ours, theirs) = UnixStream::pair().unwrap();
         ours.set_read_timeout(Some(HANG_GUARD)).unwrap();
-        let child = Command::new("/bin/sh")
-            .args([
-                "-c",
-                "exec \"$0\" --vhost-user v --keeper fd=3 3<&0 0</dev/null",
-            ])
-            .arg(env!("CARGO_BIN_EXE_cloister-nsm"))
+        let listener = UnixListener::bind(directory.join("v")).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_cloister-nsm"))
+            .args(["--keeper", &inherited(&theirs)])
+            .args(["--vhost-user", &inherited(&listener)])
             .current_dir(&directory)
-            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdin(Stdio::null())
             .spawn()
             .unwrap();
         let mut keeper = BufReader::new(ours);
@@ -110,6 +109,12 @@ impl CardProcess {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
+}
+
+/// An option's value for a descriptor that the next process inherits.
+fn inherited(fd: &(impl AsFd + AsRawFd)) -> String {
+    fcntl_setfd(fd, FdFlags::empty()).unwrap();
+    format!("fd={}", fd.as_raw_fd())
 }
 
 impl Drop for CardProcess {
