@@ -8,7 +8,6 @@ import { NSM_DEVICE, offersDevice } from '../vmm/index.ts'
 import { describeSandbox, type CardOptions } from './enclave-card.ts'
 import { nsmDirectory } from './enclave-paths.ts'
 import type { EnclaveChip } from './enclave-chip.ts'
-import type { MeasuredImage } from './measured-image.ts'
 import { serveNsm } from './nsm-channel.ts'
 import { stageProgram } from './stage-program.ts'
 
@@ -17,18 +16,17 @@ const WITHOUT_CARD =
   `the QEMU here has no ${NSM_DEVICE}; install QEMU 10.2 or later, or name one in CLOISTER_QEMU`
 
 export interface NsmCardLaunch extends CardOptions {
-  readonly image: MeasuredImage
   readonly chip: EnclaveChip
 }
 
 /**
- * The NSM card, answered by the enclave's chip; undefined where there is none.
+ * The NSM card of an image that looks for one, answered by the enclave's chip; undefined where QEMU
+ * cannot give the guest such a device.
  *
  * @throws `ERR_PROCESS_SPAWN`, `ERR_NSM_CARD`
  */
 export async function startEnclaveNsmCard(launch: NsmCardLaunch): Promise<NsmCard | undefined> {
   const { request, users, journal } = launch
-  if (!launch.image.looksForNsmCard) return undefined
   if (await offersDevice(request.programs.qemu, NSM_DEVICE, users.qemu)) return startCard(launch)
   journal.write(WITHOUT_CARD)
   return undefined

@@ -146,9 +146,9 @@ async function start(launch: Launch): Promise<Started> {
   await lifetime.own(chip)
   const { card, vsock } = await timeline.measure('start the vsock card', () => startCard(launch))
   await serveParentPorts({ ...launch, socketPath: card.socketPath, handleNsm: chip.handle })
-  const nsmCard = await timeline.measure('start the NSM card', () =>
-    startEnclaveNsmCard({ ...launch, image, chip }),
-  )
+  const nsmCard = image.looksForNsmCard
+    ? await timeline.measure('start the NSM card', () => startEnclaveNsmCard({ ...launch, chip }))
+    : undefined
   const deadline = performance.now() + request.bootTimeoutMs
   const machine = await timeline.measure('start QEMU', () =>
     startMachine(launch, image, { card, nsmCard }),

@@ -1,4 +1,3 @@
-export { listenForChild, type Bequest } from './bequest.ts'
 export { cardFds, startCardProcess, type CardProcess } from './card-process.ts'
 export { confine, type Confinement } from './confinement.ts'
 export { deferred, type Deferred } from './deferred.ts'
