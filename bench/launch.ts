@@ -56,7 +56,11 @@ function requestFor(eifPath: string, scratch: string): LaunchRequest {
       cpuIds: [],
       cid: 0,
     },
-    programs: { qemu: 'qemu-system-x86_64', vsockCard: resolve('build/bin/cloister-vsock') },
+    programs: {
+      qemu: 'qemu-system-x86_64',
+      vsockCard: resolve('build/bin/cloister-vsock'),
+      nsmCard: resolve('build/bin/cloister-nsm'),
+    },
     debug: false,
     ports: closedPolicy,
     accelerator: probeAccelerator().accelerator,
@@ -113,6 +117,7 @@ async function launchBare(eifPath: string, directory: string): Promise<number> {
       cpuIds: [],
       cmdline: image.cmdline,
       debug: false,
+      nsmCard: false,
     },
   })
   const died = machine.process.ended.then(() => {

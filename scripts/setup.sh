@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Brings a fresh Debian 12 or 13 machine with Node 20 and Rust to where Cloister runs: Debian
-# packages, npm packages, the guest kernel, the guest programs, the vsock card, our own build. With
+# packages, npm packages, the guest kernel, the guest programs, the cards, our own build. With
 # --test also what only the tests need, with --bench also the peers to measure against.
 # Run it as often as you like: what is there is not done again. It changes no apt source.
 set -euo pipefail
@@ -80,10 +80,19 @@ install_stock_vsock() {
   install -m 0755 -C "$root/bin/vhost-device-vsock" build/bin/vhost-device-vsock
 }
 
-# The vsock card; for its tests also the guest they run.
-build_vsock_card() {
-  cargo build --quiet --locked --release --package cloister-vsock "$@"
-  install -m 0755 -C target/x86_64-unknown-linux-gnu/release/cloister-vsock build/bin/cloister-vsock
+# QEMU 10.2 or later, for what only such a one can do. It runs as a user of its own, who cannot look
+# into root's home.
+install_recent_qemu() {
+  local directory="$cache/qemu-backports"
+  [ "$(id -u)" -ne 0 ] || directory=/var/cache/cloister/qemu-backports
+  bash scripts/recent-qemu.sh "$directory"
+  ln -sfn "$directory/bin/qemu-system-x86_64" build/bin/recent-qemu
+}
+
+# The cards; for their tests also the guest that the vsock card's run.
+build_cards() {
+  cargo build --quiet --locked --release --package cloister-vsock --package cloister-nsm "$@"
+  install -m 0755 -C target/x86_64-unknown-linux-gnu/release/cloister-{vsock,nsm} build/bin/
 }
 
 main() {
@@ -102,7 +111,8 @@ main() {
   [ ${#missing[@]} -eq 0 ] || step "install ${missing[*]}" install_packages "${missing[@]}"
   npm_packages_are_current || step 'install npm packages' install_npm_packages
   step 'guest kernel, agent and example' bash enclave-images/build.sh build/blobs >&2
-  step 'vsock card' build_vsock_card "${card_parts[@]}"
+  step 'vsock card and NSM card' build_cards "${card_parts[@]}"
+  [ "$purpose" != --test ] || step 'QEMU of Debian backports, for tests' install_recent_qemu
   [ "$purpose" != --bench ] || step "vhost-device-vsock $stock_vsock_version" install_stock_vsock
   step 'compile TypeScript' npx --no-install tsc -b
 }

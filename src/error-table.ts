@@ -62,6 +62,12 @@ const rows = {
     meaning: 'A text is no set of vsock ports, or the set falls into too many ranges.',
     hint: 'Write `all`, `none` or a list of ports and ranges such as 8000,9100-9110.',
   },
+  // --- NSM card
+  ERR_NSM_CARD: {
+    nitro: 8,
+    meaning: 'The NSM card did not come up.',
+    hint: 'Run `npm run setup` again; if it stays, start the program by hand and read what it says.',
+  },
   // --- machine
   ERR_VMM_START: {
     nitro: 36,

@@ -2,7 +2,7 @@
 // nothing runs or lies around any more.
 
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, realpathSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { expect, vi } from 'vitest'
@@ -40,10 +40,12 @@ export class TestHost implements AsyncDisposable {
   readonly state = join(this.directory, 's')
   readonly runtime = join(this.directory, 'r')
 
-  readonly #env = {
-    ...process.env,
-    CLOISTER_STATE_DIR: this.state,
-    CLOISTER_RUNTIME_DIR: this.runtime,
+  readonly #env: NodeJS.ProcessEnv
+
+  /** @param env - What its `cloister` finds in the environment, beside the directories. */
+  constructor(env: NodeJS.ProcessEnv = {}) {
+    const directories = { CLOISTER_STATE_DIR: this.state, CLOISTER_RUNTIME_DIR: this.runtime }
+    this.#env = { ...process.env, ...env, ...directories }
   }
 
   /** Runs `cloister` and returns how it went, whatever that is. */
@@ -158,6 +160,11 @@ export class TestHost implements AsyncDisposable {
       ...files.filter((file) => !/\/(record\.json|journal\.log|console\.log)$/.test(file)),
     ]
   }
+}
+
+/** QEMU 10.2 or later, which the set-up for tests has put beside the system's. */
+export function recentQemu(): string {
+  return realpathSync(join(repository, 'build/bin/recent-qemu'))
 }
 
 export const helloRootfs = join(repository, 'build/hello/rootfs')

@@ -17,7 +17,12 @@ Example:
 
 Only the measurements are a statement about the image; name, version and metadata are labels that
 no PCR covers. CmdlineAppended is what run-enclave appends to the command line of an image of AWS's
-own tools, which names no vsock card; it is the same for all of them, and measured by no PCR.`
+own tools, which names no virtio device; it is the same for all of them, and measured by no PCR. Such
+an image has /dev/nsm from AWS's driver in its kernel, and that needs QEMU 10.2 or later.`
+
+const NSM_OF_STOCK_IMAGE =
+  'the NSM card, which needs QEMU 10.2 or later; under an older one there is none, ' +
+  "unless the image's init is the agent of Cloister"
 
 export function describeEifCommand(): Command {
   return new Command('describe-eif')
@@ -55,7 +60,7 @@ function describe(eif: Eif): object {
       DockerInfo: metadata.dockerInfo,
     },
     Cmdline: eif.cmdline,
-    ...(suffix !== '' && { CmdlineAppended: suffix }),
+    ...(suffix !== '' && { CmdlineAppended: suffix, Nsm: NSM_OF_STOCK_IMAGE }),
     Sections: eif.sections.map(({ type, offset, size }) => ({
       Type: type,
       Offset: offset,

@@ -46,14 +46,18 @@ export async function startCard(options: CardOptions): Promise<EnclaveCard> {
     confinement: users.vsockCard,
   })
   await lifetime.own(card)
-  journal.write(describeSandbox(card.sandbox))
+  journal.write(describeSandbox('vsock card', card.sandbox))
   card.control.onRefusal = (refusal) => {
     journal.writeOfGuest(describeRefusal(refusal, place.name))
   }
   return { card, vsock: new EnclaveVsock(card.control, policy, journal) }
 }
 
-function describeSandbox({ landlock, seccomp, privateRoot }: CardSandbox): string {
-  const root = privateRoot ? 'a root and a network of its own' : "the host's root and network"
-  return `the vsock card is confined: Landlock ${landlock}, seccomp ${seccomp ? 'on' : 'off'}, ${root}`
+export function describeSandbox(
+  card: string,
+  { landlock, seccomp, privateRoot }: Readonly<Record<keyof CardSandbox, unknown>>,
+): string {
+  const root =
+    privateRoot === true ? 'a root and a network of its own' : "the host's root and network"
+  return `the ${card} is confined: Landlock ${String(landlock)}, seccomp ${seccomp === true ? 'on' : 'off'}, ${root}`
 }

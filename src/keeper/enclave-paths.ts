@@ -15,6 +15,11 @@ export function vsockDirectory(directory: string): string {
   return join(directory, 'vsock')
 }
 
+/** Where the NSM card runs; it belongs to its user. */
+export function nsmDirectory(directory: string): string {
+  return join(directory, 'nsm')
+}
+
 /** The host's end of the enclave's vsock. */
 export function vsockSocketPath(directory: string): string {
   return join(vsockDirectory(directory), 'vsock.sock')

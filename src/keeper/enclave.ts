@@ -7,11 +7,13 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Eif } from '../eif/index.ts'
 import { CloisterError } from '../errors.ts'
 import { Lifetime } from '../process/index.ts'
+import type { NsmCard } from '../nsm/index.ts'
 import { Machine } from '../vmm/index.ts'
 import type { VsockCard } from '../vsock/index.ts'
 import type { AgentChannel } from './agent-channel.ts'
 import { waitForGuest } from './boot-watch.ts'
 import { startCard } from './enclave-card.ts'
+import { startEnclaveNsmCard } from './enclave-nsm-card.ts'
 import { startChip, type EnclaveChip } from './enclave-chip.ts'
 import { ConsoleLog } from './console-log.ts'
 import { causeOfEnd, causingEnd, type EndCause, type Part } from './end-cause.ts'
@@ -28,7 +30,7 @@ import { serveParentPorts } from './parent-ports.ts'
 export class Enclave implements AsyncDisposable {
   readonly eif: Eif
   readonly assurance: string
-  /** QEMU, swtpm and the vsock card. */
+  /** QEMU, swtpm, the vsock card and, where there is one, the NSM card. */
   readonly parts: readonly Part[]
   readonly console: ConsoleLog | undefined
   readonly vsock: EnclaveVsock
@@ -52,7 +54,7 @@ export class Enclave implements AsyncDisposable {
    * Starts an enclave and waits until its app runs. When `signal` aborts, the start is undone.
    *
    * @throws `ERR_EIF_*`, `ERR_KEEPER_IMAGE`, `ERR_KEEPER_MEMORY`, `ERR_TPM_*`, `ERR_CHIP_*`,
-   * `ERR_VSOCK_*`, `ERR_VMM_START`, `ERR_BOOT_*`, `ERR_PROCESS_ABANDONED`; nothing is left behind
+   * `ERR_VSOCK_*`, `ERR_NSM_CARD`, `ERR_VMM_START`, `ERR_BOOT_*`, `ERR_PROCESS_ABANDONED`; nothing is left behind
    * then.
    */
   static async launch(launch: LaunchOptions): Promise<Enclave> {
@@ -144,9 +146,15 @@ async function start(launch: Launch): Promise<Started> {
   await lifetime.own(chip)
   const { card, vsock } = await timeline.measure('start the vsock card', () => startCard(launch))
   await serveParentPorts({ ...launch, socketPath: card.socketPath, handleNsm: chip.handle })
+  const nsmCard = image.looksForNsmCard
+    ? await timeline.measure('start the NSM card', () => startEnclaveNsmCard({ ...launch, chip }))
+    : undefined
   const deadline = performance.now() + request.bootTimeoutMs
-  const machine = await timeline.measure('start QEMU', () => startMachine(launch, image, card))
-  const parts = [machine.process, chip.process, card.process]
+  const machine = await timeline.measure('start QEMU', () =>
+    startMachine(launch, image, { card, nsmCard }),
+  )
+  const cards = [card, nsmCard].flatMap((it) => it?.process ?? [])
+  const parts = [machine.process, chip.process, ...cards]
   const ended = firstEnd(parts, guest, machine)
   const console = machine.console === undefined ? undefined : new ConsoleLog(machine.console)
   const wait = (awaited: Promise<undefined>, what: string): Promise<void> =>
@@ -167,15 +175,16 @@ async function start(launch: Launch): Promise<Started> {
   return { eif: image.eif, chip, parts, console, vsock, ended }
 }
 
-async function startMachine(
+function startMachine(
   { request, users, lifetime }: Launch,
   image: MeasuredImage,
-  card: VsockCard,
+  { card, nsmCard }: { readonly card: VsockCard; readonly nsmCard: NsmCard | undefined },
 ): Promise<Machine> {
   return Machine.start({
     program: request.programs.qemu,
     confinement: users.qemu,
     vsock: card.vmm,
+    nsm: nsmCard?.vmm,
     kernelFd: image.kernelFd,
     initrdFd: image.initrdFd,
     own: (process) => lifetime.own(process),
@@ -187,6 +196,7 @@ async function startMachine(
       cpuIds: request.cpuIds,
       cmdline: image.cmdline,
       debug: request.debug,
+      nsmCard: nsmCard !== undefined,
     },
   })
 }

@@ -6,7 +6,7 @@ import type { ShutdownReason } from '../vmm/index.ts'
 import type { AgentEvent } from './agent-channel.ts'
 
 export interface EndCause {
-  /** `app`, `agent`, `guest`, `QEMU`, `swtpm`, `vsock card`, `keeper` or `request`. */
+  /** `app`, `agent`, `guest`, `QEMU`, `swtpm`, `vsock card`, `NSM card`, `keeper` or `request`. */
   readonly first: string
   readonly reason: string
   readonly exitCode?: number
@@ -15,7 +15,7 @@ export interface EndCause {
 
 /** A process that an enclave is made of. */
 export interface Part {
-  /** `QEMU`, `swtpm` or `vsock card`. */
+  /** `QEMU`, `swtpm`, `vsock card` or `NSM card`. */
   readonly name: string
   readonly pid: number
   /** Settles when it has ended; never rejects. */
@@ -39,12 +39,13 @@ export interface PartEnd {
   readonly agent: AgentEvent | undefined
 }
 
-/** QEMU closes its side of the vsock card's channel a moment before it has ended. */
+/** QEMU closes its side of the cards' channels a moment before it has ended. */
 const QEMU_FOLLOWS_MS = 1000
 
-/** The vsock card ends with status 0 when QEMU has gone, and may be the first to be noticed. */
+/** A card ends with status 0 when QEMU has gone, and may be the first to be noticed. */
 export async function causingEnd(noticed: PartEnd, qemu: Part): Promise<PartEnd> {
-  if (noticed.part.name !== 'vsock card' || noticed.end.code !== 0) return noticed
+  const isCard = noticed.part.name === 'vsock card' || noticed.part.name === 'NSM card'
+  if (!isCard || noticed.end.code !== 0) return noticed
   const end = await Promise.race([qemu.ended, sleep(QEMU_FOLLOWS_MS, undefined, { ref: false })])
   return end === undefined ? noticed : { part: qemu, end, agent: noticed.agent }
 }

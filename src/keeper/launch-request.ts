@@ -33,6 +33,7 @@ export interface LaunchRequest {
 export interface Programs {
   readonly qemu: string
   readonly vsockCard: string
+  readonly nsmCard: string
 }
 
 export type KeeperMessage =

@@ -12,17 +12,24 @@ import { CloisterError, check, messageOf } from '../errors.ts'
 import { checkMemory } from './memory-size.ts'
 import { SealedFile } from './sealed-file.ts'
 
+/** Where QEMU's microvm puts its first virtio device, the vsock card, and its second, the NSM card. */
+const VSOCK_CARD_PLACE = 'virtio_mmio.device=512@0xfeb00e00:12'
+const NSM_CARD_PLACE = 'virtio_mmio.device=512@0xfeb00c00:11'
+
 /**
  * AWS's command lines name no virtio-mmio device (on EC2 the device is found in another way) and
  * restart through a keyboard controller that a microvm does not have. For such an image this one
- * constant is appended, and nothing else ever is. Our own images carry it, measured.
+ * constant is appended, and nothing else ever is. Our own images name the vsock card's place
+ * themselves, measured. A place where there is no card does no harm.
  */
-const STOCK_IMAGE_CMDLINE_SUFFIX = ' virtio_mmio.device=512@0xfeb00e00:12 reboot=t'
+const STOCK_IMAGE_CMDLINE_SUFFIX = ` ${VSOCK_CARD_PLACE} ${NSM_CARD_PLACE} reboot=t`
 
 export interface MeasuredImage extends Disposable {
   readonly eif: Eif
   /** The EIF's command line, with the suffix for stock images where it is one. */
   readonly cmdline: string
+  /** Whether the command line tells the kernel of the NSM card. */
+  readonly looksForNsmCard: boolean
   /** Open for reading; closed on disposal. */
   readonly kernelFd: number
   /** All ramdisks in file order. */
@@ -56,9 +63,11 @@ export async function measureImage(
         hint: 'Build the image for x86_64: only such machines are run so far.',
       },
     )
+    const cmdline = eif.cmdline + cmdlineSuffix(eif.cmdline)
     return {
       eif,
-      cmdline: eif.cmdline + cmdlineSuffix(eif.cmdline),
+      cmdline,
+      looksForNsmCard: words(cmdline).includes(NSM_CARD_PLACE),
       kernelFd: kernel.seal(),
       initrdFd: initrd.seal(),
       [Symbol.dispose]: () => {
@@ -75,8 +84,12 @@ export async function measureImage(
 
 /** What is appended to an image's command line: nothing, or {@link STOCK_IMAGE_CMDLINE_SUFFIX}. */
 export function cmdlineSuffix(cmdline: string): string {
-  const isOurs = cmdline.split(/\s+/).some((word) => word.startsWith('virtio_mmio.device='))
+  const isOurs = words(cmdline).some((word) => word.startsWith('virtio_mmio.device='))
   return isOurs ? '' : STOCK_IMAGE_CMDLINE_SUFFIX
+}
+
+function words(cmdline: string): readonly string[] {
+  return cmdline.split(/\s+/)
 }
 
 interface Copies {

@@ -20,6 +20,7 @@ export interface PartUsers {
   readonly chip: Confinement
   readonly swtpm: Confinement
   readonly vsockCard: Confinement
+  readonly nsmCard: Confinement
 }
 
 /**
@@ -30,13 +31,14 @@ export function partUsers(
   accelerator: Accelerator,
   canChange: boolean = canChangeUsers(process.getuid?.() ?? 0),
 ): PartUsers {
-  if (!canChange) return { qemu: {}, chip: {}, swtpm: {}, vsockCard: {} }
+  if (!canChange) return { qemu: {}, chip: {}, swtpm: {}, vsockCard: {}, nsmCard: {} }
   const first = FIRST_UID + process.pid * UIDS_PER_KEEPER
   return {
     qemu: { uid: first, groups: accelerator === 'kvm' ? kvmGroups() : [] },
     chip: { uid: CHIP_UID },
     swtpm: { uid: first + 1 },
     vsockCard: { uid: first + 2 },
+    nsmCard: { uid: first + 3 },
   }
 }
 

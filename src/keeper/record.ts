@@ -14,7 +14,7 @@ export type Measurements = Readonly<Record<string, string>>
 export interface EnclaveEnd {
   /** RFC 3339. */
   readonly at: string
-  /** What ended first: `app`, `guest`, `QEMU`, `swtpm`, `vsock card`, `keeper` or `request`. */
+  /** What ended first: `app`, `guest`, `QEMU`, `swtpm`, `vsock card`, `NSM card`, `keeper` or `request`. */
   readonly first: string
   /** In words. */
   readonly reason: string

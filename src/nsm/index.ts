@@ -1,2 +1,3 @@
+export { startNsmCard, type NsmCard, type NsmCardOptions } from './card.ts'
 export { createNsm, type Nsm, type NsmIncident } from './nsm.ts'
 export { type Measurements } from './pcr-registers.ts'

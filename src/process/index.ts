@@ -1,7 +1,7 @@
-export { listenForChild, type Bequest } from './bequest.ts'
+export { cardFds, startCardProcess, type CardProcess } from './card-process.ts'
 export { confine, type Confinement } from './confinement.ts'
 export { deferred, type Deferred } from './deferred.ts'
-export { findProgram } from './find-program.ts'
+export { findProgram, PROGRAM_PATH } from './find-program.ts'
 export { Lifetime } from './lifetime.ts'
 export {
   ManagedProcess,

@@ -6,5 +6,6 @@ export {
 } from './accelerator.ts'
 export { Machine, type MachineOptions } from './machine.ts'
 export type { MachineSpec } from './machine-spec.ts'
+export { offersDevice } from './offers-device.ts'
 export type { ShutdownReason } from './qmp.ts'
-export { qemuArgs } from './qemu-args.ts'
+export { NSM_DEVICE, qemuArgs } from './qemu-args.ts'

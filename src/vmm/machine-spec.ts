@@ -11,9 +11,15 @@ export interface MachineSpec {
   readonly cpuIds: readonly number[]
   /** Passed to the kernel byte for byte: QEMU appends nothing. */
   readonly cmdline: string
+  /** With the NSM card beside the vsock card. */
+  readonly nsmCard: boolean
   /** With a serial port whose output is the enclave's console. */
   readonly debug: boolean
 }
 
 /** The child's descriptor numbers; `machine.ts` fills them in this order. */
-export const machineFds = { qmp: 3, vsock: 4, kernel: 5, initrd: 6, console: 7 } as const
+export const machineFds = {
+  ...{ qmp: 3, vsock: 4, kernel: 5, initrd: 6 },
+  // Each only where the machine has one.
+  ...{ console: 7, nsm: 8 },
+} as const

@@ -24,6 +24,8 @@ export interface MachineOptions {
   readonly confinement: Confinement
   /** Connected to the vsock card's vhost-user socket; handed over and closed on this side. */
   readonly vsock: Socket
+  /** The same of the NSM card; there when `spec.nsmCard` is true. */
+  readonly nsm?: Socket | undefined
   /** Open for reading at the measured bytes; the caller closes them. */
   readonly kernelFd: number
   readonly initrdFd: number
@@ -70,7 +72,7 @@ export class Machine {
   }
 }
 
-/** Whatever comes of it, our end of the vsock card's connection is closed. */
+/** Whatever comes of it, our ends of the cards' connections are closed. */
 async function spawnQemu(options: MachineOptions): Promise<ManagedProcess> {
   const { spec } = options
   try {
@@ -85,11 +87,13 @@ async function spawnQemu(options: MachineOptions): Promise<ManagedProcess> {
         options.vsock,
         options.kernelFd,
         options.initrdFd,
-        ...(spec.debug ? (['pipe'] as const) : []),
+        spec.debug ? 'pipe' : 'ignore',
+        options.nsm ?? 'ignore',
       ],
     })
   } finally {
     options.vsock.destroy()
+    options.nsm?.destroy()
   }
 }
 

@@ -1,5 +1,6 @@
-// MachineSpec to QEMU's command line. The machine is a microvm with one device, vhost-user-vsock:
-// no PCI, no ACPI, and no serial port outside debug mode. QEMU's own sandbox is on.
+// MachineSpec to QEMU's command line. The machine is a microvm with one device, vhost-user-vsock,
+// and for a stock AWS image with a second one, the NSM: no PCI, no ACPI, and no serial port outside
+// debug mode. QEMU's own sandbox is on.
 
 import { machineFds, type MachineSpec } from './machine-spec.ts'
 
@@ -11,6 +12,11 @@ const TCG_CPU = 'max,-erms,-fsrm'
 
 /** Room for translated code under TCG, MiB; it is used only as far as the guest needs it. */
 const TCG_BUFFER_MIB = 128
+
+/** QEMU's device for any vhost-user back end; QEMU 10.2 and later. */
+export const NSM_DEVICE = 'vhost-user-test-device'
+/** VIRTIO_ID_NITRO_SEC_MOD of Linux' include/uapi/linux/virtio_ids.h. */
+const NSM_VIRTIO_ID = 33
 
 /** The argv of QEMU, program name left out. Pure. */
 export function qemuArgs(spec: MachineSpec): readonly string[] {
@@ -26,6 +32,7 @@ export function qemuArgs(spec: MachineSpec): readonly string[] {
     ...['-append', spec.cmdline],
     ...['-chardev', `socket,id=vsock,fd=${String(machineFds.vsock)}`],
     ...['-device', 'vhost-user-vsock-device,chardev=vsock'],
+    ...(spec.nsmCard ? nsmDevice() : []),
     ...['-chardev', `socket,id=qmp,fd=${String(machineFds.qmp)}`],
     ...['-mon', 'chardev=qmp,mode=control'],
     ...(spec.debug ? serialPort() : []),
@@ -47,6 +54,14 @@ function processor({ accelerator, cpuCount }: MachineSpec): readonly string[] {
 function memory({ memoryMib }: MachineSpec): readonly string[] {
   const size = `${String(memoryMib)}M`
   return ['-m', size, '-object', `memory-backend-memfd,id=ram,size=${size},share=on`]
+}
+
+/** After the vsock card: QEMU gives devices their places, which the guest is told, in this order. */
+function nsmDevice(): readonly string[] {
+  return [
+    ...['-chardev', `socket,id=nsm,fd=${String(machineFds.nsm)}`],
+    ...['-device', `${NSM_DEVICE},chardev=nsm,virtio-id=${String(NSM_VIRTIO_ID)},num_vqs=1`],
+  ]
 }
 
 function serialPort(): readonly string[] {

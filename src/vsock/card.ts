@@ -3,12 +3,12 @@
 // its user and names its sockets relative to it, so it needs no right to any directory above.
 
 import { once } from 'node:events'
-import { createConnection, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import { CloisterError } from '../errors.ts'
 import {
-  listenForChild,
-  startProcess,
+  cardFds,
+  startCardProcess,
   type Confinement,
   type ManagedProcess,
 } from '../process/index.ts'
@@ -17,11 +17,6 @@ import { checkSocketPath } from './listen.ts'
 import { policyTexts, type PortPolicy } from './port-policy.ts'
 
 const HOST_SOCKET = 'vsock.sock'
-/** There for a moment: it loses its name before the card runs. */
-const VHOST_USER_SOCKET = 'vhost-user.sock'
-/** The card's descriptors: the channel to us, at whose end it ends, and the VMM's way in. */
-const CONTROL_FD = 3
-const VHOST_USER_FD = 4
 const START_TIMEOUT_MS = 5000
 
 export interface VsockCardOptions {
@@ -52,8 +47,14 @@ export interface VsockCard extends AsyncDisposable {
  */
 export async function startVsockCard(options: VsockCardOptions): Promise<VsockCard> {
   const socketPath = join(options.directory, HOST_SOCKET)
-  const { card, vmm } = await spawnCard(options)
-  const control = new CardControl(card.channel(CONTROL_FD))
+  checkSocketPath(socketPath)
+  const { process: card, vmm } = await startCardProcess({
+    name: 'vsock card',
+    command: [options.program, ...cardArguments(options)],
+    cwd: options.directory,
+    confinement: options.confinement,
+  })
+  const control = new CardControl(card.channel(cardFds.keeper))
   const end = async (): Promise<void> => {
     vmm.destroy()
     await card[Symbol.asyncDispose]()
@@ -68,38 +69,13 @@ export async function startVsockCard(options: VsockCardOptions): Promise<VsockCa
   }
 }
 
-async function spawnCard(
-  options: VsockCardOptions,
-): Promise<{ readonly card: ManagedProcess; readonly vmm: Socket }> {
-  const path = join(options.directory, VHOST_USER_SOCKET)
-  checkSocketPath(path)
-  const listener = await listenForChild(path)
-  // All before the event loop turns: the card has the listener, and waiting there is the only
-  // connection it will ever get.
-  const starting = startProcess({
-    name: 'vsock card',
-    command: [options.program, ...cardArguments(options)],
-    cwd: options.directory,
-    confinement: options.confinement,
-    extraStdio: ['pipe', listener.fd],
-  })
-  const vmm = connect(path)
-  listener.release()
-  try {
-    return { card: await starting, vmm }
-  } catch (error) {
-    vmm.destroy()
-    throw error
-  }
-}
-
 function cardArguments({ guestCid, policy }: VsockCardOptions): readonly string[] {
   const { parentPorts, guestPorts } = policyTexts(policy)
   return [
     ...['--guest-cid', String(guestCid)],
-    ...['--vhost-user', `fd=${VHOST_USER_FD}`],
+    ...['--vhost-user', `fd=${cardFds.vhostUser}`],
     ...['--uds-path', HOST_SOCKET],
-    ...['--control', `fd=${CONTROL_FD}`],
+    ...['--control', `fd=${cardFds.keeper}`],
     ...['--parent-ports', parentPorts],
     ...['--guest-ports', guestPorts],
     '--exit-on-disconnect',
@@ -117,12 +93,4 @@ async function whenReady(card: ManagedProcess, control: CardControl): Promise<Ca
   throw new CloisterError('ERR_VSOCK_CARD', `the vsock card did not come up: ${lastWords}`, {
     details: { stderr: lastWords },
   })
-}
-
-function connect(path: string): Socket {
-  const socket = createConnection({ path, allowHalfOpen: true })
-  // Nothing may be read here: the stream is QEMU's.
-  socket.once('connect', () => socket.pause())
-  socket.on('error', () => socket.destroy())
-  return socket
 }

@@ -3,7 +3,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { helloRootfs, TestHost, type CliResult } from '../host.ts'
+import { buildAwsImage } from '../fixtures/aws-image.ts'
+import { helloRootfs, recentQemu, TestHost, type CliResult } from '../host.ts'
 
 let host: TestHost
 let eif: string
@@ -30,6 +31,18 @@ test('too little memory is refused with the size that would do', async () => {
   const result = await refused('--eif-path', eif, '--memory', '32')
   expect(result).toMatchObject({ status: 26 })
   expect(result.stderr).toContain('[ E26 ] ERR_KEEPER_MEMORY')
+})
+
+test('an NSM card that does not come up ends the start with its words', async () => {
+  const card = join(host.directory, 'card')
+  writeFileSync(card, '#!/bin/sh\necho no card today >&2\nexit 1\n', { mode: 0o755 })
+  await using recent = new TestHost({ CLOISTER_QEMU: recentQemu(), CLOISTER_NSM_CARD: card })
+  const stock = await buildAwsImage(recent, 'probe')
+  const result = await recent.run('run-enclave', '--eif-path', stock, '--memory', '128')
+  expect(result.stderr).toContain('ERR_NSM_CARD')
+  expect(result.stderr).toContain('no card today')
+  expect(recent.leftovers()).toEqual([])
+  expect(await recent.list('--all')).toEqual([])
 })
 
 test('a missing image is told by name', async () => {

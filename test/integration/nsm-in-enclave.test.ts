@@ -7,17 +7,12 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { verifyAttestation, type Attestation } from '@cloister/attestation'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { guestReport, guestRootfs } from '../fixtures/guest-program.ts'
+import { guestReport, guestRootfs, type CheckReport } from '../fixtures/guest-program.ts'
 import { TestHost, type DescribedEnclave } from '../host.ts'
-
-interface Report {
-  readonly claims: readonly { readonly claim: string; readonly failure: string | null }[]
-  readonly facts: Readonly<Record<string, string>>
-}
 
 let host: TestHost
 let enclave: DescribedEnclave
-let report: Report
+let report: CheckReport
 
 beforeAll(async () => {
   host = new TestHost()

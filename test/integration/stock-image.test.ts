@@ -6,14 +6,11 @@ import { X509Certificate } from 'node:crypto'
 import { verifyAttestation } from '@cloister/attestation'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { requestDocument } from '../../src/cli/hello-client.ts'
+import { AWS_CMDLINE, CMDLINE_SUFFIX } from '../fixtures/aws-image.ts'
 import { helloRootfs, TestHost } from '../host.ts'
 
-/** nitro-cli's, for x86_64. */
-const AWS_CMDLINE =
-  'reboot=k panic=30 pci=off nomodules console=ttyS0 random.trust_cpu=on root=/dev/ram0'
-const SUFFIX = ' virtio_mmio.device=512@0xfeb00e00:12 reboot=t'
-
 interface DescribedEif {
+  readonly Nsm?: string
   readonly Cmdline: string
   readonly CmdlineAppended?: string
   readonly Measurements: Readonly<Record<string, string>>
@@ -34,9 +31,11 @@ afterAll(async () => {
 
 test('describe-eif says what will be appended, and nothing for an image of ours', async () => {
   const stock = await host.json<DescribedEif>('describe-eif', '--eif-path', eif)
-  expect(stock).toMatchObject({ Cmdline: AWS_CMDLINE, CmdlineAppended: SUFFIX })
+  expect(stock).toMatchObject({ Cmdline: AWS_CMDLINE, CmdlineAppended: CMDLINE_SUFFIX })
   const ours = await host.json<DescribedEif>('describe-eif', '--eif-path', await host.build('ours'))
   expect(ours).not.toHaveProperty('CmdlineAppended')
+  expect(stock.Nsm).toContain('needs QEMU 10.2 or later')
+  expect(ours).not.toHaveProperty('Nsm')
 })
 
 test('it starts, and its documents carry the measurements of the image as it was built', async () => {
@@ -57,5 +56,5 @@ test('a device named in some other word of the command line does not count', asy
   const cmdline = `${AWS_CMDLINE} note=virtio_mmio.device=none`
   const odd = await host.build('odd', ...source, '--cmdline', cmdline)
   const described = await host.json<DescribedEif>('describe-eif', '--eif-path', odd)
-  expect(described.CmdlineAppended).toBe(SUFFIX)
+  expect(described.CmdlineAppended).toBe(CMDLINE_SUFFIX)
 })

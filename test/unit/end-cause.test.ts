@@ -21,15 +21,18 @@ test.each([
   expect(causeOfEnd(qemu, end, { agent, qemu: reason })).toMatchObject({ first })
 })
 
-test('a vsock card that ends because QEMU went is not the cause, and one that just ends is', async () => {
-  const card = { ...qemu, name: 'vsock card' }
-  const noticed = { part: card, end, agent: exited }
-  expect(await causingEnd(noticed, qemu)).toEqual({ part: qemu, end, agent: exited })
-  const lasting = { ...qemu, ended: new Promise<never>(() => undefined) }
-  expect(await causingEnd(noticed, lasting)).toBe(noticed)
-  const killed = { ...noticed, end: { code: null, signal: 'SIGKILL' as const } }
-  expect(await causingEnd(killed, qemu)).toBe(killed)
-})
+test.each(['vsock card', 'NSM card'])(
+  'a %s that ends because QEMU went is not the cause, and one that just ends is',
+  async (name) => {
+    const card = { ...qemu, name }
+    const noticed = { part: card, end, agent: exited }
+    expect(await causingEnd(noticed, qemu)).toEqual({ part: qemu, end, agent: exited })
+    const lasting = { ...qemu, ended: new Promise<never>(() => undefined) }
+    expect(await causingEnd(noticed, lasting)).toBe(noticed)
+    const killed = { ...noticed, end: { code: null, signal: 'SIGKILL' as const } }
+    expect(await causingEnd(killed, qemu)).toBe(killed)
+  },
+)
 
 test('a part that was killed or gave up is named with its status and its last words', () => {
   const card = { ...qemu, name: 'vsock card', lastWords: () => 'held up by the VMM' }

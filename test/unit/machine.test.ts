@@ -43,6 +43,7 @@ function start(program: string, own: (process: ManagedProcess) => Promise<unknow
       cpuIds: [],
       cmdline: '',
       debug: false,
+      nsmCard: false,
     },
   })
 }

@@ -11,9 +11,9 @@ test('QEMU keeps the group of /dev/kvm when it is to use it, and no other', () =
   expect(confine(['qemu'], partUsers('tcg', true).qemu)).toContain('--clear-groups')
 })
 
-test('the parts of one enclave are four different users, none of them root', () => {
-  const { qemu, chip, swtpm, vsockCard } = partUsers('tcg', true)
-  const uids = [qemu, chip, swtpm, vsockCard].map(({ uid }) => uid)
-  expect(new Set(uids).size).toBe(4)
+test('the parts of one enclave are five different users, none of them root', () => {
+  const { qemu, chip, swtpm, vsockCard, nsmCard } = partUsers('tcg', true)
+  const uids = [qemu, chip, swtpm, vsockCard, nsmCard].map(({ uid }) => uid)
+  expect(new Set(uids).size).toBe(5)
   for (const uid of uids) expect(uid).toBeGreaterThan(1_879_048_192)
 })

@@ -8,6 +8,7 @@ const spec: MachineSpec = {
   cpuIds: [],
   cmdline: 'reboot=t panic=-1,on virtio_mmio.device=512@0xfeb00e00:12',
   debug: false,
+  nsmCard: false,
 }
 
 function valueOf(args: readonly string[], flag: string): string | undefined {
@@ -25,6 +26,16 @@ test('a machine outside debug mode has one device and no serial port', () => {
   expect(valueOf(args, '-device')).toMatch(/^vhost-user-vsock-device,/)
   expect(args).not.toContain('-serial')
   expect(valueOf(args, '-machine')).toContain('isa-serial=off')
+})
+
+test('the NSM card is the second device, as virtio device 33, over a descriptor of its own', () => {
+  const args = qemuArgs({ ...spec, nsmCard: true })
+  const devices = args.filter((_, index) => args[index - 1] === '-device')
+  expect(devices).toEqual([
+    'vhost-user-vsock-device,chardev=vsock',
+    'vhost-user-test-device,chardev=nsm,virtio-id=33,num_vqs=1',
+  ])
+  expect(args).toContain('socket,id=nsm,fd=8')
 })
 
 test('a debug machine has a serial port', () => {

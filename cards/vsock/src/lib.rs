@@ -6,6 +6,8 @@
 //! memory), `connection` (one stream), `device` (all of them), `backend` (the worker), `main`.
 #![deny(unsafe_code)]
 
+pub use cloister_confine::{inherited, private_root, sandbox};
+
 pub mod arguments;
 pub mod backend;
 pub mod connection;
@@ -15,12 +17,9 @@ pub mod credit;
 pub mod device;
 pub mod greeting;
 pub mod guest_queue;
-pub mod inherited;
 pub mod limits;
 pub mod packet;
 pub mod policy;
-pub mod private_root;
 pub mod reactor;
 pub mod refusals;
-pub mod sandbox;
 pub mod watchdog;

@@ -18,7 +18,7 @@ use cloister_vsock::inherited::take_inherited;
 use cloister_vsock::limits::Limits;
 use cloister_vsock::private_root;
 use cloister_vsock::reactor::Reactor;
-use cloister_vsock::sandbox;
+use cloister_vsock::sandbox::{self, Reach};
 use cloister_vsock::watchdog::watch;
 use rustix::process::{Resource, Rlimit, chdir, getrlimit, setrlimit};
 use serde_json::json;
@@ -69,7 +69,7 @@ fn run(arguments: Arguments) -> io::Result<()> {
         },
         &reactor,
     )?;
-    let report = sandbox::enter(has_private_root)?;
+    let report = sandbox::enter(Reach::UnixSockets, has_private_root)?;
     let card = Card::new(device, reactor, control, || std::process::exit(0));
     watch(card.pulse(), bell, end_held_up)?;
     let card = Arc::new(Mutex::new(card));

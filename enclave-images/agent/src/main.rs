@@ -58,7 +58,9 @@ fn boot() -> Result<Arc<App>, Failure> {
     heartbeat::exchange().step("heartbeat on the parent's port 9000")?;
     let mut nsm = nsm::Channel::default();
     entropy::seed(&mut nsm).step("get entropy from the NSM")?;
-    cuse::offer(nsm).step("offer /dev/nsm")?;
+    if !nsm::is_offered_by_kernel() {
+        cuse::offer(nsm).step("offer /dev/nsm")?;
+    }
     let app = App::start(&manifest)?;
     control.send(&Event::Started { pid: app.pid() });
     control::serve(control, Arc::clone(&app)).step("serve the control port")?;

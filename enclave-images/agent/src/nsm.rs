@@ -4,6 +4,7 @@
 
 use crate::{frame, parent};
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 use vsock::VsockStream;
 
@@ -12,6 +13,12 @@ pub const MAX_REQUEST_BYTES: usize = 0x1000;
 /// Largest response in bytes.
 pub const MAX_RESPONSE_BYTES: usize = 0x3000;
 const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Whether AWS's driver has found an NSM device, in a machine that was given one: /dev holds only
+/// what the kernel has put there. Two of them would be one too many.
+pub fn is_offered_by_kernel() -> bool {
+    Path::new("/dev/nsm").exists()
+}
 
 /// Connects on the first call, and again on the next one after a failure. A failed request is
 /// never sent a second time: extending a PCR twice is not the same as once.

@@ -4,12 +4,14 @@
 use crate::ioctl::{self, NSM};
 use crate::report::{Outcome, Report, same};
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 
 const DESCRIBE: &[u8] = b"\x6bDescribeNSM";
 const MAX_REQUEST_BYTES: usize = 0x1000;
 const MAX_RESPONSE_BYTES: usize = 0x3000;
+/// More than one GetRandom answer holds.
+const RANDOM_BYTES: usize = 1000;
 
 pub fn check(report: &Report) {
     report.check("/dev/nsm is one character device of mode 0666", node());
@@ -27,6 +29,21 @@ pub fn check(report: &Report) {
     );
     report.check("memory that is not there is EFAULT", nowhere());
     report.check("an empty request is answered with an error", empty());
+    report_driver(report);
+}
+
+/// Who serves the device: the kernel's driver is a misc device and a random number generator.
+fn report_driver(report: &Report) {
+    let told = |path| fs::read(path).unwrap_or_default();
+    report.fact("miscDevice", &told("/sys/class/misc/nsm/dev"));
+    report.fact("generator", &told("/sys/class/misc/hw_random/rng_current"));
+    report.fact("random", &hardware_random().unwrap_or_default());
+}
+
+fn hardware_random() -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; RANDOM_BYTES];
+    File::open("/dev/hwrng")?.read_exact(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn open() -> Result<File, String> {

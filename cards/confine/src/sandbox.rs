@@ -1,7 +1,6 @@
-//! What the card gives up before it maps guest memory: every path (Landlock), every system call it
-//! does not need (seccomp), and being traced. Its sockets are open by then; listeners of the host
-//! are still reached, as connecting to a socket is no access to a file: `private_root` bounds which.
-//! An older kernel's Landlock enforces less, and the report says so; seccomp is required.
+//! What a card gives up before it maps guest memory: every path (Landlock), every system call it
+//! does not need (seccomp), and being traced. Its sockets are open by then. An older kernel's
+//! Landlock enforces less, and the report says so; seccomp is required.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -31,14 +30,23 @@ pub struct SandboxReport {
     pub private_root: bool,
 }
 
+/// What a card may still open a connection to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Listeners of the host: connecting to a socket is no access to a file, so Landlock does not
+    /// narrow it; `private_root` does.
+    UnixSockets,
+    Nothing,
+}
+
 /// Closes the sandbox around the process, which must still have only one thread.
 ///
 /// # Errors
 /// When seccomp cannot be applied.
-pub fn enter(private_root: bool) -> io::Result<SandboxReport> {
+pub fn enter(reach: Reach, private_root: bool) -> io::Result<SandboxReport> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     let landlock = restrict_paths().map_err(|error| io::Error::other(error.to_string()))?;
-    restrict_system_calls().map_err(|error| io::Error::other(error.to_string()))?;
+    restrict_system_calls(reach).map_err(|error| io::Error::other(error.to_string()))?;
     Ok(SandboxReport {
         landlock,
         seccomp: true,
@@ -77,7 +85,6 @@ const ALLOWED: &[i64] = &[
     libc::SYS_poll,
     // sockets and events' bytes
     libc::SYS_accept4,
-    libc::SYS_connect,
     libc::SYS_shutdown,
     libc::SYS_recvfrom,
     libc::SYS_recvmsg,
@@ -127,13 +134,13 @@ const ALLOWED: &[i64] = &[
 const DECLINED: &[i64] = &[libc::SYS_clone3, libc::SYS_openat];
 
 /// Two filters, of which the stricter answer counts.
-fn restrict_system_calls() -> Result<(), seccompiler::Error> {
+fn restrict_system_calls(reach: Reach) -> Result<(), seccompiler::Error> {
     let declined = DECLINED.iter().map(|call| (*call, Vec::new())).collect();
     let decline = SeccompAction::Errno(libc::ENOSYS as u32);
     for filter in [
         compile(declined, SeccompAction::Allow, decline)?,
         compile(
-            allowed_calls()?,
+            allowed_calls(reach)?,
             SeccompAction::KillProcess,
             SeccompAction::Allow,
         )?,
@@ -152,15 +159,18 @@ fn compile(
     SeccompFilter::new(rules, otherwise, action, arch)?.try_into()
 }
 
-fn allowed_calls() -> Result<Rules, seccompiler::BackendError> {
+fn allowed_calls(reach: Reach) -> Result<Rules, seccompiler::BackendError> {
     // A declined call passes this filter, as death would be the stricter answer.
     let mut rules: Rules = ALLOWED
         .iter()
         .chain(DECLINED)
         .map(|call| (*call, Vec::new()))
         .collect();
-    let is_unix = compare(0, SeccompCmpOp::Eq, libc::AF_UNIX as u64)?;
-    rules.insert(libc::SYS_socket, vec![SeccompRule::new(vec![is_unix])?]);
+    if reach == Reach::UnixSockets {
+        let is_unix = compare(0, SeccompCmpOp::Eq, libc::AF_UNIX as u64)?;
+        rules.insert(libc::SYS_socket, vec![SeccompRule::new(vec![is_unix])?]);
+        rules.insert(libc::SYS_connect, Vec::new());
+    }
     // Memory never becomes executable.
     let executable = libc::PROT_EXEC as u64;
     for call in [libc::SYS_mmap, libc::SYS_mprotect] {

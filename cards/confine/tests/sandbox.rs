@@ -1,0 +1,79 @@
+//! What a confined card can still do. Each act is tried in a process of its own: this test program,
+//! started again.
+
+use std::fs::File;
+use std::io::Read;
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitStatus};
+
+use cloister_confine::sandbox::{self, Reach};
+
+const ACT: &str = "CLOISTER_CONFINE_ACT";
+const DONE: i32 = 7;
+
+/// How a process ended that confined itself and then did `act`.
+fn confined(reach: &str, act: &str) -> ExitStatus {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "acts", "--nocapture", "--test-threads=1"])
+        .env(ACT, format!("{reach} {act}"))
+        .output()
+        .unwrap()
+        .status
+}
+
+/// No claim of its own: what the processes of the other tests do.
+#[test]
+fn acts() {
+    let Ok(act) = std::env::var(ACT) else { return };
+    let (reach, act) = act.split_once(' ').unwrap();
+    let mut before = File::open("/proc/self/status").unwrap();
+    let reach = match reach {
+        "sockets" => Reach::UnixSockets,
+        _ => Reach::Nothing,
+    };
+    sandbox::enter(reach, false).unwrap();
+    let outcome = match act {
+        "read" => before.read(&mut [0; 8]).map(drop),
+        "open" => File::open("/etc/passwd").map(drop),
+        "connect" => UnixStream::connect("/nowhere").map(drop),
+        "dial" => TcpStream::connect("127.0.0.1:9").map(drop),
+        _ => Command::new("/bin/true").status().map(drop),
+    };
+    std::process::exit(if outcome.is_ok() { DONE } else { DONE + 1 });
+}
+
+#[test]
+fn what_is_open_can_be_used() {
+    assert_eq!(confined("nothing", "read").code(), Some(DONE));
+}
+
+#[test]
+fn no_file_can_be_opened() {
+    for reach in ["nothing", "sockets"] {
+        assert_eq!(confined(reach, "open").code(), Some(DONE + 1), "{reach}");
+    }
+}
+
+#[test]
+fn only_a_card_that_needs_to_may_connect_and_only_to_unix_sockets() {
+    let there_is_none = Some(DONE + 1);
+    assert_eq!(confined("sockets", "connect").code(), there_is_none);
+    for (reach, act) in [
+        ("nothing", "connect"),
+        ("nothing", "dial"),
+        ("sockets", "dial"),
+    ] {
+        let signal = confined(reach, act).signal();
+        assert_eq!(signal, Some(libc::SIGSYS), "{reach} {act}");
+    }
+}
+
+#[test]
+fn no_program_can_be_started() {
+    for reach in ["nothing", "sockets"] {
+        let status = confined(reach, "start");
+        assert_ne!(status.code(), Some(DONE), "{reach}");
+    }
+}

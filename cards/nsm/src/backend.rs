@@ -1,0 +1,193 @@
+//! The card as vhost-user-backend sees it, which owns the protocol with the VMM, maps its memory
+//! and runs one worker thread; that does all of the card's work.
+
+use std::io;
+use std::os::fd::AsRawFd;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use vhost::vhost_user::message::{VhostUserProtocolFeatures, VhostUserVirtioFeatures};
+use vhost_user_backend::{VhostUserBackendMut, VhostUserDaemon, VringRwLock, VringT};
+use virtio_bindings::bindings::virtio_config::VIRTIO_F_VERSION_1;
+use virtio_bindings::bindings::virtio_ring::{
+    VIRTIO_RING_F_EVENT_IDX, VIRTIO_RING_F_INDIRECT_DESC,
+};
+use virtio_queue::QueueT;
+use vm_memory::{GuestAddressSpace, GuestMemoryAtomic, GuestMemoryMmap};
+use vmm_sys_util::epoll::EventSet;
+use vmm_sys_util::event::{
+    EventConsumer, EventFlag, EventNotifier, new_event_consumer_and_notifier,
+};
+
+use crate::device::Device;
+use crate::keeper::{Heard, Keeper};
+
+type Memory = GuestMemoryAtomic<GuestMemoryMmap>;
+
+const QUEUES: usize = 1;
+const MAX_QUEUE_SIZE: usize = 64;
+/// Our numbers in the worker's epoll set, after the queue and vhost-user-backend's exit event.
+const KEEPER_EVENT: u16 = QUEUES as u16 + 1;
+const AGAIN_EVENT: u16 = QUEUES as u16 + 2;
+
+/// One enclave's card.
+pub struct Card {
+    device: Device,
+    keeper: Keeper,
+    memory: Option<Memory>,
+    /// Wakes the worker for work that was left over.
+    again: (EventConsumer, EventNotifier),
+    when_keeper_goes: fn(),
+}
+
+impl Card {
+    /// # Errors
+    /// When there are no descriptors left.
+    pub fn new(keeper: Keeper, when_keeper_goes: fn()) -> io::Result<Self> {
+        Ok(Self {
+            device: Device::default(),
+            keeper,
+            memory: None,
+            again: new_event_consumer_and_notifier(EventFlag::NONBLOCK | EventFlag::CLOEXEC)?,
+            when_keeper_goes,
+        })
+    }
+
+    fn hear(&mut self, vring: &VringRwLock) {
+        let is_told = match self.keeper.listen() {
+            Heard::Nothing => true,
+            Heard::Response(response) => self.answer(vring, &response),
+            Heard::Gone => false,
+        };
+        if !is_told {
+            (self.when_keeper_goes)();
+        }
+    }
+
+    /// Whether it was an answer to anything.
+    fn answer(&mut self, vring: &VringRwLock, response: &[u8]) -> bool {
+        let Some(memory) = &self.memory else {
+            return false;
+        };
+        let memory = memory.memory();
+        let mut ring = vring.get_mut();
+        let outcome = self
+            .device
+            .answer(&memory, ring.get_queue_mut(), response, Instant::now());
+        outcome.is_ok()
+    }
+
+    /// Takes requests, asks the keeper, and tells the driver what is back.
+    fn serve(&mut self, vring: &VringRwLock) {
+        let Some(memory) = &self.memory else {
+            return;
+        };
+        let memory = memory.memory();
+        let mut ring = vring.get_mut();
+        if !ring.is_enabled() || !ring.get_queue().ready() {
+            return;
+        }
+        let queue = ring.get_queue_mut();
+        let turn = self.device.serve(&memory, queue, Instant::now());
+        if turn.is_unfinished {
+            let _ = self.again.1.notify(); // it is full only when it is ready already
+        }
+        if let Some(request) = turn.request
+            && self.keeper.ask(&request).is_err()
+        {
+            (self.when_keeper_goes)();
+        }
+        if self.device.take_is_used() && queue.needs_notification(&*memory).unwrap_or(false) {
+            // A VMM that has closed its end of the event is about to go.
+            let _ = ring.signal_used_queue();
+        }
+    }
+}
+
+impl VhostUserBackendMut for Card {
+    type Bitmap = ();
+    type Vring = VringRwLock;
+
+    fn num_queues(&self) -> usize {
+        QUEUES
+    }
+
+    fn max_queue_size(&self) -> usize {
+        MAX_QUEUE_SIZE
+    }
+
+    /// The device type has no features of its own.
+    fn features(&self) -> u64 {
+        1 << VIRTIO_F_VERSION_1
+            | 1 << VIRTIO_RING_F_EVENT_IDX
+            | 1 << VIRTIO_RING_F_INDIRECT_DESC
+            | VhostUserVirtioFeatures::PROTOCOL_FEATURES.bits()
+    }
+
+    /// No `CONFIG`: the device type has no configuration space.
+    fn protocol_features(&self) -> VhostUserProtocolFeatures {
+        VhostUserProtocolFeatures::REPLY_ACK
+    }
+
+    fn set_event_idx(&mut self, _enabled: bool) {} // the queue has been told
+
+    fn update_memory(&mut self, memory: Memory) -> io::Result<()> {
+        self.memory = Some(memory);
+        Ok(())
+    }
+
+    fn reset_device(&mut self) {
+        self.device.forget_queue();
+    }
+
+    fn stop_vring(&mut self, _index: u32) -> io::Result<()> {
+        self.device.forget_queue();
+        Ok(())
+    }
+
+    fn exit_event(&self, _thread_index: usize) -> Option<(EventConsumer, EventNotifier)> {
+        new_event_consumer_and_notifier(EventFlag::NONBLOCK | EventFlag::CLOEXEC).ok()
+    }
+
+    fn handle_event(
+        &mut self,
+        device_event: u16,
+        _events: EventSet,
+        vrings: &[VringRwLock],
+        _thread_id: usize,
+    ) -> io::Result<()> {
+        let [vring] = vrings else {
+            return Ok(());
+        };
+        match device_event {
+            KEEPER_EVENT => self.hear(vring),
+            AGAIN_EVENT => drop(self.again.0.consume()),
+            _ => {}
+        }
+        self.serve(vring);
+        Ok(())
+    }
+}
+
+/// A daemon for the VMM, whose worker hears the keeper too.
+///
+/// # Errors
+/// When its worker cannot be started.
+pub fn start_daemon(card: &Arc<Mutex<Card>>) -> io::Result<VhostUserDaemon<Arc<Mutex<Card>>>> {
+    let memory = GuestMemoryAtomic::new(GuestMemoryMmap::new());
+    let daemon = VhostUserDaemon::new("vhost-user".to_owned(), Arc::clone(card), memory)
+        .map_err(|error| io::Error::other(error.to_string()))?;
+    let descriptors = {
+        let card = card.lock().map_err(|_| io::ErrorKind::Other)?;
+        [
+            (card.keeper.as_raw_fd(), KEEPER_EVENT),
+            (card.again.0.as_raw_fd(), AGAIN_EVENT),
+        ]
+    };
+    for worker in daemon.get_epoll_handlers() {
+        for (fd, event) in descriptors {
+            worker.register_listener(fd, EventSet::IN, u64::from(event))?;
+        }
+    }
+    Ok(daemon)
+}
