@@ -18,6 +18,7 @@ pub mod guest_queue;
 pub mod inherited;
 pub mod limits;
 pub mod packet;
+pub mod patience;
 pub mod policy;
 pub mod private_root;
 pub mod reactor;
