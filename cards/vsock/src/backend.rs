@@ -5,6 +5,8 @@
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Instant;
 
 use serde::Serialize;
 use vhost::vhost_user::message::{VhostUserProtocolFeatures, VhostUserVirtioFeatures};
@@ -25,6 +27,7 @@ use vmm_sys_util::event::{
 use crate::control::{Control, Keeper};
 use crate::device::Device;
 use crate::inherited::take_back;
+use crate::patience::Patience;
 use crate::reactor::{Event, Reactor};
 use crate::refusals::Refusal;
 use crate::watchdog::Pulse;
@@ -55,6 +58,7 @@ pub struct Card {
     memory: Option<Memory>,
     events: Vec<Event>,
     pulse: Pulse,
+    patience: Patience,
     /// Exit events of daemons, which vhost-user-backend 0.24 gives up without closing them.
     exit_events: Mutex<Vec<RawFd>>,
     when_keeper_goes: fn(),
@@ -75,6 +79,7 @@ impl Card {
             memory: None,
             events: Vec::new(),
             pulse: Pulse::default(),
+            patience: Patience::default(),
             exit_events: Mutex::default(),
             when_keeper_goes,
         }
@@ -121,17 +126,26 @@ impl Card {
     }
 
     fn work_rounds(&mut self, vrings: &[VringRwLock], is_reactor_ready: bool) {
-        let mut is_reactor_ready = is_reactor_ready;
         self.pulse.beat();
-        for _ in 0..MAX_ROUNDS {
-            if is_reactor_ready {
-                self.handle_events();
-            }
-            if !self.serve(vrings) {
+        self.patience.on_wake(Instant::now());
+        if is_reactor_ready {
+            self.handle_events();
+        }
+        let mut rounds = 0;
+        while rounds < MAX_ROUNDS {
+            let is_idle = !self.serve(vrings) && self.events.is_empty();
+            let now = Instant::now();
+            if !is_idle {
+                rounds += 1;
+                self.patience.on_work();
+            } else if self.patience.may_wait(now) {
+                thread::yield_now();
+            } else {
                 self.reactor.set_period(self.device.timer_period());
+                self.patience.on_sleep(now);
                 return;
             }
-            is_reactor_ready = true;
+            self.handle_events();
         }
         self.reactor.wake();
     }

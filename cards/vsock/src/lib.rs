@@ -19,6 +19,7 @@ pub mod greeting;
 pub mod guest_queue;
 pub mod limits;
 pub mod packet;
+pub mod patience;
 pub mod policy;
 pub mod reactor;
 pub mod refusals;
