@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fuzzes the vsock card: each target of cards/vsock/fuzz, or those named, for so many seconds.
+# Fuzzes the cards: each target of cards/fuzz, or those named, for so many seconds.
 #   scripts/fuzz.sh SECONDS [TARGET...]
 #   scripts/fuzz.sh --clippy
 # Stable Rust has libFuzzer's instrumentation behind its code generation flags, so this needs neither
@@ -8,8 +8,8 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-readonly targets=(packet connect_line arguments control guest_queue device)
-readonly crate=cards/vsock/fuzz
+readonly targets=(packet connect_line arguments control guest_queue device nsm_queue nsm_keeper)
+readonly crate=cards/fuzz
 readonly host=x86_64-unknown-linux-gnu
 readonly state=build/fuzz
 

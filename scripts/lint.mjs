@@ -16,10 +16,7 @@ const checks = [
   ['no unused code', 'npx --no-install knip'],
   ['docs/errors.md is current', 'node scripts/error-docs.mjs --check'],
   ['package of the verifier', 'npx --no-install publint --strict attestation'],
-  [
-    'rustfmt',
-    'cargo fmt --all --check && cargo fmt --manifest-path cards/vsock/fuzz/Cargo.toml --check',
-  ],
+  ['rustfmt', 'cargo fmt --all --check && cargo fmt --manifest-path cards/fuzz/Cargo.toml --check'],
   ['clippy', 'cargo clippy --workspace --all-targets --locked --quiet -- -D warnings'],
   ['clippy of the fuzz targets', 'bash scripts/fuzz.sh --clippy'],
 ]

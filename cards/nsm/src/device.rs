@@ -10,7 +10,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use virtio_queue::{Queue, QueueOwnedT, QueueT};
+use virtio_queue::{DescriptorChain, Queue, QueueOwnedT, QueueT};
 use vm_memory::GuestMemoryMmap;
 
 use crate::chain::{Chain, Request, Room};
@@ -92,14 +92,8 @@ impl Device {
             if self.waiting.len() >= MAX_WAITING {
                 return Taken::Full;
             }
-            let Some(chain) = queue.iter(memory).ok().and_then(|mut chains| chains.next()) else {
-                // A queue that cannot be read has nothing more, whatever its index says.
-                let has_more = queue.enable_notification(memory).unwrap_or(false);
-                return if has_more && queue.iter(memory).is_ok() {
-                    Taken::Part
-                } else {
-                    Taken::All
-                };
+            let Some(chain) = next_chain(memory, queue) else {
+                return Taken::All;
             };
             self.pair(memory, queue, Chain::read(memory, chain), now);
         }
@@ -199,6 +193,20 @@ impl Device {
         let _ = queue.add_used(memory, head, used);
         self.is_used = true;
     }
+}
+
+/// Nothing when the queue is empty, or cannot be read: whatever its index says, it has nothing more
+/// then. The driver notifies of the next.
+fn next_chain<'a>(
+    memory: &'a GuestMemoryMmap,
+    queue: &mut Queue,
+) -> Option<DescriptorChain<&'a GuestMemoryMmap>> {
+    let next = |queue: &mut Queue| queue.iter(memory).ok()?.next();
+    next(queue).or_else(|| {
+        // One may have come before notifications were on.
+        let has_more = queue.enable_notification(memory).unwrap_or(false);
+        has_more.then(|| next(queue))?
+    })
 }
 
 /// The keeper has answered what nobody asked: it is no keeper.

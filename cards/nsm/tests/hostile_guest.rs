@@ -4,7 +4,7 @@
 mod driver;
 mod rig;
 
-use driver::{Descriptor, NEXT, QUEUE_SIZE, REQUEST_AT, RESPONSE_AT, WRITE};
+use driver::{Descriptor, MEMORY_BYTES, NEXT, QUEUE_SIZE, REQUEST_AT, RESPONSE_AT, WRITE};
 use proptest::prelude::*;
 use rig::Rig;
 use virtio_bindings::bindings::virtio_ring::VRING_DESC_F_INDIRECT;
@@ -107,6 +107,16 @@ fn an_available_index_that_jumps_stops_the_queue_without_a_spin() {
     let mut rig = Rig::new();
     rig.jump(QUEUE_SIZE + 1);
     assert!(rig.serve().is_empty());
+}
+
+#[test]
+fn an_available_ring_that_reaches_beyond_memory_stops_the_queue_without_a_spin() {
+    // Its index is the last there is of memory; its first entry lies beyond.
+    let mut rig = Rig::with_available_ring(MEMORY_BYTES as u64 - 4);
+    rig.write(MEMORY_BYTES as u64 - 2, &1_u16.to_le_bytes());
+    assert!(rig.serve().is_empty());
+    rig.restart();
+    assert!(still_answers(&mut rig));
 }
 
 #[test]

@@ -18,11 +18,16 @@ pub struct Rig {
 
 impl Rig {
     pub fn new() -> Self {
+        Self::with_available_ring(AVAILABLE)
+    }
+
+    /// With the ring where the driver's methods do not write, until the queue starts anew.
+    pub fn with_available_ring(address: u64) -> Self {
         let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), MEMORY_BYTES)]).unwrap();
         Self {
             device: Device::default(),
             driver: Driver::new(memory),
-            queue: ready_queue(),
+            queue: ready_queue(address),
             now: Instant::now(),
         }
     }
@@ -56,7 +61,7 @@ impl Rig {
     /// Stops the queue and starts it anew.
     pub fn restart(&mut self) {
         self.device.forget_queue();
-        self.queue = ready_queue();
+        self.queue = ready_queue(AVAILABLE);
         self.driver.restart();
     }
 }
@@ -75,10 +80,10 @@ impl DerefMut for Rig {
     }
 }
 
-fn ready_queue() -> Queue {
+fn ready_queue(available: u64) -> Queue {
     let mut queue = Queue::new(QUEUE_SIZE).unwrap();
     queue.set_desc_table_address(Some(TABLE as u32), Some(0));
-    queue.set_avail_ring_address(Some(AVAILABLE as u32), Some(0));
+    queue.set_avail_ring_address(Some(available as u32), Some(0));
     queue.set_used_ring_address(Some(USED as u32), Some(0));
     queue.set_ready(true);
     queue
