@@ -42,6 +42,17 @@ pub fn gather(
     Ok(filled)
 }
 
+/// Asks the driver to notify when it adds chains; whether one has come by now. A queue that cannot
+/// be read has none, whatever its index says.
+pub fn ask_for_notification(memory: &GuestMemoryMmap, queue: &mut Queue) -> bool {
+    let is_promised = queue.enable_notification(memory).unwrap_or(false);
+    let is_there = is_promised && queue.iter(memory).is_ok_and(|mut it| it.next().is_some());
+    if is_there {
+        queue.go_to_previous_position();
+    }
+    is_there
+}
+
 /// One buffer the driver has posted for packets to the guest.
 #[derive(Debug, Default)]
 struct Receptacle {

@@ -111,6 +111,20 @@ fn an_available_index_that_jumps_stops_that_queue_without_a_spin() {
 }
 
 #[test]
+fn an_available_ring_that_reaches_beyond_memory_stops_that_queue_without_a_spin() {
+    let mut rig = Rig::new();
+    rig.driver
+        .let_available_ring_leave_memory(&mut rig.transmit);
+    assert!(!rig.serve_once());
+
+    let mut rig = Rig::without_receive_buffers();
+    rig.driver.let_available_ring_leave_memory(&mut rig.receive);
+    let request = header(Operation::Request as u16);
+    rig.driver.send(&request.encode());
+    rig.serve();
+}
+
+#[test]
 fn a_length_beyond_the_buffer_is_counted_and_ignored() {
     let mut rig = Rig::new();
     let lie = Header {

@@ -21,22 +21,16 @@ use crate::refusals::{Dialler, Reason, Refusal};
 const MAX_RESETS: usize = 4096;
 
 impl Device {
-    /// Takes the packets the driver has made available, at most a queue's worth; returns whether
-    /// the queue is intact.
+    /// Takes the packets the driver has made available, at most a queue's worth.
     pub(super) fn take_packets(
         &mut self,
         memory: &GuestMemoryMmap,
         queue: &mut Queue,
         reactor: &Reactor,
-    ) -> bool {
+    ) {
         let mut packet = std::mem::take(&mut self.packet);
-        let mut is_intact = true;
         for _ in 0..queue.size() {
-            let Ok(mut chains) = queue.iter(memory) else {
-                is_intact = false;
-                break;
-            };
-            let Some(chain) = chains.next() else {
+            let Some(chain) = queue.iter(memory).ok().and_then(|mut it| it.next()) else {
                 break;
             };
             let head = chain.head_index();
@@ -50,7 +44,6 @@ impl Device {
             let _ = queue.add_used(memory, head, 0);
         }
         self.packet = packet;
-        is_intact
     }
 
     fn on_bytes(&mut self, bytes: &[u8], reactor: &Reactor) {

@@ -1,12 +1,12 @@
 //! Packets to the guest: the round of work over both queues, in which every stream gets its turn.
 
-use virtio_queue::{Queue, QueueOwnedT, QueueT};
+use virtio_queue::{Queue, QueueT};
 use vm_memory::GuestMemoryMmap;
 
 use super::Device;
 use super::completions::Completions;
 use crate::connection::Turn;
-use crate::guest_queue::{ReceiveRing, ReceptaclePool};
+use crate::guest_queue::{ReceiveRing, ReceptaclePool, ask_for_notification};
 use crate::reactor::Reactor;
 
 /// Which queues the driver must be told about, and whether there is more to do at once.
@@ -26,12 +26,10 @@ impl Device {
         transmit: &mut Queue,
         reactor: &Reactor,
     ) -> Notify {
-        let is_intact = self.take_packets(memory, transmit, reactor);
+        self.take_packets(memory, transmit, reactor);
         let (is_sent, may_continue) = self.send_round(memory, receive, reactor);
-        // Before the card rests, and no sooner, the driver is asked to say when it adds packets; it
-        // may have by now. A broken queue is left.
-        let has_more =
-            !may_continue && transmit.enable_notification(memory).unwrap_or(false) && is_intact;
+        // Before the card rests, and no sooner, the driver is asked to say when it adds packets.
+        let has_more = !may_continue && ask_for_notification(memory, transmit);
         let is_told = self.completions.take_due(transmit.size());
         Notify {
             receive: is_sent && receive.needs_notification(memory).unwrap_or(false),
@@ -59,9 +57,9 @@ impl Device {
         self.counters.packets_to_guest += ring.packets;
         self.pool = pool;
         self.scratch = scratch;
-        // Without buffers the driver is asked to say when it has posted some; it may have by now.
+        // Without buffers the driver is asked to say when it has posted some.
         let may_continue = if is_starved {
-            queue.enable_notification(memory).unwrap_or(false) && queue.iter(memory).is_ok()
+            ask_for_notification(memory, queue)
         } else {
             !self.ready.is_empty()
         };

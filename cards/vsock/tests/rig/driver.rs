@@ -103,6 +103,13 @@ impl Driver {
         self.offer_packet(0);
     }
 
+    /// Moves the ring's index to the end of memory; it says that there is an entry, beyond it.
+    pub fn let_available_ring_leave_memory(&mut self, queue: &mut Queue) {
+        let ring = MEMORY_BYTES as u64 - 4;
+        queue.set_avail_ring_address(Some(ring as u32), Some(0));
+        self.write(&1_u16.to_le_bytes(), ring + 2);
+    }
+
     pub fn jump_available_index(&mut self) {
         self.sent = self.sent.wrapping_add(QUEUE_SIZE + 1);
         self.write(&self.sent.to_le_bytes(), TRANSMIT.available() + 2);
