@@ -43,18 +43,18 @@ pub struct Described {
 #[derive(Arbitrary, Debug)]
 pub enum Pause {
     Seconds(u8),
-    Moment,
     /// A moment less than makes an answer late.
     AlmostLate,
+    /// Just as much.
+    Late,
 }
 
 impl Pause {
     fn time(&self) -> Duration {
-        let moment = Duration::from_millis(1);
         match *self {
             Self::Seconds(count) => Duration::from_secs(u64::from(count)),
-            Self::Moment => moment,
-            Self::AlmostLate => PATIENCE - moment,
+            Self::AlmostLate => PATIENCE - Duration::from_millis(1),
+            Self::Late => PATIENCE,
         }
     }
 }
