@@ -2,16 +2,15 @@
 //! and runs one worker thread; that does all of the card's work.
 
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use vhost::vhost_user::message::{VhostUserProtocolFeatures, VhostUserVirtioFeatures};
+use cloister_vhost_user::watchdog::Pulse;
+use cloister_vhost_user::{FEATURES, Memory, check_files};
+use rustix::event::{EventfdFlags, eventfd};
+use vhost::vhost_user::message::VhostUserProtocolFeatures;
 use vhost_user_backend::{VhostUserBackendMut, VhostUserDaemon, VringRwLock, VringT};
-use virtio_bindings::bindings::virtio_config::VIRTIO_F_VERSION_1;
-use virtio_bindings::bindings::virtio_ring::{
-    VIRTIO_RING_F_EVENT_IDX, VIRTIO_RING_F_INDIRECT_DESC,
-};
 use virtio_queue::QueueT;
 use vm_memory::{GuestAddressSpace, GuestMemoryAtomic, GuestMemoryMmap};
 use vmm_sys_util::epoll::EventSet;
@@ -21,8 +20,6 @@ use vmm_sys_util::event::{
 
 use crate::device::Device;
 use crate::keeper::{Heard, Keeper};
-
-type Memory = GuestMemoryAtomic<GuestMemoryMmap>;
 
 const QUEUES: usize = 1;
 const MAX_QUEUE_SIZE: usize = 64;
@@ -36,7 +33,8 @@ pub struct Card {
     keeper: Keeper,
     memory: Option<Memory>,
     /// Wakes the worker for work that was left over.
-    again: (EventConsumer, EventNotifier),
+    again: OwnedFd,
+    pulse: Pulse,
     when_keeper_goes: fn(),
 }
 
@@ -48,9 +46,18 @@ impl Card {
             device: Device::default(),
             keeper,
             memory: None,
-            again: new_event_consumer_and_notifier(EventFlag::NONBLOCK | EventFlag::CLOEXEC)?,
+            again: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?,
+            pulse: Pulse::default(),
             when_keeper_goes,
         })
+    }
+
+    /// What shows that the worker works, and an event that it answers with a beat.
+    ///
+    /// # Errors
+    /// When there are no descriptors left.
+    pub fn pulse_and_bell(&self) -> io::Result<(Pulse, OwnedFd)> {
+        Ok((self.pulse.clone(), self.again.try_clone()?))
     }
 
     fn hear(&mut self, vring: &VringRwLock) {
@@ -90,7 +97,7 @@ impl Card {
         let queue = ring.get_queue_mut();
         let turn = self.device.serve(&memory, queue, Instant::now());
         if turn.is_unfinished {
-            let _ = self.again.1.notify(); // it is full only when it is ready already
+            let _ = rustix::io::write(&self.again, &1_u64.to_ne_bytes()); // full: ready already
         }
         if let Some(request) = turn.request
             && self.keeper.ask(&request).is_err()
@@ -118,10 +125,7 @@ impl VhostUserBackendMut for Card {
 
     /// The device type has no features of its own.
     fn features(&self) -> u64 {
-        1 << VIRTIO_F_VERSION_1
-            | 1 << VIRTIO_RING_F_EVENT_IDX
-            | 1 << VIRTIO_RING_F_INDIRECT_DESC
-            | VhostUserVirtioFeatures::PROTOCOL_FEATURES.bits()
+        FEATURES
     }
 
     /// No `CONFIG`: the device type has no configuration space.
@@ -132,6 +136,7 @@ impl VhostUserBackendMut for Card {
     fn set_event_idx(&mut self, _enabled: bool) {} // the queue has been told
 
     fn update_memory(&mut self, memory: Memory) -> io::Result<()> {
+        check_files(&memory.memory())?;
         self.memory = Some(memory);
         Ok(())
     }
@@ -156,12 +161,13 @@ impl VhostUserBackendMut for Card {
         vrings: &[VringRwLock],
         _thread_id: usize,
     ) -> io::Result<()> {
+        self.pulse.beat();
         let [vring] = vrings else {
             return Ok(());
         };
         match device_event {
             KEEPER_EVENT => self.hear(vring),
-            AGAIN_EVENT => drop(self.again.0.consume()),
+            AGAIN_EVENT => drop(rustix::io::read(&self.again, &mut [0; 8])),
             _ => {}
         }
         self.serve(vring);
@@ -181,7 +187,7 @@ pub fn start_daemon(card: &Arc<Mutex<Card>>) -> io::Result<VhostUserDaemon<Arc<M
         let card = card.lock().map_err(|_| io::ErrorKind::Other)?;
         [
             (card.keeper.as_raw_fd(), KEEPER_EVENT),
-            (card.again.0.as_raw_fd(), AGAIN_EVENT),
+            (card.again.as_raw_fd(), AGAIN_EVENT),
         ]
     };
     for worker in daemon.get_epoll_handlers() {

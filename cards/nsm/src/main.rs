@@ -12,6 +12,7 @@ use cloister_confine::sandbox::{self, Reach};
 use cloister_nsm::arguments::{Arguments, USAGE};
 use cloister_nsm::backend::{Card, start_daemon};
 use cloister_nsm::keeper::Keeper;
+use cloister_vhost_user::watchdog::watch;
 use vhost::vhost_user::Listener;
 
 fn main() -> ExitCode {
@@ -39,6 +40,8 @@ fn run(arguments: &Arguments) -> io::Result<()> {
     let has_private_root = private_root::enter().is_ok();
     keeper.greet(sandbox::enter(Reach::Nothing, has_private_root)?)?;
     let card = Card::new(keeper, || std::process::exit(0))?;
+    let (pulse, bell) = card.pulse_and_bell()?;
+    watch("cloister-nsm", pulse, bell)?;
     let mut daemon = start_daemon(&Arc::new(Mutex::new(card)))?;
     daemon
         .start(&mut Listener::from(listener))

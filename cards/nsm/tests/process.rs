@@ -100,3 +100,22 @@ fn a_vmm_that_breaks_the_protocol_ends_it_without_a_crash() {
     broken.write_all(&[0xff; 64]).unwrap();
     assert_eq!(card.end().code(), Some(0));
 }
+
+#[test]
+fn memory_beyond_its_file_is_refused() {
+    let mut card = CardProcess::start();
+    let mut vmm = card.connect();
+    let _ = vmm.offer_more_memory_than_there_is(); // answered only when it is taken
+    assert_eq!(card.end().code(), Some(0), "no SIGBUS");
+}
+
+/// The first doorbell rings, and the worker, which is told so, reads the second.
+#[test]
+fn a_vmm_that_holds_it_up_ends_it() {
+    let mut card = CardProcess::start();
+    let mut vmm = card.connect();
+    vmm.exchange(&mut card, b"ask", b"answer");
+    vmm.put_silent_doorbell();
+    vmm.kick();
+    assert_eq!(card.end().code(), Some(1));
+}

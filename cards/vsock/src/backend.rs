@@ -8,17 +8,13 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Instant;
 
+use cloister_vhost_user::watchdog::Pulse;
+use cloister_vhost_user::{FEATURES, Memory, check_files};
 use serde::Serialize;
-use vhost::vhost_user::message::{VhostUserProtocolFeatures, VhostUserVirtioFeatures};
+use vhost::vhost_user::message::VhostUserProtocolFeatures;
 use vhost_user_backend::{VhostUserBackendMut, VhostUserDaemon, VringRwLock, VringT};
-use virtio_bindings::bindings::virtio_config::VIRTIO_F_VERSION_1;
-use virtio_bindings::bindings::virtio_ring::{
-    VIRTIO_RING_F_EVENT_IDX, VIRTIO_RING_F_INDIRECT_DESC,
-};
 use virtio_queue::QueueT;
-use vm_memory::{
-    GuestAddressSpace, GuestMemoryAtomic, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion,
-};
+use vm_memory::{GuestAddressSpace, GuestMemoryAtomic, GuestMemoryMmap};
 use vmm_sys_util::epoll::EventSet;
 use vmm_sys_util::event::{
     EventConsumer, EventFlag, EventNotifier, new_event_consumer_and_notifier,
@@ -30,9 +26,6 @@ use crate::inherited::take_back;
 use crate::patience::Patience;
 use crate::reactor::{Event, Reactor};
 use crate::refusals::Refusal;
-use crate::watchdog::Pulse;
-
-type Memory = GuestMemoryAtomic<GuestMemoryMmap>;
 
 const RECEIVE_QUEUE: usize = 0;
 const TRANSMIT_QUEUE: usize = 1;
@@ -223,10 +216,7 @@ impl VhostUserBackendMut for Card {
 
     /// No `VIRTIO_VSOCK_F_SEQPACKET`: a driver then refuses such sockets by itself.
     fn features(&self) -> u64 {
-        1 << VIRTIO_F_VERSION_1
-            | 1 << VIRTIO_RING_F_EVENT_IDX
-            | 1 << VIRTIO_RING_F_INDIRECT_DESC
-            | VhostUserVirtioFeatures::PROTOCOL_FEATURES.bits()
+        FEATURES
     }
 
     fn protocol_features(&self) -> VhostUserProtocolFeatures {
@@ -267,22 +257,6 @@ impl VhostUserBackendMut for Card {
         self.work(vrings, device_event == REACTOR_EVENT);
         Ok(())
     }
-}
-
-/// Refuses memory beyond the end of its file: touching it would end the card (SIGBUS). A VMM that
-/// shortens the file later still does so, to its own card.
-fn check_files(memory: &GuestMemoryMmap) -> io::Result<()> {
-    for region in memory.iter() {
-        let Some(place) = region.file_offset() else {
-            continue;
-        };
-        let file = place.file().metadata()?;
-        let end = place.start().saturating_add(region.len());
-        if file.is_file() && file.len() < end {
-            return Err(io::Error::other("memory beyond the end of its file"));
-        }
-    }
-    Ok(())
 }
 
 /// A daemon for the next VMM, whose worker already does the card's other work.

@@ -23,4 +23,3 @@ pub mod patience;
 pub mod policy;
 pub mod reactor;
 pub mod refusals;
-pub mod watchdog;

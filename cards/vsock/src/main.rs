@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use cloister_vhost_user::watchdog::watch;
 use cloister_vsock::arguments::{Arguments, Endpoint, USAGE};
 use cloister_vsock::backend::{Card, start_daemon};
 use cloister_vsock::control::Control;
@@ -19,7 +20,6 @@ use cloister_vsock::limits::Limits;
 use cloister_vsock::private_root;
 use cloister_vsock::reactor::Reactor;
 use cloister_vsock::sandbox::{self, Reach};
-use cloister_vsock::watchdog::watch;
 use rustix::process::{Resource, Rlimit, chdir, getrlimit, setrlimit};
 use serde_json::json;
 use vhost::vhost_user::Listener;
@@ -71,7 +71,7 @@ fn run(arguments: Arguments) -> io::Result<()> {
     )?;
     let report = sandbox::enter(Reach::UnixSockets, has_private_root)?;
     let card = Card::new(device, reactor, control, || std::process::exit(0));
-    watch(card.pulse(), bell, end_held_up)?;
+    watch("cloister-vsock", card.pulse(), bell)?;
     let card = Arc::new(Mutex::new(card));
     lock(&card).tell(&json!({ "event": "ready", "sandbox": report }));
     loop {
@@ -107,12 +107,6 @@ fn serve_vmm(
     drop(daemon);
     lock(card).forget_daemon();
     Ok(())
-}
-
-/// The worker has ended or waits for ever, with all locks: there is nothing left to save.
-fn end_held_up() {
-    eprintln!("cloister-vsock: held up by the VMM: its events fail or block");
-    std::process::exit(1);
 }
 
 fn listen_for_vmm(endpoint: &Endpoint) -> io::Result<Listener> {

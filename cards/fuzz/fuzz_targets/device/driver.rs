@@ -2,11 +2,10 @@
 
 use std::sync::LazyLock;
 
+use cloister_vhost_user::Memory;
 use cloister_vsock::packet::{HEADER_BYTES, Header, parse_packet};
 use vhost_user_backend::{VringRwLock, VringT};
-use vm_memory::{Bytes, GuestAddress, GuestAddressSpace, GuestMemoryAtomic, GuestMemoryMmap};
-
-pub type Memory = GuestMemoryAtomic<GuestMemoryMmap>;
+use vm_memory::{Bytes, GuestAddress, GuestAddressSpace, GuestMemoryMmap};
 
 pub const QUEUE_SIZE: u16 = 32;
 const TRANSMIT: u64 = 0x1000;
@@ -24,7 +23,7 @@ const WRITE: u16 = 2;
 /// One guest memory for all runs: mapping it anew costs more than a run.
 static MEMORY: LazyLock<Memory> = LazyLock::new(|| {
     let ranges = [(GuestAddress(0), 0x10_0000)];
-    GuestMemoryAtomic::new(GuestMemoryMmap::from_ranges(&ranges).expect("memory"))
+    Memory::new(GuestMemoryMmap::from_ranges(&ranges).expect("memory"))
 });
 
 pub struct Driver {

@@ -159,14 +159,29 @@ impl Vmm {
         let offered = frontend.get_protocol_features().unwrap();
         frontend.set_protocol_features(offered).unwrap();
         frontend.set_features(FEATURES).unwrap();
+        assert!(self.offer_memory(MEMORY_BYTES as u64));
+    }
+
+    fn offer_memory(&mut self, memory_size: u64) -> bool {
         let region = VhostUserMemoryRegionInfo {
             guest_phys_addr: 0,
-            memory_size: MEMORY_BYTES as u64,
+            memory_size,
             userspace_addr: VMM_BASE,
             mmap_offset: 0,
             mmap_handle: self.memory.as_raw_fd(),
         };
-        frontend.set_mem_table(&[region]).unwrap();
+        self.frontend.set_mem_table(&[region]).is_ok()
+    }
+
+    pub fn offer_more_memory_than_there_is(&mut self) -> bool {
+        self.offer_memory(2 * MEMORY_BYTES as u64)
+    }
+
+    /// A doorbell that blocks, in place of the one that the worker watches.
+    pub fn put_silent_doorbell(&mut self) {
+        let silent = EventFd::new(0).unwrap();
+        self.frontend.set_vring_kick(0, &silent).unwrap();
+        self.frontend.get_features().unwrap(); // it has been heard by now
     }
 
     fn start_queue(&mut self) {

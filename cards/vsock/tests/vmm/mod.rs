@@ -96,6 +96,12 @@ impl Vmm {
         Some(body)
     }
 
+    /// Returns when the card has acted on all that was sent.
+    pub fn wait_until_heard(&self) {
+        assert!(self.send(GET_FEATURES, &[], &[]));
+        self.reply().expect("features");
+    }
+
     /// Whether the card has hung up on us, without a word.
     pub fn is_refused(&self) -> bool {
         matches!((&self.stream).read(&mut [0]), Ok(0))

@@ -7,11 +7,12 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// How long the worker may take to look up; a round of work takes milliseconds.
-const PATIENCE: Duration = Duration::from_secs(10);
 const PERIOD: Duration = Duration::from_secs(1);
+/// Periods in a row without a sign of the worker; a round of work takes milliseconds. They are
+/// counted, not timed: a card that was stopped for a while has missed none.
+const PATIENCE: u32 = 10;
 
 /// What the worker shows of itself each time it works.
 #[derive(Clone, Debug, Default)]
@@ -27,24 +28,23 @@ impl Pulse {
     }
 }
 
-/// Rings the worker's bell (an event it watches) once a second; calls `when_stuck` when the pulse
-/// stays out.
+/// Rings the worker's bell (an event it watches) once a second; ends the process, with its name in
+/// the last words, when the pulse stays out.
 ///
 /// # Errors
 /// When its thread cannot be started.
-pub fn watch(pulse: Pulse, bell: OwnedFd, when_stuck: fn()) -> io::Result<()> {
+pub fn watch(name: &'static str, pulse: Pulse, bell: OwnedFd) -> io::Result<()> {
     let watcher = thread::Builder::new().name("watchdog".to_owned());
     watcher.spawn(move || {
-        let mut seen = Instant::now();
-        loop {
-            if pulse.take() {
-                seen = Instant::now();
-            } else if seen.elapsed() >= PATIENCE {
-                when_stuck();
-            }
+        let mut missed = 0;
+        while missed < PATIENCE {
             let _ = rustix::io::write(&bell, &1_u64.to_ne_bytes());
             thread::sleep(PERIOD);
+            missed = if pulse.take() { 0 } else { missed + 1 };
         }
+        // The worker has ended or waits for ever, with all locks: there is nothing left to save.
+        eprintln!("{name}: held up by the VMM: its events fail or block");
+        std::process::exit(1);
     })?;
     Ok(())
 }
