@@ -94,9 +94,15 @@ export class TestHost implements AsyncDisposable {
   /** Builds an image of the example app, or of another directory. */
   async build(name: string, ...args: readonly string[]): Promise<string> {
     const file = join(this.directory, `${name}.eif`)
-    const source = args.length > 0 ? args : ['--rootfs', helloRootfs, '--entrypoint', '/hello']
+    const source = args.length > 0 ? args : helloSource
     await this.json('build-enclave', ...source, '--output-file', file)
     return file
+  }
+
+  /** Builds an image whose guest never says a word: its start does not end by itself. */
+  buildMute(): Promise<string> {
+    const cmdline = 'panic=0 rdinit=/nowhere virtio_mmio.device=512@0xfeb00e00:12'
+    return this.build('mute', ...helloSource, '--cmdline', cmdline)
   }
 
   /** Starts an enclave whose ports 5005 and 5006, of the example app and of test guests, are open. */
@@ -168,6 +174,7 @@ export function recentQemu(): string {
 }
 
 export const helloRootfs = join(repository, 'build/hello/rootfs')
+const helloSource = ['--rootfs', helloRootfs, '--entrypoint', '/hello']
 
 /** Whether a process was told of `directory`, works in it, or has a file of it open. */
 function worksBelow(pid: string, directory: string): boolean {

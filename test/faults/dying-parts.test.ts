@@ -82,16 +82,20 @@ test('a QEMU that is asked to end by a signal is not taken for a guest that ende
   })
 })
 
-test('a launch that is interrupted leaves nothing', async () => {
-  const launch = host.interruptible('run-enclave', '--eif-path', eif, '--memory', '128')
-  await expect
-    .poll(() => host.processes().length, { timeout: 10_000, interval: 5 })
-    .toBeGreaterThan(2)
-  launch.kill('SIGKILL')
-  await expect.poll(() => host.processes(), { timeout: 5000 }).toEqual([])
-  expect(await host.list()).toEqual([])
-  expect(host.leftovers()).toEqual([])
-})
+test.each(['swtpm', 'qemu'])(
+  'a launch that is interrupted once %s runs leaves nothing',
+  async (part) => {
+    const mute = await host.buildMute()
+    const launch = host.interruptible('run-enclave', '--eif-path', mute, '--memory', '128')
+    await expect
+      .poll(() => host.processes().join('\n'), { timeout: 10_000, interval: 5 })
+      .toContain(` ${part}`)
+    launch.kill('SIGKILL')
+    await expect.poll(() => host.processes(), { timeout: 5000 }).toEqual([])
+    expect(await host.list()).toEqual([])
+    expect(host.leftovers()).toEqual([])
+  },
+)
 
 test('an app that ends is told with its exit status', async () => {
   const enclave = await host.start(eif)

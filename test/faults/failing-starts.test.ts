@@ -4,7 +4,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { buildAwsImage } from '../fixtures/aws-image.ts'
-import { helloRootfs, recentQemu, TestHost, type CliResult } from '../host.ts'
+import { recentQemu, TestHost, type CliResult } from '../host.ts'
 
 let host: TestHost
 let eif: string
@@ -58,9 +58,7 @@ test('a file that is no image is refused', async () => {
 })
 
 test('a guest that never sends its heartbeat is told apart from one that dies', async () => {
-  const cmdline = 'panic=0 rdinit=/nowhere virtio_mmio.device=512@0xfeb00e00:12'
-  const source = ['--rootfs', helloRootfs, '--entrypoint', '/hello']
-  const mute = await host.build('mute', ...source, '--cmdline', cmdline)
+  const mute = await host.buildMute()
   const result = await refused('--eif-path', mute, '--memory', '128', '--boot-timeout', '3')
   expect(result.stderr).toContain('ERR_BOOT_TIMEOUT')
   expect(result.status).toBe(36)

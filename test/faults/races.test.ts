@@ -5,6 +5,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { Registry, type EnclaveRecord } from '../../src/keeper/index.ts'
 import { guestRootfs } from '../fixtures/guest-program.ts'
 import { TestHost } from '../host.ts'
 
@@ -49,10 +50,15 @@ function keeperPid(): number | undefined {
   return line === undefined ? undefined : Number.parseInt(line, 10)
 }
 
+/** The enclave that starts, looked up here: a process that lists it would take its time. */
+function startingRecord(): EnclaveRecord | undefined {
+  return new Registry(host.runtime).list().find(({ state }) => state === 'STARTING')
+}
+
 test('an enclave is terminated while it starts', async () => {
-  const start = host.run(...run())
+  const start = host.run('run-enclave', '--eif-path', await host.buildMute(), '--memory', '128')
   await untilListed('STARTING')
-  await host.json('terminate-enclave', '--enclave-name', 'hello')
+  await host.json('terminate-enclave', '--enclave-name', 'mute')
   const result = await start
   expect(result).toMatchObject({ status: 1, stdout: '' })
   expect(result.stderr).toContain('ERR_PROCESS_ABANDONED')
@@ -61,13 +67,12 @@ test('an enclave is terminated while it starts', async () => {
 
 test('an enclave whose record cannot be written once it runs is ended and forgotten', async () => {
   const start = host.run(...run())
-  await untilListed('STARTING')
-  const [starting] = await host.list()
-  const { EnclaveID = '', ProcessID = 0 } = starting ?? {}
-  mkdirSync(join(host.runtime, 'enclaves', EnclaveID, `record.json.${String(ProcessID)}`))
+  await expect.poll(startingRecord, { timeout: 10_000, interval: 2 }).toBeDefined()
+  const { id = '', keeper } = startingRecord() ?? {}
+  mkdirSync(join(host.runtime, 'enclaves', id, `record.json.${String(keeper?.pid)}`))
   expect(await start).toMatchObject({ stdout: '' })
   await nothingIsLeft()
-  expect((await host.list('--all')).map((enclave) => enclave.EnclaveID)).not.toContain(EnclaveID)
+  expect((await host.list('--all')).map((enclave) => enclave.EnclaveID)).not.toContain(id)
 })
 
 test('two terminate at once: both succeed', async () => {
