@@ -8,6 +8,7 @@ import {
   inspectAttestation,
   SignatureCache,
   verifyAttestation,
+  type Assurance,
   type AttestationErrorCode,
   type VerifierOptions,
 } from '../src/index.ts'
@@ -280,6 +281,7 @@ describe('measurements', () => {
   test('what accepts everything or nothing is refused: no set, an empty set, bad names', async () => {
     const wrong: unknown[] = [[], {}, null, 'PCR0', { pcr0: pcrHex(0) }, { PCR0: '00' }]
     wrong.push({ PCR32: pcrHex(0) }, { PCR00: pcrHex(0) }, { Measurements: {} }, [[]])
+    wrong.push(Object.assign(Object.create({ PCR0: '00' }) as object, { PCR1: pcrHex(1) }))
     for (const measurements of wrong) {
       const options = measurements as VerifierOptions['measurements'] & {}
       await expectCode(() => verify(options), 'ERR_MEASUREMENTS_FORMAT')
@@ -367,6 +369,7 @@ describe('options', () => {
     ['a number as moment', { at: NOW_MS }],
     ['no accepted assurance', { assurance: [] }],
     ['an unknown assurance', { assurance: 'hardware' }],
+    ['an assurance that is null', { assurance: null }],
     ['a truthy allowDebug', { allowDebug: 'false' }],
     ['an unknown rule for evidence', { tpmEvidence: 'ignore' }],
     ['an age limit in replay mode', { at: 'document', maxAgeMs: 1 }],
@@ -380,10 +383,51 @@ describe('options', () => {
   }
 
   test('refuses a limit that is no number with a RangeError', async () => {
-    for (const limit of [-1, Number.NaN]) {
-      const changed = { ...options, maxAgeMs: limit }
+    for (const limit of [-1, Number.NaN, null, '300000', [300_000]]) {
+      const changed = { ...options, maxAgeMs: limit as number }
       await expect(verifyAttestation(document, changed)).rejects.toThrow(RangeError)
     }
+  })
+
+  test('refuses inherited options with a TypeError: a copy of them would check nothing', async () => {
+    for (const inherited of [{ nonce }, { measurements: {} }, { misspelt: true }]) {
+      const changed = Object.assign(Object.create(inherited) as VerifierOptions, options)
+      await expect(verifyAttestation(document, changed)).rejects.toThrow(TypeError)
+      expect(() => createVerifier(changed)).toThrow(TypeError)
+    }
+    class Expected {
+      get nonce() {
+        return Uint8Array.of(9)
+      }
+    }
+    const verifying = createVerifier(options).verify(document, new Expected())
+    await expect(verifying).rejects.toThrow(TypeError)
+  })
+
+  test('counts an option that is not enumerable', async () => {
+    const hidden = { value: Uint8Array.of(9), enumerable: false }
+    const changed = Object.defineProperty({ ...options }, 'nonce', hidden)
+    await expectCode(() => verifyAttestation(document, changed), 'ERR_NONCE_MISMATCH')
+    await expectCode(() => createVerifier(changed).verify(document), 'ERR_NONCE_MISMATCH')
+    const expected = Object.defineProperty({}, 'nonce', hidden)
+    await expectCode(() => createVerifier(options).verify(document, expected), 'ERR_NONCE_MISMATCH')
+  })
+
+  test('is not affected when the caller changes an option afterwards', async () => {
+    const root = chain.root.certificate.slice()
+    const [expected, at] = [nonce.slice(), new Date(NOW_MS)]
+    const assurance: Assurance[] = ['software-tpm']
+    const running = verifyAttestation(document, { ...options, nonce: expected })
+    expected.fill(9)
+    await running
+    const wrong = createVerifier({ roots: [root], nonce: expected, at, assurance })
+    expected.set(nonce)
+    await expectCode(() => wrong.verify(document), 'ERR_NONCE_MISMATCH')
+    const right = createVerifier({ roots: [root], at, assurance })
+    root.fill(0)
+    at.setTime(0)
+    assurance[0] = 'aws-nitro'
+    expect((await right.verify(document, { nonce })).verified).toBe(true)
   })
 
   test('refuses a root outside the profile with a coded error', async () => {
@@ -398,8 +442,10 @@ describe('createVerifier', () => {
     await verifier.verify(document, { nonce })
     await verifier.verify(document, { nonce })
     await expectCode(() => verifier.verify(document, { nonce: publicKey }), 'ERR_NONCE_MISMATCH')
-    const undefinedNonce = { nonce: undefined } as unknown as { nonce: Uint8Array }
-    await expect(verifier.verify(document, undefinedNonce)).rejects.toThrow(TypeError)
+    for (const wrong of [{ nonce: undefined }, { at: null }, null, 1]) {
+      const verifying = verifier.verify(document, wrong as unknown as { nonce: Uint8Array })
+      await expect(verifying).rejects.toThrow(TypeError)
+    }
   })
 
   test('keeps its own expectations beside those of a call', async () => {
