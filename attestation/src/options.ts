@@ -4,6 +4,7 @@
 import { ASSURANCES, type Assurance } from './assurance.ts'
 import type { DocumentKind } from './document/payload.ts'
 import { parseMeasurements, type AcceptedPcrs, type Measurements } from './measurements.ts'
+import { readOptions } from './read-options.ts'
 import { SignatureCache } from './signature/cache.ts'
 import { KeyRing } from './signature/key-ring.ts'
 import { runtimeCrypto, type WebCrypto } from './signature/webcrypto.ts'
@@ -167,22 +168,6 @@ function parseAssurance(accepted: unknown = ASSURANCES): readonly Assurance[] {
   const known = (one: unknown): one is Assurance => isOneOf(one, ASSURANCES)
   demand(Array.isArray(list) && list.length > 0 && list.every(known), 'assurance')
   return [...list]
-}
-
-/** Each option, read once. One that is inherited may get lost on its way: it would check nothing. */
-function readOptions<T extends object>(given: T, known: readonly string[]): T {
-  for (const name in given) {
-    if (!known.includes(name)) throw new TypeError(`unknown option ${name}`)
-  }
-  const own = known.filter((name) => name in given) as (keyof T & string)[]
-  return Object.fromEntries(own.map((name) => [name, readOption(given, name)])) as T
-}
-
-function readOption<T extends object>(given: T, name: keyof T & string): unknown {
-  if (!Object.hasOwn(given, name)) throw new TypeError(`option ${name} is inherited`)
-  const value = given[name]
-  if (value === undefined) throw new TypeError(`option ${name} is undefined: leave it out`)
-  return value
 }
 
 /** Callers without types can pass anything. */
