@@ -59,7 +59,14 @@ export function createAttestedFetch(options: AttestedFetchOptions): AttestedFetc
 
   const attestedFetch = async (url: string | URL, init: AttestedRequestInit = {}) => {
     const target = new URL(url)
-    return send(target, init, (await serverOf(target)).agent)
+    const { agent } = await serverOf(target)
+    try {
+      return await send(target, init, agent)
+    } catch (error) {
+      // Refused all the same; but a server that came back with another key is asked again next time.
+      if (isKeyMismatch(error)) servers.delete(target.origin)
+      throw error
+    }
   }
   return Object.assign(attestedFetch, {
     attest: async (url: string | URL) => (await serverOf(new URL(url))).attestation,
@@ -149,6 +156,10 @@ async function readBounded(response: Response): Promise<Uint8Array> {
     parts.push(part)
   }
   return new Uint8Array(Buffer.concat(parts))
+}
+
+function isKeyMismatch(error: unknown): boolean {
+  return error instanceof AttestationError && error.code === 'ERR_TLS_KEY_MISMATCH'
 }
 
 /** The key that the document binds; the observed key must be that one. */

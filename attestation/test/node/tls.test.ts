@@ -155,6 +155,21 @@ describe('createAttestedFetch', () => {
     for (let i = 0; i < 3; i++) await (await attestedFetch(`${url}/app`)).text()
     expect(requests.filter((path) => path === '/.well-known/attestation')).toHaveLength(1)
   })
+
+  test('attests a server anew after it came back with another key', async () => {
+    const attestedFetch = client()
+    const before = await serve({ tls: first(), fields: { user_data: sha256(first().spki) } })
+    const headers = { connection: 'close' }
+    expect((await attestedFetch(`${before.url}/app`, { headers })).status).toBe(201)
+    const server = servers.at(-1)
+    if (server instanceof Server) server.closeAllConnections()
+    await new Promise((resolve) => server?.close(resolve))
+    const { port } = new URL(before.url)
+    await serve({ tls: second(), fields: { user_data: sha256(second().spki) }, port: Number(port) })
+    const failing = attestedFetch(`${before.url}/app`)
+    await expect(failing).rejects.toMatchObject({ code: 'ERR_TLS_KEY_MISMATCH' })
+    expect((await attestedFetch(`${before.url}/app`)).status).toBe(201)
+  })
 })
 
 describe('a server that keeps a client waiting', () => {
