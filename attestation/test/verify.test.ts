@@ -492,6 +492,14 @@ describe('inspectAttestation', () => {
     expect(inspected.claimedChain).toHaveLength(3)
     await expectCode(() => inspectAttestation(forged.slice(1)), 'ERR_CBOR_TRAILING_BYTES')
   })
+
+  test('takes nothing but a Uint8Array, as verification does', async () => {
+    for (const wrong of [5, 'text', [1, 2], new ArrayBuffer(3), null, undefined]) {
+      const bytes = wrong as unknown as Uint8Array
+      expect(() => inspectAttestation(bytes)).toThrow(TypeError)
+      await expect(verifyAttestation(bytes, options)).rejects.toThrow(TypeError)
+    }
+  })
 })
 
 describe('any input', () => {
