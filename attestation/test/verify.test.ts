@@ -13,8 +13,10 @@ import {
   type VerifierOptions,
 } from '../src/index.ts'
 import { errorOf, expectCode } from './expect-error.ts'
+import { issue } from './issuer/authority.ts'
 import { encodeCbor, type Encodable } from './issuer/cbor-writer.ts'
 import {
+  leafShape,
   makeChain,
   makeDocument,
   makePayload,
@@ -114,6 +116,24 @@ describe('verifyAttestation', () => {
       await expectCode(() => verifyChanged(changes), 'ERR_DOCUMENT_FIELD')
     })
   }
+
+  test('writes no control characters of a document into messages', async () => {
+    const hostile = 'x\n\u001b[2J\u0085\u2028\u202e verified'
+    const labelled = { unprotectedHeader: new Map([[hostile, 1]]) }
+    const leaf = await issue({ ...leafShape(), subject: { CN: hostile } }, chain.root)
+    const errors = [
+      await errorOf(() => verifyChanged({ [hostile]: 1 })),
+      await errorOf(async () =>
+        verifyAttestation(await makeDocument(chain, {}, labelled), options),
+      ),
+      await errorOf(() => verifyChanged({ certificate: leaf.certificate })),
+    ]
+    for (const { message } of errors) {
+      expect(message).toContain('\\u{1b}[2J')
+      expect(message).not.toMatch(/[\p{C}\p{Zl}\p{Zp}]/u)
+    }
+    expect(errors[0]?.details['field']).toBe(hostile)
+  })
 
   test('refuses a document longer than 32768 bytes', async () => {
     await expectCode(
