@@ -139,6 +139,16 @@ describe('createPolicyVerifier', () => {
   })
 })
 
+describe('the runtime of a policy', () => {
+  test('is part of the program: what is wrong with it is a TypeError', () => {
+    const policy = { version: 1, roots: [pem] }
+    const wrong = [{ maxAgeMs: 1 }, { at: undefined }, { roots: [] }, Object.create({ at: 'now' })]
+    for (const one of wrong) {
+      expect(() => createPolicyVerifier(policy, one as object)).toThrow(TypeError)
+    }
+  })
+})
+
 describe('the schemas and the parser agree', () => {
   const right: readonly object[] = [
     {},

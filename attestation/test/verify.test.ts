@@ -160,6 +160,19 @@ describe('verifyAttestation', () => {
     await expectCode(() => verifyAttestation(changed, options), 'ERR_COSE_SIGNATURE')
   })
 
+  test('refuses a document signed over another hash than SHA-384', async () => {
+    const payload = encodeCbor(makePayload(chain))
+    for (const hash of ['SHA-256', 'SHA-512']) {
+      const sign = (message: Uint8Array<ArrayBuffer>) =>
+        crypto.subtle.sign({ name: 'ECDSA', hash }, chain.leaf.keys.privateKey, message)
+      const header = Uint8Array.of(0xa1, 0x01, 0x38, 0x22)
+      const signed = encodeCbor(['Signature1', header, new Uint8Array(), payload])
+      const signature = new Uint8Array(await sign(signed))
+      const changed = encodeCbor([header, new Map(), payload, signature])
+      await expectCode(() => verifyAttestation(changed, options), 'ERR_COSE_SIGNATURE')
+    }
+  })
+
   test('is not affected when the caller changes the bytes while it runs', async () => {
     const bytes = document.slice()
     const running = verifyAttestation(bytes, options)
