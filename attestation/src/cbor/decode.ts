@@ -18,7 +18,7 @@ export interface DecodeCborOptions {
   readonly tags?: readonly number[]
   /**
    * Also accept `bf … ff` for the outermost map, and nothing else indefinite. AWS's documents
-   * encode their payload map so since 2026. False by default.
+   * encode their payload map so since 2025. False by default.
    */
   readonly indefiniteTopLevelMap?: boolean
 }
