@@ -15,10 +15,14 @@ export function toHex(bytes: Uint8Array, start = 0, end: number = bytes.length):
   return fromCodes(codes)
 }
 
-/** Text of ASCII codes, made in one go: a text that grows by characters is mostly garbage. */
+/** Text of ASCII codes, in large pieces: a text that grows by characters is mostly garbage. */
 function fromCodes(codes: readonly number[]): string {
   if (codes.length <= CHUNK) return String.fromCharCode(...codes)
-  return String.fromCharCode(...codes.slice(0, CHUNK)) + fromCodes(codes.slice(CHUNK))
+  let text = ''
+  for (let i = 0; i < codes.length; i += CHUNK) {
+    text += String.fromCharCode(...codes.slice(i, i + CHUNK))
+  }
+  return text
 }
 
 /**

@@ -17,15 +17,23 @@ export class AttestationError extends Error {
   readonly code: AttestationErrorCode
   /** What to do about it. */
   readonly hint: string
-  /** The values involved: plain data, empty when there are none. */
+  /** The values involved: plain data as the document has it, empty when there are none. */
   readonly details: Readonly<Record<string, unknown>>
 
   constructor(code: AttestationErrorCode, message: string, options: AttestationErrorOptions = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    super(printable(message), options.cause === undefined ? undefined : { cause: options.cause })
     this.code = code
     this.hint = errorTable[code].hint
     this.details = options.details ?? {}
   }
+}
+
+/** Messages quote names of a hostile document, and end up in logs and on terminals. */
+function printable(message: string): string {
+  return message.replace(
+    /[\p{C}\p{Zl}\p{Zp}]/gu,
+    (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`,
+  )
 }
 
 /** Throws an {@link AttestationError} unless the condition holds. */

@@ -16,10 +16,10 @@ export interface InspectedDocument {
 
 /**
  * Decodes a document for display, without verifying it.
- * @throws AttestationError when it does not decode.
+ * @throws AttestationError when it does not decode; TypeError when it is not a Uint8Array.
  */
 export function inspectAttestation(document: Uint8Array): InspectedDocument {
-  const { payload, evidence } = decodeDocument(new Uint8Array(document))
+  const { payload, evidence } = decodeDocument(document)
   return {
     verified: false,
     claims: documentFields(payload),

@@ -56,13 +56,15 @@ export function matchMeasurements(
 function parseSet(value: unknown): AcceptedPcrs {
   const outer = asObject(value)
   const wrapped = Object.hasOwn(outer, 'Measurements')
-  const set = Object.entries(wrapped ? asObject(outer['Measurements']) : outer)
-  const values = set.filter(([name]) => name !== 'HashAlgorithm').map(parseEntry)
+  const set = wrapped ? asObject(outer['Measurements']) : outer
+  const values: [number, string][] = []
+  // Inherited ones too: a PCR must not get lost.
+  for (const name in set) if (name !== 'HashAlgorithm') values.push(parseEntry(name, set[name]))
   check(values.length > 0, 'ERR_MEASUREMENTS_FORMAT', 'a set of measurements is empty')
   return new Map(values)
 }
 
-function parseEntry([name, value]: readonly [string, unknown]): [number, string] {
+function parseEntry(name: string, value: unknown): [number, string] {
   const index = PCR_NAME.exec(name)?.[1]
   check(index !== undefined, 'ERR_MEASUREMENTS_FORMAT', `${name} is not PCR0 to PCR31`, { name })
   const right = typeof value === 'string' && PCR_VALUE.test(value)

@@ -1,9 +1,10 @@
-// What a caller can ask for, and the check that he asked for it correctly. A misspelt option or an
-// expectation that is `undefined` by accident would silently check nothing, so both are TypeErrors.
+// What a caller can ask for, and the check that he asked for it correctly. An option that is misspelt,
+// inherited or `undefined` by accident would silently check nothing, so these are TypeErrors.
 
 import { ASSURANCES, type Assurance } from './assurance.ts'
 import type { DocumentKind } from './document/payload.ts'
 import { parseMeasurements, type AcceptedPcrs, type Measurements } from './measurements.ts'
+import { readOptions } from './read-options.ts'
 import { SignatureCache } from './signature/cache.ts'
 import { KeyRing } from './signature/key-ring.ts'
 import { runtimeCrypto, type WebCrypto } from './signature/webcrypto.ts'
@@ -81,17 +82,19 @@ const OPTIONS = [
 ]
 
 /**
- * Checks options and parses the roots.
- * @throws TypeError or RangeError on options that are missing, misspelt or of the wrong type;
- * AttestationError when a root is not a certificate of the profile or measurements are malformed.
+ * Checks options and parses the roots. Everything is copied: nobody can change it afterwards.
+ * @throws TypeError or RangeError on options that are missing, misspelt, inherited or of the wrong
+ * type; AttestationError when a root is not a certificate of the profile or measurements are
+ * malformed.
  */
-export function parseOptions(options: VerifierOptions): Policy {
-  checkNames(options, OPTIONS)
+export function parseOptions(given: VerifierOptions, ownCache?: SignatureCache): Policy {
+  const options = readOptions(given, OPTIONS)
   const { kind = 'nitro-enclave', allowDebug = false, tpmEvidence = 'verify-if-present' } = options
+  const { crypto = runtimeCrypto(), cache = ownCache } = options
   demand(isOneOf(kind, ['nitro-enclave', 'nitro-tpm']), 'kind')
   demand(typeof allowDebug === 'boolean', 'allowDebug')
   demand(isOneOf(tpmEvidence, ['require', 'verify-if-present']), 'tpmEvidence')
-  demand(options.cache === undefined || options.cache instanceof SignatureCache, 'cache')
+  demand(cache === undefined || cache instanceof SignatureCache, 'cache')
   return {
     roots: parseRoots(options.roots),
     kind,
@@ -99,74 +102,72 @@ export function parseOptions(options: VerifierOptions): Policy {
     ...parseExpectations(options),
     measurements: 'measurements' in options ? parseMeasurements(options.measurements) : undefined,
     allowDebug,
-    assurance: parseAssurance(options.assurance ?? ASSURANCES),
+    assurance: parseAssurance(options.assurance),
     requireTpmEvidence: tpmEvidence === 'require',
-    keys: parseKeyRing(options),
-    cache: options.cache,
+    keys: cache ? cache.keyRing(crypto) : new KeyRing(crypto),
+    cache,
   }
 }
 
 /** The policy for one document: its own expectations replace those of the verifier. */
-export function withExpectations(policy: Policy, expectations: Expectations): Policy {
-  checkNames(expectations, EXPECTATIONS)
-  const own = parseExpectations({ ...policyExpectations(policy), ...expectations })
-  const at = expectations.at ?? policy.at
-  demand(isMoment(at), 'at')
-  return { ...policy, ...own, at }
-}
-
-function policyExpectations({ nonce, publicKey, userData, moduleId }: Policy): Expectations {
-  return Object.fromEntries(
-    Object.entries({ nonce, publicKey, userData, moduleId }).filter(([, v]) => v !== undefined),
-  )
-}
-
-function parseExpectations({ nonce, publicKey, userData, moduleId }: Expectations) {
-  for (const [name, value] of Object.entries({ nonce, publicKey, userData })) {
-    const right = value === undefined || value instanceof Uint8Array || typeof value === 'function'
-    demand(right, name)
+export function withExpectations(policy: Policy, given: Expectations): Policy {
+  const expectations = readOptions(given, EXPECTATIONS)
+  const { at } = expectations
+  return {
+    ...policy,
+    ...parseExpectations(expectations, policy),
+    at: at === undefined ? policy.at : parseMoment(at),
   }
+}
+
+function parseExpectations(given: Expectations, base: Partial<Policy> = {}) {
+  const { moduleId = base.moduleId } = given
   demand(['undefined', 'string', 'function'].includes(typeof moduleId), 'moduleId')
-  return { nonce, publicKey, userData, moduleId }
+  const bytes = (name: 'nonce' | 'publicKey' | 'userData') =>
+    name in given ? parseBytes(given[name], name) : base[name]
+  return {
+    nonce: bytes('nonce'),
+    publicKey: bytes('publicKey'),
+    userData: bytes('userData'),
+    moduleId,
+  }
+}
+
+function parseBytes(value: unknown, name: string): ExpectedBytes {
+  if (value instanceof Uint8Array) return new Uint8Array(value)
+  demand(typeof value === 'function', name)
+  return value as Exclude<ExpectedBytes, Uint8Array>
 }
 
 function parseTimes(options: VerifierOptions): Pick<Policy, 'at' | 'maxAgeMs' | 'clockSkewMs'> {
   const { at = 'now', maxAgeMs = DEFAULT_MAX_AGE_MS, clockSkewMs = DEFAULT_CLOCK_SKEW_MS } = options
-  demand(isMoment(at), 'at')
   for (const [name, value] of Object.entries({ maxAgeMs, clockSkewMs })) {
-    if (!(value >= 0)) throw new RangeError(`option ${name} is not a number of milliseconds`)
+    if (typeof value === 'number' && value >= 0) continue
+    throw new RangeError(`option ${name} is not a number of milliseconds`)
   }
   const archived = at === 'document' && 'maxAgeMs' in options
   if (archived) throw new TypeError("maxAgeMs means nothing with at: 'document'")
-  return { at, maxAgeMs, clockSkewMs }
+  return { at: parseMoment(at), maxAgeMs, clockSkewMs }
 }
 
-function parseRoots(roots: VerifierOptions['roots']): readonly Certificate[] {
+function parseMoment(at: unknown): Policy['at'] {
+  if (at === 'now' || at === 'document') return at
+  demand(at instanceof Date && !Number.isNaN(at.getTime()), 'at')
+  return new Date(at)
+}
+
+/** The `slice` of a Node Buffer is no copy. */
+function parseRoots(roots: unknown): readonly Certificate[] {
   const given = Array.isArray(roots) && roots.length > 0
   demand(given && roots.every((root) => root instanceof Uint8Array), 'roots')
-  return roots.map((root) => parseCertificate(root.slice()))
+  return roots.map((root: Uint8Array) => parseCertificate(new Uint8Array(root)))
 }
 
-function parseKeyRing({ crypto = runtimeCrypto(), cache }: VerifierOptions): KeyRing {
-  return cache ? cache.keyRing(crypto) : new KeyRing(crypto)
-}
-
-function parseAssurance(accepted: Assurance | readonly Assurance[]): readonly Assurance[] {
-  const list: readonly Assurance[] = typeof accepted === 'string' ? [accepted] : accepted
-  demand(list.length > 0 && list.every((one) => ASSURANCES.includes(one)), 'assurance')
-  return list
-}
-
-function isMoment(at: unknown): boolean {
-  if (at instanceof Date) return !Number.isNaN(at.getTime())
-  return at === 'now' || at === 'document'
-}
-
-function checkNames(options: object, known: readonly string[]): void {
-  for (const [name, value] of Object.entries(options)) {
-    if (!known.includes(name)) throw new TypeError(`unknown option ${name}`)
-    if (value === undefined) throw new TypeError(`option ${name} is undefined: leave it out`)
-  }
+function parseAssurance(accepted: unknown = ASSURANCES): readonly Assurance[] {
+  const list: unknown = typeof accepted === 'string' ? [accepted] : accepted
+  const known = (one: unknown): one is Assurance => isOneOf(one, ASSURANCES)
+  demand(Array.isArray(list) && list.length > 0 && list.every(known), 'assurance')
+  return [...list]
 }
 
 /** Callers without types can pass anything. */

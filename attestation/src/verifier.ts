@@ -36,7 +36,7 @@ export async function verifyAttestation(
  * measurements are malformed.
  */
 export function createVerifier(options: VerifierOptions): Verifier {
-  const policy = parseOptions({ cache: new SignatureCache(), ...options })
+  const policy = parseOptions(options, new SignatureCache())
   return {
     verify: async (document, expectations) =>
       verifyDocument(

@@ -13,6 +13,12 @@ describe('toHex', () => {
     )
   })
 
+  test('needs memory in proportion: a megabyte is no more work than its parts', () => {
+    const part = toHex(Uint8Array.from({ length: 1024 }, (_, i) => i))
+    const whole = Uint8Array.from({ length: 1 << 20 }, (_, i) => i)
+    expect(toHex(whole) === part.repeat(1024)).toBe(true)
+  })
+
   test('writes two lower-case digits for every byte', () => {
     const all = Uint8Array.from({ length: 256 }, (_, byte) => byte)
     const expected = [...all].map((byte) => byte.toString(16).padStart(2, '0')).join('')

@@ -147,4 +147,15 @@ describe('decodeCbor, for any input', () => {
       { numRuns: 5000 },
     )
   })
+
+  test('nests no deeper than the stack, whatever `maxDepth` says', async () => {
+    const options = { maxDepth: 1_000_000, maxItems: 1_000_000, tags: [6] }
+    for (const initial of [0x81, 0xa1, 0xc6]) {
+      const bytes = new Uint8Array(60_000).fill(initial)
+      await expectCode(() => decodeCbor(bytes, options), 'ERR_CBOR_TOO_DEEP')
+    }
+    const nested = new Uint8Array(1001).fill(0x81)
+    nested[1000] = 0
+    expect(Array.isArray(decodeCbor(nested, options))).toBe(true)
+  })
 })

@@ -1,6 +1,6 @@
 // The gate: a fresh challenge, a document that answers it, one use.
 
-import { beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { fromBase64, toBase64Url } from '../src/base64.ts'
 import {
   attestedExpress,
@@ -81,6 +81,42 @@ describe('createGate', () => {
     const document = await answerTo(await challenge())
     nowMs += 60_001
     expect((await refused(document)).error.code).toBe('ERR_HTTP_CHALLENGE')
+  })
+
+  test('admits a document once, also when its nonce expires meanwhile', async () => {
+    const clock = { nowMs: NOW_MS, tickMs: 0 }
+    const ticking = createGate(verifier, { now: () => (clock.nowMs += clock.tickMs) })
+    const { refusal } = await ticking.admit(undefined)
+    const nonce = /"(.+)"/.exec(refusal?.headers['www-authenticate'] ?? '')?.[1] ?? ''
+    const document = await answerTo(fromBase64(nonce) ?? new Uint8Array())
+    expect((await ticking.admit(document)).attestation).toBeDefined()
+    clock.nowMs += 59_999
+    clock.tickMs = 1
+    expect((await ticking.admit(document)).refusal?.error.code).toBe('ERR_HTTP_CHALLENGE')
+  })
+
+  test('is not misled by a wall clock that is set forward and back', async () => {
+    vi.useFakeTimers({ toFake: ['Date'], now: NOW_MS })
+    try {
+      gate = createGate(verifier)
+      const document = await answerTo(await challenge())
+      expect((await gate.admit(document)).attestation).toBeDefined()
+      vi.setSystemTime(NOW_MS + 3_600_000)
+      expect((await gate.admit(await answerTo(await challenge()))).attestation).toBeDefined()
+      vi.setSystemTime(NOW_MS)
+      expect((await refused(document)).error.code).toBe('ERR_HTTP_CHALLENGE')
+    } finally {
+      vi.useRealTimers()
+    }
+  })
+
+  test('refuses options that would let nonces live for ever', () => {
+    for (const challengeLifetimeMs of ['60000', Number.NaN, Infinity, 0, -1, 0.5]) {
+      const options = { challengeLifetimeMs: challengeLifetimeMs as number }
+      expect(() => createGate(verifier, options)).toThrow(RangeError)
+    }
+    expect(() => createGate(verifier, { maxUsed: 0 })).toThrow(RangeError)
+    expect(() => createGate(verifier, { lifetimeMs: 1 } as object)).toThrow(TypeError)
   })
 
   test('does not use up a nonce on a forged document', async () => {

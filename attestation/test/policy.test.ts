@@ -139,6 +139,16 @@ describe('createPolicyVerifier', () => {
   })
 })
 
+describe('the runtime of a policy', () => {
+  test('is part of the program: what is wrong with it is a TypeError', () => {
+    const policy = { version: 1, roots: [pem] }
+    const wrong = [{ maxAgeMs: 1 }, { at: undefined }, { roots: [] }, Object.create({ at: 'now' })]
+    for (const one of wrong) {
+      expect(() => createPolicyVerifier(policy, one as object)).toThrow(TypeError)
+    }
+  })
+})
+
 describe('the schemas and the parser agree', () => {
   const right: readonly object[] = [
     {},
@@ -156,7 +166,10 @@ describe('the schemas and the parser agree', () => {
     [{ kind: 'enclave' }, 'ERR_POLICY_FORMAT'],
     [{ allowDebug: 'yes' }, 'ERR_POLICY_FORMAT'],
     [{ assurance: [] }, 'ERR_POLICY_FORMAT'],
+    [{ assurance: null }, 'ERR_POLICY_FORMAT'],
     [{ maxAgeMs: -1 }, 'ERR_POLICY_FORMAT'],
+    [{ maxAgeMs: null }, 'ERR_POLICY_FORMAT'],
+    [{ clockSkewMs: '60000' }, 'ERR_POLICY_FORMAT'],
     [{ conditions: 1 }, 'ERR_POLICY_FORMAT'],
     [{ measurements: {} }, 'ERR_MEASUREMENTS_FORMAT'],
     [{ measurements: { HashAlgorithm: 'Sha384' } }, 'ERR_MEASUREMENTS_FORMAT'],

@@ -8,12 +8,15 @@ import {
   inspectAttestation,
   SignatureCache,
   verifyAttestation,
+  type Assurance,
   type AttestationErrorCode,
   type VerifierOptions,
 } from '../src/index.ts'
 import { errorOf, expectCode } from './expect-error.ts'
+import { issue } from './issuer/authority.ts'
 import { encodeCbor, type Encodable } from './issuer/cbor-writer.ts'
 import {
+  leafShape,
   makeChain,
   makeDocument,
   makePayload,
@@ -114,6 +117,24 @@ describe('verifyAttestation', () => {
     })
   }
 
+  test('writes no control characters of a document into messages', async () => {
+    const hostile = 'x\n\u001b[2J\u0085\u2028\u202e verified'
+    const labelled = { unprotectedHeader: new Map([[hostile, 1]]) }
+    const leaf = await issue({ ...leafShape(), subject: { CN: hostile } }, chain.root)
+    const errors = [
+      await errorOf(() => verifyChanged({ [hostile]: 1 })),
+      await errorOf(async () =>
+        verifyAttestation(await makeDocument(chain, {}, labelled), options),
+      ),
+      await errorOf(() => verifyChanged({ certificate: leaf.certificate })),
+    ]
+    for (const { message } of errors) {
+      expect(message).toContain('\\u{1b}[2J')
+      expect(message).not.toMatch(/[\p{C}\p{Zl}\p{Zp}]/u)
+    }
+    expect(errors[0]?.details['field']).toBe(hostile)
+  })
+
   test('refuses a document longer than 32768 bytes', async () => {
     await expectCode(
       () => verifyAttestation(new Uint8Array(32769), options),
@@ -137,6 +158,19 @@ describe('verifyAttestation', () => {
     const payload = encodeCbor(makePayload(chain))
     const changed = await makeSign1(payload, chain.chip.keys)
     await expectCode(() => verifyAttestation(changed, options), 'ERR_COSE_SIGNATURE')
+  })
+
+  test('refuses a document signed over another hash than SHA-384', async () => {
+    const payload = encodeCbor(makePayload(chain))
+    for (const hash of ['SHA-256', 'SHA-512']) {
+      const sign = (message: Uint8Array<ArrayBuffer>) =>
+        crypto.subtle.sign({ name: 'ECDSA', hash }, chain.leaf.keys.privateKey, message)
+      const header = Uint8Array.of(0xa1, 0x01, 0x38, 0x22)
+      const signed = encodeCbor(['Signature1', header, new Uint8Array(), payload])
+      const signature = new Uint8Array(await sign(signed))
+      const changed = encodeCbor([header, new Map(), payload, signature])
+      await expectCode(() => verifyAttestation(changed, options), 'ERR_COSE_SIGNATURE')
+    }
   })
 
   test('is not affected when the caller changes the bytes while it runs', async () => {
@@ -280,6 +314,7 @@ describe('measurements', () => {
   test('what accepts everything or nothing is refused: no set, an empty set, bad names', async () => {
     const wrong: unknown[] = [[], {}, null, 'PCR0', { pcr0: pcrHex(0) }, { PCR0: '00' }]
     wrong.push({ PCR32: pcrHex(0) }, { PCR00: pcrHex(0) }, { Measurements: {} }, [[]])
+    wrong.push(Object.assign(Object.create({ PCR0: '00' }) as object, { PCR1: pcrHex(1) }))
     for (const measurements of wrong) {
       const options = measurements as VerifierOptions['measurements'] & {}
       await expectCode(() => verify(options), 'ERR_MEASUREMENTS_FORMAT')
@@ -367,6 +402,7 @@ describe('options', () => {
     ['a number as moment', { at: NOW_MS }],
     ['no accepted assurance', { assurance: [] }],
     ['an unknown assurance', { assurance: 'hardware' }],
+    ['an assurance that is null', { assurance: null }],
     ['a truthy allowDebug', { allowDebug: 'false' }],
     ['an unknown rule for evidence', { tpmEvidence: 'ignore' }],
     ['an age limit in replay mode', { at: 'document', maxAgeMs: 1 }],
@@ -380,10 +416,51 @@ describe('options', () => {
   }
 
   test('refuses a limit that is no number with a RangeError', async () => {
-    for (const limit of [-1, Number.NaN]) {
-      const changed = { ...options, maxAgeMs: limit }
+    for (const limit of [-1, Number.NaN, null, '300000', [300_000]]) {
+      const changed = { ...options, maxAgeMs: limit as number }
       await expect(verifyAttestation(document, changed)).rejects.toThrow(RangeError)
     }
+  })
+
+  test('refuses inherited options with a TypeError: a copy of them would check nothing', async () => {
+    for (const inherited of [{ nonce }, { measurements: {} }, { misspelt: true }]) {
+      const changed = Object.assign(Object.create(inherited) as VerifierOptions, options)
+      await expect(verifyAttestation(document, changed)).rejects.toThrow(TypeError)
+      expect(() => createVerifier(changed)).toThrow(TypeError)
+    }
+    class Expected {
+      get nonce() {
+        return Uint8Array.of(9)
+      }
+    }
+    const verifying = createVerifier(options).verify(document, new Expected())
+    await expect(verifying).rejects.toThrow(TypeError)
+  })
+
+  test('counts an option that is not enumerable', async () => {
+    const hidden = { value: Uint8Array.of(9), enumerable: false }
+    const changed = Object.defineProperty({ ...options }, 'nonce', hidden)
+    await expectCode(() => verifyAttestation(document, changed), 'ERR_NONCE_MISMATCH')
+    await expectCode(() => createVerifier(changed).verify(document), 'ERR_NONCE_MISMATCH')
+    const expected = Object.defineProperty({}, 'nonce', hidden)
+    await expectCode(() => createVerifier(options).verify(document, expected), 'ERR_NONCE_MISMATCH')
+  })
+
+  test('is not affected when the caller changes an option afterwards', async () => {
+    const root = chain.root.certificate.slice()
+    const [expected, at] = [nonce.slice(), new Date(NOW_MS)]
+    const assurance: Assurance[] = ['software-tpm']
+    const running = verifyAttestation(document, { ...options, nonce: expected })
+    expected.fill(9)
+    await running
+    const wrong = createVerifier({ roots: [root], nonce: expected, at, assurance })
+    expected.set(nonce)
+    await expectCode(() => wrong.verify(document), 'ERR_NONCE_MISMATCH')
+    const right = createVerifier({ roots: [root], at, assurance })
+    root.fill(0)
+    at.setTime(0)
+    assurance[0] = 'aws-nitro'
+    expect((await right.verify(document, { nonce })).verified).toBe(true)
   })
 
   test('refuses a root outside the profile with a coded error', async () => {
@@ -398,8 +475,10 @@ describe('createVerifier', () => {
     await verifier.verify(document, { nonce })
     await verifier.verify(document, { nonce })
     await expectCode(() => verifier.verify(document, { nonce: publicKey }), 'ERR_NONCE_MISMATCH')
-    const undefinedNonce = { nonce: undefined } as unknown as { nonce: Uint8Array }
-    await expect(verifier.verify(document, undefinedNonce)).rejects.toThrow(TypeError)
+    for (const wrong of [{ nonce: undefined }, { at: null }, null, 1]) {
+      const verifying = verifier.verify(document, wrong as unknown as { nonce: Uint8Array })
+      await expect(verifying).rejects.toThrow(TypeError)
+    }
   })
 
   test('keeps its own expectations beside those of a call', async () => {
@@ -445,6 +524,14 @@ describe('inspectAttestation', () => {
     expect(inspected.claims).toMatchObject({ moduleId: MODULE_ID, nonce })
     expect(inspected.claimedChain).toHaveLength(3)
     await expectCode(() => inspectAttestation(forged.slice(1)), 'ERR_CBOR_TRAILING_BYTES')
+  })
+
+  test('takes nothing but a Uint8Array, as verification does', async () => {
+    for (const wrong of [5, 'text', [1, 2], new ArrayBuffer(3), null, undefined]) {
+      const bytes = wrong as unknown as Uint8Array
+      expect(() => inspectAttestation(bytes)).toThrow(TypeError)
+      await expect(verifyAttestation(bytes, options)).rejects.toThrow(TypeError)
+    }
   })
 })
 

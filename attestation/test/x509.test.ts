@@ -45,6 +45,11 @@ const unknownExtension = (critical: boolean): Extension => ({
   critical,
   value: octets(new Uint8Array(1)),
 })
+const emptyExtension = (oid: string): Extension => ({
+  oid,
+  critical: false,
+  value: new Uint8Array(),
+})
 const nameConstraints: Extension = { oid: '551d1e', critical: false, value: sequence() }
 
 describe('validatePath', () => {
@@ -187,6 +192,11 @@ describe('parseCertificate', () => {
     ],
     ['a pathLen without CA', { extensions: [basicConstraints(false, 1)] }, 'ERR_X509_EXTENSION'],
     ['keyUsage bits that are not minimal', { extensions: [keyUsage(0x80, 0)] }, 'ERR_DER_INVALID'],
+    ['version 1', { version: new Uint8Array() }, 'ERR_X509_FORMAT'],
+    ['version 2', { version: fromHex('a003020101') }, 'ERR_X509_FORMAT'],
+    ['an OID that is padded', { extensions: [emptyExtension('80551d0e')] }, 'ERR_DER_INVALID'],
+    ['an OID that does not end', { extensions: [emptyExtension('5583')] }, 'ERR_DER_INVALID'],
+    ['an empty OID', { extensions: [emptyExtension('')] }, 'ERR_DER_INVALID'],
     ['a negative serial number', { serialNumber: Uint8Array.of(0x80) }, 'ERR_DER_INVALID'],
     ['the serial number zero', { serialNumber: Uint8Array.of(0) }, 'ERR_DER_INVALID'],
     [

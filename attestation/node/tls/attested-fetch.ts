@@ -17,6 +17,8 @@ export interface AttestedFetchOptions {
   readonly attestationPath?: string
   /** How long an attestation counts before it is asked for again; 5 minutes by default. */
   readonly maxAttestationAgeMs?: number
+  /** How long a server may take to answer for itself; 30 seconds by default. */
+  readonly attestationTimeoutMs?: number
 }
 
 /** Like `fetch`, for `https:` URLs of attested servers. */
@@ -36,6 +38,7 @@ interface AttestedServer {
 
 const DEFAULT_PATH = '/.well-known/attestation'
 const DEFAULT_MAX_AGE_MS = 300_000
+const DEFAULT_TIMEOUT_MS = 30_000
 const NONCE_BYTES = 32
 const MAX_ANSWER_BYTES = 65536
 const MAX_SERVERS = 256
@@ -56,7 +59,14 @@ export function createAttestedFetch(options: AttestedFetchOptions): AttestedFetc
 
   const attestedFetch = async (url: string | URL, init: AttestedRequestInit = {}) => {
     const target = new URL(url)
-    return send(target, init, (await serverOf(target)).agent)
+    const { agent } = await serverOf(target)
+    try {
+      return await send(target, init, agent)
+    } catch (error) {
+      // Refused all the same; but a server that came back with another key is asked again next time.
+      if (isKeyMismatch(error)) servers.delete(target.origin)
+      throw error
+    }
   }
   return Object.assign(attestedFetch, {
     attest: async (url: string | URL) => (await serverOf(new URL(url))).attestation,
@@ -91,10 +101,11 @@ function attestOnce(
 
 async function attestServer(url: URL, options: AttestedFetchOptions): Promise<AttestedServer> {
   const { verifier, attestationPath = DEFAULT_PATH, maxAttestationAgeMs } = options
+  const timeoutMs = options.attestationTimeoutMs ?? DEFAULT_TIMEOUT_MS
   const nonce = randomBytes(NONCE_BYTES)
   const question = new URL(attestationPath, url)
   question.searchParams.set('nonce', nonce.toString('hex'))
-  const { document, observed } = await ask(question)
+  const { document, observed } = await ask(question, timeoutMs)
   const attestation = await verifier.verify(document, { nonce: new Uint8Array(nonce) })
   const bound = boundPin(attestation, observed)
   const ageLimitMs = Date.now() + (maxAttestationAgeMs ?? DEFAULT_MAX_AGE_MS)
@@ -102,24 +113,35 @@ async function attestServer(url: URL, options: AttestedFetchOptions): Promise<At
   return { attestation, agent: createPinnedAgent(bound), untilMs }
 }
 
-/** Asks over a connection that nobody vouches for yet, and notes the key at its other end. */
-async function ask(question: URL): Promise<{ document: Uint8Array; observed: SpkiPin }> {
+interface Answer {
+  readonly document: Uint8Array
+  /** The key at the other end of the connection it came over. */
+  readonly observed: SpkiPin
+}
+
+/** Nobody knows who is at the other end yet, so it must not be able to keep us waiting. */
+async function ask(question: URL, timeoutMs: number): Promise<Answer> {
+  const signal = AbortSignal.timeout(timeoutMs)
   let observed: SpkiPin = ''
   const agent = createObservingAgent((pin) => {
     observed = pin
-  })
+  }, timeoutMs)
   try {
-    const response = await send(question, {}, agent)
-    if (response.status !== 200) {
-      const message = `the server answered ${response.status} to ${question.pathname}`
-      throw new AttestationError('ERR_TLS_ANSWER', message, {
-        details: { status: response.status },
-      })
-    }
-    return { document: await readBounded(response), observed }
+    const response = await send(question, { signal }, agent)
+    return { document: await readDocument(response, question), observed }
+  } catch (cause) {
+    if (cause instanceof AttestationError || !signal.aborted) throw cause
+    throw new AttestationError('ERR_TLS_ANSWER', `no answer in ${timeoutMs} ms`, { cause })
   } finally {
     agent.destroy()
   }
+}
+
+async function readDocument(response: Response, { pathname }: URL): Promise<Uint8Array> {
+  const { status } = response
+  if (status === 200) return readBounded(response)
+  const message = `the server answered ${status} to ${pathname}`
+  throw new AttestationError('ERR_TLS_ANSWER', message, { details: { status } })
 }
 
 async function readBounded(response: Response): Promise<Uint8Array> {
@@ -134,6 +156,10 @@ async function readBounded(response: Response): Promise<Uint8Array> {
     parts.push(part)
   }
   return new Uint8Array(Buffer.concat(parts))
+}
+
+function isKeyMismatch(error: unknown): boolean {
+  return error instanceof AttestationError && error.code === 'ERR_TLS_KEY_MISMATCH'
 }
 
 /** The key that the document binds; the observed key must be that one. */

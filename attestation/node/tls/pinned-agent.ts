@@ -10,6 +10,8 @@ import { AttestationError } from '@cloister/attestation'
 /** SHA-256 of a DER SubjectPublicKeyInfo, 64 lower-case hexadecimal digits. */
 export type SpkiPin = string
 
+const HANDSHAKE_TIMEOUT_MS = 30_000
+
 /** Called when a connection is ready, or failed. */
 type Ready = (error: Error | null, socket: Duplex) => void
 
@@ -21,8 +23,8 @@ export function createPinnedAgent(pin: SpkiPin): Agent {
 }
 
 /** Connects to any key and reports it: for the question that comes before there is a pin. */
-export function createObservingAgent(observe: (pin: SpkiPin) => void): Agent {
-  return new PinnedAgent(observe)
+export function createObservingAgent(observe: (pin: SpkiPin) => void, timeoutMs: number): Agent {
+  return new PinnedAgent(observe, timeoutMs)
 }
 
 /** SHA-256 of the key of the peer's certificate. */
@@ -33,15 +35,22 @@ export function spkiPinOf(spki: Uint8Array): SpkiPin {
 class PinnedAgent extends Agent {
   readonly #check: (pin: SpkiPin) => void
 
-  constructor(check: (pin: SpkiPin) => void) {
+  readonly #handshakeTimeoutMs: number
+
+  constructor(check: (pin: SpkiPin) => void, handshakeTimeoutMs = HANDSHAKE_TIMEOUT_MS) {
     super({ keepAlive: true, maxCachedSessions: 0 })
     this.#check = check
+    this.#handshakeTimeoutMs = handshakeTimeoutMs
   }
 
   /** The socket is handed over only after its certificate was checked. */
   override createConnection(options: RequestOptions, ready?: Ready): undefined {
     const socket = connect({ ...(options as ConnectionOptions), rejectUnauthorized: false })
+    const timer = setTimeout(() => {
+      socket.destroy(new AttestationError('ERR_TLS_ANSWER', 'the TLS handshake takes too long'))
+    }, this.#handshakeTimeoutMs)
     const settle = (error: Error | null): void => {
+      clearTimeout(timer)
       socket.off('error', settle)
       ready?.(error, socket)
     }

@@ -10,7 +10,7 @@ import type { CborKey, CborMap, CborValue } from './value.ts'
 export interface DecodeCborOptions {
   /** Longest input in bytes; 65536 by default. */
   readonly maxBytes?: number
-  /** How deep arrays, maps and tags may be nested; 16 by default. */
+  /** How deep arrays, maps and tags may be nested; 16 by default, and never more than 1000. */
   readonly maxDepth?: number
   /** How many items the whole input may hold; 4096 by default. */
   readonly maxItems?: number
@@ -18,11 +18,13 @@ export interface DecodeCborOptions {
   readonly tags?: readonly number[]
   /**
    * Also accept `bf … ff` for the outermost map, and nothing else indefinite. AWS's documents
-   * encode their payload map so since 2026. False by default.
+   * encode their payload map so since 2025. False by default.
    */
   readonly indefiniteTopLevelMap?: boolean
 }
 
+/** Deeper nesting would overflow the stack: a RangeError that the sender brings about. */
+const MAX_DEPTH = 1000
 const INDEFINITE_MAP = 0xbf
 const BREAK = 0xff
 
@@ -51,7 +53,7 @@ class Decoder {
 
   constructor(bytes: Uint8Array, options: DecodeCborOptions) {
     this.#reader = new CborReader(bytes)
-    this.#maxDepth = options.maxDepth ?? 16
+    this.#maxDepth = Math.min(options.maxDepth ?? 16, MAX_DEPTH)
     this.#itemsLeft = options.maxItems ?? 4096
     this.#tags = options.tags ?? []
   }

@@ -8,7 +8,7 @@ import { decodePayload, type Payload } from './payload.ts'
 /** Longest accepted document: a full payload and the evidence of all PCRs fit. */
 export const MAX_DOCUMENT_BYTES = 32768
 
-/** A decoded document. Nothing in it is verified; byte strings are views into `bytes`. */
+/** A decoded document. Nothing in it is verified; byte strings are views into a private copy. */
 export interface DecodedDocument {
   readonly sign1: Sign1
   readonly payload: Payload
@@ -16,21 +16,27 @@ export interface DecodedDocument {
 }
 
 /**
- * Decodes a document.
+ * Decodes a copy of a document: what follows waits, and the caller must not be able to change the
+ * bytes meanwhile.
  * @throws AttestationError ERR_DOCUMENT_TOO_LONG, ERR_CBOR_*, ERR_COSE_*, ERR_DOCUMENT_FIELD,
- * ERR_TPM_EVIDENCE_FORMAT.
+ * ERR_TPM_EVIDENCE_FORMAT; TypeError when the document is not a Uint8Array.
  */
-export function decodeDocument(bytes: Uint8Array): DecodedDocument {
-  const { length } = bytes
+export function decodeDocument(document: Uint8Array): DecodedDocument {
+  const sign1 = decodeSign1(privateCopy(document))
+  const payload = decodePayload(sign1.payload)
+  return { sign1, payload, evidence: readEvidence(sign1) }
+}
+
+function privateCopy(document: Uint8Array): Uint8Array {
+  if (!(document instanceof Uint8Array)) throw new TypeError('the document is not a Uint8Array')
+  const { length } = document
   check(
     length <= MAX_DOCUMENT_BYTES,
     'ERR_DOCUMENT_TOO_LONG',
     `the document has ${length} bytes, at most ${MAX_DOCUMENT_BYTES} are accepted`,
     { length, maxBytes: MAX_DOCUMENT_BYTES },
   )
-  const sign1 = decodeSign1(bytes)
-  const payload = decodePayload(sign1.payload)
-  return { sign1, payload, evidence: readEvidence(sign1) }
+  return new Uint8Array(document)
 }
 
 /** The unprotected header is not signed, so it may hold only what is verified in another way. */

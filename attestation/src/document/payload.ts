@@ -42,7 +42,7 @@ const REQUIRED = ['module_id', 'digest', 'timestamp', 'certificate', 'cabundle']
 const OPTIONAL = ['public_key', 'user_data', 'nonce']
 
 /**
- * Decodes the payload of a document. The map may be definite, or `bf … ff` as AWS's are since 2026.
+ * Decodes the payload of a document. The map may be definite, or `bf … ff` as AWS's are since 2025.
  * @throws AttestationError ERR_CBOR_*, ERR_DOCUMENT_FIELD with `details.field`.
  */
 export function decodePayload(bytes: Uint8Array): Payload {

@@ -6,6 +6,7 @@ import type { DocumentKind } from '../document/payload.ts'
 import { AttestationError, check } from '../errors.ts'
 import type { Measurements } from '../measurements.ts'
 import type { VerifierOptions } from '../options.ts'
+import { readOptions } from '../read-options.ts'
 import { awsNitroRootG1 } from '../roots.ts'
 import { createVerifier, type Verifier } from '../verifier.ts'
 import { decodePem } from '../x509/pem.ts'
@@ -41,18 +42,20 @@ const OPTIONS = [
   ...['kind', 'measurements', 'moduleId', 'allowDebug', 'assurance', 'tpmEvidence'],
   ...['maxAgeMs', 'clockSkewMs'],
 ]
+const RUNTIME = ['crypto', 'cache', 'at']
 const FIELDS = ['$schema', 'version', 'roots', 'conditions', ...OPTIONS]
 
 /**
  * A verifier for the policy in a parsed JSON file: everything in it must hold, the conditions too.
  * @throws AttestationError ERR_POLICY_FORMAT, ERR_MEASUREMENTS_FORMAT, ERR_CONDITION_FORMAT, or what
- * is wrong with a root; the verifier throws ERR_CONDITION_UNMET besides those of verification.
+ * is wrong with a root; TypeError on an unknown runtime option. The verifier throws
+ * ERR_CONDITION_UNMET besides those of verification.
  */
 export function createPolicyVerifier(policy: unknown, runtime: PolicyRuntime = {}): Verifier {
   const file = checkFields(policy)
   const { conditions } = file
   if (conditions) unmetConditions(conditions, {})
-  const verifier = verifierOf({ ...optionsOf(file), ...runtime })
+  const verifier = verifierOf({ ...optionsOf(file), ...readOptions(runtime, RUNTIME) })
   return {
     verify: async (document, expectations) =>
       holding(await verifier.verify(document, expectations), conditions),

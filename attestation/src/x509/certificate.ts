@@ -53,8 +53,8 @@ export function parseCertificate(der: Uint8Array, above?: Certificate): Certific
 }
 
 function parseTbs(tbs: DerReader, above: Certificate | undefined): TbsCertificate {
-  const version = tbs.next(VERSION)
-  check(equalBytes(version, VERSION_3), 'ERR_X509_FORMAT', 'not a version 3 certificate')
+  const version3 = tbs.hasNext(VERSION) && equalBytes(tbs.next(VERSION), VERSION_3)
+  check(version3, 'ERR_X509_FORMAT', 'not a version 3 certificate')
   const serialNumber = positiveInteger(tbs.next(TAG.integer))
   check(serialNumber.length <= MAX_SERIAL_BYTES, 'ERR_X509_FORMAT', 'serial number is too long')
   readSignatureAlgorithm(tbs)

@@ -64,7 +64,13 @@ export class DerReader {
   oid(): string {
     const length = this.#head(TAG.oid)
     this.#offset += length
-    return toHex(this.#bytes, this.#offset - length, this.#offset)
+    const start = this.#offset - length
+    check(
+      isOid(this.#bytes, start, this.#offset),
+      'ERR_DER_INVALID',
+      'OBJECT IDENTIFIER is not minimal',
+    )
+    return toHex(this.#bytes, start, this.#offset)
   }
 
   /** Reads the next element as a level of its own. */
@@ -115,6 +121,17 @@ export function enterOnly(bytes: Uint8Array, tag: number): DerReader {
   const contents = outer.enter(tag)
   outer.end()
   return contents
+}
+
+/** X.690 section 8.19: subidentifiers that end, none of them padded by 80. */
+function isOid(bytes: Uint8Array, start: number, end: number): boolean {
+  let previous = 0
+  for (let i = start; i < end; i++) {
+    const byte = bytes[i] ?? 0
+    if (byte === 0x80 && previous < 0x80) return false
+    previous = byte
+  }
+  return end > start && previous < 0x80
 }
 
 function wrongTag(expected: number, actual: number): AttestationError {

@@ -29,7 +29,8 @@ export interface ValidatePathOptions {
  * 1. length; 2. each subject is the next one's issuer, as DER; 3. each certificate, the root
  * included, is valid at `atMs`; 4. each issuer is a CA with keyCertSign; 5. pathLen; 6. the leaf is
  * not a CA and has digitalSignature; 7. signatures.
- * @throws AttestationError ERR_CHAIN_*, ERR_CERTIFICATE_EXPIRED, ERR_CERTIFICATE_NOT_YET_VALID.
+ * @throws AttestationError ERR_CHAIN_*, ERR_CERTIFICATE_EXPIRED, ERR_CERTIFICATE_NOT_YET_VALID;
+ * RangeError when `atMs` is no time.
  * @see RFC 5280 section 6.1
  */
 export async function validatePath(

@@ -34,6 +34,8 @@ export interface CertificateShape {
   readonly notBeforeMs: number
   readonly notAfterMs: number
   readonly extensions: readonly Extension[]
+  /** With its tag; version 3 by default. */
+  readonly version?: Uint8Array
   /** DER INTEGER contents; 1 by default. */
   readonly serialNumber?: Uint8Array
   readonly issuerName?: Uint8Array
@@ -59,7 +61,7 @@ export async function issue(shape: CertificateShape, issuer?: Identity): Promise
   const signer = issuer ?? { keys, subject }
   const spki = new Uint8Array(await crypto.subtle.exportKey('spki', keys.publicKey))
   const tbs = sequence(
-    der(0xa0, fromHex('020102')),
+    shape.version ?? fromHex('a003020102'),
     der(0x02, shape.serialNumber ?? Uint8Array.of(1)),
     shape.algorithm ?? ALGORITHM,
     shape.issuerName ?? signer.subject,

@@ -3,8 +3,10 @@
 import { execFileSync } from 'node:child_process'
 import { createHash, X509Certificate } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { createServer, type Server } from 'node:https'
-import type { AddressInfo } from 'node:net'
+import type { RequestListener } from 'node:http'
+import { createServer, Server } from 'node:https'
+import { createServer as createTcpServer } from 'node:net'
+import type { AddressInfo, Server as TcpServer, Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
@@ -13,6 +15,7 @@ import {
   createAttestedFetch,
   createPinnedAgent,
   type AttestedFetch,
+  type AttestedFetchOptions,
 } from '@cloister/attestation/tls'
 import { makeChain, makeDocument, NOW_MS, type Chain } from '../issuer/document.ts'
 
@@ -25,7 +28,7 @@ interface TlsKey {
 
 let chain: Chain
 let keys: readonly TlsKey[]
-const servers: Server[] = []
+const servers: TcpServer[] = []
 const fetches: AttestedFetch[] = []
 
 beforeAll(async () => {
@@ -37,7 +40,7 @@ afterAll(() => {
   vi.useRealTimers()
   for (const attestedFetch of fetches) attestedFetch.close()
   for (const server of servers) {
-    server.closeAllConnections()
+    if (server instanceof Server) server.closeAllConnections()
     server.close()
   }
 })
@@ -64,10 +67,11 @@ interface Shape {
   readonly fields: Readonly<Record<string, Uint8Array | null>>
   readonly from?: Chain
   readonly ignoreNonce?: boolean
+  readonly port?: number
 }
 
 /** Starts a server that answers the question for its document; returns its URL and its requests. */
-async function serve({ tls, fields, from = chain, ignoreNonce = false }: Shape) {
+async function serve({ tls, fields, from = chain, ignoreNonce = false, port = 0 }: Shape) {
   const requests: string[] = []
   const server = createServer({ key: tls.key, cert: tls.cert }, (request, response) => {
     const url = new URL(request.url ?? '/', 'https://enclave')
@@ -80,15 +84,20 @@ async function serve({ tls, fields, from = chain, ignoreNonce = false }: Shape) 
     const nonce = ignoreNonce ? new Uint8Array(32) : new Uint8Array(asked)
     void makeDocument(from, { ...fields, nonce }).then((document) => response.end(document))
   })
-  servers.push(server)
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  return { url: `https://127.0.0.1:${port}`, requests }
+  return { url: await listen(server, port), requests }
 }
 
-function client(): AttestedFetch {
+/** The URL of a server that now listens. */
+async function listen(server: TcpServer, wanted = 0): Promise<string> {
+  servers.push(server)
+  await new Promise<void>((resolve) => server.listen(wanted, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  return `https://127.0.0.1:${port}`
+}
+
+function client(options: Partial<AttestedFetchOptions> = {}): AttestedFetch {
   const verifier = createVerifier({ roots: [chain.root.certificate] })
-  const attestedFetch = createAttestedFetch({ verifier })
+  const attestedFetch = createAttestedFetch({ verifier, ...options })
   fetches.push(attestedFetch)
   return attestedFetch
 }
@@ -145,6 +154,57 @@ describe('createAttestedFetch', () => {
     const attestedFetch = client()
     for (let i = 0; i < 3; i++) await (await attestedFetch(`${url}/app`)).text()
     expect(requests.filter((path) => path === '/.well-known/attestation')).toHaveLength(1)
+  })
+
+  test('attests a server anew after it came back with another key', async () => {
+    const attestedFetch = client()
+    const before = await serve({ tls: first(), fields: { user_data: sha256(first().spki) } })
+    const headers = { connection: 'close' }
+    expect((await attestedFetch(`${before.url}/app`, { headers })).status).toBe(201)
+    const server = servers.at(-1)
+    if (server instanceof Server) server.closeAllConnections()
+    await new Promise((resolve) => server?.close(resolve))
+    const { port } = new URL(before.url)
+    await serve({ tls: second(), fields: { user_data: sha256(second().spki) }, port: Number(port) })
+    const failing = attestedFetch(`${before.url}/app`)
+    await expect(failing).rejects.toMatchObject({ code: 'ERR_TLS_KEY_MISMATCH' })
+    expect((await attestedFetch(`${before.url}/app`)).status).toBe(201)
+  })
+})
+
+describe('a server that keeps a client waiting', () => {
+  const waiting: readonly [claim: string, listener: RequestListener][] = [
+    ['that never answers', () => undefined],
+    [
+      'whose answer never ends',
+      (_request, response) => {
+        const drip = setInterval(() => response.write('.'), 20)
+        response.once('close', () => {
+          clearInterval(drip)
+        })
+      },
+    ],
+  ]
+  const impatient = () => client({ attestationTimeoutMs: 200 })
+
+  for (const [claim, listener] of waiting) {
+    test(`${claim} is given up`, async () => {
+      const { key, cert } = first()
+      const url = await listen(createServer({ key, cert }, listener))
+      await expect(impatient()(url)).rejects.toMatchObject({ code: 'ERR_TLS_ANSWER' })
+    })
+  }
+
+  test('in the handshake is given up, also while bytes of a record keep coming', async () => {
+    const sockets: Socket[] = []
+    const server = createTcpServer((socket) => {
+      sockets.push(socket.on('error', () => undefined))
+      socket.write(Uint8Array.of(0x16, 3, 3, 0x40, 0))
+      setInterval(() => socket.write(Uint8Array.of(0)), 20).unref()
+    })
+    const url = await listen(server)
+    await expect(impatient()(url)).rejects.toMatchObject({ code: 'ERR_TLS_ANSWER' })
+    for (const socket of sockets) socket.destroy()
   })
 })
 
