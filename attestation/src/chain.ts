@@ -34,7 +34,8 @@ export async function verifyChain(
   for (const path of candidatePaths(payload, roots, session.cache)) {
     try {
       checkPath(path, atMs)
-      await verifyPathSignatures(path, session)
+      const { publicKey } = leafOf(path)
+      await Promise.all([session.expectKey(publicKey), verifyPathSignatures(path, session)])
       session.cache?.rememberPath(path)
       return path
     } catch (error) {
@@ -42,6 +43,11 @@ export async function verifyChain(
     }
   }
   throw failures[0]
+}
+
+/** The last certificate of a path. */
+export function leafOf(path: CertificatePath): Certificate {
+  return path.at(-1) ?? path[0]
 }
 
 /** The certificates of the payload under every root of the right name: at least one path. */

@@ -8,7 +8,7 @@
 
 import { assuranceOf } from './assurance.ts'
 import { attestationOf, type Attestation } from './attestation.ts'
-import { verifyChain } from './chain.ts'
+import { leafOf, verifyChain } from './chain.ts'
 import { verifySign1InSession } from './cose/sign1.ts'
 import { decodeDocument, type DecodedDocument } from './document/decode.ts'
 import { check } from './errors.ts'
@@ -30,7 +30,7 @@ export async function verifyDocument(document: Uint8Array, policy: Policy): Prom
   const atMs = momentOf(payload.timestampMs, policy)
   const session = new SignatureSession(policy.keys, policy.cache)
   const path = await verifyChain(payload, { roots: policy.roots, atMs, session })
-  const publicKey = leafKey(path)
+  const { publicKey } = leafOf(path)
   await verifySign1InSession(sign1, publicKey, session)
   const tpm = await verifyEvidence(decoded, publicKey, session)
   checkTpmPresence(tpm, policy)
@@ -43,10 +43,6 @@ export async function verifyDocument(document: Uint8Array, policy: Policy): Prom
 function checkKind({ payload }: DecodedDocument, { kind }: Policy): void {
   const details = { expected: kind, actual: payload.kind }
   check(payload.kind === kind, 'ERR_DOCUMENT_KIND', `the document is a ${payload.kind}`, details)
-}
-
-function leafKey(path: CertificatePath): Uint8Array {
-  return (path.at(-1) ?? path[0]).publicKey
 }
 
 async function verifyEvidence(

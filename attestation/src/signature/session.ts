@@ -19,6 +19,14 @@ export class SignatureSession {
   }
 
   /**
+   * Imports a key that will be needed: a runtime imports keys faster one after the other than each
+   * between two signatures. Of a key that is no point of the curve only {@link verify} speaks.
+   */
+  async expectKey(publicKey: Uint8Array): Promise<void> {
+    await this.#keys.key(publicKey).catch(() => undefined)
+  }
+
+  /**
    * Whether the signature is right. False also for a public key that is no point of the curve.
    */
   async verify({ publicKey, signature, message }: SignedMessage): Promise<boolean> {
