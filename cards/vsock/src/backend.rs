@@ -130,6 +130,7 @@ impl Card {
             let now = Instant::now();
             if is_idle && self.patience.may_wait(now) {
                 thread::yield_now();
+                self.patience.on_return(now, Instant::now());
             } else if is_idle && self.may_rest(vrings) {
                 self.reactor.set_period(self.device.timer_period());
                 self.patience.on_sleep(now);
