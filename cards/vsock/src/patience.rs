@@ -13,7 +13,7 @@ const PAUSE: Duration = Duration::from_micros(240);
 /// A look that takes this long was no look: others had the CPU.
 const CROWDED: Duration = Duration::from_micros(500);
 /// How long the card then does not wait.
-const RETREAT: Duration = Duration::from_millis(250);
+const RETREAT: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Default)]
 pub struct Patience {
