@@ -105,7 +105,7 @@ function qemuArguments(directory: string): string[] {
   const memory = String(MEMORY_MIB)
   return [
     ...['-M', 'microvm,acpi=off,isa-serial=on,auto-kernel-cmdline=off,memory-backend=m'],
-    ...['-accel', 'tcg,tb-size=32', '-cpu', 'max,-erms,-fsrm', '-m', memory],
+    ...['-accel', 'tcg,tb-size=32', '-cpu', 'max,-erms,-fsrm,level-func7=0', '-m', memory],
     ...['-object', `memory-backend-memfd,id=m,size=${memory}M,share=on`],
     ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
     ...['-kernel', join(blobs, 'vmlinux'), '-initrd', join(directory, 'initramfs.cpio')],

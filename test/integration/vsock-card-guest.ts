@@ -16,7 +16,7 @@ const binaries = join(repository, 'target/x86_64-unknown-linux-gnu/release')
 const guestMemoryMib = 256
 const cmdline = 'reboot=t panic=-1 console=ttyS0 quiet virtio_mmio.device=512@0xfeb00e00:12'
 /** As in src/vmm/qemu-args.ts. */
-const cpu = 'max,-erms,-fsrm'
+const cpu = 'max,-erms,-fsrm,level-func7=0'
 const commandPort = 9000
 
 export type BackEnd = 'card' | 'stock'

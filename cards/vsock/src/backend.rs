@@ -12,7 +12,7 @@ use cloister_vhost_user::watchdog::Pulse;
 use cloister_vhost_user::{FEATURES, Memory, check_files};
 use serde::Serialize;
 use vhost::vhost_user::message::VhostUserProtocolFeatures;
-use vhost_user_backend::{VhostUserBackendMut, VhostUserDaemon, VringRwLock, VringT};
+use vhost_user_backend::{VhostUserBackendMut, VhostUserDaemon, VringRwLock, VringState, VringT};
 use virtio_queue::QueueT;
 use vm_memory::{GuestAddressSpace, GuestMemoryAtomic, GuestMemoryMmap};
 use vmm_sys_util::epoll::EventSet;
@@ -128,15 +128,16 @@ impl Card {
         while rounds < MAX_ROUNDS {
             let is_idle = !self.serve(vrings) && self.events.is_empty();
             let now = Instant::now();
-            if !is_idle {
-                rounds += 1;
-                self.patience.on_work();
-            } else if self.patience.may_wait(now) {
+            if is_idle && self.patience.may_wait(now) {
                 thread::yield_now();
-            } else {
+                self.patience.on_return(now, Instant::now());
+            } else if is_idle && self.may_rest(vrings) {
                 self.reactor.set_period(self.device.timer_period());
                 self.patience.on_sleep(now);
                 return;
+            } else {
+                rounds += 1;
+                self.patience.on_work();
             }
             self.handle_events();
         }
@@ -179,10 +180,7 @@ impl Card {
         let memory = memory.memory();
         let mut receive = vrings[RECEIVE_QUEUE].get_mut();
         let mut transmit = vrings[TRANSMIT_QUEUE].get_mut();
-        let are_running = [&*receive, &*transmit]
-            .iter()
-            .all(|ring| ring.is_enabled() && ring.get_queue().ready());
-        if !are_running {
+        if ![&*receive, &*transmit].into_iter().all(is_running) {
             return false;
         }
         let notify = self.device.serve(
@@ -200,6 +198,24 @@ impl Card {
         }
         notify.is_busy
     }
+
+    /// Whether the worker may wait for events; from then on the driver causes one with a packet.
+    fn may_rest(&mut self, vrings: &[VringRwLock]) -> bool {
+        let Some(memory) = &self.memory else {
+            return true;
+        };
+        let mut transmit = vrings[TRANSMIT_QUEUE].get_mut();
+        if !is_running(&transmit) {
+            return true;
+        }
+        self.device
+            .may_rest(&memory.memory(), transmit.get_queue_mut())
+    }
+}
+
+/// Whether the driver has set the queue up.
+fn is_running(ring: &VringState<Memory>) -> bool {
+    ring.is_enabled() && ring.get_queue().ready()
 }
 
 impl VhostUserBackendMut for Card {

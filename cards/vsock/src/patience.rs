@@ -1,6 +1,8 @@
 //! Whether to look for more work for a moment instead of sleeping. Waking a sleeper, and often its
 //! CPU, costs more than a small packet. Waiting is worth it only between events that follow each
-//! other closely, so the card waits only after it was woken soon after it had fallen asleep.
+//! other closely, so the card waits only after it was woken soon after it had fallen asleep; and only
+//! on a CPU that nobody else needs, as Linux has a thread that yields to another wait for all of the
+//! other's time.
 
 use std::time::{Duration, Instant};
 
@@ -8,12 +10,17 @@ use std::time::{Duration, Instant};
 const WAIT: Duration = Duration::from_micros(60);
 /// A sleep this long says that the exchange is over.
 const PAUSE: Duration = Duration::from_micros(240);
+/// A look that takes this long was no look: others had the CPU.
+const CROWDED: Duration = Duration::from_micros(500);
+/// How long the card then does not wait.
+const RETREAT: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Default)]
 pub struct Patience {
     slept_at: Option<Instant>,
     idle_since: Option<Instant>,
     is_hopeful: bool,
+    retreats_until: Option<Instant>,
 }
 
 impl Patience {
@@ -32,7 +39,15 @@ impl Patience {
     /// Nothing is left to do: whether to look again at once.
     pub fn may_wait(&mut self, now: Instant) -> bool {
         let since = *self.idle_since.get_or_insert(now);
-        self.is_hopeful && now.duration_since(since) < WAIT
+        let is_retreating = self.retreats_until.is_some_and(|until| now < until);
+        self.is_hopeful && !is_retreating && now.duration_since(since) < WAIT
+    }
+
+    /// The CPU was offered to others at `offered`, and has come back.
+    pub fn on_return(&mut self, offered: Instant, now: Instant) {
+        if now.duration_since(offered) >= CROWDED {
+            self.retreats_until = Some(now + RETREAT);
+        }
     }
 
     pub fn on_sleep(&mut self, now: Instant) {
@@ -58,5 +73,23 @@ mod tests {
         patience.on_sleep(start + 2 * WAIT);
         patience.on_wake(start + 2 * WAIT + PAUSE);
         assert!(!patience.may_wait(start + 2 * WAIT + PAUSE));
+    }
+
+    #[test]
+    fn does_not_wait_for_a_while_once_others_have_taken_the_cpu() {
+        let start = Instant::now();
+        let mut patience = Patience::default();
+        patience.on_sleep(start);
+        patience.on_wake(start);
+        assert!(patience.may_wait(start));
+        patience.on_return(start, start + CROWDED / 2);
+        patience.on_work();
+        assert!(patience.may_wait(start + CROWDED));
+        let back = start + 2 * CROWDED;
+        patience.on_return(start + CROWDED, back);
+        patience.on_work();
+        assert!(!patience.may_wait(back));
+        patience.on_work();
+        assert!(patience.may_wait(back + RETREAT));
     }
 }

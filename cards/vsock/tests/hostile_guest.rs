@@ -9,6 +9,7 @@ use rig::{Rig, packet};
 use virtio_bindings::bindings::virtio_ring::{
     VRING_DESC_F_INDIRECT, VRING_DESC_F_NEXT, VRING_DESC_F_WRITE,
 };
+use virtio_queue::QueueT;
 
 const NEXT: u16 = VRING_DESC_F_NEXT as u16;
 const WRITE: u16 = VRING_DESC_F_WRITE as u16;
@@ -61,6 +62,23 @@ fn a_driver_hears_without_delay_once_much_of_its_memory_was_taken() {
     assert!(!rig.round().transmit);
     rig.driver.send(&packet(&data, &bytes));
     assert!(rig.round().transmit);
+}
+
+#[test]
+fn a_guest_is_asked_to_tell_of_packets_only_before_the_card_rests() {
+    let mut rig = Rig::new();
+    rig.transmit.set_event_idx(true);
+    let data = header(Operation::CreditUpdate as u16).encode();
+    rig.driver.send(&data);
+    assert!(rig.serve_once());
+    rig.driver.send(&data);
+    assert!(rig.serve_once());
+    assert_eq!(rig.driver.packet_to_tell_of(), 0);
+    assert!(!rig.serve_once());
+    assert!(rig.may_rest());
+    assert_eq!(rig.driver.packet_to_tell_of(), 2);
+    rig.driver.send(&data);
+    assert!(!rig.may_rest());
 }
 
 #[test]

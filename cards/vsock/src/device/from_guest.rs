@@ -21,18 +21,21 @@ use crate::refusals::{Dialler, Reason, Refusal};
 const MAX_RESETS: usize = 4096;
 
 impl Device {
-    /// Takes the packets the driver has made available, at most a queue's worth.
+    /// Takes the packets the driver has made available, at most a queue's worth; whether there were
+    /// any.
     pub(super) fn take_packets(
         &mut self,
         memory: &GuestMemoryMmap,
         queue: &mut Queue,
         reactor: &Reactor,
-    ) {
+    ) -> bool {
         let mut packet = std::mem::take(&mut self.packet);
+        let mut has_taken = false;
         for _ in 0..queue.size() {
             let Some(chain) = queue.iter(memory).ok().and_then(|mut it| it.next()) else {
                 break;
             };
+            has_taken = true;
             let head = chain.head_index();
             let gathered = gather(memory, chain, &mut packet);
             match gathered {
@@ -44,6 +47,7 @@ impl Device {
             let _ = queue.add_used(memory, head, 0);
         }
         self.packet = packet;
+        has_taken
     }
 
     fn on_bytes(&mut self, bytes: &[u8], reactor: &Reactor) {

@@ -18,7 +18,8 @@ pub struct Notify {
 }
 
 impl Device {
-    /// One round: takes packets from the guest, then lets every waiting stream send its share.
+    /// One round: takes packets from the guest, then lets every waiting stream send its share. The
+    /// driver is not asked to say when it adds packets: that is for [`Device::may_rest`].
     pub fn serve(
         &mut self,
         memory: &GuestMemoryMmap,
@@ -26,16 +27,20 @@ impl Device {
         transmit: &mut Queue,
         reactor: &Reactor,
     ) -> Notify {
-        self.take_packets(memory, transmit, reactor);
+        let has_taken = self.take_packets(memory, transmit, reactor);
         let (is_sent, may_continue) = self.send_round(memory, receive, reactor);
-        // Before the card rests, and no sooner, the driver is asked to say when it adds packets.
-        let has_more = !may_continue && ask_for_notification(memory, transmit);
         let is_told = self.completions.take_due(transmit.size());
         Notify {
             receive: is_sent && receive.needs_notification(memory).unwrap_or(false),
             transmit: is_told && transmit.needs_notification(memory).unwrap_or(false),
-            is_busy: has_more || may_continue,
+            is_busy: has_taken || may_continue,
         }
+    }
+
+    /// Before the card rests, and no sooner: asks the driver to say when it adds packets, which costs
+    /// it more than a packet. False when one has come by now.
+    pub fn may_rest(&mut self, memory: &GuestMemoryMmap, transmit: &mut Queue) -> bool {
+        !ask_for_notification(memory, transmit)
     }
 
     /// Whether anything was sent, and whether more can be.

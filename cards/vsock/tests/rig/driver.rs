@@ -103,6 +103,11 @@ impl Driver {
         self.offer_packet(0);
     }
 
+    /// The number of the packet that the device asked to be told of (`avail_event`).
+    pub fn packet_to_tell_of(&self) -> u16 {
+        self.read_u16(TRANSMIT.used() + 4 + 8 * u64::from(QUEUE_SIZE))
+    }
+
     /// Moves the ring's index to the end of memory; it says that there is an entry, beyond it.
     pub fn let_available_ring_leave_memory(&mut self, queue: &mut Queue) {
         let ring = MEMORY_BYTES as u64 - 4;

@@ -103,6 +103,11 @@ impl Rig {
             .serve(memory, &mut self.receive, &mut self.transmit, &self.reactor)
     }
 
+    /// Whether the device may rest, having asked the driver to say when it adds packets.
+    pub fn may_rest(&mut self) -> bool {
+        self.device.may_rest(self.driver.memory, &mut self.transmit)
+    }
+
     /// Lets the clock tick.
     pub fn tick(&mut self) {
         self.device.on_timer(&self.reactor);
@@ -118,7 +123,7 @@ impl Rig {
                     self.device.on_socket(token as usize, flags, &self.reactor);
                 }
             }
-            if !self.serve_once() && events.is_empty() {
+            if !self.serve_once() && events.is_empty() && self.may_rest() {
                 return;
             }
         }
