@@ -7,9 +7,9 @@
 use std::time::{Duration, Instant};
 
 /// The longest wait, and the longest sleep that it would have saved.
-const WAIT: Duration = Duration::from_micros(60);
+const WAIT: Duration = Duration::from_micros(100);
 /// A sleep this long says that the exchange is over.
-const PAUSE: Duration = Duration::from_micros(240);
+const PAUSE: Duration = Duration::from_micros(400);
 /// A look that takes this long was no look: others had the CPU.
 const CROWDED: Duration = Duration::from_micros(500);
 /// How long the card then does not wait.
