@@ -34,7 +34,6 @@ export function spkiPinOf(spki: Uint8Array): SpkiPin {
 
 class PinnedAgent extends Agent {
   readonly #check: (pin: SpkiPin) => void
-
   readonly #handshakeTimeoutMs: number
 
   constructor(check: (pin: SpkiPin) => void, handshakeTimeoutMs = HANDSHAKE_TIMEOUT_MS) {

@@ -134,6 +134,7 @@ fn an_available_ring_that_reaches_beyond_memory_stops_that_queue_without_a_spin(
     rig.driver
         .let_available_ring_leave_memory(&mut rig.transmit);
     assert!(!rig.serve_once());
+    assert!(rig.may_rest());
 
     let mut rig = Rig::without_receive_buffers();
     rig.driver.let_available_ring_leave_memory(&mut rig.receive);
