@@ -21,6 +21,16 @@ const rows = {
     hint: 'Please report it, with the command and its output.',
   },
   // --- processes
+  ERR_FILE_OUTPUT: {
+    nitro: 19,
+    meaning: 'The output file cannot be written.',
+    hint: 'Check its directory, the permissions there, and the free space.',
+  },
+  ERR_FILE_TEMPORARY: {
+    nitro: 19,
+    meaning: 'A temporary file cannot be made or written.',
+    hint: 'Set TMPDIR to an existing directory with enough free space.',
+  },
   ERR_PROCESS_SPAWN: {
     nitro: 5,
     meaning: 'A program that Cloister needs could not be started.',
@@ -127,7 +137,7 @@ const rows = {
   },
   ERR_KEEPER_IMAGE: {
     nitro: 7,
-    meaning: 'The enclave image cannot be read or is for another machine.',
+    meaning: 'The enclave image is for another kind of machine.',
     hint: 'Check the path given with --eif-path.',
   },
   ERR_KEEPER_MEMORY: {
@@ -410,11 +420,6 @@ const rows = {
     nitro: 52,
     meaning: 'The kernel or the agent for the image is missing or unusable.',
     hint: 'Run `npm run setup`, or name the directory that has them with --blobs.',
-  },
-  ERR_IMAGE_OUTPUT: {
-    nitro: 19,
-    meaning: 'The enclave image cannot be written.',
-    hint: 'Check the directory of --output-file, its permissions and its free space.',
   },
   // --- nsm
   ERR_NSM_QUOTE_MISMATCH: {

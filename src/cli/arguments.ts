@@ -1,8 +1,8 @@
 // Argument parsers for commander: they refuse what they do not fully understand.
 
-import { readFileSync } from 'node:fs'
 import { InvalidArgumentError, Option } from 'commander'
-import { CloisterError, messageOf } from '../errors.ts'
+import { CloisterError } from '../errors.ts'
+import { readInputFile, readStandardInput } from '../files/index.ts'
 
 /** A whole number from `min` to `max`. */
 export function wholeNumber(min: number, max: number): (text: string) => number {
@@ -24,16 +24,25 @@ export function memorySize(text: string): number {
   return Number(match[1]) * factor
 }
 
-/** @throws `ERR_CLI_ARGUMENT` when the file cannot be read. */
-export function readFileArgument(flag: string, path: string): Uint8Array {
+/** Far above any key, certificate, configuration or document. */
+const MAX_ARGUMENT_BYTES = 1024 * 1024
+
+/**
+ * The contents of a file that a flag names; `-` is standard input.
+ * @throws ERR_CLI_ARGUMENT when it is not a readable regular file of at most `maxBytes`
+ */
+export function readFileArgument(
+  flag: string,
+  path: string,
+  maxBytes = MAX_ARGUMENT_BYTES,
+): Uint8Array {
+  const options = { code: 'ERR_CLI_ARGUMENT', maxBytes } as const
   try {
-    return readFileSync(path === '-' ? 0 : path)
-  } catch (cause) {
-    throw new CloisterError(
-      'ERR_CLI_ARGUMENT',
-      `cannot read ${flag} ${path}: ${messageOf(cause)}`,
-      { cause },
-    )
+    return path === '-' ? readStandardInput(options) : readInputFile(path, options)
+  } catch (error) {
+    if (!(error instanceof CloisterError)) throw error
+    const { details, hint, cause } = error
+    throw new CloisterError(error.code, `${flag}: ${error.message}`, { details, hint, cause })
   }
 }
 

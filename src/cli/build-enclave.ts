@@ -1,7 +1,6 @@
 // cloister build-enclave: nitro-cli's command, without Docker.
 
 import { Command, Option } from 'commander'
-import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 
 import { CloisterError, check } from '../errors.ts'
@@ -13,6 +12,7 @@ import {
   type ImageConfig,
   type ImageSource,
 } from '../image/index.ts'
+import { readFileArgument } from './arguments.ts'
 import { defined } from './defined.ts'
 import { measurementsJson } from './measurements-json.ts'
 import { printJson, printProgress } from './print.ts'
@@ -96,9 +96,9 @@ async function buildOptions(flags: Flags): Promise<BuildOptions> {
     config: configOf(flags),
     output: flags.outputFile,
     ...defined({ name, version }),
-    ...(flags.metadata !== undefined && { customMetadata: await readMetadata(flags.metadata) }),
+    ...(flags.metadata !== undefined && { customMetadata: readMetadata(flags.metadata) }),
     buildTime: readBuildTime(process.env['SOURCE_DATE_EPOCH']),
-    ...defined({ signer: await readSigner(flags) }),
+    ...defined({ signer: readSigner(flags) }),
   }
 }
 
@@ -112,7 +112,7 @@ function configOf({ entrypoint, cmd, env, workdir, user }: Flags): Partial<Image
   return defined({ entrypoint, cmd, env, workdir, user })
 }
 
-async function readSigner(flags: Flags): Promise<EifSigner | undefined> {
+function readSigner(flags: Flags): EifSigner | undefined {
   const { signingCertificate, privateKey } = flags
   if (signingCertificate === undefined && privateKey === undefined) return undefined
   const isPair = signingCertificate !== undefined && privateKey !== undefined
@@ -120,28 +120,18 @@ async function readSigner(flags: Flags): Promise<EifSigner | undefined> {
   const isKms = /^arn:(aws|aws-cn|aws-us-gov):kms:/.test(privateKey)
   check(!isKms, 'ERR_CLI_ARGUMENT', '--private-key: keys in AWS KMS are not supported')
   return parseSigner(
-    await readInput('--signing-certificate', signingCertificate),
-    await readInput('--private-key', privateKey),
+    readFileArgument('--signing-certificate', signingCertificate),
+    readFileArgument('--private-key', privateKey),
   )
 }
 
-async function readMetadata(path: string): Promise<unknown> {
-  const bytes = await readInput('--metadata', path)
-  const limit = MAX_CUSTOM_METADATA_BYTES
-  check(bytes.length <= limit, 'ERR_EIF_METADATA', `${path} has more than ${String(limit)} bytes`, {
-    details: { path, size: bytes.length, limit },
-  })
+function readMetadata(path: string): unknown {
+  const bytes = readFileArgument('--metadata', path, MAX_CUSTOM_METADATA_BYTES)
   try {
-    return JSON.parse(bytes.toString('utf8'))
+    return JSON.parse(new TextDecoder().decode(bytes))
   } catch (cause) {
     throw new CloisterError('ERR_EIF_METADATA', `${path} is not JSON`, { cause })
   }
-}
-
-async function readInput(flag: string, path: string): Promise<Buffer> {
-  return readFile(path).catch((cause: unknown) => {
-    throw new CloisterError('ERR_CLI_ARGUMENT', `${flag}: cannot read ${path}`, { cause })
-  })
 }
 
 /** Seconds since 1970: https://reproducible-builds.org/specs/source-date-epoch/ */

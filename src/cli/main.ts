@@ -31,6 +31,8 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
 const program = new Command('cloister')
   .description('AWS Nitro Enclaves for any KVM host: build, run, attest, verify')
   .version(packageVersion())
+  // `--version` after a command is that command's option, not a question to cloister.
+  .enablePositionalOptions()
   .exitOverride()
   .configureOutput({ outputError: () => undefined })
   .addHelpText('after', '\nExample:\n  cloister demo\n')

@@ -1,7 +1,6 @@
 // cloister pcr: the PCR that a file, a certificate or an image gives.
 
 import { Command, Option } from 'commander'
-import { readFile, realpath, stat } from 'node:fs/promises'
 
 import { CloisterError } from '../errors.ts'
 import {
@@ -10,7 +9,8 @@ import {
   measureStream,
   parseSigningCertificate,
 } from '../eif/index.ts'
-import { fileContent } from '../image/index.ts'
+import { openInputFile } from '../files/index.ts'
+import { readFileArgument } from './arguments.ts'
 import { hex, measurementsJson } from './measurements-json.ts'
 import { readEifFile } from './open-eif.ts'
 import { printJson } from './print.ts'
@@ -53,8 +53,7 @@ async function measure(flags: Flags): Promise<object> {
   if (eif !== undefined) {
     return { Measurements: measurementsJson((await readEifFile(eif)).measurements) }
   }
-  if (signingCertificate !== undefined)
-    return { PCR8: await measureCertificate(signingCertificate) }
+  if (signingCertificate !== undefined) return { PCR8: measureCertificate(signingCertificate) }
   if (role !== undefined) return { PCR3: hex(measureIdentity(role)) }
   if (instanceId !== undefined) return { PCR4: hex(measureIdentity(instanceId)) }
   if (input !== undefined) return { PCR: await measureFile(input) }
@@ -62,20 +61,12 @@ async function measure(flags: Flags): Promise<object> {
 }
 
 async function measureFile(path: string): Promise<string> {
-  try {
-    const target = await realpath(path)
-    const { size } = await stat(target)
-    const { pcr } = await measureStream(fileContent(target, size).chunks())
-    return hex(pcr)
-  } catch (cause) {
-    throw new CloisterError('ERR_CLI_ARGUMENT', `--input: cannot read ${path}`, { cause })
-  }
+  await using file = await openInputFile(path, 'ERR_CLI_ARGUMENT')
+  return hex((await measureStream(file.chunks())).pcr)
 }
 
 /** The first certificate of the file counts, as in an image's signature. */
-async function measureCertificate(path: string): Promise<string> {
-  const pem = await readFile(path).catch((cause: unknown) => {
-    throw new CloisterError('ERR_CLI_ARGUMENT', `cannot read ${path}`, { cause })
-  })
+function measureCertificate(path: string): string {
+  const pem = readFileArgument('--signing-certificate', path)
   return hex(measureBytes(parseSigningCertificate(pem).der).pcr)
 }

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
 import { Command, Option } from 'commander'
 import { CloisterError } from '../errors.ts'
+import { checkInputPath } from '../files/index.ts'
 import {
   MIN_MEMORY_MIB,
   openDirectories,
@@ -81,15 +82,11 @@ export async function launch(request: LaunchRequest): Promise<RunningEnclave> {
   return enclave
 }
 
-/** @throws `ERR_CLI_ARGUMENT`, `ERR_KEEPER_MEMORY`, `ERR_KEEPER_CPU`, `ERR_KEEPER_IMAGE` */
+/** @throws `ERR_CLI_ARGUMENT`, `ERR_KEEPER_MEMORY`, `ERR_KEEPER_CPU`, `ERR_EIF_UNREADABLE` */
 export function launchRequest(options: RunOptions): LaunchRequest {
   const { eifPath, memory = DEFAULT_MEMORY_MIB } = options
   if (eifPath === undefined) throw argument("required option '--eif-path <file>' not specified")
-  if (!existsSync(eifPath)) {
-    throw new CloisterError('ERR_KEEPER_IMAGE', `there is no file ${eifPath}`, {
-      details: { eifPath },
-    })
-  }
+  checkInputPath(eifPath, 'ERR_EIF_UNREADABLE')
   const cpuIds = hostCpus(options.cpuIds ?? [])
   return {
     directories: openDirectories(),

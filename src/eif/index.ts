@@ -1,13 +1,5 @@
 // Enclave Image Format, version 4: read, write, measure, sign.
 
-export {
-  chunksOf,
-  sinkToFile,
-  sourceOfBytes,
-  sourceOfFile,
-  type ByteSink,
-  type ByteSource,
-} from './byte-source.ts'
 export { type Architecture, type SectionType } from './layout.ts'
 export {
   measureBytes,

@@ -3,7 +3,7 @@
 // when somebody rewrites the file meanwhile.
 
 import { check } from '../errors.ts'
-import { chunksOf, type ByteSource } from './byte-source.ts'
+import { chunksOf, type ByteSource } from '../files/index.ts'
 import { decodeCmdline } from './cmdline.ts'
 import { updateCrc32 } from './crc32.ts'
 import { decodeHeader, type EifHeader, type TableRow } from './header.ts'

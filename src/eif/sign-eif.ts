@@ -4,7 +4,7 @@
 import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto'
 
 import { CloisterError, check } from '../errors.ts'
-import { chunksOf, type ByteSink, type ByteSource } from './byte-source.ts'
+import { chunksOf, type ByteSink, type ByteSource } from '../files/index.ts'
 import { signPcr0 } from './cose-signature.ts'
 import { updateCrc32 } from './crc32.ts'
 import { encodeHeader, type EifHeader } from './header.ts'

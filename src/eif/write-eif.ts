@@ -3,7 +3,7 @@
 // completed with the CRC at the end. A signature is added afterwards (sign-eif.ts).
 
 import { CloisterError, check } from '../errors.ts'
-import type { ByteSink } from './byte-source.ts'
+import type { ByteSink } from '../files/index.ts'
 import { encodeCmdline } from './cmdline.ts'
 import { updateCrc32 } from './crc32.ts'
 import { encodeHeader, type EifHeader, type TableRow } from './header.ts'

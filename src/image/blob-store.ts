@@ -1,15 +1,17 @@
 // The files of an OCI image layout (image-spec image-layout.md), in a directory or inside a tar
 // archive. Blobs are named by their digest, and are verified against it by whoever reads them.
 
-import { open, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 
-import { CloisterError, check } from '../errors.ts'
-import { chunksOf, sourceOfFile, type Content } from '../eif/index.ts'
+import { CloisterError, type ErrorCode } from '../errors.ts'
+import type { Content } from '../eif/index.ts'
+import { chunksOf, openInputFile, type InputFile } from '../files/index.ts'
 import type { ImageReference } from './image-reference.ts'
 import { readTar } from './tar.ts'
 import { parsePath } from './tree.ts'
 import type { UnpackBudget } from './unpack-budget.ts'
+
+const CODE: ErrorCode = 'ERR_IMAGE_SOURCE_MISSING'
 
 export interface BlobStore extends AsyncDisposable {
   /** @throws ERR_IMAGE_SOURCE_MISSING */
@@ -32,14 +34,8 @@ class DirectoryStore implements BlobStore {
     this.#path = path
   }
 
-  async open(path: string): Promise<Content & AsyncDisposable> {
-    const handle = await openFile(join(this.#path, path))
-    const size = await sizeOf(handle)
-    return {
-      size,
-      chunks: () => chunksOf(sourceOfFile(handle, size), 0, size),
-      [Symbol.asyncDispose]: () => handle.close(),
-    }
+  open(path: string): Promise<Content & AsyncDisposable> {
+    return openInputFile(join(this.#path, path), CODE)
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -48,27 +44,27 @@ class DirectoryStore implements BlobStore {
 }
 
 class ArchiveStore implements BlobStore {
-  readonly #handle: FileHandle
+  readonly #archive: InputFile
   readonly #files: ReadonlyMap<string, Content>
 
-  private constructor(handle: FileHandle, files: ReadonlyMap<string, Content>) {
-    this.#handle = handle
+  private constructor(archive: InputFile, files: ReadonlyMap<string, Content>) {
+    this.#archive = archive
     this.#files = files
   }
 
   static async open(path: string, budget: UnpackBudget): Promise<ArchiveStore> {
-    const handle = await openFile(path)
+    const archive = await openInputFile(path, CODE)
     try {
-      const source = sourceOfFile(handle, await sizeOf(handle))
+      const source = archive.source()
       const files = new Map<string, Content>()
       for await (const { type, path: name, offset, size } of readTar(source)) {
         budget.takeEntry()
         if (type !== 'file') continue
         files.set(parsePath(name).join('/'), { size, chunks: () => chunksOf(source, offset, size) })
       }
-      return new ArchiveStore(handle, files)
+      return new ArchiveStore(archive, files)
     } catch (error) {
-      await handle.close()
+      await archive[Symbol.asyncDispose]()
       throw error
     }
   }
@@ -80,25 +76,10 @@ class ArchiveStore implements BlobStore {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#handle.close()
+    await this.#archive[Symbol.asyncDispose]()
   }
 }
 
-async function openFile(path: string): Promise<FileHandle> {
-  return open(path).catch((cause: unknown) => {
-    throw missing(path, cause)
-  })
-}
-
-async function sizeOf(handle: FileHandle): Promise<number> {
-  const status = await handle.stat()
-  check(status.isFile(), 'ERR_IMAGE_SOURCE_MISSING', 'a part of the image is not a regular file')
-  return status.size
-}
-
-function missing(path: string, cause?: unknown): CloisterError {
-  return new CloisterError('ERR_IMAGE_SOURCE_MISSING', `cannot read ${path}`, {
-    details: { path },
-    cause,
-  })
+function missing(path: string): CloisterError {
+  return new CloisterError(CODE, `the archive has no file ${path}`, { details: { path } })
 }

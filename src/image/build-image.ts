@@ -10,11 +10,11 @@ import {
   type EifSigner,
   type WrittenEif,
 } from '../eif/index.ts'
+import { writeOutputFile } from '../files/index.ts'
 import { readDirectorySource } from './directory-source.ts'
 import { parseImageReference } from './image-reference.ts'
 import { resolveUser } from './image-user.ts'
 import { readOciSource } from './oci-source.ts'
-import { writeOutputFile } from './output-file.ts'
 import type { PlatformBlobs } from './platform-blobs.ts'
 import { applicationRamdisk, platformRamdisk } from './ramdisks.ts'
 import { makeRunConfig, type ImageConfig } from './run-config.ts'

@@ -2,11 +2,12 @@
 // names, contents, symbolic links, and whether the owner may execute a file. Owner, umask, times
 // and hard links of the host do not reach the image, so that it measures alike wherever it is built.
 
-import { constants, type Dirent } from 'node:fs'
-import { lstat, open, readdir, readlink, stat } from 'node:fs/promises'
+import type { Dirent } from 'node:fs'
+import { lstat, readdir, readlink, stat } from 'node:fs/promises'
 
 import { CloisterError, check } from '../errors.ts'
-import { chunksOf, sourceOfFile, type Content } from '../eif/index.ts'
+import type { Content } from '../eif/index.ts'
+import { openInputFile } from '../files/index.ts'
 import { directory, file, parsePath, type Directory, type TreeNode } from './tree.ts'
 import { UnpackBudget } from './unpack-budget.ts'
 
@@ -60,13 +61,12 @@ export function fileContent(path: string, size: number): Content {
   return {
     size,
     async *chunks() {
-      const flags = constants.O_RDONLY | constants.O_NOFOLLOW
-      await using handle = await orMissing(path, open(path, flags))
-      const now = (await handle.stat()).size
+      await using input = await openInputFile(path, 'ERR_IMAGE_SOURCE_MISSING', { noFollow: true })
+      const now = input.size
       check(now === size, 'ERR_IMAGE_SOURCE_CHANGED', `${path} changed while it was read`, {
         details: { path, expected: size, actual: now },
       })
-      yield* chunksOf(sourceOfFile(handle, size), 0, size)
+      yield* input.chunks()
     },
   }
 }

@@ -3,7 +3,8 @@
 // no path leads through a symbolic link, and no name stands twice in a layer.
 
 import { check } from '../errors.ts'
-import { chunksOf, type ByteSource, type Content } from '../eif/index.ts'
+import { type Content } from '../eif/index.ts'
+import { chunksOf, type ByteSource } from '../files/index.ts'
 import { readTar, type TarEntry, type TarType } from './tar.ts'
 import {
   directory,

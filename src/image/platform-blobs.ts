@@ -1,11 +1,12 @@
 // What every image has in common: the kernel, its command line and the agent that is PID 1. They
 // come from the blobs directory, which `npm run setup` fills.
 
-import { open, readFile, realpath, stat } from 'node:fs/promises'
+import { realpath } from 'node:fs/promises'
 import { join } from 'node:path'
 
-import { CloisterError, check } from '../errors.ts'
-import { sourceOfFile, type Architecture, type Content } from '../eif/index.ts'
+import { check, type CloisterError, type ErrorCode } from '../errors.ts'
+import type { Architecture, Content } from '../eif/index.ts'
+import { openInputFile, readInputFile } from '../files/index.ts'
 import { fileContent } from './directory-source.ts'
 
 export interface PlatformBlobs {
@@ -35,9 +36,13 @@ const BOOT_FLAG = { offset: 0x1fe, bytes: [0x55, 0xaa] } as const
 const SETUP_MAGIC = { offset: 0x202, bytes: [0x48, 0x64, 0x72, 0x53] } as const
 const SETUP_BYTES = 0x206
 
+const CODE: ErrorCode = 'ERR_IMAGE_BLOBS'
+/** A kernel's configuration has some 200 KiB. */
+const MAX_TEXT_BYTES = 1024 * 1024
+
 /**
  * Opens the blobs directory.
- * @throws ERR_IMAGE_BLOBS when a part is missing or the kernel is no x86 bzImage
+ * @throws ERR_IMAGE_BLOBS when a part is missing or the kernel is not an x86 bzImage
  */
 export async function openPlatformBlobs(
   path: string,
@@ -45,13 +50,13 @@ export async function openPlatformBlobs(
 ): Promise<PlatformBlobs> {
   const kernel = overrides.kernel ?? join(path, 'bzImage')
   await checkKernel(kernel)
-  const cmdline = overrides.cmdline ?? (await readOptional(join(path, 'cmdline')))?.trim()
+  const cmdline = overrides.cmdline ?? readOptional(join(path, 'cmdline'))?.trim()
   return {
     architecture: 'x86_64',
     kernel: await contentOf(kernel),
     init: await contentOf(overrides.init ?? join(path, 'init')),
     cmdline: cmdline ?? DEFAULT_CMDLINE,
-    ...parseKernelConfig((await readOptional(join(path, 'kernel.config'))) ?? ''),
+    ...parseKernelConfig(readOptional(join(path, 'kernel.config')) ?? ''),
   }
 }
 
@@ -64,33 +69,26 @@ export function parseKernelConfig(
 }
 
 async function checkKernel(path: string): Promise<void> {
-  await using handle = await open(path).catch((cause: unknown) => {
-    throw missing(path, cause)
-  })
-  const setup = await sourceOfFile(handle, SETUP_BYTES).read(0, SETUP_BYTES)
+  await using file = await openInputFile(path, CODE)
+  const setup = await file.source().read(0, SETUP_BYTES)
   for (const { offset, bytes } of [BOOT_FLAG, SETUP_MAGIC]) {
     const matches = bytes.every((byte, index) => setup[offset + index] === byte)
-    check(matches, 'ERR_IMAGE_BLOBS', `${path} is not an x86 bzImage`, { details: { path } })
+    check(matches, CODE, `${path} is not an x86 bzImage`, { details: { path } })
   }
 }
 
+/** The blobs may be links into a cache; file contents are read without following links. */
 async function contentOf(path: string): Promise<Content> {
+  await using file = await openInputFile(path, CODE)
+  return fileContent(await realpath(path), file.size)
+}
+
+function readOptional(path: string): string | undefined {
   try {
-    // The blobs may be links into a cache; file contents are read without following links.
-    const target = await realpath(path)
-    return fileContent(target, (await stat(target)).size)
-  } catch (cause) {
-    throw missing(path, cause)
+    return readInputFile(path, { code: CODE, maxBytes: MAX_TEXT_BYTES }).toString('utf8')
+  } catch (error) {
+    const cause = (error as CloisterError).cause as NodeJS.ErrnoException | undefined
+    if (cause?.code === 'ENOENT') return undefined
+    throw error
   }
-}
-
-async function readOptional(path: string): Promise<string | undefined> {
-  return readFile(path, 'utf8').catch((cause: unknown) => {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw missing(path, cause)
-  })
-}
-
-function missing(path: string, cause: unknown): CloisterError {
-  return new CloisterError('ERR_IMAGE_BLOBS', `cannot read ${path}`, { details: { path }, cause })
 }

@@ -3,7 +3,7 @@
 // pax record is an error. Left out, and refused: sparse files and multi-volume archives.
 
 import { CloisterError, check } from '../errors.ts'
-import type { ByteSource } from '../eif/index.ts'
+import type { ByteSource } from '../files/index.ts'
 import { decodePaxRecords } from './pax.ts'
 
 export type TarType = 'file' | 'link' | 'symlink' | 'directory' | 'device' | 'fifo'

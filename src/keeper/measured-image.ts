@@ -1,14 +1,8 @@
 // An image, measured while it is copied: the bytes that QEMU gets are the bytes that were hashed.
 
-import { open } from 'node:fs/promises'
-import {
-  checkCertificateDates,
-  readEif,
-  sourceOfFile,
-  type Eif,
-  type SectionSink,
-} from '../eif/index.ts'
-import { CloisterError, check, messageOf } from '../errors.ts'
+import { checkCertificateDates, readEif, type Eif, type SectionSink } from '../eif/index.ts'
+import { check } from '../errors.ts'
+import { openInputFile } from '../files/index.ts'
 import { checkMemory } from './memory-size.ts'
 import { SealedFile } from './sealed-file.ts'
 
@@ -42,7 +36,7 @@ export interface MeasuredImage extends Disposable {
  *
  * @param directory - Private; the copies are made there without a name.
  * @throws `ERR_EIF_*` (also for a signature that is wrong or out of date), `ERR_KEEPER_MEMORY`,
- * `ERR_KEEPER_IMAGE` when the file cannot be read.
+ * `ERR_EIF_UNREADABLE` when the file cannot be read.
  */
 export async function measureImage(
   path: string,
@@ -99,28 +93,12 @@ interface Copies {
 }
 
 async function copyImage(path: string, { kernel, initrd, memoryMib }: Copies): Promise<Eif> {
-  const file = await openImage(path)
-  try {
-    const { size } = await file.stat()
-    const copy: SectionSink = (section, chunk) => {
-      if (section.type === 'kernel') kernel.append(chunk)
-      if (section.type === 'ramdisk') initrd.append(chunk)
-    }
-    return await readEif(sourceOfFile(file, size), copy, (sections) => {
-      checkMemory(memoryMib, sections)
-    })
-  } finally {
-    await file.close()
+  await using file = await openInputFile(path, 'ERR_EIF_UNREADABLE')
+  const copy: SectionSink = (section, chunk) => {
+    if (section.type === 'kernel') kernel.append(chunk)
+    if (section.type === 'ramdisk') initrd.append(chunk)
   }
-}
-
-async function openImage(path: string): ReturnType<typeof open> {
-  try {
-    return await open(path, 'r')
-  } catch (cause) {
-    throw new CloisterError('ERR_KEEPER_IMAGE', `cannot read the image: ${messageOf(cause)}`, {
-      cause,
-      details: { path },
-    })
-  }
+  return await readEif(file.source(), copy, (sections) => {
+    checkMemory(memoryMib, sections)
+  })
 }

@@ -4,7 +4,8 @@
 import { createHash } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 
-import { measureBytes, measureIdentity, readEif, sourceOfBytes } from '../../src/eif/index.ts'
+import { measureBytes, measureIdentity, readEif } from '../../src/eif/index.ts'
+import { sourceOfBytes } from '../../src/files/index.ts'
 import { golden, goldenBytes, hex } from '../unit/eif/golden.ts'
 import { writeToBytes } from '../unit/eif/write-to-bytes.ts'
 

@@ -16,7 +16,14 @@ import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 
 import { makeScratch } from '../unit/image/scratch.ts'
-import { compileCli, makeBlobs, runCli, tool, unpackRamdisk } from './image-workbench.ts'
+import {
+  compileCli,
+  makeBlobs,
+  printedCode,
+  runCli,
+  tool,
+  unpackRamdisk,
+} from './image-workbench.ts'
 
 beforeAll(compileCli)
 
@@ -120,7 +127,7 @@ describe('an image of an OCI layout', () => {
     await writeFile(join(scratch, 'rootfs/app'), 'x')
     await writeFile(join(scratch, 'meta.json'), '{"team":"x"}')
     const eif = join(scratch, 'image.eif')
-    const labels = ['--name', 'web', '--version', '2.1', '--metadata', join(scratch, 'meta.json')]
+    const labels = ['--name=web', '--version', '2.1', '--metadata', join(scratch, 'meta.json')]
     const source = ['--rootfs', join(scratch, 'rootfs'), '--entrypoint', '/app']
     const flags = [...source, ...labels, '--blobs', blobs, '--output-file', eif]
     const built = JSON.parse((await runCli('build-enclave', flags)).stdout) as object
@@ -194,8 +201,8 @@ describe('a build that fails', () => {
     const source = ['--rootfs', join(scratch, 'rootfs'), '--entrypoint', '/app', '--blobs', blobs]
     const output = ['--output-file', join(scratch, 'out/image.eif')]
     const outcome = await runCli('build-enclave', [...source, ...output])
-    expect(outcome).toMatchObject({ status: 1, stdout: '' })
-    expect(outcome.stderr).toContain('ERR_IMAGE_LIMIT')
+    expect(outcome).toMatchObject({ status: 48, stdout: '' })
+    expect(printedCode(outcome)).toBe('ERR_IMAGE_LIMIT')
     expect(await readdir(join(scratch, 'out'))).toEqual(['image.eif'])
     expect(await readFile(join(scratch, 'out/image.eif'), 'utf8')).toBe('the old image')
   })
@@ -219,14 +226,61 @@ describe('a build that fails', () => {
       [[...rootfs, '--entrypoint', '/a', '--cmdline', 'ä', '--blobs', blobs], 'ERR_EIF_CMDLINE'],
     ]
     for (const [flags, code] of cases) {
-      const { status, stderr } = await runCli('build-enclave', [...flags, ...output])
-      expect({ status, stderr }, flags.join(' ')).toEqual({
-        status: 1,
-        stderr: `Start building the Enclave Image...\n${code}\n`,
-      })
+      const outcome = await runCli('build-enclave', [...flags, ...output])
+      expect(printedCode(outcome), flags.join(' ')).toBe(code)
+      expect(outcome.stdout).toBe('')
     }
     const unwritable = join(scratch, 'none/x.eif')
     const flags = [...rootfs, '--entrypoint', '/a', '--blobs', blobs, '--output-file', unwritable]
-    expect((await runCli('build-enclave', flags)).stderr).toContain('ERR_IMAGE_OUTPUT')
+    expect((await runCli('build-enclave', flags)).stderr).toContain('ERR_FILE_OUTPUT')
+  })
+})
+
+describe('a path that the user gives', () => {
+  it('is refused at once when it leads to a FIFO, by every flag that reads a file', async () => {
+    const scratch = await makeScratch()
+    const blobs = await makeBlobs(join(scratch, 'blobs'))
+    const rootfs = join(scratch, 'rootfs')
+    await mkdir(rootfs)
+    const fifo = join(scratch, 'fifo')
+    await tool('mkfifo', fifo)
+    await mkdir(join(scratch, 'layout'))
+    await tool('mkfifo', join(scratch, 'layout/oci-layout'))
+    const output = ['--blobs', blobs, '--output-file', join(scratch, 'x.eif')]
+    const build = ['build-enclave', ...output, '--rootfs', rootfs, '--entrypoint', '/a']
+    const commands: string[][] = [
+      ['run-enclave', '--eif-path', fifo],
+      ['run-enclave', '--config', fifo],
+      ['describe-eif', '--eif-path', fifo],
+      ['pcr', '--eif', fifo],
+      ['pcr', '--input', fifo],
+      ['pcr', '--signing-certificate', fifo],
+      ['verify', '--document', fifo, '--aws-root'],
+      [...build, '--kernel', fifo],
+      [...build, '--init', fifo],
+      [...build, '--metadata', fifo],
+      [...build, '--signing-certificate', fifo, '--private-key', fifo],
+      ['build-enclave', ...output, '--docker-uri', `oci-archive:${fifo}`],
+      ['build-enclave', ...output, '--docker-uri', `oci:${join(scratch, 'layout')}`],
+      ['build-enclave', ...output, '--rootfs', fifo],
+    ]
+    for (const [command = '', ...flags] of commands) {
+      const outcome = await runCli(command, flags, { timeout: 20_000 })
+      expect(printedCode(outcome), `${command} ${flags.join(' ')}`).toMatch(
+        /^ERR_(CLI_ARGUMENT|EIF_UNREADABLE|IMAGE_BLOBS|IMAGE_SOURCE_MISSING)$/,
+      )
+    }
+  })
+
+  it.runIf(process.getuid?.() === 0)('is written through when it is a device', async () => {
+    const scratch = await makeScratch()
+    const blobs = await makeBlobs(join(scratch, 'blobs'))
+    await mkdir(join(scratch, 'rootfs'))
+    const sink = join(scratch, 'sink')
+    await tool('mknod', sink, 'c', '1', '3')
+    const source = ['--rootfs', join(scratch, 'rootfs'), '--entrypoint', '/a', '--blobs', blobs]
+    const outcome = await runCli('build-enclave', [...source, '--output-file', sink])
+    expect(JSON.parse(outcome.stdout)).toHaveProperty('Measurements.PCR0')
+    expect((await lstat(sink)).isCharacterDevice()).toBe(true)
   })
 })

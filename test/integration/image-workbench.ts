@@ -7,18 +7,11 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 
-import { readEif, sourceOfFile } from '../../src/eif/index.ts'
+import { readEif } from '../../src/eif/index.ts'
+import { sourceOfFile } from '../../src/files/index.ts'
 
 const repository = fileURLToPath(new URL('../..', import.meta.url))
 const run = promisify(execFile)
-
-/** A program that takes its command's name and arguments, and prints the code of an error. */
-const RUNNER = `
-const [module, command, ...args] = process.argv.slice(1)
-const door = await import(module)
-try { await door[command]().parseAsync(args, { from: 'user' }) }
-catch (error) { console.error(error.code ?? error); process.exitCode = 1 }
-`
 
 export interface Outcome {
   readonly stdout: string
@@ -32,17 +25,15 @@ export async function compileCli(): Promise<void> {
   await run(process.execPath, [tsc, '-b', join(repository, 'src')])
 }
 
-/** Runs e.g. `build-enclave` with arguments; `wrapper` is an argv to run it under. */
+/** Runs `cloister` with arguments; `wrapper` is an argv to run it under. */
 export async function runCli(
   command: string,
   args: readonly string[],
   options: ExecFileOptions & { readonly wrapper?: readonly string[] } = {},
 ): Promise<Outcome> {
   const { wrapper = [], ...rest } = options
-  const factory = `${command.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase())}Command`
-  const module = join(repository, `dist/cli/${command}.js`)
-  const node = [process.execPath, '--input-type=module', '-e', RUNNER, '--', module, factory]
-  const [program = '', ...argv] = [...wrapper, ...node, ...args]
+  const main = join(repository, 'dist/cli/main.js')
+  const [program = '', ...argv] = [...wrapper, process.execPath, main, command, ...args]
   const outcome = run(program, argv, { encoding: 'utf8', ...rest })
   return outcome.then(
     ({ stdout, stderr }) => ({ stdout: String(stdout), stderr: String(stderr), status: 0 }),
@@ -51,6 +42,11 @@ export async function runCli(
       return { stdout, stderr, status: code }
     },
   )
+}
+
+/** The code of the error that a command printed; undefined when it printed none. */
+export function printedCode({ stderr }: Outcome): string | undefined {
+  return /^(?:\[ E\d+ \] )?(ERR_\w+): /m.exec(stderr)?.[1]
 }
 
 /** Blobs that build but do not boot: a kernel that is one by its signatures only. */

@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 
-import { readEif, sourceOfBytes, type EifMetadata } from '../../src/eif/index.ts'
+import { readEif, type EifMetadata } from '../../src/eif/index.ts'
+import { sourceOfBytes } from '../../src/files/index.ts'
 import { goldenBytes, mendCrc, readCode } from '../unit/eif/golden.ts'
 import { writeToBytes } from '../unit/eif/write-to-bytes.ts'
 

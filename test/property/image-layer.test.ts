@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 
-import { sourceOfBytes } from '../../src/eif/index.ts'
+import { sourceOfBytes } from '../../src/files/index.ts'
 import { cpioOf } from '../../src/image/cpio.ts'
 import { applyLayer } from '../../src/image/layer.ts'
 import { directory, flatten } from '../../src/image/tree.ts'

@@ -2,7 +2,8 @@
 
 import { writeFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { readEif, sourceOfBytes } from '../../src/eif/index.ts'
+import { readEif } from '../../src/eif/index.ts'
+import { sourceOfBytes } from '../../src/files/index.ts'
 import { measureImage } from '../../src/keeper/measured-image.ts'
 import { temporaryDirectory } from '../fixtures/temporary-directory.ts'
 import { CRC_OFFSET, goldenBytes, patch } from './eif/golden.ts'

@@ -4,7 +4,8 @@ import { readFileSync } from 'node:fs'
 import { crc32 } from 'node:zlib'
 
 import { CloisterError } from '../../../src/errors.ts'
-import { readEif, sourceOfBytes } from '../../../src/eif/index.ts'
+import { readEif } from '../../../src/eif/index.ts'
+import { sourceOfBytes } from '../../../src/files/index.ts'
 
 const folder = new URL('../../vectors/eif/', import.meta.url)
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 
-import { readEif, sourceOfBytes } from '../../../src/eif/index.ts'
+import { readEif } from '../../../src/eif/index.ts'
+import { sourceOfBytes } from '../../../src/files/index.ts'
 import { CRC_OFFSET, golden, goldenBytes, hex, mendCrc, patch, readCode } from './golden.ts'
 
 const [kernel, cmdline, metadata, ramdisk0, ramdisk1] = golden.sections

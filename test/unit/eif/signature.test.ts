@@ -11,9 +11,9 @@ import {
   parseSigningCertificate,
   readEif,
   signEif,
-  sourceOfBytes,
   type EifSigner,
 } from '../../../src/eif/index.ts'
+import { sourceOfBytes } from '../../../src/files/index.ts'
 import { signPcr0 } from '../../../src/eif/cose-signature.ts'
 import {
   decodeSignatureSection,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 
-import { sourceOfBytes } from '../../../src/eif/index.ts'
+import { sourceOfBytes } from '../../../src/files/index.ts'
 import { applyLayer } from '../../../src/image/layer.ts'
 import { directory, flatten, type Directory } from '../../../src/image/tree.ts'
 import { UnpackBudget } from '../../../src/image/unpack-budget.ts'

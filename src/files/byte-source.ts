@@ -1,5 +1,5 @@
-// Where the bytes of an image come from and go to, at random access: an image of many GiB is never
-// in memory, and this folder touches no file itself.
+// Where bytes come from and go to, at random access: an image of many GiB is never in memory, and the
+// code that parses or writes one touches no file itself.
 
 /** Bytes that can be read at any offset. */
 export interface ByteSource {

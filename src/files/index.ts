@@ -1,0 +1,13 @@
+// Files that the user named: regular ones are read, within a bound; outputs are complete or absent.
+
+export {
+  chunksOf,
+  sourceOfBytes,
+  sourceOfFile,
+  type ByteSink,
+  type ByteSource,
+} from './byte-source.ts'
+export { openInputFile, type InputFile } from './input-file.ts'
+export { writeOutputFile, type OutputFile } from './output-file.ts'
+export { checkInputPath, readInputFile, readStandardInput, type ReadOptions } from './read-input.ts'
+export { Spool } from './spool.ts'

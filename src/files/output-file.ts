@@ -1,0 +1,132 @@
+// Writes a file that the user named. A regular file appears completely or not at all: it is written
+// under another name in its directory, then renamed. What is already there decides the rest: a
+// symbolic link keeps its place and its target is written, a character device is written through, and
+// anything else that is not a regular file is refused. Nothing of these is ever replaced.
+
+import { randomUUID } from 'node:crypto'
+import { constants, rmSync, type Stats } from 'node:fs'
+import { lstat, open, realpath, rename, rm, stat, type FileHandle } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+
+import { CloisterError, check, messageOf, type ErrorCode } from '../errors.ts'
+import {
+  chunksOf,
+  sinkToFile,
+  sourceOfFile,
+  type ByteSink,
+  type ByteSource,
+} from './byte-source.ts'
+import { kindOf } from './input-file.ts'
+import { Spool } from './spool.ts'
+
+/** The file while it is written. */
+export interface OutputFile extends ByteSink {
+  /** Its first `size` bytes. */
+  source(size: number): ByteSource
+}
+
+type Write<T> = (file: OutputFile) => Promise<T>
+
+const CODE: ErrorCode = 'ERR_FILE_OUTPUT'
+
+/**
+ * Calls `write` with an empty file that becomes `path` when it returns; when it throws, nothing is
+ * left and a file that was there before is untouched.
+ * @throws ERR_FILE_OUTPUT when the file cannot be made or written, and whatever `write` throws
+ */
+export async function writeOutputFile<T>(path: string, write: Write<T>): Promise<T> {
+  const status = await orFail(path, statusOf(path))
+  if (status === undefined) return replace(path, path, write)
+  if (status.isCharacterDevice()) return writeThrough(path, write)
+  check(status.isFile(), CODE, `${path} is a ${kindOf(status)}, not a regular file`, {
+    details: { path, kind: kindOf(status) },
+  })
+  return replace(path, await orFail(path, targetOf(path, status)), write)
+}
+
+/** What `path` leads to; undefined when there is nothing. */
+async function statusOf(path: string): Promise<Stats | undefined> {
+  try {
+    return await stat(path)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+  }
+  const isLink = await lstat(path).then(
+    (link) => link.isSymbolicLink(),
+    () => false,
+  )
+  check(!isLink, CODE, `${path} is a symbolic link to a file that does not exist`, {
+    details: { path },
+    hint: 'Give the path that the link should lead to, or remove the link.',
+  })
+  return undefined
+}
+
+/**
+ * The file itself, behind symbolic links. It is opened for writing once: the kernel then refuses a
+ * link that another user placed in a sticky directory (fs.protected_symlinks), and a file that the
+ * user may not write.
+ */
+async function targetOf(path: string, { dev, ino }: Stats): Promise<string> {
+  await using handle = await open(path, constants.O_WRONLY | constants.O_NONBLOCK)
+  const target = await realpath(path)
+  const [opened, resolved] = [await handle.stat(), await lstat(target)]
+  for (const status of [opened, resolved]) {
+    check(status.dev === dev && status.ino === ino, CODE, `${path} was replaced by somebody else`)
+  }
+  return target
+}
+
+async function replace<T>(path: string, target: string, write: Write<T>): Promise<T> {
+  const temporary = join(dirname(target), `.${basename(target)}.${randomUUID()}`)
+  const handle = await orFail(path, open(temporary, 'wx+'))
+  // A command that is interrupted (Ctrl-C) ends by process.exit.
+  const remove = (): void => {
+    rmSync(temporary, { force: true })
+  }
+  process.once('exit', remove)
+  try {
+    const result = await write(outputFile(path, handle)).finally(() => handle.close())
+    await orFail(path, rename(temporary, target))
+    return result
+  } catch (error) {
+    await rm(temporary, { force: true })
+    throw error
+  } finally {
+    process.off('exit', remove)
+  }
+}
+
+function outputFile(path: string, handle: FileHandle): OutputFile {
+  const sink = sinkToFile(handle)
+  return {
+    write: (offset, bytes) => orFail(path, sink.write(offset, bytes)),
+    source: (size) => sourceOfFile(handle, size),
+  }
+}
+
+/** A device takes bytes in order only, so they are collected first. */
+async function writeThrough<T>(path: string, write: Write<T>): Promise<T> {
+  await using spool = await Spool.create()
+  const result = await write({
+    write: (offset, bytes) => spool.write(offset, bytes),
+    source: () => spool.source(),
+  })
+  const flags = constants.O_WRONLY | constants.O_NOCTTY
+  await using device = await orFail(path, open(path, flags))
+  const source = spool.source()
+  for await (const chunk of chunksOf(source, 0, source.size)) {
+    await orFail(path, device.writeFile(chunk))
+  }
+  return result
+}
+
+async function orFail<R>(path: string, operation: Promise<R>): Promise<R> {
+  return operation.catch((cause: unknown) => {
+    if (cause instanceof CloisterError) throw cause
+    throw new CloisterError(CODE, `cannot write ${path}: ${messageOf(cause)}`, {
+      details: { path },
+      cause,
+    })
+  })
+}

@@ -1,0 +1,57 @@
+// A file without a name: made, opened and unlinked at once, so that nothing is left behind however
+// the process ends.
+
+import { randomUUID } from 'node:crypto'
+import { open, unlink, type FileHandle } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+import { CloisterError, messageOf } from '../errors.ts'
+import { sinkToFile, sourceOfFile, type ByteSink, type ByteSource } from './byte-source.ts'
+
+export class Spool implements ByteSink, AsyncDisposable {
+  readonly #handle: FileHandle
+  #size = 0
+
+  private constructor(handle: FileHandle) {
+    this.#handle = handle
+  }
+
+  /** @throws ERR_FILE_TEMPORARY when the directory for temporary files is missing or not writable */
+  static async create(): Promise<Spool> {
+    const path = join(tmpdir(), `cloister-${randomUUID()}`)
+    const handle = await orFail(open(path, 'wx+', 0o600))
+    await unlink(path)
+    return new Spool(handle)
+  }
+
+  /** @throws ERR_FILE_TEMPORARY when the disk is full */
+  async append(bytes: Uint8Array): Promise<void> {
+    await this.write(this.#size, bytes)
+  }
+
+  /** @throws ERR_FILE_TEMPORARY when the disk is full */
+  async write(offset: number, bytes: Uint8Array): Promise<void> {
+    await orFail(sinkToFile(this.#handle).write(offset, bytes))
+    this.#size = Math.max(this.#size, offset + bytes.length)
+  }
+
+  /** What was written so far. */
+  source(): ByteSource {
+    return sourceOfFile(this.#handle, this.#size)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#handle.close()
+  }
+}
+
+async function orFail<T>(operation: Promise<T>): Promise<T> {
+  return operation.catch((cause: unknown) => {
+    const message = `cannot write a temporary file in ${tmpdir()}: ${messageOf(cause)}`
+    throw new CloisterError('ERR_FILE_TEMPORARY', message, {
+      details: { directory: tmpdir() },
+      cause,
+    })
+  })
+}
