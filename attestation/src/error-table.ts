@@ -102,15 +102,19 @@ const rows = {
   },
   ERR_CHAIN_NOT_A_CA: {
     meaning: 'A certificate that issued another is not a CA that may do so.',
-    hint: 'basicConstraints CA and keyUsage keyCertSign are required above the leaf.',
+    hint: 'A critical basicConstraints with CA and keyUsage keyCertSign are required above the leaf.',
   },
   ERR_CHAIN_PATH_LENGTH: {
     meaning: 'More intermediate certificates follow a CA than its pathLenConstraint allows.',
     hint: 'The chain was extended by somebody who was not allowed to.',
   },
   ERR_CHAIN_LEAF: {
-    meaning: 'The leaf certificate is a CA or may not make digital signatures.',
-    hint: 'Only an end-entity certificate with keyUsage digitalSignature signs documents.',
+    meaning: 'The leaf certificate is a CA, or its keyUsage does not fit one that signs documents.',
+    hint: 'Only an end-entity certificate with digitalSignature and without keyCertSign signs documents.',
+  },
+  ERR_CHAIN_PURPOSE: {
+    meaning: 'A certificate below the root was issued for something other than attestation.',
+    hint: 'Its extendedKeyUsage lacks tcg-kp-AIKCertificate (2.23.133.8.3); one issued for TLS, for example, signs no documents. Certificates of AWS and Cloister have no extendedKeyUsage.',
   },
   ERR_CHAIN_SIGNATURE: {
     meaning: 'The signature of a certificate does not match the key above it.',

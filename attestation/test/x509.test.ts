@@ -12,6 +12,7 @@ import {
 import { expectCode } from './expect-error.ts'
 import {
   basicConstraints,
+  extendedKeyUsage,
   issue,
   keyUsage,
   mayIssue,
@@ -49,6 +50,11 @@ const emptyExtension = (oid: string): Extension => ({
   oid,
   critical: false,
   value: new Uint8Array(),
+})
+const TLS_SERVER = '2b06010505070301'
+const ANY_PURPOSE = '551d2500'
+const purposes = (shape: CertificateShape, purpose: string, critical = false): Changes => ({
+  extensions: [...shape.extensions, extendedKeyUsage([purpose], critical)],
 })
 const nameConstraints: Extension = { oid: '551d1e', critical: false, value: sequence() }
 
@@ -122,6 +128,26 @@ describe('validatePath', () => {
       'ERR_CHAIN_LEAF',
     ],
     [
+      'a leaf that was issued for TLS',
+      { leaf: purposes(leafShape(), TLS_SERVER) },
+      'ERR_CHAIN_PURPOSE',
+    ],
+    [
+      'a leaf that was issued for any purpose',
+      { leaf: purposes(leafShape(), ANY_PURPOSE) },
+      'ERR_CHAIN_PURPOSE',
+    ],
+    [
+      'a host chip that was issued for TLS',
+      { chip: purposes(chipShape(), TLS_SERVER) },
+      'ERR_CHAIN_PURPOSE',
+    ],
+    [
+      'a root that is good for TLS only',
+      { root: purposes(rootShape(), TLS_SERVER, true) },
+      'ERR_CHAIN_PURPOSE',
+    ],
+    [
       'a leaf without keyUsage',
       { leaf: { extensions: [basicConstraints(false)] } },
       'ERR_CHAIN_LEAF',
@@ -188,6 +214,11 @@ describe('parseCertificate', () => {
     [
       'an extension that occurs twice',
       { extensions: [maySign(), maySign()] },
+      'ERR_X509_EXTENSION',
+    ],
+    [
+      'an extendedKeyUsage of nothing',
+      { extensions: [extendedKeyUsage([])] },
       'ERR_X509_EXTENSION',
     ],
     ['a pathLen without CA', { extensions: [basicConstraints(false, 1)] }, 'ERR_X509_EXTENSION'],

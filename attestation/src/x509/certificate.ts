@@ -6,7 +6,7 @@ import { check } from '../errors.ts'
 import { P384_POINT_BYTES } from '../signature/webcrypto.ts'
 import { enterOnly, positiveInteger, TAG, wholeBytes, type DerReader } from './der.ts'
 import { decodeEcdsaSignature } from './ecdsa-signature.ts'
-import { parseExtensions, type Extensions } from './extensions.ts'
+import { NO_EXTENSIONS, parseExtensions, type Extensions } from './extensions.ts'
 import { parseName, type DistinguishedName } from './name.ts'
 import { OID } from './oid.ts'
 import { readTime } from './time.ts'
@@ -80,11 +80,15 @@ function readSignatureAlgorithm(reader: DerReader): void {
   algorithm.end()
 }
 
-/** SubjectPublicKeyInfo of an uncompressed P-384 point, RFC 5480 section 2. */
+/**
+ * SubjectPublicKeyInfo of an uncompressed P-384 point, RFC 5480 section 2. The curve must be named:
+ * a curve given by its parameters can be made so that anybody has the private key (CVE-2020-0601).
+ */
 function readPublicKey(spki: DerReader): Uint8Array {
   const algorithm = spki.enter(TAG.sequence)
   const oid = algorithm.oid()
   check(oid === OID.ecPublicKey, 'ERR_X509_ALGORITHM', 'not an EC public key', { oid })
+  check(algorithm.hasNext(TAG.oid), 'ERR_X509_ALGORITHM', 'the curve of the key is not named')
   const curve = algorithm.oid()
   check(curve === OID.secp384r1, 'ERR_X509_ALGORITHM', 'not a P-384 key', { oid: curve })
   algorithm.end()
@@ -99,7 +103,7 @@ function readPublicKey(spki: DerReader): Uint8Array {
 }
 
 function readExtensions(tbs: DerReader): Extensions {
-  if (tbs.atEnd) return { basicConstraints: undefined, keyUsage: undefined }
+  if (tbs.atEnd) return NO_EXTENSIONS
   const outer = tbs.enter(EXTENSIONS)
   const extensions = outer.enter(TAG.sequence)
   outer.end()

@@ -1,5 +1,5 @@
-// Certificate extensions (RFC 5280 section 4.2): basicConstraints and keyUsage are decided on; other
-// non-critical ones are passed over, except those that would restrict the path.
+// Certificate extensions (RFC 5280 section 4.2). basicConstraints, keyUsage and extendedKeyUsage are
+// evaluated; other non-critical ones are ignored, except those that would restrict the path.
 
 import { AttestationError, check } from '../errors.ts'
 import { booleanValue, DerReader, enterOnly, namedBits, TAG } from './der.ts'
@@ -16,6 +16,7 @@ const RESTRICTING: readonly string[] = [
 
 /** basicConstraints; `pathLength` is the number of intermediates that may follow. */
 export interface BasicConstraints {
+  readonly critical: boolean
   readonly ca: boolean
   readonly pathLength: number | undefined
 }
@@ -26,10 +27,25 @@ export interface KeyUsage {
   readonly keyCertSign: boolean
 }
 
+/** extendedKeyUsage: what the key was certified for. */
+export interface ExtendedKeyUsage {
+  readonly critical: boolean
+  /** The DER contents of each purpose's OID in hexadecimal; at least one. */
+  readonly purposes: readonly string[]
+}
+
 /** What the extensions of a certificate say; undefined when the extension is absent. */
 export interface Extensions {
   readonly basicConstraints: BasicConstraints | undefined
   readonly keyUsage: KeyUsage | undefined
+  readonly extendedKeyUsage: ExtendedKeyUsage | undefined
+}
+
+/** A certificate without extensions. */
+export const NO_EXTENSIONS: Extensions = {
+  basicConstraints: undefined,
+  keyUsage: undefined,
+  extendedKeyUsage: undefined,
 }
 
 /**
@@ -38,18 +54,29 @@ export interface Extensions {
  */
 export function parseExtensions(extensions: DerReader): Extensions {
   const seen = new Set<string>()
-  let basicConstraints: BasicConstraints | undefined
-  let keyUsage: KeyUsage | undefined
+  let known = NO_EXTENSIONS
   while (!extensions.atEnd) {
     const { oid, critical, value } = readExtension(extensions.enter(TAG.sequence))
     if (seen.has(oid)) throw refused(oid, 'occurs twice')
     seen.add(oid)
-    if (oid === OID.basicConstraints) basicConstraints = parseBasicConstraints(value)
-    else if (oid === OID.keyUsage) keyUsage = parseKeyUsage(value)
-    else passOver(oid, critical)
+    known = { ...known, ...evaluate(oid, critical, value) }
   }
   check(seen.size > 0, 'ERR_X509_EXTENSION', 'the list of extensions is empty')
-  return { basicConstraints, keyUsage }
+  return known
+}
+
+function evaluate(oid: string, critical: boolean, value: Uint8Array): Partial<Extensions> {
+  switch (oid) {
+    case OID.basicConstraints:
+      return { basicConstraints: { critical, ...parseBasicConstraints(value) } }
+    case OID.keyUsage:
+      return { keyUsage: parseKeyUsage(value) }
+    case OID.extendedKeyUsage:
+      return { extendedKeyUsage: { critical, purposes: parsePurposes(value) } }
+    default:
+      checkIgnorable(oid, critical)
+      return {}
+  }
 }
 
 function readExtension(extension: DerReader) {
@@ -64,7 +91,7 @@ function readExtension(extension: DerReader) {
   return { oid, critical, value }
 }
 
-function passOver(oid: string, critical: boolean): void {
+function checkIgnorable(oid: string, critical: boolean): void {
   if (!critical && !RESTRICTING.includes(oid)) return
   throw refused(oid, 'is critical or restricts the path, and is not supported')
 }
@@ -74,7 +101,7 @@ function refused(oid: string, problem: string): AttestationError {
   return new AttestationError('ERR_X509_EXTENSION', message, { details: { oid } })
 }
 
-function parseBasicConstraints(value: Uint8Array): BasicConstraints {
+function parseBasicConstraints(value: Uint8Array): Omit<BasicConstraints, 'critical'> {
   const fields = enterOnly(value, TAG.sequence)
   const ca = fields.hasNext(TAG.boolean)
   if (ca) {
@@ -102,4 +129,13 @@ function parseKeyUsage(value: Uint8Array): KeyUsage {
     digitalSignature: has(KEY_USAGE_DIGITAL_SIGNATURE),
     keyCertSign: has(KEY_USAGE_KEY_CERT_SIGN),
   }
+}
+
+/** ExtKeyUsageSyntax, RFC 5280 section 4.2.1.12: at least one KeyPurposeId. */
+function parsePurposes(value: Uint8Array): readonly string[] {
+  const list = enterOnly(value, TAG.sequence)
+  const purposes: string[] = []
+  while (!list.atEnd) purposes.push(list.oid())
+  check(purposes.length > 0, 'ERR_X509_EXTENSION', 'extendedKeyUsage lists no purpose')
+  return purposes
 }

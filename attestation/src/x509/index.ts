@@ -1,7 +1,7 @@
 // X.509 certificates and path validation (RFC 5280) for chains of P-384 and ecdsa-with-SHA384.
 
 export { parseCertificate, type Certificate } from './certificate.ts'
-export type { BasicConstraints, Extensions, KeyUsage } from './extensions.ts'
+export type { BasicConstraints, ExtendedKeyUsage, Extensions, KeyUsage } from './extensions.ts'
 export { attributeOf, formatName, type DistinguishedName, type NameAttribute } from './name.ts'
 export {
   MAX_PATH_CERTIFICATES,

@@ -8,9 +8,11 @@ export const OID = {
   subjectKeyIdentifier: '551d0e', // 2.5.29.14
   keyUsage: '551d0f', // 2.5.29.15
   basicConstraints: '551d13', // 2.5.29.19
+  extendedKeyUsage: '551d25', // 2.5.29.37
   nameConstraints: '551d1e', // 2.5.29.30
   policyConstraints: '551d24', // 2.5.29.36
   inhibitAnyPolicy: '551d36', // 2.5.29.54
+  attestationKey: '6781050803', // 2.23.133.8.3, tcg-kp-AIKCertificate
 } as const
 
 /** Attribute types of a distinguished name that have a short name, RFC 4519. */

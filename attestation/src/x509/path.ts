@@ -9,6 +9,7 @@ import { SignatureSession } from '../signature/session.ts'
 import { runtimeCrypto, type WebCrypto } from '../signature/webcrypto.ts'
 import type { Certificate } from './certificate.ts'
 import { formatName } from './name.ts'
+import { OID } from './oid.ts'
 
 /** Longest accepted path, root and leaf included. AWS's has 5. */
 export const MAX_PATH_CERTIFICATES = 10
@@ -27,8 +28,9 @@ export interface ValidatePathOptions {
 /**
  * Validates a path whose first certificate the caller trusts already. In order, for the whole path:
  * 1. length; 2. each subject is the next one's issuer, as DER; 3. each certificate, the root
- * included, is valid at `atMs`; 4. each issuer is a CA with keyCertSign; 5. pathLen; 6. the leaf is
- * not a CA and has digitalSignature; 7. signatures.
+ * included, is valid at `atMs`; 4. each issuer is a CA by a critical basicConstraints, with
+ * keyCertSign, and its pathLen holds; 5. the leaf is not a CA and has digitalSignature, not
+ * keyCertSign; 6. an extendedKeyUsage below the root lists tcg-kp-AIKCertificate; 7. signatures.
  * @throws AttestationError ERR_CHAIN_*, ERR_CERTIFICATE_EXPIRED, ERR_CERTIFICATE_NOT_YET_VALID;
  * RangeError when `atMs` is no time.
  * @see RFC 5280 section 6.1
@@ -59,6 +61,9 @@ export function checkPath(path: CertificatePath, atMs: number): void {
     checkIssuer(issuer, leafIndex - i - 1)
   })
   checkLeaf(path[leafIndex] ?? path[0])
+  path.forEach((certificate, i) => {
+    checkPurpose(certificate, i === 0)
+  })
 }
 
 /** Step 7 of {@link validatePath}; what the session's cache knows is not computed again. */
@@ -103,6 +108,9 @@ function checkIssuer(issuer: Certificate, intermediates: number): void {
   if (!basicConstraints?.ca || !keyUsage?.keyCertSign) {
     refuse('ERR_CHAIN_NOT_A_CA', issuer, 'may not issue certificates')
   }
+  if (!basicConstraints.critical) {
+    refuse('ERR_CHAIN_NOT_A_CA', issuer, 'has basicConstraints that are not critical')
+  }
   const { pathLength = Infinity } = basicConstraints
   if (intermediates <= pathLength) return
   const details = { pathLength, intermediates }
@@ -113,6 +121,18 @@ function checkLeaf(leaf: Certificate): void {
   const { basicConstraints, keyUsage } = leaf.extensions
   if (basicConstraints?.ca) refuse('ERR_CHAIN_LEAF', leaf, 'is a CA')
   if (!keyUsage?.digitalSignature) refuse('ERR_CHAIN_LEAF', leaf, 'may not sign documents')
+  if (keyUsage.keyCertSign) refuse('ERR_CHAIN_LEAF', leaf, 'has keyCertSign without being a CA')
+}
+
+/**
+ * A key that was certified for something else, such as TLS under the same root, signs no documents.
+ * Of the root only a critical extendedKeyUsage counts: the caller chose that certificate.
+ */
+function checkPurpose(certificate: Certificate, isRoot: boolean): void {
+  const { extendedKeyUsage: usage } = certificate.extensions
+  if (!usage || usage.purposes.includes(OID.attestationKey) || (isRoot && !usage.critical)) return
+  const problem = 'was issued for another purpose than attestation'
+  refuse('ERR_CHAIN_PURPOSE', certificate, problem, { purposes: usage.purposes })
 }
 
 function refuse(

@@ -41,6 +41,12 @@ export interface CertificateShape {
   readonly issuerName?: Uint8Array
   /** AlgorithmIdentifier inside the TBSCertificate. */
   readonly algorithm?: Uint8Array
+  /** DER Name to use instead of `subject`. */
+  readonly subjectName?: Uint8Array
+  /** New ones by default. */
+  readonly keys?: KeyPair
+  /** DER SubjectPublicKeyInfo to show instead of that of the keys. */
+  readonly spki?: Uint8Array
 }
 
 export const generateKeys = (): Promise<KeyPair> =>
@@ -56,10 +62,9 @@ export async function signRaw(
 
 /** Issues a certificate; without an issuer it is self-signed. */
 export async function issue(shape: CertificateShape, issuer?: Identity): Promise<Identity> {
-  const keys = await generateKeys()
-  const subject = name(shape.subject)
+  const keys = shape.keys ?? (await generateKeys())
+  const subject = shape.subjectName ?? name(shape.subject)
   const signer = issuer ?? { keys, subject }
-  const spki = new Uint8Array(await crypto.subtle.exportKey('spki', keys.publicKey))
   const tbs = sequence(
     shape.version ?? fromHex('a003020102'),
     der(0x02, shape.serialNumber ?? Uint8Array.of(1)),
@@ -67,7 +72,7 @@ export async function issue(shape: CertificateShape, issuer?: Identity): Promise
     shape.issuerName ?? signer.subject,
     sequence(time(shape.notBeforeMs), time(shape.notAfterMs)),
     subject,
-    spki,
+    shape.spki ?? new Uint8Array(await crypto.subtle.exportKey('spki', keys.publicKey)),
     ...extensionsOf(shape.extensions),
   )
   return { keys, subject, certificate: await signCertificate(tbs, signer.keys) }
@@ -93,6 +98,11 @@ export function basicConstraints(ca: boolean, pathLength?: number): Extension {
 /** keyUsage, critical: `80 07` digitalSignature, `04 02` keyCertSign, `06 01` with cRLSign. */
 export function keyUsage(byte: number, unused: number): Extension {
   return { oid: '551d0f', critical: true, value: bits(Uint8Array.of(byte), unused) }
+}
+
+/** extendedKeyUsage with these purposes: the DER contents of their OIDs in hexadecimal. */
+export function extendedKeyUsage(purposes: readonly string[], critical = false): Extension {
+  return { oid: '551d25', critical, value: sequence(...purposes.map(oid)) }
 }
 
 export const mayIssue = (): Extension => keyUsage(0x04, 2)

@@ -59,7 +59,11 @@ describe('awsNitroRootG1', () => {
 
   test('parses as a CA that is valid until 2049', () => {
     const root = parseCertificate(awsNitroRootG1)
-    expect(root.extensions.basicConstraints).toEqual({ ca: true, pathLength: undefined })
+    expect(root.extensions.basicConstraints).toEqual({
+      critical: true,
+      ca: true,
+      pathLength: undefined,
+    })
     expect(new Date(root.notAfterMs).toISOString()).toBe('2049-10-28T14:28:05.000Z')
   })
 })
