@@ -4,7 +4,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { LeafKeeper, openHostChip, startVirtualTpm, type VirtualTpm } from '../src/chip/index.ts'
+import { LeafRenewal, openHostChip, startVirtualTpm, type SoftwareTpm } from '../src/chip/index.ts'
 import { createNsm, type Nsm } from '../src/nsm/index.ts'
 
 interface DocumentRate {
@@ -32,10 +32,10 @@ export async function run(): Promise<readonly DocumentRate[]> {
   }
 }
 
-async function nsmOf(tpm: VirtualTpm, stateDir: string): Promise<Nsm> {
+async function nsmOf(tpm: SoftwareTpm, stateDir: string): Promise<Nsm> {
   const chip = await openHostChip(stateDir)
   const moduleId = `${chip.instanceId}-enc0123456789abcdef`
-  const leaves = new LeafKeeper((at) => chip.issueLeaf({ akSpki: tpm.ak.spki, moduleId, at }))
+  const leaves = new LeafRenewal((at) => chip.issueLeaf({ akSpki: tpm.ak.spki, moduleId, at }))
   const measurements = { pcr0: DIGEST, pcr1: DIGEST, pcr2: DIGEST, pcr4: chip.instanceId }
   return createNsm({
     ...{ tpm, moduleId, measurements, debug: false },
@@ -44,7 +44,7 @@ async function nsmOf(tpm: VirtualTpm, stateDir: string): Promise<Nsm> {
 }
 
 /** Both in turns, so that a slow moment of the machine meets both; the best round of each. */
-async function compare(nsm: Nsm, tpm: VirtualTpm): Promise<DocumentRate> {
+async function compare(nsm: Nsm, tpm: SoftwareTpm): Promise<DocumentRate> {
   let [documents, signatures] = [0, 0]
   for (let round = 0; round < ROUNDS; round++) {
     documents = Math.max(documents, await rateOf(() => nsm.handle(ATTESTATION)))

@@ -8,7 +8,7 @@ import { createHash, X509Certificate } from 'node:crypto'
 import { lstat, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { check, CloisterError } from '../errors.ts'
-import type { Confinement } from '../process/index.ts'
+import type { Confinement } from '../subprocess/index.ts'
 import {
   EARLY_MS,
   openAuthority,
@@ -22,7 +22,7 @@ import type { Assurance, DistinguishedName } from './certificate.ts'
 import { loadIssuing } from './issuing.ts'
 import { makeDirectoryOnce } from './staged-directory.ts'
 import { nameOfSpki } from './tpm/attestation-key.ts'
-import { manufacturePersistentTpm } from './virtual-tpm.ts'
+import { manufacturePersistentTpm } from './software-tpm.ts'
 
 /** A host chip as it is on disk, its parts checked against each other. */
 export interface ChipState {

@@ -5,13 +5,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { X509Certificate } from 'node:crypto'
 import { check, CloisterError } from '../errors.ts'
-import type { Confinement } from '../process/index.ts'
+import type { Confinement } from '../subprocess/index.ts'
 import type { Assurance } from './certificate.ts'
 import { checkTpmStatePresent, confinementOf, makeChipOnce, readChipState } from './chip-state.ts'
 import type { ChipState } from './chip-state.ts'
 import { loadIssuing, signerOf } from './issuing.ts'
-import type { Leaf } from './leaf-keeper.ts'
-import { openPersistentTpm, type VirtualTpm } from './virtual-tpm.ts'
+import type { Leaf } from './leaf-renewal.ts'
+import { openPersistentTpm, type SoftwareTpm } from './software-tpm.ts'
 
 export interface LeafRequest {
   /** DER SubjectPublicKeyInfo of the enclave's AK. */
@@ -98,7 +98,7 @@ function checkWindow({ certificate }: ChipState, notBefore: Date, notAfter: Date
 }
 
 /** The chip's TPM, once it is free and only if it is the TPM that was pinned. */
-async function openChipTpm(state: ChipState): Promise<VirtualTpm> {
+async function openChipTpm(state: ChipState): Promise<SoftwareTpm> {
   const tpm = await openWhenFree(state.tpmDir)
   if (Buffer.from(tpm.ak.name).equals(state.akName)) return tpm
   await tpm[Symbol.asyncDispose]()
@@ -107,7 +107,7 @@ async function openChipTpm(state: ChipState): Promise<VirtualTpm> {
   })
 }
 
-async function openWhenFree(stateDir: string): Promise<VirtualTpm> {
+async function openWhenFree(stateDir: string): Promise<SoftwareTpm> {
   const deadline = Date.now() + BUSY_WAIT_MS
   for (;;) {
     await checkTpmStatePresent(stateDir)

@@ -2,7 +2,7 @@
 // of modules, which are loaded when the first signature is made, so that a guest boots meanwhile.
 
 import type { P384Signer } from './tpm-crypto.ts'
-import type { VirtualTpm } from './virtual-tpm.ts'
+import type { SoftwareTpm } from './software-tpm.ts'
 
 export async function loadIssuing() {
   const { issueCertificate } = await import('./certificate.ts')
@@ -11,7 +11,7 @@ export async function loadIssuing() {
 }
 
 /** Signs with a TPM's attestation key through `subtle.sign`. */
-export async function signerOf(tpm: VirtualTpm): Promise<P384Signer> {
+export async function signerOf(tpm: SoftwareTpm): Promise<P384Signer> {
   const { createTpmSubtle, tpmPrivateKey } = await loadIssuing()
   return { subtle: createTpmSubtle(), privateKey: tpmPrivateKey((bytes) => tpm.sign(bytes)) }
 }

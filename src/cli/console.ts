@@ -1,9 +1,8 @@
-import { createReadStream, existsSync } from 'node:fs'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { Command, Option } from 'commander'
 import { CloisterError } from '../errors.ts'
-import { askKeeper, isAlive, openDirectories, Registry, savedConsolePath } from '../keeper/index.ts'
+import { openConsole, openDirectories, Registry } from '../enclaves/index.ts'
 import { wholeNumber } from './arguments.ts'
 
 interface ConsoleOptions {
@@ -41,32 +40,4 @@ export async function printConsole(output: Readable): Promise<void> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ERR_STREAM_PREMATURE_CLOSE') throw error
   }
-}
-
-/**
- * The console of an enclave: live while it runs, as it was saved once it has ended.
- *
- * @throws `ERR_KEEPER_NO_SUCH_ENCLAVE`, `ERR_KEEPER_NO_CONSOLE`, `ERR_KEEPER_CONTROL`
- */
-export async function openConsole(registry: Registry, wanted: string): Promise<Readable> {
-  const record = registry.find(wanted)
-  if (!record.debug) throw noConsole(`${record.name} does not run in debug mode`)
-  const directory = registry.directory(record.id)
-  if (!isAlive(record)) return openSavedConsole(savedConsolePath(directory))
-  try {
-    return await askKeeper(directory, { command: 'console' })
-  } catch (error) {
-    // It may have ended since we looked.
-    if (isAlive(registry.find(record.id))) throw error
-    return openSavedConsole(savedConsolePath(directory))
-  }
-}
-
-function openSavedConsole(path: string): Readable {
-  if (existsSync(path)) return createReadStream(path)
-  throw noConsole('the keeper was killed before it saved the console')
-}
-
-function noConsole(reason: string): CloisterError {
-  return new CloisterError('ERR_KEEPER_NO_CONSOLE', `there is no console: ${reason}`)
 }

@@ -1,7 +1,7 @@
 // The demo's two tables.
 
 import type { PcrTable } from '@cloister/attestation'
-import type { TimelineStep } from '../keeper/index.ts'
+import type { TimelineStep } from '../enclaves/index.ts'
 
 const sources: Readonly<Record<number, string>> = {
   0: 'kernel, command line, ramdisks',

@@ -16,8 +16,8 @@ import {
   Timeline,
   vsockSocketPath,
   type RunningEnclave,
-} from '../keeper/index.ts'
-import { isRunning } from '../process/index.ts'
+} from '../enclaves/index.ts'
+import { isRunning } from '../subprocess/index.ts'
 import { parsePortSet } from '../vsock/index.ts'
 import { developmentRootPath } from './enclave-json.ts'
 import { HELLO_PORT, requestDocument } from './hello-client.ts'

@@ -5,7 +5,7 @@
 import { Command } from 'commander'
 
 import type { Eif } from '../eif/index.ts'
-import { cmdlineSuffix } from '../keeper/index.ts'
+import { cmdlineSuffix } from '../vmm/index.ts'
 import { certificateJson } from './certificate-json.ts'
 import { measurementsJson } from './measurements-json.ts'
 import { readEifFile } from './open-eif.ts'

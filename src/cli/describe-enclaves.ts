@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import { isAlive, openDirectories, Registry } from '../keeper/index.ts'
+import { isAlive, openDirectories, Registry } from '../enclaves/index.ts'
 import { enclaveJson } from './enclave-json.ts'
 import { printJson, printProgress } from './print.ts'
 import { vsockReports } from './vsock-report.ts'

@@ -6,8 +6,8 @@ import {
   vsockSocketPath,
   type EnclaveRecord,
   type Registry,
-  type VsockReport,
-} from '../keeper/index.ts'
+} from '../enclaves/index.ts'
+import type { VsockReport } from '../vsock/index.ts'
 import { vsockJson } from './vsock-report.ts'
 
 type Json = Readonly<Record<string, unknown>>

@@ -1,6 +1,7 @@
 // Which metrics there are, and where in a report each value comes from.
 
-import type { EnclaveRecord, VsockReport } from '../keeper/index.ts'
+import type { EnclaveRecord } from '../enclaves/index.ts'
+import type { VsockReport } from '../vsock/index.ts'
 import type { Metric, Sample } from './prometheus.ts'
 
 /** One value of a report, and the labels that tell it from others of its metric. */

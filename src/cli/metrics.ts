@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import { isAlive, openDirectories, Registry } from '../keeper/index.ts'
+import { isAlive, openDirectories, Registry } from '../enclaves/index.ts'
 import { enclaveMetrics } from './enclave-metrics.ts'
 import { exposition } from './prometheus.ts'
 import { vsockReports } from './vsock-report.ts'

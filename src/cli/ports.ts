@@ -2,7 +2,7 @@
 
 import { Command, Option } from 'commander'
 import { CloisterError } from '../errors.ts'
-import { changePorts, isAlive, openDirectories, Registry } from '../keeper/index.ts'
+import { changePorts, isAlive, openDirectories, Registry } from '../enclaves/index.ts'
 import { parsePortSet, type PortPolicy, type PortSet } from '../vsock/index.ts'
 import { printJson } from './print.ts'
 

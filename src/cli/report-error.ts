@@ -4,7 +4,7 @@ import { AttestationError } from '@cloister/attestation'
 import { CommanderError } from 'commander'
 import { errorTable } from '../error-table.ts'
 import { CloisterError, messageOf, nitroNumber } from '../errors.ts'
-import { hostFault } from '../keeper/index.ts'
+import { hostFault } from '../enclaves/index.ts'
 import { printProgress } from './print.ts'
 
 interface Report {

@@ -4,20 +4,21 @@ import { Command, Option } from 'commander'
 import { CloisterError } from '../errors.ts'
 import { checkInputPath } from '../files/index.ts'
 import {
+  findPrograms,
   MIN_MEMORY_MIB,
+  openConsole,
   openDirectories,
   Registry,
   startEnclave,
   type LaunchRequest,
   type RunningEnclave,
-} from '../keeper/index.ts'
+} from '../enclaves/index.ts'
 import { probeAccelerator, type Accelerator } from '../vmm/index.ts'
 import { acceleratorOption, memorySize, wholeNumber } from './arguments.ts'
-import { openConsole, printConsole } from './console.ts'
+import { printConsole } from './console.ts'
 import { launchJson } from './enclave-json.ts'
 import { guestPortsOption, parentPortsOption, portsOf } from './ports.ts'
 import { printJson, printProgress } from './print.ts'
-import { findPrograms } from './programs.ts'
 import { applyRunConfig } from './run-config.ts'
 import { MAX_CPUS, type RunOptions } from './run-options.ts'
 

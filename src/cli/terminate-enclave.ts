@@ -6,7 +6,7 @@ import {
   openDirectories,
   Registry,
   type EnclaveRecord,
-} from '../keeper/index.ts'
+} from '../enclaves/index.ts'
 import { wholeNumber } from './arguments.ts'
 import { printJson, printProgress } from './print.ts'
 

@@ -2,7 +2,8 @@
 // costs two seconds and is told, not waited for.
 
 import { messageOf } from '../errors.ts'
-import { askVsock, type EnclaveRecord, type Registry, type VsockReport } from '../keeper/index.ts'
+import { askVsock, type EnclaveRecord, type Registry } from '../enclaves/index.ts'
+import type { VsockReport } from '../vsock/index.ts'
 import { printProgress } from './print.ts'
 
 type Json = Readonly<Record<string, unknown>>

@@ -6,26 +6,26 @@ import { constants } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Eif } from '../eif/index.ts'
 import { CloisterError } from '../errors.ts'
-import { Lifetime } from '../process/index.ts'
+import { Lifetime } from '../subprocess/index.ts'
 import type { NsmCard } from '../nsm/index.ts'
 import { Machine } from '../vmm/index.ts'
 import type { VsockCard } from '../vsock/index.ts'
-import type { AgentChannel } from './agent-channel.ts'
-import { waitForGuest } from './boot-watch.ts'
-import { startCard } from './enclave-card.ts'
-import { startEnclaveNsmCard } from './enclave-nsm-card.ts'
-import { startChip, type EnclaveChip } from './enclave-chip.ts'
-import { ConsoleLog } from './console-log.ts'
+import type { AgentChannel } from './guest/agent-channel.ts'
+import { waitForGuest } from './guest/boot-watch.ts'
+import { startCard } from './parts/vsock-card.ts'
+import { startEnclaveNsmCard } from './parts/nsm-card.ts'
+import { startChip, type EnclaveChip } from './parts/chip.ts'
+import { ConsoleLog } from './guest/console-log.ts'
 import { causeOfEnd, causingEnd, type EndCause, type Part } from './end-cause.ts'
-import { GuestVoice } from './guest-voice.ts'
-import type { Place } from './enclave-paths.ts'
-import type { EnclaveVsock } from './enclave-vsock.ts'
+import { GuestReports } from './guest/guest-reports.ts'
+import type { Place } from '../enclaves/index.ts'
+import type { EnclaveVsock } from './parts/vsock-ports.ts'
 import { describeIncident, type Journal } from './journal.ts'
-import type { LaunchRequest } from './launch-request.ts'
-import { measureImage, type MeasuredImage } from './measured-image.ts'
-import type { Timeline } from './timeline.ts'
-import { partUsers, type PartUsers } from './part-users.ts'
-import { serveParentPorts } from './parent-ports.ts'
+import type { LaunchRequest } from '../enclaves/index.ts'
+import { measureImage, type MeasuredImage } from './parts/measured-image.ts'
+import type { Timeline } from '../enclaves/index.ts'
+import { partUsers, type PartUsers } from './parts/part-users.ts'
+import { serveParentPorts } from './guest/parent-ports.ts'
 
 export class Enclave implements AsyncDisposable {
   readonly eif: Eif
@@ -60,7 +60,7 @@ export class Enclave implements AsyncDisposable {
   static async launch(launch: LaunchOptions): Promise<Enclave> {
     const lifetime = new Lifetime()
     const { signal, journal } = launch
-    const guest = new GuestVoice(journal)
+    const guest = new GuestReports(journal)
     const undo = (): void => {
       // What cannot be undone is thrown where the end is awaited.
       lifetime[Symbol.asyncDispose]().catch(() => undefined)
@@ -111,7 +111,7 @@ export interface LaunchOptions {
 
 interface Launch extends LaunchOptions {
   readonly lifetime: Lifetime
-  readonly guest: GuestVoice
+  readonly guest: GuestReports
   readonly users: PartUsers
 }
 
@@ -203,7 +203,7 @@ function startMachine(
 
 async function firstEnd(
   parts: readonly Part[],
-  guest: GuestVoice,
+  guest: GuestReports,
   machine: Machine,
 ): Promise<EndCause> {
   const ends = parts.map(async (part) => ({ part, end: await part.ended, agent: guest.lastEvent }))

@@ -1,9 +1,9 @@
 // Why an enclave ended: which part went first, and what the agent inside had said by then.
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { ProcessEnd } from '../process/index.ts'
+import type { ProcessEnd } from '../subprocess/index.ts'
 import type { ShutdownReason } from '../vmm/index.ts'
-import type { AgentEvent } from './agent-channel.ts'
+import type { AgentEvent } from './guest/agent-channel.ts'
 
 export interface EndCause {
   /** `app`, `agent`, `guest`, `QEMU`, `swtpm`, `vsock card`, `NSM card`, `keeper` or `request`. */

@@ -3,20 +3,14 @@
 // is the host's. A disk that is full costs lines, not the enclave.
 
 import { appendFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { journalPath } from '../enclaves/index.ts'
 import { messageOf } from '../errors.ts'
 import type { NsmIncident } from '../nsm/index.ts'
-import type { AgentEvent } from './agent-channel.ts'
+import type { AgentEvent } from './guest/agent-channel.ts'
 
 const MAX_BYTES = 64 * 1024
 /** Beyond it, only the host is heard. */
 const GUEST_MAX_BYTES = 48 * 1024
-
-export const JOURNAL_FILE = 'journal.log'
-
-export function journalPath(directory: string): string {
-  return join(directory, JOURNAL_FILE)
-}
 
 export class Journal {
   readonly #path: string

@@ -2,19 +2,19 @@
 
 import { randomBytes } from 'node:crypto'
 import type { Server } from 'node:net'
-import { serveControl } from './control-server.ts'
+import { serveKeeperSocket } from './keeper-socket.ts'
 import { abandoned, Enclave } from './enclave.ts'
-import { instanceIdOf } from './enclave-chip.ts'
-import type { Place } from './enclave-paths.ts'
+import { instanceIdOf } from './parts/chip.ts'
+import type { Place } from '../enclaves/index.ts'
 import type { EndCause } from './end-cause.ts'
 import { Journal } from './journal.ts'
-import type { KeeperMessage, LaunchRequest } from './launch-request.ts'
+import type { KeeperMessage, LaunchRequest } from '../enclaves/index.ts'
 import { runningRecord, startingRecord } from './new-record.ts'
 import { recordEnd } from './record-end.ts'
-import { writeRecord, type EnclaveRecord } from './record.ts'
-import { Registry } from './registry.ts'
+import { writeRecord, type EnclaveRecord } from '../enclaves/index.ts'
+import { Registry } from '../enclaves/index.ts'
 import { StopSwitch } from './stop-switch.ts'
-import { Timeline } from './timeline.ts'
+import { Timeline } from '../enclaves/index.ts'
 
 /** nitro-cli refuses 0 to 3; below this range users choose CIDs of their own. */
 const FIRST_AUTOMATIC_CID = 65536
@@ -54,7 +54,7 @@ export async function keep(request: LaunchRequest, asker: Asker): Promise<void> 
   let server: Server | undefined
   let isLaunched = false
   try {
-    server = await serveControl(place.directory, {
+    server = await serveKeeperSocket(place.directory, {
       terminate: stop.ask.bind(stop),
       console: () => controlled?.console,
       vsock: () => controlled?.vsock,

@@ -2,9 +2,9 @@
 // one LaunchRequest over it, tells how that went, and then lives on alone until the enclave ends.
 
 import { CloisterError, messageOf } from '../errors.ts'
-import { hostFault } from './host-fault.ts'
+import { hostFault } from '../enclaves/index.ts'
 import { keep } from './keep.ts'
-import type { ErrorData, KeeperMessage, LaunchRequest, Seen } from './launch-request.ts'
+import type { ErrorData, KeeperMessage, LaunchRequest, Seen } from '../enclaves/index.ts'
 
 process.once('message', (request: LaunchRequest) => {
   process.once('message', (_seen: Seen) => {

@@ -2,11 +2,11 @@
 
 import type { Eif } from '../eif/index.ts'
 import { CloisterError } from '../errors.ts'
-import { identifyProcess, type ProcessIdentity } from '../process/index.ts'
+import { identifyProcess, type ProcessIdentity } from '../subprocess/index.ts'
 import type { Enclave } from './enclave.ts'
 import type { Part } from './end-cause.ts'
-import type { LaunchRequest } from './launch-request.ts'
-import type { EnclaveRecord, Measurements } from './record.ts'
+import type { LaunchRequest } from '../enclaves/index.ts'
+import type { EnclaveRecord, Measurements } from '../enclaves/index.ts'
 
 export function startingRecord(
   request: LaunchRequest,

@@ -2,11 +2,11 @@
 // cost any of these steps, but no step costs another.
 
 import { messageOf } from '../errors.ts'
-import type { ConsoleLog } from './console-log.ts'
+import type { ConsoleLog } from './guest/console-log.ts'
 import type { EndCause } from './end-cause.ts'
 import type { Journal } from './journal.ts'
-import type { EnclaveRecord } from './record.ts'
-import type { Registry } from './registry.ts'
+import type { EnclaveRecord } from '../enclaves/index.ts'
+import type { Registry } from '../enclaves/index.ts'
 
 export interface Ending {
   readonly registry: Registry

@@ -12,7 +12,7 @@ import {
   startCardProcess,
   type Confinement,
   type ManagedProcess,
-} from '../process/index.ts'
+} from '../subprocess/index.ts'
 
 const START_TIMEOUT_MS = 5000
 const READY_MAX_BYTES = 4096

@@ -1,7 +1,7 @@
 // The Nitro Secure Module of one enclave, served from its virtual TPM: requests in, responses out,
 // one at a time. Whatever the guest sends, it gets a CBOR response.
 
-import { signerOf, type Leaf, type P384Signer, type VirtualTpm } from '../chip/index.ts'
+import { signerOf, type Leaf, type P384Signer, type SoftwareTpm } from '../chip/index.ts'
 import { encodeDocument, encodePayload, signPayload } from './attestation-document.ts'
 import { PcrRegisters, type LaunchMeasurements } from './pcr-registers.ts'
 import { MAX_RESPONSE_BYTES, RANDOM_BYTES, refuse } from './protocol.ts'
@@ -19,7 +19,7 @@ export type NsmIncident =
 
 export interface NsmOptions extends LaunchMeasurements {
   /** Fresh: nothing measured into it yet. */
-  readonly tpm: VirtualTpm
+  readonly tpm: SoftwareTpm
   readonly moduleId: string
   /** A certificate for the TPM's AK that is valid at the given time. */
   readonly leafAt: (at: Date) => Promise<Leaf>

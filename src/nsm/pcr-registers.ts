@@ -2,7 +2,7 @@
 // this process has the TPM's channel, and it does not extend a locked one. The others are NV EXTEND
 // indices, which take data of any length and which the TPM itself locks.
 
-import type { VirtualTpm } from '../chip/index.ts'
+import type { SoftwareTpm } from '../chip/index.ts'
 import { PCR_COUNT } from './protocol.ts'
 
 /** What was measured of an image, before it starts. */
@@ -32,19 +32,19 @@ const LOCKED_AT_LAUNCH = 16
 const ZERO = new Uint8Array(48)
 
 export class PcrRegisters {
-  readonly #tpm: VirtualTpm
+  readonly #tpm: SoftwareTpm
   readonly #locked = new Set<number>()
   /** A locked PCR never changes again. */
   readonly #final = new Map<number, Uint8Array>()
   /** Locked NV indices that hold something. */
   readonly #certifiable = new Set<number>()
 
-  private constructor(tpm: VirtualTpm) {
+  private constructor(tpm: SoftwareTpm) {
     this.#tpm = tpm
   }
 
   /** Measures into a fresh TPM and locks 0-15. */
-  static async launch(tpm: VirtualTpm, launch: LaunchMeasurements): Promise<PcrRegisters> {
+  static async launch(tpm: SoftwareTpm, launch: LaunchMeasurements): Promise<PcrRegisters> {
     const registers = new PcrRegisters(tpm)
     for (const pcr of NV_PCRS) await tpm.defineNv(pcr)
     await registers.#measure(launch)

@@ -3,18 +3,18 @@
 // A verifier that knows nothing of it sees an ordinary Nitro document.
 
 import { createHash } from 'node:crypto'
-import { pcrDigestOfQuote, type NvCertification, type VirtualTpm } from '../chip/index.ts'
+import { pcrDigestOfQuote, type NvCertification, type SoftwareTpm } from '../chip/index.ts'
 import { check } from '../errors.ts'
 import { cborMap, type CborInput } from '../cbor.ts'
 import { QUOTED_PCRS, type PcrRegisters } from './pcr-registers.ts'
 
 export class TpmEvidence {
-  readonly #tpm: VirtualTpm
+  readonly #tpm: SoftwareTpm
   readonly #registers: PcrRegisters
   readonly #moduleIdDigest: Uint8Array
   readonly #certified = new Map<number, NvCertification>()
 
-  constructor(tpm: VirtualTpm, registers: PcrRegisters, moduleId: string) {
+  constructor(tpm: SoftwareTpm, registers: PcrRegisters, moduleId: string) {
     this.#tpm = tpm
     this.#registers = registers
     this.#moduleIdDigest = sha384(Buffer.from(moduleId))

@@ -4,6 +4,7 @@ export {
   type Accelerator,
   type AcceleratorChoice,
 } from './accelerator.ts'
+export { cmdlineSuffix, looksForNsmCard } from './device-places.ts'
 export { Machine, type MachineOptions } from './machine.ts'
 export type { MachineSpec } from './machine-spec.ts'
 export { offersDevice } from './offers-device.ts'

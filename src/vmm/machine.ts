@@ -9,7 +9,7 @@ import {
   startProcess,
   type Confinement,
   type ManagedProcess,
-} from '../process/index.ts'
+} from '../subprocess/index.ts'
 import { machineFds, type MachineSpec } from './machine-spec.ts'
 import { qemuArgs } from './qemu-args.ts'
 import { QmpClient, type ShutdownReason } from './qmp.ts'

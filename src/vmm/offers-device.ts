@@ -2,7 +2,7 @@
 // distributions leave devices out, and the exit status is 0 either way.
 
 import { execFile } from 'node:child_process'
-import { confine, PROGRAM_PATH, type Confinement } from '../process/index.ts'
+import { confine, PROGRAM_PATH, type Confinement } from '../subprocess/index.ts'
 
 /** Far longer than QEMU takes; one that hangs is taken to know nothing. */
 const TIMEOUT_MS = 10_000

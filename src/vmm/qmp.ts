@@ -4,7 +4,7 @@
 
 import type { Duplex } from 'node:stream'
 import { CloisterError } from '../errors.ts'
-import { deferred } from '../process/index.ts'
+import { deferred } from '../subprocess/index.ts'
 
 /** QEMU's longest messages are far shorter. */
 const LINE_MAX_BYTES = 64 * 1024

@@ -3,7 +3,7 @@
 
 import type { Duplex } from 'node:stream'
 import { CloisterError } from '../errors.ts'
-import { deferred, readLine, type Deferred } from '../process/index.ts'
+import { deferred, readLine, type Deferred } from '../subprocess/index.ts'
 import {
   parseCardConnections,
   parseCardStatus,

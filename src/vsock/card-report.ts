@@ -127,3 +127,9 @@ function ports(value: unknown): string {
 function malformed(): CloisterError {
   return new CloisterError('ERR_VSOCK_CONTROL', 'the vsock card gave an answer that is none')
 }
+
+/** What goes on at the vsock of an enclave. */
+export interface VsockReport extends CardStatus {
+  /** Every connection, when asked for. */
+  readonly connectionList?: readonly CardConnection[]
+}

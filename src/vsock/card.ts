@@ -11,7 +11,7 @@ import {
   startCardProcess,
   type Confinement,
   type ManagedProcess,
-} from '../process/index.ts'
+} from '../subprocess/index.ts'
 import { CardControl, type CardSandbox } from './card-control.ts'
 import { checkSocketPath } from './listen.ts'
 import { policyTexts, type PortPolicy } from './port-policy.ts'

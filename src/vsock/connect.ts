@@ -3,7 +3,7 @@
 
 import { createConnection, type Socket } from 'node:net'
 import { CloisterError, messageOf } from '../errors.ts'
-import { readLine } from '../process/index.ts'
+import { readLine } from '../subprocess/index.ts'
 
 /** `OK 4294967295\n` and some room. */
 const REPLY_MAX_BYTES = 32

@@ -1,7 +1,13 @@
 export { connectGuest, type ConnectOptions } from './connect.ts'
 export { startVsockCard, type VsockCard, type VsockCardOptions } from './card.ts'
 export { CardControl, type CardSandbox } from './card-control.ts'
-export type { CardConnection, CardCounters, CardStatus, Refusal } from './card-report.ts'
+export type {
+  CardConnection,
+  CardCounters,
+  CardStatus,
+  Refusal,
+  VsockReport,
+} from './card-report.ts'
 export { encodeFrame, readFrames } from './frame.ts'
 export { checkSocketPath, listenForGuest, type PortOptions } from './listen.ts'
 export {

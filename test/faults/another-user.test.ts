@@ -13,7 +13,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { identifyProcess } from '../../src/process/index.ts'
+import { identifyProcess } from '../../src/subprocess/index.ts'
 import type { CliResult, DescribedEnclave } from '../host.ts'
 
 const repository = resolve(import.meta.dirname, '../..')

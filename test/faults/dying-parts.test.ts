@@ -4,7 +4,7 @@
 import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { identifyProcess } from '../../src/process/index.ts'
+import { identifyProcess } from '../../src/subprocess/index.ts'
 import { buildAwsImage } from '../fixtures/aws-image.ts'
 import { recentQemu, TestHost, type DescribedEnclave } from '../host.ts'
 

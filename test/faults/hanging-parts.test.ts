@@ -1,7 +1,7 @@
 // A part that hangs holds up nobody who asks, and outlives nobody it depends on.
 
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import { identifyProcess } from '../../src/process/index.ts'
+import { identifyProcess } from '../../src/subprocess/index.ts'
 import { TestHost, type DescribedEnclave } from '../host.ts'
 
 let host: TestHost

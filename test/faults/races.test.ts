@@ -5,7 +5,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import { Registry, type EnclaveRecord } from '../../src/keeper/index.ts'
+import { Registry, type EnclaveRecord } from '../../src/enclaves/index.ts'
 import { guestRootfs } from '../fixtures/guest-program.ts'
 import { TestHost } from '../host.ts'
 

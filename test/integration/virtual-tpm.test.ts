@@ -3,7 +3,7 @@
 import { createPublicKey, verify, webcrypto } from 'node:crypto'
 import { readdir, readFile, stat, writeFile, mkdir } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { signerOf, startVirtualTpm, type VirtualTpm } from '../../src/chip/index.ts'
+import { signerOf, startVirtualTpm, type SoftwareTpm } from '../../src/chip/index.ts'
 import { responseCodeOf } from '../../src/chip/tpm/command.ts'
 import { defineNvPcr, nvIndexOf } from '../../src/chip/tpm/nv-pcr.ts'
 import { manufacture } from '../../src/chip/tpm/startup.ts'
@@ -16,7 +16,7 @@ const TPM_GENERATED = Buffer.from('ff544347', 'hex')
 const HANDED_OUT_UID = 64_997
 
 let directory: TemporaryDirectory
-let tpm: VirtualTpm
+let tpm: SoftwareTpm
 
 beforeAll(async () => {
   directory = await temporaryDirectory()

@@ -4,7 +4,7 @@ import { PassThrough } from 'node:stream'
 import type { Socket } from 'node:net'
 import { Encoder } from 'cbor-x'
 import { expect, test } from 'vitest'
-import { AgentChannel, type AgentEvent } from '../../src/keeper/agent-channel.ts'
+import { AgentChannel, type AgentEvent } from '../../src/keeper/guest/agent-channel.ts'
 import { encodeFrame } from '../../src/vsock/index.ts'
 
 const cbor = new Encoder({ useRecords: false, mapsAsObjects: false, tagUint8Array: false })

@@ -2,7 +2,7 @@
 
 import { spawn } from 'node:child_process'
 import { expect, test } from 'vitest'
-import { confine, findProgram, identifyProcess } from '../../src/process/index.ts'
+import { confine, findProgram, identifyProcess } from '../../src/subprocess/index.ts'
 
 /** Starts `argv` from a parent that is killed at once, and gives the pid of the orphan. */
 async function orphan(argv: readonly string[]): Promise<number> {

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { chmodSync, closeSync, openSync, writeFileSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { identifyProcess, type ManagedProcess } from '../../src/process/index.ts'
+import { identifyProcess, type ManagedProcess } from '../../src/subprocess/index.ts'
 import { Machine } from '../../src/vmm/index.ts'
 import { temporaryDirectory, type TemporaryDirectory } from '../fixtures/temporary-directory.ts'
 

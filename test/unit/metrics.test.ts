@@ -3,7 +3,8 @@
 import { expect, test } from 'vitest'
 import { enclaveMetrics } from '../../src/cli/enclave-metrics.ts'
 import { exposition } from '../../src/cli/prometheus.ts'
-import type { EnclaveRecord, VsockReport } from '../../src/keeper/index.ts'
+import type { EnclaveRecord } from '../../src/enclaves/index.ts'
+import type { VsockReport } from '../../src/vsock/index.ts'
 import { parseExposition } from '../fixtures/exposition.ts'
 
 const counters = {

@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { partUsers } from '../../src/keeper/part-users.ts'
-import { confine } from '../../src/process/index.ts'
+import { partUsers } from '../../src/keeper/parts/part-users.ts'
+import { confine } from '../../src/subprocess/index.ts'
 
 test('QEMU keeps the group of /dev/kvm when it is to use it, and no other', () => {
   const { qemu } = partUsers('kvm', true)

@@ -3,12 +3,12 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { PassThrough } from 'node:stream'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { Registry, type EnclaveRecord } from '../../src/keeper/index.ts'
-import { ConsoleLog } from '../../src/keeper/console-log.ts'
+import { Registry, type EnclaveRecord } from '../../src/enclaves/index.ts'
+import { ConsoleLog } from '../../src/keeper/guest/console-log.ts'
 import { Journal } from '../../src/keeper/journal.ts'
 import { recordEnd } from '../../src/keeper/record-end.ts'
-import { readRecord } from '../../src/keeper/record.ts'
-import { identifyProcess } from '../../src/process/index.ts'
+import { readRecord } from '../../src/enclaves/record.ts'
+import { identifyProcess } from '../../src/subprocess/index.ts'
 import { temporaryDirectory, type TemporaryDirectory } from '../fixtures/temporary-directory.ts'
 
 let runtime: TemporaryDirectory

@@ -3,9 +3,9 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { Registry, type EnclaveRecord } from '../../src/keeper/index.ts'
-import { Names } from '../../src/keeper/names.ts'
-import { identifyProcess, isRunning, type ProcessIdentity } from '../../src/process/index.ts'
+import { Registry, type EnclaveRecord } from '../../src/enclaves/index.ts'
+import { Names } from '../../src/enclaves/names.ts'
+import { identifyProcess, isRunning, type ProcessIdentity } from '../../src/subprocess/index.ts'
 
 let runtime: string
 let registry: Registry

@@ -4,7 +4,7 @@
 import { once } from 'node:events'
 import type { Duplex } from 'node:stream'
 import { check, CloisterError } from '../../errors.ts'
-import { startProcess, type Confinement, type ManagedProcess } from '../../process/index.ts'
+import { startProcess, type Confinement, type ManagedProcess } from '../../subprocess/index.ts'
 import { TPM_CAP_PCRS } from './constants.ts'
 import { execute, type TpmChannel } from './command.ts'
 import { concat, u32 } from './marshal.ts'

@@ -1,0 +1,50 @@
+// What lies where in an enclave's directory.
+
+import { join } from 'node:path'
+
+/** Where and as what a new enclave lives. */
+export interface Place {
+  readonly directory: string
+  readonly id: string
+  readonly name: string
+  readonly cid: number
+}
+
+/** Where the vsock card runs; it belongs to its user. */
+export function vsockDirectory(directory: string): string {
+  return join(directory, 'vsock')
+}
+
+/** Where the NSM card runs; it belongs to its user. */
+export function nsmDirectory(directory: string): string {
+  return join(directory, 'nsm')
+}
+
+/** The host's end of the enclave's vsock. */
+export function vsockSocketPath(directory: string): string {
+  return join(vsockDirectory(directory), 'vsock.sock')
+}
+
+/** The state of the enclave's virtual TPM. */
+export function tpmDirectory(directory: string): string {
+  return join(directory, 'tpm')
+}
+
+/** Where the keeper answers requests about its enclave. */
+export function keeperSocketPath(directory: string): string {
+  return join(directory, 'keeper.sock')
+}
+
+export const JOURNAL_FILE = 'journal.log'
+
+/** What happened to the enclave, one line each; it stays after the end. */
+export function journalPath(directory: string): string {
+  return join(directory, JOURNAL_FILE)
+}
+
+export const CONSOLE_FILE = 'console.log'
+
+/** Where the console of an ended debug enclave is saved. */
+export function savedConsolePath(directory: string): string {
+  return join(directory, CONSOLE_FILE)
+}

@@ -1,0 +1,88 @@
+// The other end of `keeper.sock`.
+
+import { createConnection, type Socket } from 'node:net'
+import { once } from 'node:events'
+import { CloisterError, messageOf } from '../errors.ts'
+import { readLine } from '../subprocess/index.ts'
+import { encodeKeeperRequest, type KeeperReply, type KeeperRequest } from './keeper-request.ts'
+import { keeperSocketPath } from './enclave-paths.ts'
+import type { VsockReport } from '../vsock/index.ts'
+
+/** A report with 2048 connections, the card's limit, has half of it. */
+const REPLY_MAX_BYTES = 2 ** 20
+const ANSWER_MS = 5000
+/** Whoever lists enclaves waits no longer for one that hangs. */
+const REPORT_MS = 2000
+
+/**
+ * Sends one request to the keeper of the enclave in `directory`; the returned socket yields what
+ * follows the reply.
+ *
+ * @throws `ERR_KEEPER_CONTROL` when the keeper is gone or refuses.
+ */
+export async function askKeeper(
+  directory: string,
+  request: Extract<KeeperRequest, { command: 'terminate' | 'console' }>,
+  signal: AbortSignal = AbortSignal.timeout(ANSWER_MS),
+): Promise<Socket> {
+  return (await exchange(directory, request, signal)).socket
+}
+
+/**
+ * What goes on at an enclave's vsock.
+ *
+ * @throws `ERR_KEEPER_CONTROL` when the keeper is gone or does not answer within two seconds, or its
+ * card does not.
+ */
+export async function askVsock(directory: string, connections: boolean): Promise<VsockReport> {
+  const request = { command: 'vsock', connections } as const
+  return (await askOnce(directory, request, REPORT_MS)) as VsockReport
+}
+
+/**
+ * Opens or closes ports of an enclave; returns the policy that is in force then.
+ *
+ * @throws `ERR_KEEPER_CONTROL`
+ */
+export async function changePorts(
+  directory: string,
+  request: Extract<KeeperRequest, { command: 'open-ports' | 'close-ports' }>,
+): Promise<VsockReport> {
+  return (await askOnce(directory, request, ANSWER_MS)) as VsockReport
+}
+
+async function askOnce(
+  directory: string,
+  request: KeeperRequest,
+  timeoutMs: number,
+): Promise<unknown> {
+  const { socket, result } = await exchange(directory, request, AbortSignal.timeout(timeoutMs))
+  socket.destroy()
+  return result
+}
+
+async function exchange(
+  directory: string,
+  request: KeeperRequest,
+  signal: AbortSignal,
+): Promise<{ readonly socket: Socket; readonly result: unknown }> {
+  const socket = createConnection(keeperSocketPath(directory))
+  const giveUp = (): void => void socket.destroy(new Error('it does not answer'))
+  socket.on('error', () => undefined)
+  signal.addEventListener('abort', giveUp)
+  try {
+    await once(socket, 'connect')
+    socket.write(`${encodeKeeperRequest(request)}\n`)
+    const reply = JSON.parse(await readLine(socket, REPLY_MAX_BYTES)) as KeeperReply
+    if (!reply.ok) throw new Error(reply.error)
+    return { socket, result: reply.result }
+  } catch (cause) {
+    socket.destroy()
+    throw new CloisterError('ERR_KEEPER_CONTROL', `the keeper did not do it: ${messageOf(cause)}`, {
+      cause,
+      details: { command: request.command },
+    })
+  } finally {
+    signal.removeEventListener('abort', giveUp)
+  }
+}

@@ -1,0 +1,117 @@
+// Parent port 9002: the agent inside tells how it goes, and takes signals for the app.
+// Messages are CBOR maps behind a length; the guest is hostile, so they are small and checked.
+
+import type { Socket } from 'node:net'
+import { decodeCbor } from '@cloister/attestation/cbor'
+import { cborMap, encodeCbor } from '../../cbor.ts'
+import { CloisterError } from '../../errors.ts'
+import { encodeFrame, readFrames } from '../../vsock/index.ts'
+
+const MESSAGE_MAX_BYTES = 4096
+
+/** What the agent can say. */
+export type AgentEvent =
+  | { readonly event: 'failed'; readonly step: string; readonly error: string }
+  | { readonly event: 'started'; readonly pid: number }
+  | { readonly event: 'exited'; readonly code: number }
+  | { readonly event: 'signaled'; readonly signal: number }
+
+export class AgentChannel {
+  readonly #listener: (event: AgentEvent) => void
+  #socket: Socket | undefined
+  #hasStarted = false
+  #hasFinished = false
+
+  constructor(listener: (event: AgentEvent) => void) {
+    this.#listener = listener
+  }
+
+  /** Whether the guest has an agent that speaks to us, which it does before its heartbeat. */
+  get isConnected(): boolean {
+    return this.#socket !== undefined
+  }
+
+  /** Whether the agent has told how the app ended; the machine then ends by itself. */
+  get hasFinished(): boolean {
+    return this.#hasFinished
+  }
+
+  /**
+   * Serves the agent's one connection until its last event; a second connection is refused.
+   *
+   * @throws `ERR_KEEPER_AGENT` for what is no message, and for a second start of the app.
+   */
+  async serve(socket: Socket): Promise<void> {
+    if (this.#socket !== undefined) {
+      socket.destroy()
+      return
+    }
+    this.#socket = socket
+    for await (const frame of readFrames(socket, MESSAGE_MAX_BYTES)) {
+      const event = parseAgentEvent(frame)
+      if (event.event === 'started') this.#noteStart()
+      else this.#hasFinished = true
+      this.#listener(event)
+      // The agent waits for the end of the stream before it ends the machine.
+      if (this.#hasFinished) break
+    }
+  }
+
+  #noteStart(): void {
+    if (this.#hasStarted) throw malformed('the app has started already')
+    this.#hasStarted = true
+  }
+
+  /** Asks the agent to pass a signal to the app; false when there is no agent to ask. */
+  signal(signal: number): boolean {
+    if (this.#socket === undefined || this.#socket.destroyed) return false
+    this.#socket.write(encodeFrame(encodeCbor(cborMap({ request: 'signal', signal }))))
+    return true
+  }
+}
+
+/** @throws `ERR_KEEPER_AGENT` for anything but one well-formed event. */
+export function parseAgentEvent(bytes: Uint8Array): AgentEvent {
+  const message = decodeMap(bytes)
+  const event = message.get('event')
+  if (event === 'failed')
+    return { event, step: text(message, 'step'), error: text(message, 'error') }
+  if (event === 'started') return { event, pid: integer(message, 'pid') }
+  if (event === 'exited') return { event, code: integer(message, 'code') }
+  if (event === 'signaled') return { event, signal: integer(message, 'signal') }
+  throw malformed('it is no known event')
+}
+
+function decodeMap(bytes: Uint8Array): ReadonlyMap<unknown, unknown> {
+  try {
+    const value = decodeCbor(bytes)
+    if (value instanceof Map) return value
+  } catch (cause) {
+    throw malformed('it is not CBOR', cause)
+  }
+  throw malformed('it is not a map')
+}
+
+function text(message: ReadonlyMap<unknown, unknown>, key: string): string {
+  const value = message.get(key)
+  if (typeof value !== 'string') throw malformed(`${key} is not text`)
+  return printable(value)
+}
+
+/** The guest must not be able to write control sequences to a terminal. */
+function printable(value: string): string {
+  return value.replace(/[^\x20-\x7e]/g, '?')
+}
+
+function integer(message: ReadonlyMap<unknown, unknown>, key: string): number {
+  const value = message.get(key)
+  if (!Number.isSafeInteger(value) || (value as number) < 0)
+    throw malformed(`${key} is no unsigned integer`)
+  return value as number
+}
+
+function malformed(reason: string, cause?: unknown): CloisterError {
+  return new CloisterError('ERR_KEEPER_AGENT', `a message of the agent is malformed: ${reason}`, {
+    cause,
+  })
+}

@@ -1,0 +1,61 @@
+// Waiting for a sign of life: it comes, or the guest says why not, or a part dies, or time is up.
+// Each of the four is told apart.
+
+import { CloisterError } from '../../errors.ts'
+import type { EndCause } from '../end-cause.ts'
+
+export interface BootWatch {
+  /** Resolves when the sign came. */
+  readonly awaited: Promise<undefined>
+  /** What is awaited, for errors: `heartbeat`. */
+  readonly what: string
+  /** Resolves when any part ends before. */
+  readonly firstEnd: Promise<EndCause>
+  /** By `performance.now()`, ms. */
+  readonly deadline: number
+  /** How long the guest had in all, for errors. */
+  readonly timeoutMs: number
+  /** The last lines of the console, in debug mode. */
+  readonly consoleTail: () => string | undefined
+}
+
+/** @throws `ERR_BOOT_TIMEOUT`, `ERR_BOOT_AGENT`, `ERR_BOOT_DIED` */
+export async function waitForGuest(watch: BootWatch): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const timeout = new Promise<'timeout'>((resolve) => {
+    timer = setTimeout(() => {
+      resolve('timeout')
+    }, watch.deadline - performance.now())
+  })
+  try {
+    const result = await Promise.race([watch.awaited, watch.firstEnd, timeout])
+    if (result === 'timeout') throw timedOut(watch)
+    if (result !== undefined) throw died(watch, result)
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function timedOut(watch: BootWatch): CloisterError {
+  return new CloisterError(
+    'ERR_BOOT_TIMEOUT',
+    `no ${watch.what} within ${String(watch.timeoutMs)} ms${consolePart(watch)}`,
+    { details: { timeoutMs: watch.timeoutMs, console: watch.consoleTail() } },
+  )
+}
+
+function died(watch: BootWatch, cause: EndCause): CloisterError {
+  const code = cause.first === 'agent' ? 'ERR_BOOT_AGENT' : 'ERR_BOOT_DIED'
+  return new CloisterError(
+    code,
+    `the enclave ended before its ${watch.what}: ${cause.reason}${consolePart(watch)}`,
+    {
+      details: { ...cause, console: watch.consoleTail() },
+    },
+  )
+}
+
+function consolePart(watch: BootWatch): string {
+  const tail = watch.consoleTail()
+  return tail === undefined ? '' : `\nThe console's last lines:\n${tail}`
+}

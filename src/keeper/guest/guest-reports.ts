@@ -1,0 +1,49 @@
+// What the guest tells: that it lives, and how its app goes. All of it is the guest's own word.
+
+import type { Socket } from 'node:net'
+import { messageOf } from '../../errors.ts'
+import { deferred } from '../../subprocess/index.ts'
+import { AgentChannel, type AgentEvent } from './agent-channel.ts'
+import { describeEvent, type Journal } from '../journal.ts'
+
+export class GuestReports {
+  readonly channel = new AgentChannel((event) => {
+    this.#hear(event)
+  })
+  readonly #journal: Journal
+  readonly #heartbeat = deferred<undefined>()
+  readonly #appStarted = deferred<undefined>()
+  lastEvent: AgentEvent | undefined
+
+  constructor(journal: Journal) {
+    this.#journal = journal
+  }
+
+  get heartbeat(): Promise<undefined> {
+    return this.#heartbeat.promise
+  }
+
+  get appStarted(): Promise<undefined> {
+    return this.#appStarted.promise
+  }
+
+  readonly onHeartbeat = (): void => {
+    this.#heartbeat.resolve(undefined)
+  }
+
+  /** Serves the agent's connection; what is no message ends it, and the journal says so. */
+  async listen(socket: Socket): Promise<void> {
+    try {
+      await this.channel.serve(socket)
+    } catch (error) {
+      this.#journal.writeOfGuest(`the agent's connection was closed: ${messageOf(error)}`)
+      throw error
+    }
+  }
+
+  #hear(event: AgentEvent): void {
+    this.lastEvent = event
+    this.#journal.writeOfGuest(describeEvent(event))
+    if (event.event === 'started') this.#appStarted.resolve(undefined)
+  }
+}

@@ -1,0 +1,94 @@
+// The keeper's own socket, `keeper.sock`: one JSON line in, one JSON line out. After the reply to
+// `console` the console's bytes follow; after the reply to `terminate`, which comes at once, the
+// connection stays open until the keeper is done and gone. Only the enclave's owner can reach it.
+
+import { once } from 'node:events'
+import { createServer, type Server, type Socket } from 'node:net'
+import {
+  keeperSocketPath,
+  parseKeeperRequest,
+  type KeeperReply,
+  type KeeperRequest,
+} from '../enclaves/index.ts'
+import { messageOf } from '../errors.ts'
+import { readLine } from '../subprocess/index.ts'
+import { closePorts, openPorts } from '../vsock/index.ts'
+import type { ConsoleLog } from './guest/console-log.ts'
+import type { EnclaveVsock } from './parts/vsock-ports.ts'
+
+/** Two sets of 256 port ranges and some room. */
+const REQUEST_MAX_BYTES = 16 * 1024
+
+export interface KeeperSocketHandler {
+  readonly terminate: (graceMs: number) => void
+  /** Undefined while the enclave has no console. */
+  readonly console: () => ConsoleLog | undefined
+  /** Undefined while the enclave starts. */
+  readonly vsock: () => Pick<EnclaveVsock, 'report' | 'changePorts'> | undefined
+}
+
+export async function serveKeeperSocket(
+  directory: string,
+  handler: KeeperSocketHandler,
+): Promise<Server> {
+  const server = createServer((socket) => {
+    socket.on('error', () => socket.destroy())
+    void serve(socket, handler)
+  })
+  server.listen(keeperSocketPath(directory))
+  await once(server, 'listening')
+  return server
+}
+
+async function serve(socket: Socket, handler: KeeperSocketHandler): Promise<void> {
+  try {
+    const request = parseKeeperRequest(await readLine(socket, REQUEST_MAX_BYTES))
+    await carryOut(request, socket, handler)
+    // Nothing more is asked, but an end must be noticed.
+    socket.resume()
+  } catch (error) {
+    reply(socket, { ok: false, error: messageOf(error) })
+    socket.end()
+  }
+}
+
+async function carryOut(
+  request: KeeperRequest,
+  socket: Socket,
+  handler: KeeperSocketHandler,
+): Promise<void> {
+  switch (request.command) {
+    case 'terminate':
+      handler.terminate(request.graceMs)
+      reply(socket, { ok: true })
+      return
+    case 'console':
+      followConsole(socket, handler)
+      return
+    default:
+      reply(socket, { ok: true, result: await askVsock(request, handler) })
+      socket.end()
+  }
+}
+
+function followConsole(socket: Socket, handler: KeeperSocketHandler): void {
+  const console = handler.console()
+  if (console === undefined) throw new Error('it has no console')
+  reply(socket, { ok: true })
+  console.follow(socket)
+}
+
+function askVsock(
+  request: Exclude<KeeperRequest, { command: 'terminate' | 'console' }>,
+  handler: KeeperSocketHandler,
+): Promise<unknown> {
+  const vsock = handler.vsock()
+  if (vsock === undefined) throw new Error('the enclave has not started yet')
+  if (request.command === 'vsock') return vsock.report(request.connections)
+  const change = request.command === 'open-ports' ? openPorts : closePorts
+  return vsock.changePorts((policy) => change(policy, request.ports))
+}
+
+function reply(socket: Socket, message: KeeperReply): void {
+  if (socket.writable) socket.write(`${JSON.stringify(message)}\n`)
+}

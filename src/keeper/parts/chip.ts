@@ -1,0 +1,96 @@
+// The chip of one enclave: a virtual TPM with the image's measurements in it, certified by the host
+// chip, answering NSM requests.
+
+import {
+  openHostChip,
+  LeafRenewal,
+  startVirtualTpm,
+  type HostChip,
+  type SoftwareTpm,
+} from '../../chip/index.ts'
+import type { Measurements } from '../../eif/index.ts'
+import {
+  createNsm,
+  type Measurements as NsmMeasurements,
+  type NsmIncident,
+} from '../../nsm/index.ts'
+import { tpmDirectory } from '../../enclaves/index.ts'
+import type { Part } from '../end-cause.ts'
+import { chipUser, type PartUsers } from './part-users.ts'
+
+export interface EnclaveChip extends AsyncDisposable {
+  readonly assurance: string
+  readonly process: Part
+  /** Settles when the first certificate is there; rejects when there is none to be had. */
+  readonly certified: Promise<unknown>
+  /** Answers one NSM request; never rejects. */
+  readonly handle: (request: Uint8Array) => Promise<Uint8Array>
+}
+
+export interface ChipRequest {
+  readonly stateDirectory: string
+  readonly enclaveDirectory: string
+  readonly moduleId: string
+  readonly measurements: Measurements
+  readonly debug: boolean
+  /** Extended into PCR3; see AWS's rule for IAM roles. */
+  readonly role: string | undefined
+  /** Whom the virtual TPM and the host chip's TPM run as. */
+  readonly users: Pick<PartUsers, 'swtpm' | 'chip'>
+  readonly report: (incident: NsmIncident) => void
+}
+
+/** The host's name, as AWS's instance id: `i-` and 17 hexadecimal digits of the chip's key. */
+export async function instanceIdOf(stateDirectory: string): Promise<string> {
+  return (await openHostChip(stateDirectory, { confinement: chipUser() })).instanceId
+}
+
+/** @throws `ERR_CHIP_*`, `ERR_PROCESS_SPAWN` */
+export async function startChip(request: ChipRequest): Promise<EnclaveChip> {
+  const host = await openHostChip(request.stateDirectory, { confinement: request.users.chip })
+  const tpm = await startVirtualTpm({
+    stateDir: tpmDirectory(request.enclaveDirectory),
+    confinement: request.users.swtpm,
+  })
+  try {
+    return await launchNsm(request, host, tpm)
+  } catch (error) {
+    await tpm[Symbol.asyncDispose]()
+    throw error
+  }
+}
+
+async function launchNsm(
+  request: ChipRequest,
+  host: HostChip,
+  tpm: SoftwareTpm,
+): Promise<EnclaveChip> {
+  const { moduleId, debug, report } = request
+  const leaf = new LeafRenewal((at) => host.issueLeaf({ akSpki: tpm.ak.spki, moduleId, at }))
+  const measurements = nsmMeasurements(request, host.instanceId)
+  const leafAt = leaf.current.bind(leaf)
+  const nsm = await createNsm({ tpm, moduleId, measurements, debug, leafAt, report })
+  const certified = leafAt(new Date())
+  // Reported when the launch awaits it; until then nobody listens.
+  certified.catch(() => undefined)
+  return {
+    assurance: host.assurance,
+    process: tpm.process,
+    certified,
+    handle: nsm.handle.bind(nsm),
+    [Symbol.asyncDispose]: () => tpm[Symbol.asyncDispose](),
+  }
+}
+
+/** The PCRs at launch: the image's, the role's and the host's. */
+function nsmMeasurements({ measurements, role }: ChipRequest, instanceId: string): NsmMeasurements {
+  const { pcr0, pcr1, pcr2, pcr8 } = measurements
+  return {
+    pcr0: pcr0.digest,
+    pcr1: pcr1.digest,
+    pcr2: pcr2.digest,
+    ...(pcr8 === undefined ? {} : { pcr8: pcr8.digest }),
+    ...(role === undefined ? {} : { pcr3: role }),
+    pcr4: instanceId,
+  }
+}

@@ -1,0 +1,51 @@
+// Who offers /dev/nsm to the guest: the NSM card, to AWS's driver, where the kernel's command line
+// names the card's place and QEMU can give a guest such a device. Every stock AWS image's does; ours
+// names the vsock card's alone, measured, and its agent offers the device.
+
+import { chownSync, mkdirSync } from 'node:fs'
+import { startNsmCard, type NsmCard } from '../../nsm/index.ts'
+import { NSM_DEVICE, offersDevice } from '../../vmm/index.ts'
+import { describeSandbox, type CardOptions } from './vsock-card.ts'
+import { nsmDirectory } from '../../enclaves/index.ts'
+import type { EnclaveChip } from './chip.ts'
+import { serveNsm } from '../guest/nsm-channel.ts'
+import { stageProgram } from './stage-program.ts'
+
+const WITHOUT_CARD =
+  'this image has no /dev/nsm, unless its init is the agent of Cloister: ' +
+  `the QEMU here has no ${NSM_DEVICE}; install QEMU 10.2 or later, or name one in CLOISTER_QEMU`
+
+export interface NsmCardLaunch extends CardOptions {
+  readonly chip: EnclaveChip
+}
+
+/**
+ * The NSM card of an image that looks for one, answered by the enclave's chip; undefined where QEMU
+ * cannot give the guest such a device.
+ *
+ * @throws `ERR_PROCESS_SPAWN`, `ERR_NSM_CARD`
+ */
+export async function startEnclaveNsmCard(launch: NsmCardLaunch): Promise<NsmCard | undefined> {
+  const { request, users, journal } = launch
+  if (await offersDevice(request.programs.qemu, NSM_DEVICE, users.qemu)) return startCard(launch)
+  journal.write(WITHOUT_CARD)
+  return undefined
+}
+
+async function startCard(launch: NsmCardLaunch): Promise<NsmCard> {
+  const { request, place, lifetime, users, journal, chip } = launch
+  const directory = nsmDirectory(place.directory)
+  mkdirSync(directory, { mode: 0o700 })
+  const { uid } = users.nsmCard
+  if (uid !== undefined) chownSync(directory, uid, uid)
+  const card = await startNsmCard({
+    program: stageProgram(request.programs.nsmCard, directory, users.nsmCard),
+    directory,
+    confinement: users.nsmCard,
+  })
+  await lifetime.own(card)
+  journal.write(describeSandbox('NSM card', card.sandbox))
+  // A card that sends what is no request is cut off; it then ends, and the enclave with it.
+  void serveNsm(card.channel, chip.handle).catch(() => card.channel.destroy())
+  return card
+}

@@ -1,0 +1,58 @@
+// Each part of an enclave runs as a user of its own, so that none can signal, trace or open what
+// belongs to another part or another enclave. No account is needed: the numbers come from a range
+// that systemd's table of uids leaves unused, and the keeper's pid makes them unique in its PID
+// namespace.
+
+import { readFileSync } from 'node:fs'
+import type { Confinement } from '../../subprocess/index.ts'
+import { kvmGroups, type Accelerator } from '../../vmm/index.ts'
+
+/** systemd docs/UIDS-GIDS.md: 1879048192 to 2147483647 is unused. */
+const FIRST_UID = 1_900_000_000
+/** The host chip's swtpm: one user for all keepers, for they share its state. */
+const CHIP_UID = FIRST_UID - 1
+/** Linux's PID_MAX_LIMIT is 2^22, so this range ends before 2^31. */
+const UIDS_PER_KEEPER = 4
+const LAST_UID = FIRST_UID + UIDS_PER_KEEPER * 2 ** 22
+
+export interface PartUsers {
+  readonly qemu: Confinement
+  readonly chip: Confinement
+  readonly swtpm: Confinement
+  readonly vsockCard: Confinement
+  readonly nsmCard: Confinement
+}
+
+/**
+ * A keeper that cannot change users runs its parts as its own. QEMU keeps the group that may open
+ * /dev/kvm (`kvm` on Debian, mode 0660) when it is to use it.
+ */
+export function partUsers(
+  accelerator: Accelerator,
+  canChange: boolean = canChangeUsers(process.getuid?.() ?? 0),
+): PartUsers {
+  if (!canChange) return { qemu: {}, chip: {}, swtpm: {}, vsockCard: {}, nsmCard: {} }
+  const first = FIRST_UID + process.pid * UIDS_PER_KEEPER
+  return {
+    qemu: { uid: first, groups: accelerator === 'kvm' ? kvmGroups() : [] },
+    chip: { uid: CHIP_UID },
+    swtpm: { uid: first + 1 },
+    vsockCard: { uid: first + 2 },
+    nsmCard: { uid: first + 3 },
+  }
+}
+
+/** Whom the host chip's swtpm runs as. */
+export function chipUser(): Confinement {
+  return partUsers('tcg').chip
+}
+
+/** Root of a user namespace has only the users that its map names (user_namespaces(7)). */
+function canChangeUsers(uid: number): boolean {
+  if (uid !== 0) return false
+  const ranges = readFileSync('/proc/self/uid_map', 'utf8').trim().split('\n')
+  return ranges.some((range) => {
+    const [first = 0, , count = 0] = range.trim().split(/\s+/).map(Number)
+    return first <= CHIP_UID && first + count > LAST_UID
+  })
+}

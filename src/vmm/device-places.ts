@@ -1,0 +1,30 @@
+// Where QEMU's microvm puts its virtio-mmio devices, and how a kernel is told (Linux
+// Documentation/admin-guide/kernel-parameters.txt, virtio_mmio.device=<size>@<base>:<irq>).
+
+/** The first device, the vsock card. */
+const VSOCK_CARD_PLACE = 'virtio_mmio.device=512@0xfeb00e00:12'
+/** The second device, the NSM card. */
+const NSM_CARD_PLACE = 'virtio_mmio.device=512@0xfeb00c00:11'
+
+/**
+ * AWS's command lines name no virtio-mmio device (on EC2 the device is found in another way) and
+ * restart through a keyboard controller that a microvm does not have. For such an image this one
+ * constant is appended, and nothing else ever is. Our own images name the vsock card's place
+ * themselves, measured. Naming a place where there is no card does no harm.
+ */
+const STOCK_IMAGE_CMDLINE_SUFFIX = ` ${VSOCK_CARD_PLACE} ${NSM_CARD_PLACE} reboot=t`
+
+/** What is appended to an image's command line: nothing, or {@link STOCK_IMAGE_CMDLINE_SUFFIX}. */
+export function cmdlineSuffix(cmdline: string): string {
+  const isOurs = words(cmdline).some((word) => word.startsWith('virtio_mmio.device='))
+  return isOurs ? '' : STOCK_IMAGE_CMDLINE_SUFFIX
+}
+
+/** Whether a kernel with this command line looks for the NSM card. */
+export function looksForNsmCard(cmdline: string): boolean {
+  return words(cmdline).includes(NSM_CARD_PLACE)
+}
+
+function words(cmdline: string): readonly string[] {
+  return cmdline.split(/\s+/)
+}

@@ -1,0 +1,116 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { once } from 'node:events'
+import { createConnection, createServer, type Server, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { PassThrough } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { ConsoleLog } from '../../src/keeper/guest/console-log.ts'
+import { askVsock, changePorts } from '../../src/enclaves/keeper-client.ts'
+import { keeperSocketPath } from '../../src/enclaves/index.ts'
+import { serveKeeperSocket } from '../../src/keeper/keeper-socket.ts'
+import type { CardStatus } from '../../src/vsock/card-report.ts'
+import { closedPolicy, policyTexts, type PortPolicy } from '../../src/vsock/port-policy.ts'
+import { parsePortSet } from '../../src/vsock/port-set.ts'
+
+let directory: string
+let server: Server
+let serial: PassThrough
+let graces: number[]
+let policy: PortPolicy
+
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'cloister-control-'))
+  serial = new PassThrough()
+  graces = []
+  policy = closedPolicy
+  const log = new ConsoleLog(serial)
+  server = await serveKeeperSocket(directory, {
+    terminate: (graceMs) => graces.push(graceMs),
+    console: () => log,
+    vsock: () => ({
+      report: (connections) => Promise.resolve({ ...status(), connections: Number(connections) }),
+      changePorts: (change) => {
+        policy = change(policy)
+        return Promise.resolve(status())
+      },
+    }),
+  })
+})
+
+afterEach(() => {
+  server.close()
+  rmSync(directory, { recursive: true })
+})
+
+function status(): CardStatus {
+  const counters = {} as CardStatus['counters']
+  const limits = { connections: 1, connectionsPerSecond: 1, bufferBytes: 1 }
+  return { ...policyTexts(policy), limits, connections: 0, bufferedBytes: 0, counters }
+}
+
+/** Sends a request as somebody who says no more, and returns what came back within 100 ms. */
+async function ask(line: string): Promise<string> {
+  const socket: Socket = createConnection(keeperSocketPath(directory))
+  await once(socket, 'connect')
+  let answer = ''
+  socket.on('data', (bytes: Buffer) => (answer += bytes.toString()))
+  socket.end(line)
+  for (let n = 0; n < 10; n++) {
+    serial.write(`line ${String(n)}\n`)
+    await sleep(10)
+  }
+  socket.destroy()
+  return answer
+}
+
+test('a console reader that ends its side at once harms nobody', async () => {
+  expect(await ask('{"command":"console"}\n')).toMatch(/^\{"ok":true\}\n/)
+  expect(await ask('{"command":"console"}\n')).toMatch(/^\{"ok":true\}\n/)
+})
+
+test.each([
+  ['no JSON', 'console\n'],
+  ['an unknown command', '{"command":"reboot"}\n'],
+  ['a termination without a grace', '{"command":"terminate"}\n'],
+  ['a negative grace', '{"command":"terminate","graceMs":-1}\n'],
+  ['a line without an end', 'x'.repeat(20_000)],
+  ['a report that may list or not', '{"command":"vsock"}\n'],
+  ['ports of one side alone', '{"command":"open-ports","guestPorts":"1"}\n'],
+  ['ports that are none', '{"command":"close-ports","guestPorts":"1-","parentPorts":"1"}\n'],
+])('%s is refused', async (_name, line) => {
+  expect(await ask(line)).toContain('"ok":false')
+  expect(graces).toEqual([])
+})
+
+test('a termination carries its grace', async () => {
+  expect(await ask('{"command":"terminate","graceMs":250}\n')).toContain('"ok":true')
+  expect(graces).toEqual([250])
+})
+
+test('ports are opened and closed one after the other, and whoever asks hears what is open', async () => {
+  const ports = { parentPorts: parsePortSet('8000'), guestPorts: parsePortSet('5005,7') }
+  const opened = await changePorts(directory, { command: 'open-ports', ports })
+  expect(opened).toMatchObject({ parentPorts: '8000,9000-9002', guestPorts: '7,5005' })
+  const closed = await changePorts(directory, { command: 'close-ports', ports })
+  expect(closed).toMatchObject({ parentPorts: '9000-9002', guestPorts: 'none' })
+})
+
+test('whoever asks for the connections gets them', async () => {
+  expect(await askVsock(directory, true)).toMatchObject({ connections: 1 })
+  expect(await askVsock(directory, false)).toMatchObject({ connections: 0 })
+})
+
+test('a keeper that hangs is not waited for', async () => {
+  const hanging = mkdtempSync(join(tmpdir(), 'cloister-control-'))
+  const silent = createServer(() => undefined)
+  silent.listen(keeperSocketPath(hanging))
+  await once(silent, 'listening')
+  try {
+    await expect(askVsock(hanging, false)).rejects.toMatchObject({ code: 'ERR_KEEPER_CONTROL' })
+  } finally {
+    silent.close()
+    rmSync(hanging, { recursive: true })
+  }
+})
