@@ -1,5 +1,6 @@
 // What an NSM answers to each request at and beyond its limits, by AWS's error names.
 
+import { encode } from 'cbor-x'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { encodeRequest, launchedNsm, refusal, sha384, ZERO_PCR } from '../fixtures/launched-nsm.ts'
 import type { LaunchedNsm } from '../fixtures/launched-nsm.ts'
@@ -89,18 +90,68 @@ describe('refusals', () => {
     )
   })
 
+  const nested = (depth: number): string =>
+    `a16b4465736372696265504352a265696e646578006178${'81'.repeat(depth)}00`
   it.each([
     ['no bytes', ''],
-    ['a trailing byte', '6b44657363726962654e534d00'],
-    ['a duplicate key', 'a16b4465736372696265504352a265696e6465780065696e64657801'],
-    ['an indefinite map', 'bf6b4465736372696265504352a165696e64657800ff'],
     ['a truncated text', '6b4465736372'],
+    ['a map that ends early', 'a16b4465736372696265504352a265696e64657800'],
+    ['a break outside anything', 'ff'],
+    ['a map that breaks before a value', 'bf6b4465736372696265504352ff'],
+    ['a chunk of another type', '7f6b44657363726962654e534d4100ff'],
+    ['a chunk of indefinite length', '7f7f6b44657363726962654e534dffff'],
+    ['an integer of indefinite length', 'a16b4465736372696265504352a165696e6465781f'],
+    ['a reserved length', 'a16b4465736372696265504352a165696e6465781c'],
+    ['a simple value below 32 in two bytes', 'a16b4465736372696265504352a265696e646578006178f818'],
+    ['a map of 2^64 - 1 entries', 'bbffffffffffffffff'],
+    ['text of 2^64 - 1 bytes', '7bffffffffffffffff'],
+    ['text that is not UTF-8', 'a16b4465736372696265504352a265696e6465780061ff00'],
+    ['1000 nested arrays', nested(1000)],
+    ['undefined where a field may be null', 'a16b4174746573746174696f6ea1656e6f6e6365f7'],
+    ['a second request in an indefinite map', 'bf674c6f636b504352a0684c6f636b50435273a0ff'],
   ])('refuses %s as an invalid operation', async (_, request) => {
     expect(await handleHex(request)).toBe(hex(encodeRequest({ Error: 'InvalidOperation' })))
   })
 })
 
 describe('leniency', () => {
+  const pcr0 = 'a16b4465736372696265504352a165696e64657800'
+  it.each([
+    ['heads that are not the shortest', 'b900016b4465736372696265504352b9000165696e64657800'],
+    ['lengths in eight bytes', 'bb00000000000000016b4465736372696265504352a165696e64657800'],
+    ['an index in eight bytes', 'a16b4465736372696265504352a165696e6465781b0000000000000000'],
+    ['indefinite maps', 'bf6b4465736372696265504352bf65696e64657800ffff'],
+    ['a name in chunks', 'a17f68446573637269626563504352ffa165696e64657800'],
+    ['a tag before it', 'd9d9f7a16b4465736372696265504352a165696e64657800'],
+    ['bytes after it', `${pcr0}00ff`],
+    ['an index twice, of which the first counts', `${pcr0.replace('a165', 'a265')}65696e64657805`],
+    [
+      'fields of every kind that it does not know',
+      'a16b4465736372696265504352ac65696e6465780001f40220036161049f018101ff05f97e0006fa7fc00000' +
+        '07fb7ff800000000000008f709f8ff0ac11a00000000f5f5',
+    ],
+    ['500 nested arrays', `a16b4465736372696265504352a265696e646578006178${'81'.repeat(500)}00`],
+  ])('takes %s', async (_, request) => {
+    expect(await handleHex(request)).toBe(await handleHex(pcr0))
+  })
+
+  it("takes what cbor-x's encode makes of plain objects, with Buffers and Uint8Arrays", async () => {
+    let expected: Uint8Array = ZERO_PCR
+    for (const data of [Buffer.from('one'), Uint8Array.of(1, 2)]) {
+      const response = await enclave.nsm.handle(encode({ ExtendPCR: { index: 19, data } }))
+      expected = sha384(expected, data)
+      expect(hex(response)).toBe(hex(encodeRequest({ ExtendPCR: { data: expected } })))
+    }
+  })
+
+  it('takes data in chunks, and of data given twice the last', async () => {
+    const chunks = 'a169457874656e64504352a265696e6465781464646174615f41014102ff'
+    const twice = 'a169457874656e64504352a365696e646578146464617461410964646174614103'
+    expect(await handleHex(chunks)).toContain(hex(sha384(ZERO_PCR, Uint8Array.of(1, 2))))
+    const expected = sha384(sha384(ZERO_PCR, Uint8Array.of(1, 2)), Uint8Array.of(3))
+    expect(await handleHex(twice)).toContain(hex(expected))
+  })
+
   it('takes text where bytes belong', async () => {
     const response = await enclave.ask({ ExtendPCR: { index: 17, data: 'text' } })
     const data = sha384(ZERO_PCR, 'text')
