@@ -5,7 +5,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 // The built keeper: it is a process of its own, and Node runs no TypeScript.
-import { startEnclave, endEnclave, Registry, type LaunchRequest } from '../dist/keeper/index.js'
+import { startEnclave, endEnclave, Registry, type LaunchRequest } from '../dist/enclaves/index.js'
 import { serveHeartbeat } from '../src/keeper/guest/heartbeat.ts'
 import { measureImage } from '../src/keeper/parts/measured-image.ts'
 import { deferred, Lifetime } from '../src/subprocess/index.ts'
