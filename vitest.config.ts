@@ -16,6 +16,7 @@ export default defineConfig({
           ],
           exclude: ['**/browser/**'],
           testTimeout: 120_000,
+          hookTimeout: 120_000,
         },
       },
       {

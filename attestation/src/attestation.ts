@@ -2,6 +2,7 @@
 
 import { assuranceOf, type Assurance } from './assurance.ts'
 import { toHex } from './bytes.ts'
+import { jsonable, type Jsonable } from './json.ts'
 import type { DocumentKind, Payload } from './document/payload.ts'
 import { isDebug, toPcrTable, type PcrTable } from './document/pcrs.ts'
 import type { VerifiedTpmEvidence } from './tpm/verify.ts'
@@ -32,8 +33,8 @@ export interface DocumentFields {
   readonly nonce: Uint8Array | null
 }
 
-/** A verified document: everything here was signed by a key that leads to the caller's root. */
-export interface Attestation extends DocumentFields {
+/** What a verified document says, as plain data. */
+export interface AttestationData extends DocumentFields {
   readonly verified: true
   /** The moment the certificates were checked at: milliseconds since the epoch. */
   readonly verifiedAtMs: number
@@ -47,6 +48,12 @@ export interface Attestation extends DocumentFields {
   /** What the TPM vouches for; null when the document carries no evidence. */
   readonly tpm: VerifiedTpmEvidence | null
 }
+
+/**
+ * A verified document: everything here was signed by a key that leads to the caller's root.
+ * `JSON.stringify` writes its byte strings as lower-case hexadecimal text.
+ */
+export interface Attestation extends AttestationData, Jsonable<AttestationData> {}
 
 /** What was verified, to be made into an {@link Attestation}. */
 export interface VerifiedParts {
@@ -65,7 +72,7 @@ export function attestationOf(parts: VerifiedParts): Attestation {
   const { payload, path, atMs, tpm, matchedPcrs } = parts
   let pcrs: PcrTable | undefined
   let certificates: readonly CertificateInfo[] | undefined
-  return {
+  return jsonable<AttestationData>({
     verified: true,
     ...plainFields(payload),
     get pcrs() {
@@ -79,7 +86,7 @@ export function attestationOf(parts: VerifiedParts): Attestation {
       return (certificates ??= path.map(certificateInfo))
     },
     tpm,
-  }
+  })
 }
 
 /** The fields of a payload as callers see them; byte strings are copies. */

@@ -22,9 +22,9 @@ export async function checkExpectations(
   const { measurements } = policy
   const matchedPcrs = measurements ? matchMeasurements(payload.pcrs, measurements) : []
   checkModuleId(payload, policy)
-  await checkBytes('ERR_NONCE_MISMATCH', policy.nonce, payload.nonce)
-  await checkBytes('ERR_PUBLIC_KEY_MISMATCH', policy.publicKey, payload.publicKey)
-  await checkBytes('ERR_USER_DATA_MISMATCH', policy.userData, payload.userData)
+  await checkBytes('nonce', policy, payload)
+  await checkBytes('publicKey', policy, payload)
+  await checkBytes('userData', policy, payload)
   return matchedPcrs
 }
 
@@ -45,26 +45,39 @@ function checkModuleId({ moduleId: actual }: Payload, { moduleId: expected }: Po
   })
 }
 
-async function checkBytes(
-  code: AttestationErrorCode,
-  expected: ExpectedBytes | undefined,
-  actual: Uint8Array | null,
-): Promise<void> {
-  if (expected === undefined) return
-  const right =
-    expected instanceof Uint8Array
-      ? actual !== null && equalBytes(actual, expected)
-      : isTrue(await expected(actual && actual.slice()))
-  if (right) return
+const FIELDS = {
+  nonce: { code: 'ERR_NONCE_MISMATCH', label: 'nonce' },
+  publicKey: { code: 'ERR_PUBLIC_KEY_MISMATCH', label: 'public_key' },
+  userData: { code: 'ERR_USER_DATA_MISMATCH', label: 'user_data' },
+} as const satisfies Record<string, { code: AttestationErrorCode; label: string }>
+
+type BytesField = keyof typeof FIELDS
+
+async function checkBytes(field: BytesField, policy: Policy, payload: Payload): Promise<void> {
+  const [expected, actual] = [policy[field], payload[field]]
+  if (expected === undefined || (await matches(expected, actual))) return
+  const { code, label } = FIELDS[field]
+  const wanted = typeof expected === 'function' ? 'something else' : inWords(expected)
+  const message = `the document's ${label} is ${inWords(actual ?? 'absent')}, expected ${wanted}`
   const details = {
     expected: expected instanceof Uint8Array ? toHex(expected) : null,
     actual: actual && toHex(actual),
   }
-  const message = `the document has ${details.actual ?? 'absent'}, expected ${details.expected ?? 'another'}`
   throw new AttestationError(code, message, { details })
 }
 
-/** Callers without types can return anything: a promise, say, is no yes. */
+async function matches(expected: ExpectedBytes, actual: Uint8Array | null): Promise<boolean> {
+  if (expected === 'absent') return actual === null
+  if (expected instanceof Uint8Array) return actual !== null && equalBytes(actual, expected)
+  return isTrue(await expected(actual && actual.slice()))
+}
+
+function inWords(bytes: Uint8Array | 'absent'): string {
+  if (bytes === 'absent') return bytes
+  return bytes.length === 0 ? 'empty' : toHex(bytes)
+}
+
+/** Callers without types can return anything, and a promise is truthy. */
 function isTrue(value: unknown): boolean {
   return value === true
 }

@@ -1,12 +1,18 @@
 // @cloister/attestation: verifies attestation documents of AWS Nitro Enclaves and of Cloister.
 
 export type { Assurance } from './assurance.ts'
-export type { Attestation, CertificateInfo, DocumentFields } from './attestation.ts'
+export type {
+  Attestation,
+  AttestationData,
+  CertificateInfo,
+  DocumentFields,
+} from './attestation.ts'
 export type { DocumentKind } from './document/payload.ts'
 export type { PcrTable } from './document/pcrs.ts'
 export { errorTable, type AttestationErrorCode, type ErrorRow } from './error-table.ts'
 export { AttestationError, type AttestationErrorOptions } from './errors.ts'
-export { inspectAttestation, type InspectedDocument } from './inspect.ts'
+export { inspectAttestation, type InspectedData, type InspectedDocument } from './inspect.ts'
+export type { Jsonable, JsonOf } from './json.ts'
 export {
   computeContentPcr,
   computeImagePcrs,

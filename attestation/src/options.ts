@@ -10,8 +10,12 @@ import { KeyRing } from './signature/key-ring.ts'
 import { runtimeCrypto, type WebCrypto } from './signature/webcrypto.ts'
 import { parseCertificate, type Certificate } from './x509/index.ts'
 
-/** Exact bytes, or a question about the bytes (null when the document has none). */
-export type ExpectedBytes = Uint8Array | ((actual: Uint8Array | null) => boolean | Promise<boolean>)
+/**
+ * Exact bytes, which may be empty; `'absent'` when the document must not have the field; or a question
+ * about the bytes (null when the document has none).
+ */
+export type ExpectedBytes =
+  Uint8Array | 'absent' | ((actual: Uint8Array | null) => boolean | Promise<boolean>)
 
 /** What one document must say. */
 export interface Expectations {
@@ -135,7 +139,7 @@ function parseExpectations(given: Expectations, base: Partial<Policy> = {}) {
 
 function parseBytes(value: unknown, name: string): ExpectedBytes {
   if (value instanceof Uint8Array) return new Uint8Array(value)
-  demand(typeof value === 'function', name)
+  demand(value === 'absent' || typeof value === 'function', name)
   return value as Exclude<ExpectedBytes, Uint8Array>
 }
 

@@ -32,6 +32,7 @@ describe('options', () => {
     ['a misspelt option', { measurement: {} }],
     ['an expectation that is undefined by accident', { nonce: undefined }],
     ['a nonce that is text', { nonce: 'abc' }],
+    ['a nonce that is null by accident', { nonce: null }],
     ['an invalid date', { at: new Date(Number.NaN) }],
     ['a number as moment', { at: NOW_MS }],
     ['no accepted assurance', { assurance: [] }],

@@ -25,10 +25,14 @@ const runtime = { at: new Date(NOW_MS) }
 
 beforeAll(async () => {
   const chain = await makeChain()
-  const base64 = btoa(String.fromCharCode(...chain.root.certificate))
-  pem = `-----BEGIN CERTIFICATE-----\n${base64}\n-----END CERTIFICATE-----\n`
+  pem = toPem(chain.root.certificate)
   document = await makeDocument(chain)
 })
+
+function toPem(der: Uint8Array): string {
+  const base64 = btoa(String.fromCharCode(...der))
+  return `-----BEGIN CERTIFICATE-----\n${base64}\n-----END CERTIFICATE-----\n`
+}
 
 describe('conditions', () => {
   const context = { 'k:a': 'Value', 'k:empty': '' }
@@ -131,6 +135,19 @@ describe('createPolicyVerifier', () => {
     expect(attestation.verified).toBe(true)
   })
 
+  test('takes the roots of a PEM bundle, each of them', async () => {
+    const other = toPem((await makeChain()).root.certificate)
+    for (const bundle of [pem + other, `# roots\n${other}\n# ours\n${pem}`]) {
+      expect((await verify({ roots: [bundle] })).verified).toBe(true)
+    }
+  })
+
+  test('compares public key and user data, also with empty and with absent ones', async () => {
+    expect((await verify({ userData: 'absent', publicKey: 'absent' })).verified).toBe(true)
+    await expectCode(() => verify({ userData: '' }), 'ERR_USER_DATA_MISMATCH')
+    await expectCode(() => verify({ publicKey: '04' }), 'ERR_PUBLIC_KEY_MISMATCH')
+  })
+
   test('throws when a condition does not hold, and when the document is wrong', async () => {
     const conditions = { StringEquals: { [IMAGE]: pcrHex(1) } }
     await expectCode(() => verify({ conditions }), 'ERR_CONDITION_UNMET')
@@ -156,6 +173,7 @@ describe('the schemas and the parser agree', () => {
     { measurements: { PCR0: pcrHex(0), HashAlgorithm: 'Sha384 { ... }' } },
     { measurements: [{ Measurements: { PCR31: pcrHex(0) } }] },
     { conditions: { Null: { [PCR3]: false }, StringNotLikeIfExists: { [PCR3]: ['a', 'b'] } } },
+    { publicKey: '', userData: 'absent' },
     { allowDebug: true, assurance: 'hardware-tpm', tpmEvidence: 'require', clockSkewMs: 0 },
   ]
   const wrong: readonly [policy: object, code: AttestationErrorCode][] = [
@@ -165,6 +183,9 @@ describe('the schemas and the parser agree', () => {
     [{ measurment: {} }, 'ERR_POLICY_FORMAT'],
     [{ kind: 'enclave' }, 'ERR_POLICY_FORMAT'],
     [{ allowDebug: 'yes' }, 'ERR_POLICY_FORMAT'],
+    [{ userData: 'abc' }, 'ERR_POLICY_FORMAT'],
+    [{ publicKey: null }, 'ERR_POLICY_FORMAT'],
+    [{ nonce: '00' }, 'ERR_POLICY_FORMAT'],
     [{ assurance: [] }, 'ERR_POLICY_FORMAT'],
     [{ assurance: null }, 'ERR_POLICY_FORMAT'],
     [{ maxAgeMs: -1 }, 'ERR_POLICY_FORMAT'],

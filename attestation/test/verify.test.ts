@@ -3,6 +3,7 @@
 
 import fc from 'fast-check'
 import { beforeAll, describe, expect, test } from 'vitest'
+import { toHex } from '../src/bytes.ts'
 import {
   AttestationError,
   createVerifier,
@@ -352,6 +353,23 @@ describe('expectations', () => {
     expect(seen).toEqual([null])
   })
 
+  test('of empty user data, of a field that is absent and of no bytes at all are three things', async () => {
+    const empty = await makeDocument(chain, { user_data: new Uint8Array() })
+    const cases: readonly [Uint8Array, VerifierOptions['userData'] & {}, matches: boolean][] = [
+      [empty, new Uint8Array(), true],
+      [empty, 'absent', false],
+      [document, new Uint8Array(), false],
+      [document, 'absent', true],
+    ]
+    for (const [given, userData, matches] of cases) {
+      const verified = () => verifyAttestation(given, { ...options, userData })
+      if (matches) await verified()
+      else await expectCode(verified, 'ERR_USER_DATA_MISMATCH')
+    }
+    const noNonce = { ...options, nonce: 'absent' } as const
+    await expectCode(() => verifyAttestation(document, noNonce), 'ERR_NONCE_MISMATCH')
+  })
+
   test('an answer that is not exactly true is no', async () => {
     const question = () => Promise.resolve(true) as unknown as boolean
     const moduleId = { ...options, moduleId: question }
@@ -387,6 +405,28 @@ describe('assurance', () => {
       const attestation = await verifyAttestation(await makeDocument(other), { ...options, roots })
       expect(attestation.assurance).toBe('unknown')
     }
+  })
+})
+
+describe('JSON of results', () => {
+  test('has byte strings as hexadecimal, and everything that was verified', async () => {
+    const json: unknown = JSON.parse(JSON.stringify(await verifyAttestation(document, options)))
+    expect(json).toMatchObject({
+      verified: true,
+      moduleId: MODULE_ID,
+      pcrs: { 0: pcrHex(0) },
+      nonce: '010203',
+      publicKey: '04',
+      userData: null,
+      certificates: [{ der: toHex(chain.root.certificate) }, {}, {}],
+    })
+    const inspected: unknown = JSON.parse(JSON.stringify(inspectAttestation(document)))
+    expect(inspected).toMatchObject({ verified: false, claims: { nonce: '010203' } })
+  })
+
+  test('is not in the way of a structured clone', async () => {
+    const attestation = await verifyAttestation(document, options)
+    expect(structuredClone(attestation)).toEqual(attestation)
   })
 })
 

@@ -5,6 +5,8 @@ import { fromHex } from '../src/bytes.ts'
 import type { AttestationErrorCode } from '../src/index.ts'
 import {
   decodePem,
+  decodePemBlocks,
+  decodePemBundle,
   parseCertificate,
   validatePath,
   type CertificatePath,
@@ -273,11 +275,36 @@ describe('parseCertificate', () => {
   })
 })
 
-describe('decodePem', () => {
-  test('gives the DER of one certificate and refuses two or none', async () => {
-    const { certificate } = await issue(rootShape())
-    const base64 = btoa(String.fromCharCode(...certificate)).replace(/(.{64})/g, '$1\n')
-    const pem = `-----BEGIN CERTIFICATE-----\n${base64}\n-----END CERTIFICATE-----\n`
+describe('PEM', () => {
+  let certificate: Uint8Array
+  let pem: string
+  let base64: string
+  beforeAll(async () => {
+    ;({ certificate } = await issue(rootShape()))
+    base64 = btoa(String.fromCharCode(...certificate)).replace(/(.{64})/g, '$1\n')
+    pem = `-----BEGIN CERTIFICATE-----\n${base64}\n-----END CERTIFICATE-----\n`
+  })
+
+  test('of a bundle gives every certificate, whatever stands around them', () => {
+    const key = '-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n'
+    for (const bundle of [pem + pem, `subject=x\r\n${pem.replaceAll('\n', '\r\n')}${key}${pem}`]) {
+      expect(decodePemBundle(bundle)).toEqual([certificate, certificate])
+    }
+    expect(decodePemBlocks(key + pem).map(({ label }) => label)).toEqual([
+      'PRIVATE KEY',
+      'CERTIFICATE',
+    ])
+  })
+
+  test('of a bundle loses no certificate that is cut or not base64', async () => {
+    const cut = pem.slice(0, -30)
+    const wrong = pem.replace('\n', '\n!')
+    for (const bundle of ['', base64, cut, pem + cut, cut + pem, pem + wrong, wrong + pem]) {
+      await expectCode(() => decodePemBundle(bundle), 'ERR_X509_FORMAT')
+    }
+  })
+
+  test('of one certificate gives its DER; two or none are refused', async () => {
     expect(decodePem(pem)).toEqual(certificate)
     await expectCode(() => decodePem(pem + pem), 'ERR_X509_FORMAT')
     await expectCode(() => decodePem(base64), 'ERR_X509_FORMAT')

@@ -17,14 +17,28 @@ type Ready = (error: Error | null, socket: Duplex) => void
 
 /** An agent whose every connection is checked before a byte of a request is sent. */
 export function createPinnedAgent(pin: SpkiPin): Agent {
-  return new PinnedAgent((actual) => {
-    if (actual !== pin) throw keyMismatch(pin, actual)
-  })
+  return new PinnedAgent(
+    (actual) => {
+      if (actual !== pin) throw keyMismatch(pin, actual)
+    },
+    { keepAlive: true, handshakeTimeoutMs: HANDSHAKE_TIMEOUT_MS },
+  )
 }
 
-/** Connects to any key and reports it: for the question that comes before there is a pin. */
+/**
+ * Connects to any key and reports it: for the question that comes before there is a pin. No connection
+ * outlives its request, not even one whose handshake ends after the agent was destroyed.
+ */
 export function createObservingAgent(observe: (pin: SpkiPin) => void, timeoutMs: number): Agent {
-  return new PinnedAgent(observe, timeoutMs)
+  return new PinnedAgent(observe, { keepAlive: false, handshakeTimeoutMs: timeoutMs })
+}
+
+/** Closes an agent's idle connections now, and every other one when its request is done. */
+export function retireAgent(agent: Agent): void {
+  if (agent instanceof PinnedAgent) agent.keepAlive = false
+  for (const sockets of Object.values(agent.freeSockets)) {
+    for (const socket of sockets ?? []) socket.destroy()
+  }
 }
 
 /** SHA-256 of the key of the peer's certificate. */
@@ -32,12 +46,22 @@ export function spkiPinOf(spki: Uint8Array): SpkiPin {
   return createHash('sha256').update(spki).digest('hex')
 }
 
+interface PinnedAgentOptions {
+  readonly keepAlive: boolean
+  readonly handshakeTimeoutMs: number
+}
+
 class PinnedAgent extends Agent {
+  /** Node's own property, read whenever a request is done. */
+  declare keepAlive: boolean
   readonly #check: (pin: SpkiPin) => void
   readonly #handshakeTimeoutMs: number
 
-  constructor(check: (pin: SpkiPin) => void, handshakeTimeoutMs = HANDSHAKE_TIMEOUT_MS) {
-    super({ keepAlive: true, maxCachedSessions: 0 })
+  constructor(
+    check: (pin: SpkiPin) => void,
+    { keepAlive, handshakeTimeoutMs }: PinnedAgentOptions,
+  ) {
+    super({ keepAlive, maxCachedSessions: 0 })
     this.#check = check
     this.#handshakeTimeoutMs = handshakeTimeoutMs
   }

@@ -11,8 +11,10 @@ export interface NodeRequest {
 
 /** What is used of `http.ServerResponse`, also in Express. */
 export interface NodeResponse {
+  readonly headersSent?: boolean
   writeHead(status: number, headers: Record<string, string>): unknown
   end(body: string): unknown
+  destroy?(): unknown
 }
 
 /** A handler that is called only with a verified document. */
@@ -22,15 +24,31 @@ export type AttestedHandler<Request, Response> = (
   attestation: Attestation,
 ) => void | Promise<void>
 
-/** Wraps a handler of Node's `http.createServer`. */
+/** How {@link attestedHandler} reports failures. */
+export interface AttestedHandlerOptions {
+  /** Called with what the handler or a callback of the verifier threw; `console.error` by default. */
+  readonly onError?: (error: unknown) => void
+}
+
+/**
+ * Wraps a handler of Node's `http.createServer`. When the handler throws, or a callback that the
+ * verifier was given, the client gets status 500 without any detail and the server goes on; an answer
+ * that has begun is cut off.
+ */
 export function attestedHandler<Request extends NodeRequest, Response extends NodeResponse>(
   gate: AttestationGate,
   handler: AttestedHandler<Request, Response>,
+  { onError = printError }: AttestedHandlerOptions = {},
 ): (request: Request, response: Response) => Promise<void> {
   return async (request, response) => {
-    const { attestation, refusal } = await gate.admit(documentOf(request))
-    if (refusal) answer(response, refusal)
-    else await handler(request, response, attestation)
+    try {
+      const { attestation, refusal } = await gate.admit(documentOf(request))
+      if (refusal) answer(response, refusal)
+      else await handler(request, response, attestation)
+    } catch (error) {
+      fail(response)
+      onError(error)
+    }
   }
 }
 
@@ -85,7 +103,28 @@ function documentOf({ headers }: NodeRequest): string | undefined {
   return typeof value === 'string' ? value : undefined
 }
 
-function answer(response: NodeResponse, { status, headers, body }: Refusal): void {
+/** As servers do whose handlers fail; nothing may get lost without a word. */
+function printError(error: unknown): void {
+  // eslint-disable-next-line no-console -- the one place: the caller named no other
+  console.error(error)
+}
+
+const FAILURE = {
+  status: 500,
+  headers: { 'content-type': 'application/json', 'cache-control': 'no-store' },
+  body: '{"error":"internal"}',
+}
+
+/** Half an answer must not look like a whole one, so its connection is closed. */
+function fail(response: NodeResponse): void {
+  if (response.headersSent === true) response.destroy?.()
+  else answer(response, FAILURE)
+}
+
+function answer(
+  response: NodeResponse,
+  { status, headers, body }: Pick<Refusal, 'headers' | 'body'> & { readonly status: number },
+): void {
   response.writeHead(status, { ...headers })
   response.end(body)
 }

@@ -5,6 +5,7 @@ export {
   attestedHandler,
   attestedHono,
   type AttestedHandler,
+  type AttestedHandlerOptions,
   type HonoContext,
   type NodeRequest,
   type NodeResponse,

@@ -2,6 +2,7 @@
 
 import type { Assurance } from '../assurance.ts'
 import type { Attestation } from '../attestation.ts'
+import { fromHex } from '../bytes.ts'
 import type { DocumentKind } from '../document/payload.ts'
 import { AttestationError, check } from '../errors.ts'
 import type { Measurements } from '../measurements.ts'
@@ -9,7 +10,7 @@ import type { VerifierOptions } from '../options.ts'
 import { readOptions } from '../read-options.ts'
 import { awsNitroRootG1 } from '../roots.ts'
 import { createVerifier, type Verifier } from '../verifier.ts'
-import { decodePem } from '../x509/pem.ts'
+import { decodePemBundle } from '../x509/pem.ts'
 import { conditionKeys } from './condition-keys.ts'
 import { checkConditions, unmetConditions, type ConditionBlock } from './conditions.ts'
 
@@ -17,7 +18,7 @@ import { checkConditions, unmetConditions, type ConditionBlock } from './conditi
 export interface PolicyFile {
   readonly $schema?: string
   readonly version: 1
-  /** `aws-nitro-g1`, or PEM text of a root certificate; at least one. */
+  /** `aws-nitro-g1`, or PEM text of one or several root certificates; at least one. */
   readonly roots: readonly [string, ...string[]]
   readonly kind?: DocumentKind
   /** One or several accepted sets of PCRs. */
@@ -25,6 +26,9 @@ export interface PolicyFile {
   /** Conditions on `kms:RecipientAttestation:*`, as in an IAM or KMS key policy. */
   readonly conditions?: ConditionBlock
   readonly moduleId?: string
+  /** Hexadecimal, which may be empty, or `absent`. A nonce must be fresh, so it cannot stand here. */
+  readonly publicKey?: string
+  readonly userData?: string
   readonly allowDebug?: boolean
   readonly assurance?: Assurance | readonly Assurance[]
   readonly tpmEvidence?: 'require' | 'verify-if-present'
@@ -43,7 +47,9 @@ const OPTIONS = [
   ...['maxAgeMs', 'clockSkewMs'],
 ]
 const RUNTIME = ['crypto', 'cache', 'at']
-const FIELDS = ['$schema', 'version', 'roots', 'conditions', ...OPTIONS]
+/** Fields that are verifier options as hexadecimal text. */
+const BYTES = ['publicKey', 'userData']
+const FIELDS = ['$schema', 'version', 'roots', 'conditions', ...OPTIONS, ...BYTES]
 
 /**
  * A verifier for the policy in a parsed JSON file: everything in it must hold, the conditions too.
@@ -87,12 +93,26 @@ function isObject(value: unknown): value is Record<string, unknown> {
 
 function optionsOf(file: PolicyFile): VerifierOptions {
   const [first, ...others] = file.roots
-  const options = Object.entries(file).filter(([field]) => OPTIONS.includes(field))
-  return { roots: [rootOf(first), ...others.map(rootOf)], ...Object.fromEntries(options) }
+  const [root, ...further] = rootsOf(first)
+  const options = Object.entries(file).flatMap(([field, value]: [string, unknown]) => {
+    if (BYTES.includes(field)) return [[field, bytesOf(field, value)] as const]
+    return OPTIONS.includes(field) ? [[field, value] as const] : []
+  })
+  return {
+    roots: [root, ...further, ...others.flatMap(rootsOf)],
+    ...Object.fromEntries(options),
+  }
 }
 
-function rootOf(root: string): Uint8Array {
-  return root === AWS_NITRO_G1 ? awsNitroRootG1 : decodePem(root)
+function rootsOf(root: string): readonly [Uint8Array, ...Uint8Array[]] {
+  return root === AWS_NITRO_G1 ? [awsNitroRootG1] : decodePemBundle(root)
+}
+
+function bytesOf(field: string, value: unknown): Uint8Array | 'absent' {
+  if (value === 'absent') return value
+  const right = typeof value === 'string' && /^(?:[0-9a-fA-F]{2})*$/.test(value)
+  check(right, 'ERR_POLICY_FORMAT', `${field} is neither hexadecimal nor absent`, { field })
+  return fromHex(value)
 }
 
 /** A wrong value in a file is wrong data, not a mistake of the program. */

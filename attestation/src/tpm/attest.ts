@@ -1,6 +1,7 @@
 // TPMS_ATTEST (TPM 2.0 Library, part 2 section 10.12): what a TPM signs in TPM2_Quote and
 // TPM2_NV_Certify. Left out: the other attestation types, and banks other than SHA-384.
 
+import { toHex } from '../bytes.ts'
 import { check } from '../errors.ts'
 import { TpmReader } from './reader.ts'
 
@@ -9,11 +10,12 @@ const TPM_ST_ATTEST_NV = 0x8014
 const TPM_ST_ATTEST_QUOTE = 0x8018
 const TPM_ALG_SHA384 = 0x000c
 const PCR_MASK_BYTES = 3
+const FIRMWARE_VERSION_BYTES = 8
 
 /** TPMS_CLOCK_INFO: how long this TPM ran and how often it was reset. */
 export interface TpmClock {
   /** Milliseconds that the TPM was powered, since it was last cleared. */
-  readonly clockMs: bigint
+  readonly clockMs: number
   /** TPM resets (power cycles) since it was last cleared. */
   readonly resetCount: number
   /** TPM restarts and resumes since the last reset. */
@@ -28,8 +30,8 @@ interface Attest {
   /** The caller's qualifying data. */
   readonly extraData: Uint8Array
   readonly clock: TpmClock
-  /** Vendor-specific. */
-  readonly firmwareVersion: bigint
+  /** Vendor-specific: 16 hexadecimal digits. */
+  readonly firmwareVersion: string
 }
 
 /** TPMS_ATTEST with TPMS_QUOTE_INFO over one SHA-384 bank. */
@@ -81,11 +83,13 @@ function readAttest(reader: TpmReader, type: number): Attest {
   const qualifiedSigner = reader.sized16()
   const extraData = reader.sized16()
   const clock = readClock(reader)
-  return { qualifiedSigner, extraData, clock, firmwareVersion: reader.u64() }
+  const firmwareVersion = toHex(reader.take(FIRMWARE_VERSION_BYTES))
+  return { qualifiedSigner, extraData, clock, firmwareVersion }
 }
 
 function readClock(reader: TpmReader): TpmClock {
-  const clockMs = reader.u64()
+  const clockMs = Number(reader.u64())
+  check(Number.isSafeInteger(clockMs), 'ERR_TPM_STRUCTURE', 'the clock is beyond 2^53 ms')
   const resetCount = reader.u32()
   const restartCount = reader.u32()
   const safe = reader.u8()

@@ -38,8 +38,8 @@ export interface TpmEvidenceContext {
 
 /** What verified evidence says about the TPM. */
 export interface VerifiedTpmEvidence extends TpmClock {
-  /** Vendor-specific. */
-  readonly firmwareVersion: bigint
+  /** Vendor-specific: 16 hexadecimal digits. */
+  readonly firmwareVersion: string
   /** The PCRs whose NV indices were certified. */
   readonly certifiedPcrs: readonly number[]
 }

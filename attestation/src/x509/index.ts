@@ -9,6 +9,6 @@ export {
   type CertificatePath,
   type ValidatePathOptions,
 } from './path.ts'
-export { decodePem } from './pem.ts'
+export { decodePem, decodePemBlocks, decodePemBundle, type PemBlock } from './pem.ts'
 export type { WebCrypto, WebCryptoSubtle } from '../signature/webcrypto.ts'
 export { AttestationError } from '../errors.ts'

@@ -84,7 +84,20 @@ async function serve({ tls, fields, from = chain, ignoreNonce = false, port = 0 
     const nonce = ignoreNonce ? new Uint8Array(32) : new Uint8Array(asked)
     void makeDocument(from, { ...fields, nonce }).then((document) => response.end(document))
   })
-  return { url: await listen(server, port), requests }
+  return { url: await listen(server, port), requests, server }
+}
+
+/** How many connections a server has, once there are no more than expected or two seconds later. */
+async function connectionsOf(server: TcpServer, expected: number): Promise<number> {
+  for (let tries = 0; ; tries++) {
+    const count = await new Promise<number>((resolve) => {
+      server.getConnections((_error, connections) => {
+        resolve(connections)
+      })
+    })
+    if (count <= expected || tries === 100) return count
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
 }
 
 /** The URL of a server that now listens. */
@@ -154,6 +167,36 @@ describe('createAttestedFetch', () => {
     const attestedFetch = client()
     for (let i = 0; i < 3; i++) await (await attestedFetch(`${url}/app`)).text()
     expect(requests.filter((path) => path === '/.well-known/attestation')).toHaveLength(1)
+  })
+
+  test('attests a server once for many requests at the same time', async () => {
+    const fields = { public_key: new Uint8Array(first().spki) }
+    const { url, requests, server } = await serve({ tls: first(), fields })
+    const attestedFetch = client()
+    const responses = await Promise.all(
+      Array.from({ length: 40 }, () => attestedFetch(`${url}/app`)),
+    )
+    expect(requests.filter((path) => path === '/.well-known/attestation')).toHaveLength(1)
+    for (const response of responses) await response.text()
+    attestedFetch.close()
+    expect(await connectionsOf(server, 0)).toBe(0)
+  })
+
+  test('keeps no connection of attestations that failed', async () => {
+    const fields = { public_key: new Uint8Array(first().spki) }
+    const { url, server } = await serve({ tls: second(), fields })
+    const attestedFetch = client()
+    const failures = Array.from({ length: 40 }, () => attestedFetch(url).catch(() => 'failed'))
+    expect(new Set(await Promise.all(failures))).toEqual(new Set(['failed']))
+    expect(await connectionsOf(server, 0)).toBe(0)
+  })
+
+  test('keeps no connection of an attestation that was replaced', async () => {
+    const fields = { public_key: new Uint8Array(first().spki) }
+    const { url, server } = await serve({ tls: first(), fields })
+    const attestedFetch = client({ maxAttestationAgeMs: 0 })
+    for (let i = 0; i < 10; i++) await (await attestedFetch(`${url}/app`)).text()
+    expect(await connectionsOf(server, 1)).toBe(1)
   })
 
   test('attests a server anew after it came back with another key', async () => {
