@@ -20,6 +20,22 @@ const rows = {
     meaning: 'A fault in Cloister itself.',
     hint: 'Please report it, with the command and its output.',
   },
+  // --- host
+  ERR_HOST_DESCRIPTORS: {
+    nitro: 19,
+    meaning: 'This process, or the host, has too many open files.',
+    hint: 'Raise the limit of open files (`ulimit -n`, both the soft and the hard one) to 4096 or more.',
+  },
+  ERR_HOST_MEMORY: {
+    nitro: 27,
+    meaning: 'The host has no memory left.',
+    hint: 'End something else on the host, or give its control group more memory.',
+  },
+  ERR_HOST_PROCESSES: {
+    nitro: 5,
+    meaning: 'The host cannot start another process.',
+    hint: 'Raise the limit of processes (`ulimit -u`, or pids.max of the control group).',
+  },
   // --- processes
   ERR_FILE_OUTPUT: {
     nitro: 19,

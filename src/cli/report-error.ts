@@ -1,51 +1,100 @@
-// An error for a person: nitro-cli's number, our code, what failed, what to do.
+// An error for a person: nitro-cli's number, our code, what failed, with which values, because of
+// what, and what to do. Messages and details quote guests, images and programs, so whatever follows
+// a line break is marked: no text of theirs can pass for a line of ours. Imports little: it must work
+// where the commands cannot be loaded.
 
-import { AttestationError } from '@cloister/attestation'
-import { CommanderError } from 'commander'
+import type { AttestationError } from '@cloister/attestation'
+import { causeOf, toData } from '../error-data.ts'
 import { errorTable } from '../error-table.ts'
 import { CloisterError, messageOf, nitroNumber } from '../errors.ts'
-import { hostFault } from '../enclaves/index.ts'
+import { hostFault, shortageHint } from '../host-fault.ts'
 import { printProgress } from './print.ts'
 
-interface Report {
-  readonly code: string
-  readonly message: string
-  readonly hint: string
-  readonly exitStatus: number
-  readonly nitro: number
+/** What was thrown, as one of the errors that have a code and a hint. */
+type CodedError = CloisterError | AttestationError
+
+/** A value longer than this is cut short without --verbose. */
+const MAX_VALUE = 600
+const MAX_CAUSES = 8
+const FOREIGN = '  | '
+
+/**
+ * Prints to standard error and returns the exit status: nitro-cli's number, else 1.
+ *
+ * @param verbose - Every detail, and the stacks of the error and its causes.
+ */
+export function reportError(error: unknown, verbose: boolean): number {
+  const coded = codedError(error)
+  const nitro = coded instanceof CloisterError ? nitroNumber(coded.code) : 0
+  for (const line of reportLines(coded, nitro, verbose)) printProgress(line)
+  return nitro === 0 ? 1 : nitro
 }
 
-/** Prints to standard error and returns the exit status: nitro-cli's number, else 1. */
-export function reportError(error: unknown): number {
-  const { code, message, hint, nitro, exitStatus } = reportOf(error)
+function codedError(error: unknown): CodedError {
+  if (error instanceof CloisterError || isAttestationError(error)) return error
+  if (!(error instanceof Error)) return new CloisterError('ERR_INTERNAL', messageOf(error))
+  if (error.name === 'CommanderError' || error.name === 'InvalidArgumentError')
+    return new CloisterError('ERR_CLI_ARGUMENT', error.message.replace(/^error: /, ''))
+  return hostFault(error) ?? new CloisterError('ERR_INTERNAL', error.message, { cause: error })
+}
+
+function isAttestationError(error: unknown): error is AttestationError {
+  return error instanceof Error && error.name === 'AttestationError'
+}
+
+function reportLines(error: CodedError, nitro: number, verbose: boolean): readonly string[] {
   const number = nitro === 0 ? '' : `[ E${String(nitro).padStart(2, '0')} ] `
-  printProgress(`${number}${code}: ${message}`)
-  printProgress(`What to do: ${hint === '' ? errorTable.ERR_INTERNAL.hint : hint}`)
-  return exitStatus
+  const said = [error.message]
+  const details = verbose ? shownDetails(error, []) : shownDetails(error, said, MAX_VALUE)
+  return [
+    marked(`${number}${error.code}: ${error.message}`),
+    ...details,
+    ...causeLines(error, said, verbose),
+    ...(verbose ? [marked(`Stack:\n${error.stack ?? ''}`)] : []),
+    `What to do: ${hintOf(error)}`,
+  ]
 }
 
-function reportOf(error: unknown): Report {
-  if (error instanceof CommanderError) return ofArguments(error)
-  if (error instanceof CloisterError) {
-    const nitro = nitroNumber(error.code)
-    return { ...pick(error), nitro, exitStatus: nitro === 0 ? 1 : nitro }
+/** The details that the message does not name already, one a line. */
+function shownDetails(
+  error: unknown,
+  said: readonly string[],
+  maxLength = Infinity,
+): readonly string[] {
+  return Object.entries(toData(error).details ?? {}).flatMap(([key, value]) => {
+    const text = typeof value === 'string' ? value : JSON.stringify(value)
+    if (text === '' || text === 'null' || said.some((message) => message.includes(text))) return []
+    const shown = text.length <= maxLength ? text : `…${text.slice(-maxLength)}`
+    return [marked(shown.includes('\n') ? `  ${key}:\n${shown}` : `  ${key}: ${shown}`)]
+  })
+}
+
+function causeLines(error: CodedError, said: string[], verbose: boolean): readonly string[] {
+  const lines: string[] = []
+  let cause = causeOf(error)
+  for (let n = 0; n < MAX_CAUSES && cause !== undefined; n++, cause = causeOf(cause)) {
+    const { message, code, stack } = toData(cause)
+    const isNew = !said.some((text) => text.includes(message))
+    if (isNew || verbose) {
+      const name = code === undefined || message.startsWith(code) ? '' : `${code}: `
+      lines.push(marked(`Caused by: ${name}${message}`))
+      said.push(message)
+      lines.push(...(verbose ? shownDetails(cause, []) : shownDetails(cause, said, MAX_VALUE)))
+    }
+    if (verbose && stack !== undefined) lines.push(marked(`Stack:\n${stack}`))
   }
-  if (error instanceof AttestationError) return { ...pick(error), nitro: 0, exitStatus: 1 }
-  const fault = hostFault(error)
-  if (fault !== undefined) return reportOf(fault)
-  const stack = error instanceof Error ? (error.stack ?? '') : ''
-  return {
-    ...pick(new CloisterError('ERR_INTERNAL', `${messageOf(error)}\n${stack}`)),
-    nitro: 0,
-    exitStatus: 1,
-  }
+  return lines
 }
 
-function pick(error: CloisterError | AttestationError): Pick<Report, 'code' | 'message' | 'hint'> {
-  return { code: error.code, message: error.message, hint: error.hint }
+/** An error's own advice; else what helps against the shortage that caused it; else the table's. */
+function hintOf(error: CodedError): string {
+  if (!(error instanceof CloisterError)) return error.hint || errorTable.ERR_INTERNAL.hint
+  const isGeneral = error.hint === '' || error.hint === errorTable[error.code].hint
+  return (
+    (isGeneral ? shortageHint(error) : undefined) ?? (error.hint || errorTable.ERR_INTERNAL.hint)
+  )
 }
 
-function ofArguments(error: CommanderError): Report {
-  const message = error.message.replace(/^error: /, '')
-  return reportOf(new CloisterError('ERR_CLI_ARGUMENT', message))
+function marked(text: string): string {
+  return text.trimEnd().replaceAll('\n', `\n${FOREIGN}`)
 }

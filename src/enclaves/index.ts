@@ -10,10 +10,9 @@ export {
   type Place,
 } from './enclave-paths.ts'
 export { endEnclave } from './end-enclave.ts'
-export { hostFault } from './host-fault.ts'
 export { askKeeper, askVsock, changePorts } from './keeper-client.ts'
 export { parseKeeperRequest, type KeeperReply, type KeeperRequest } from './keeper-request.ts'
-export type { ErrorData, KeeperMessage, LaunchRequest, Programs, Seen } from './launch-request.ts'
+export type { KeeperMessage, LaunchRequest, Programs, Seen } from './launch-request.ts'
 export { checkMemory, MIN_MEMORY_MIB } from './memory-size.ts'
 export { openConsole } from './open-console.ts'
 export { findPrograms } from './programs.ts'

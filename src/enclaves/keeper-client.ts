@@ -2,6 +2,7 @@
 
 import { createConnection, type Socket } from 'node:net'
 import { once } from 'node:events'
+import { fromData } from '../error-data.ts'
 import { CloisterError, messageOf } from '../errors.ts'
 import { readLine } from '../subprocess/index.ts'
 import { encodeKeeperRequest, type KeeperReply, type KeeperRequest } from './keeper-request.ts'
@@ -18,7 +19,8 @@ const REPORT_MS = 2000
  * Sends one request to the keeper of the enclave in `directory`; the returned socket yields what
  * follows the reply.
  *
- * @throws `ERR_KEEPER_CONTROL` when the keeper is gone or refuses.
+ * @throws `ERR_KEEPER_CONTROL` when the keeper is gone or does not answer; the keeper's own error when
+ * it refuses.
  */
 export async function askKeeper(
   directory: string,
@@ -31,8 +33,8 @@ export async function askKeeper(
 /**
  * What goes on at an enclave's vsock.
  *
- * @throws `ERR_KEEPER_CONTROL` when the keeper is gone or does not answer within two seconds, or its
- * card does not.
+ * @throws `ERR_KEEPER_CONTROL` when the keeper is gone or does not answer within two seconds,
+ * `ERR_VSOCK_CONTROL` when its card does not answer.
  */
 export async function askVsock(directory: string, connections: boolean): Promise<VsockReport> {
   const request = { command: 'vsock', connections } as const
@@ -42,7 +44,7 @@ export async function askVsock(directory: string, connections: boolean): Promise
 /**
  * Opens or closes ports of an enclave; returns the policy that is in force then.
  *
- * @throws `ERR_KEEPER_CONTROL`
+ * @throws `ERR_KEEPER_CONTROL`, `ERR_VSOCK_CONTROL`, `ERR_VSOCK_PORTS`
  */
 export async function changePorts(
   directory: string,
@@ -61,11 +63,16 @@ async function askOnce(
   return result
 }
 
+interface Exchange {
+  readonly socket: Socket
+  readonly result: unknown
+}
+
 async function exchange(
   directory: string,
   request: KeeperRequest,
   signal: AbortSignal,
-): Promise<{ readonly socket: Socket; readonly result: unknown }> {
+): Promise<Exchange> {
   const socket = createConnection(keeperSocketPath(directory))
   const giveUp = (): void => void socket.destroy(new Error('it does not answer'))
   socket.on('error', () => undefined)
@@ -74,15 +81,17 @@ async function exchange(
     await once(socket, 'connect')
     socket.write(`${encodeKeeperRequest(request)}\n`)
     const reply = JSON.parse(await readLine(socket, REPLY_MAX_BYTES)) as KeeperReply
-    if (!reply.ok) throw new Error(reply.error)
+    if (!reply.ok) throw fromData(reply.error, 'ERR_KEEPER_CONTROL')
     return { socket, result: reply.result }
-  } catch (cause) {
+  } catch (error) {
     socket.destroy()
-    throw new CloisterError('ERR_KEEPER_CONTROL', `the keeper did not do it: ${messageOf(cause)}`, {
-      cause,
-      details: { command: request.command },
-    })
+    throw error instanceof CloisterError ? error : unreachable(request, error)
   } finally {
     signal.removeEventListener('abort', giveUp)
   }
+}
+
+function unreachable({ command }: KeeperRequest, cause: unknown): CloisterError {
+  const message = `the enclave's keeper did not carry out ${command}: ${messageOf(cause)}`
+  return new CloisterError('ERR_KEEPER_CONTROL', message, { cause, details: { command } })
 }

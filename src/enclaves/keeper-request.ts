@@ -1,5 +1,7 @@
-// What may be asked of a keeper: one line of JSON.
+// What may be asked of a keeper, and what it answers: one line of JSON each.
 
+import type { ErrorData } from '../error-data.ts'
+import { CloisterError } from '../errors.ts'
 import { parsePortSet, policyTexts, type PortPolicy } from '../vsock/index.ts'
 
 export type KeeperRequest =
@@ -14,9 +16,9 @@ export function encodeKeeperRequest(request: KeeperRequest): string {
   return JSON.stringify({ command: request.command, ...policyTexts(request.ports) })
 }
 
-/** @throws Error when the line is no request, `ERR_VSOCK_PORTS`. */
+/** @throws `ERR_KEEPER_CONTROL` when the line is not a request, `ERR_VSOCK_PORTS`. */
 export function parseKeeperRequest(line: string): KeeperRequest {
-  const fields = JSON.parse(line) as Readonly<Record<string, unknown>>
+  const fields = parseObject(line)
   const { command, graceMs, connections, parentPorts, guestPorts } = fields
   switch (command) {
     case 'console':
@@ -38,12 +40,30 @@ export function parseKeeperRequest(line: string): KeeperRequest {
         return { command, ports }
       }
   }
-  throw new Error('it is no request')
+  throw malformed()
 }
 
-export interface KeeperReply {
-  readonly ok: boolean
-  readonly error?: string
-  /** What was asked for, by `vsock`, `open-ports` and `close-ports`. */
-  readonly result?: unknown
+export type KeeperReply =
+  | {
+      readonly ok: true
+      /** What was asked for, by `vsock`, `open-ports` and `close-ports`. */
+      readonly result?: unknown
+    }
+  | { readonly ok: false; readonly error: ErrorData }
+
+function parseObject(line: string): Readonly<Record<string, unknown>> {
+  try {
+    const value: unknown = JSON.parse(line)
+    if (typeof value === 'object' && value !== null) return { ...value }
+  } catch (cause) {
+    throw malformed(cause)
+  }
+  throw malformed()
+}
+
+function malformed(cause?: unknown): CloisterError {
+  return new CloisterError('ERR_KEEPER_CONTROL', 'the keeper does not know such a request', {
+    cause,
+    hint: 'The enclave was started by another version of Cloister: end it with that one, or kill its keeper.',
+  })
 }

@@ -2,7 +2,7 @@
 // Both travel as JSON over the keeper's IPC channel.
 
 import type { Accelerator } from '../vmm/index.ts'
-import type { ErrorCode } from '../errors.ts'
+import type { ErrorData } from '../error-data.ts'
 import type { PortPolicy } from '../vsock/index.ts'
 import type { EnclaveRecord } from './record.ts'
 import type { TimelineStep } from './timeline.ts'
@@ -47,12 +47,4 @@ export type KeeperMessage =
 /** The asker's answer to `running`. Whoever goes away without it is taken not to know. */
 export interface Seen {
   readonly type: 'seen'
-}
-
-/** An error as data, to be thrown anew on the other side. */
-export interface ErrorData {
-  readonly code: ErrorCode
-  readonly message: string
-  readonly hint: string
-  readonly details: Readonly<Record<string, unknown>>
 }

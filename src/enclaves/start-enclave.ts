@@ -3,7 +3,9 @@
 import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import { CloisterError } from '../errors.ts'
+import { fromData } from '../error-data.ts'
+import { CloisterError, messageOf } from '../errors.ts'
+import { KeeperStderr } from './keeper-stderr.ts'
 import type { KeeperMessage, LaunchRequest, Seen } from './launch-request.ts'
 
 export type RunningEnclave = Extract<KeeperMessage, { type: 'running' }>
@@ -11,26 +13,42 @@ export type RunningEnclave = Extract<KeeperMessage, { type: 'running' }>
 /**
  * Starts an enclave in a keeper of its own, which outlives this process.
  *
- * @throws Whatever ended the launch, with its code; nothing is left behind then.
+ * @throws Whatever ended the launch, with its code, details and causes; nothing is left behind then.
+ * `ERR_KEEPER_DIED` when the keeper ended without a word, `ERR_PROCESS_SPAWN` when it cannot be
+ * started.
  */
 export async function startEnclave(request: LaunchRequest): Promise<RunningEnclave> {
-  const keeper = fork(fileURLToPath(new URL('../keeper/main.js', import.meta.url)), [], {
-    detached: true,
-    cwd: '/',
-    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
-  })
-  keeper.send(request)
-  const message = await firstMessage(keeper)
+  using stderr = new KeeperStderr(request.directories.runtime)
+  const keeper = await startKeeper(stderr)
+  const answer = firstMessage(keeper, stderr)
+  await send(keeper, request)
+  const message = await answer
   if (message.type === 'running') await send(keeper, { type: 'seen' })
   if (keeper.connected) keeper.disconnect()
   keeper.unref()
   if (message.type === 'running') return message
-  const { code, message: text, hint, details } = message.error
-  throw new CloisterError(code, text, { hint, details })
+  throw fromData(message.error, 'ERR_INTERNAL')
+}
+
+async function startKeeper(stderr: KeeperStderr): Promise<ChildProcess> {
+  try {
+    const keeper = fork(fileURLToPath(new URL('../keeper/main.js', import.meta.url)), [], {
+      detached: true,
+      cwd: '/',
+      stdio: ['ignore', 'ignore', stderr.fd, 'ipc'],
+    })
+    await once(keeper, 'spawn')
+    // A channel that breaks is followed by the keeper's end, which says more.
+    keeper.on('error', () => undefined)
+    return keeper
+  } catch (cause) {
+    const message = `cannot start the keeper: ${messageOf(cause)}`
+    throw new CloisterError('ERR_PROCESS_SPAWN', message, { cause })
+  }
 }
 
 /** A keeper that is gone by now has recorded why. */
-function send(keeper: ChildProcess, message: Seen): Promise<void> {
+function send(keeper: ChildProcess, message: LaunchRequest | Seen): Promise<void> {
   return new Promise((resolve) => {
     keeper.send(message, () => {
       resolve()
@@ -38,10 +56,10 @@ function send(keeper: ChildProcess, message: Seen): Promise<void> {
   })
 }
 
-async function firstMessage(keeper: ChildProcess): Promise<KeeperMessage> {
+async function firstMessage(keeper: ChildProcess, stderr: KeeperStderr): Promise<KeeperMessage> {
   const died = once(keeper, 'exit').then(([code, signal]) => {
     throw new CloisterError('ERR_KEEPER_DIED', 'the keeper died while it started the enclave', {
-      details: { code: code as unknown, signal: signal as unknown },
+      details: { exitCode: code as unknown, signal: signal as unknown, stderr: stderr.lastWords() },
     })
   })
   const [message] = (await Promise.race([once(keeper, 'message'), died])) as [KeeperMessage]

@@ -10,7 +10,9 @@ import {
   type KeeperReply,
   type KeeperRequest,
 } from '../enclaves/index.ts'
-import { messageOf } from '../errors.ts'
+import { toData } from '../error-data.ts'
+import { CloisterError } from '../errors.ts'
+import { hostFault } from '../host-fault.ts'
 import { readLine } from '../subprocess/index.ts'
 import { closePorts, openPorts } from '../vsock/index.ts'
 import type { ConsoleLog } from './guest/console-log.ts'
@@ -47,7 +49,7 @@ async function serve(socket: Socket, handler: KeeperSocketHandler): Promise<void
     // Nothing more is asked, but an end must be noticed.
     socket.resume()
   } catch (error) {
-    reply(socket, { ok: false, error: messageOf(error) })
+    reply(socket, { ok: false, error: toData(hostFault(error) ?? error) })
     socket.end()
   }
 }
@@ -73,7 +75,8 @@ async function carryOut(
 
 function followConsole(socket: Socket, handler: KeeperSocketHandler): void {
   const console = handler.console()
-  if (console === undefined) throw new Error('it has no console')
+  if (console === undefined)
+    throw new CloisterError('ERR_KEEPER_NO_CONSOLE', 'the enclave has no console')
   reply(socket, { ok: true })
   console.follow(socket)
 }
@@ -83,7 +86,10 @@ function askVsock(
   handler: KeeperSocketHandler,
 ): Promise<unknown> {
   const vsock = handler.vsock()
-  if (vsock === undefined) throw new Error('the enclave has not started yet')
+  if (vsock === undefined)
+    throw new CloisterError('ERR_KEEPER_CONTROL', 'the enclave has not started yet', {
+      hint: 'Try again once `cloister describe-enclaves` shows it as RUNNING.',
+    })
   if (request.command === 'vsock') return vsock.report(request.connections)
   const change = request.command === 'open-ports' ? openPorts : closePorts
   return vsock.changePorts((policy) => change(policy, request.ports))

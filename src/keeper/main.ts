@@ -1,10 +1,10 @@
 // The keeper: the process that owns one running enclave. It is started with an IPC channel, gets
 // one LaunchRequest over it, tells how that went, and then lives on alone until the enclave ends.
 
-import { CloisterError, messageOf } from '../errors.ts'
-import { hostFault } from '../enclaves/index.ts'
+import { toData } from '../error-data.ts'
+import { hostFault } from '../host-fault.ts'
 import { keep } from './keep.ts'
-import type { ErrorData, KeeperMessage, LaunchRequest, Seen } from '../enclaves/index.ts'
+import type { KeeperMessage, LaunchRequest, Seen } from '../enclaves/index.ts'
 
 process.once('message', (request: LaunchRequest) => {
   process.once('message', (_seen: Seen) => {
@@ -21,7 +21,7 @@ async function run(request: LaunchRequest): Promise<void> {
     await keep(request, { tell, abandoned })
     process.exit(0)
   } catch (error) {
-    tell({ type: 'failed', error: errorData(error) }, () => process.exit(1))
+    tell({ type: 'failed', error: toData(hostFault(error) ?? error) }, () => process.exit(1))
   }
 }
 
@@ -37,13 +37,3 @@ const abandoned = new Promise<void>((resolve) => {
     if (!isSeen) resolve()
   })
 })
-
-function errorData(thrown: unknown): ErrorData {
-  const error = hostFault(thrown) ?? thrown
-  if (error instanceof CloisterError) {
-    return { code: error.code, message: error.message, hint: error.hint, details: error.details }
-  }
-  const stack = error instanceof Error ? error.stack : undefined
-  const { message, hint } = new CloisterError('ERR_INTERNAL', messageOf(error))
-  return { code: 'ERR_INTERNAL', message, hint, details: { stack } }
-}

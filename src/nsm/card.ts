@@ -76,7 +76,7 @@ async function whenReady(card: ManagedProcess, channel: Duplex): Promise<NsmCard
   try {
     return parseReady(await readLine(channel, READY_MAX_BYTES))
   } catch (cause) {
-    const lastWords = card.lastWords()
+    const lastWords = await card.finalWords()
     throw new CloisterError('ERR_NSM_CARD', `the NSM card did not come up: ${lastWords}`, {
       cause,
       details: { stderr: lastWords },

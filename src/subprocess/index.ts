@@ -1,6 +1,7 @@
 export { cardFds, startCardProcess, type CardProcess } from './card-process.ts'
 export { confine, type Confinement } from './confinement.ts'
 export { deferred, type Deferred } from './deferred.ts'
+export { checkDescriptorLimit, descriptorLimit } from './descriptor-limit.ts'
 export { findProgram, PROGRAM_PATH } from './find-program.ts'
 export { Lifetime } from './lifetime.ts'
 export {

@@ -4,12 +4,14 @@ import { spawn, type ChildProcess, type IOType } from 'node:child_process'
 import type { Socket } from 'node:net'
 import type { Duplex, Stream } from 'node:stream'
 import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { CloisterError, messageOf } from '../errors.ts'
 import { confine, type Confinement } from './confinement.ts'
 import { findProgram, PROGRAM_PATH } from './find-program.ts'
 
 /** How much of a process's standard error is kept: its end. */
 const LAST_WORDS_BYTES = 4096
+const FINAL_WORDS_MS = 1000
 
 export interface ProcessEnd {
   readonly code: number | null
@@ -65,6 +67,12 @@ export class ManagedProcess implements AsyncDisposable {
   /** The end of what it wrote to standard error. */
   lastWords(): string {
     return this.#stderr.trim() || 'it said nothing'
+  }
+
+  /** Its last words, once it has closed its standard error; waits for that at most a second. */
+  async finalWords(): Promise<string> {
+    await Promise.race([this.closed, sleep(FINAL_WORDS_MS, undefined, { ref: false })])
+    return this.lastWords()
   }
 
   kill(signal: NodeJS.Signals = 'SIGKILL'): void {

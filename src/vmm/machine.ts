@@ -61,7 +61,7 @@ export class Machine {
       return new Machine(process, qmp, console)
     } catch (cause) {
       await process[Symbol.asyncDispose]()
-      throw notStarted(process, cause)
+      throw await notStarted(process, cause)
     }
   }
 
@@ -97,8 +97,8 @@ async function spawnQemu(options: MachineOptions): Promise<ManagedProcess> {
   }
 }
 
-function notStarted(process: ManagedProcess, cause: unknown): CloisterError {
-  const [stderr, reason] = [process.lastWords(), messageOf(cause)]
+async function notStarted(process: ManagedProcess, cause: unknown): Promise<CloisterError> {
+  const [stderr, reason] = [await process.finalWords(), messageOf(cause)]
   return new CloisterError('ERR_VMM_START', `QEMU did not start (${reason}): ${stderr}`, {
     cause,
     details: { stderr, reason },

@@ -2,6 +2,7 @@
 // that does not answer costs whoever asks a moment; one that talks nonsense is hung up on, and ends.
 
 import type { Duplex } from 'node:stream'
+import { fromData } from '../error-data.ts'
 import { CloisterError } from '../errors.ts'
 import { deferred, readLine, type Deferred } from '../subprocess/index.ts'
 import {
@@ -84,7 +85,7 @@ export class CardControl {
       this.#channel.write(`${JSON.stringify({ id, ...request })}\n`)
       const message = await answer.promise
       if (message === undefined) throw failed('it does not answer')
-      if (typeof message['error'] === 'string') throw failed(message['error'])
+      if (message['error'] !== undefined) throw refused(message['error'])
       return message['result']
     } finally {
       clearTimeout(timer)
@@ -117,6 +118,16 @@ function parseSandbox(value: unknown): CardSandbox {
   return { landlock: level, seccomp: seccomp === true, privateRoot: privateRoot === true }
 }
 
+/** The card's own error: a text, or `{code, message}`. */
+function refused(data: unknown): CloisterError {
+  const { code, message, details } = fromData(data, 'ERR_VSOCK_CONTROL')
+  const own = code === 'ERR_VSOCK_PORTS' ? code : 'ERR_VSOCK_CONTROL'
+  return new CloisterError(own, `the vsock card refused: ${message}`, { details })
+}
+
 function failed(reason: string): CloisterError {
-  return new CloisterError('ERR_VSOCK_CONTROL', `the vsock card did not do it: ${reason}`)
+  return new CloisterError(
+    'ERR_VSOCK_CONTROL',
+    `the vsock card did not carry out a request: ${reason}`,
+  )
 }

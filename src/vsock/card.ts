@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { CloisterError } from '../errors.ts'
 import {
   cardFds,
+  checkDescriptorLimit,
   startCardProcess,
   type Confinement,
   type ManagedProcess,
@@ -18,6 +19,8 @@ import { policyTexts, type PortPolicy } from './port-policy.ts'
 
 const HOST_SOCKET = 'vsock.sock'
 const START_TIMEOUT_MS = 5000
+/** A connection takes one; the card opens 64 for itself (cards/vsock, `allow_descriptors`). */
+const NEEDED_DESCRIPTORS = 2048 + 64
 
 export interface VsockCardOptions {
   /** The cloister-vsock program. */
@@ -43,11 +46,13 @@ export interface VsockCard extends AsyncDisposable {
  * Starts the card and waits until it listens and its sandbox is closed. It ends with us, and with
  * the VMM.
  *
- * @throws `ERR_PROCESS_SPAWN`, `ERR_VSOCK_CARD` when it does not come up, `ERR_VSOCK_PATH`.
+ * @throws `ERR_PROCESS_SPAWN`, `ERR_VSOCK_CARD` when it does not come up, `ERR_VSOCK_PATH`,
+ * `ERR_HOST_DESCRIPTORS` when it could not serve as many connections as an enclave may have.
  */
 export async function startVsockCard(options: VsockCardOptions): Promise<VsockCard> {
   const socketPath = join(options.directory, HOST_SOCKET)
   checkSocketPath(socketPath)
+  checkDescriptorLimit(NEEDED_DESCRIPTORS, 'an enclave')
   const { process: card, vmm } = await startCardProcess({
     name: 'vsock card',
     command: [options.program, ...cardArguments(options)],
@@ -89,7 +94,7 @@ async function whenReady(card: ManagedProcess, control: CardControl): Promise<Ca
   const sandbox = await control.ready
   clearTimeout(timer)
   if (sandbox !== undefined) return sandbox
-  const lastWords = card.lastWords()
+  const lastWords = await card.finalWords()
   throw new CloisterError('ERR_VSOCK_CARD', `the vsock card did not come up: ${lastWords}`, {
     details: { stderr: lastWords },
   })

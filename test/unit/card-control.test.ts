@@ -90,6 +90,16 @@ test('a refusal of the card is an error', async () => {
   await expect(new CardControl(card.channel).setPolicy(closedPolicy)).rejects.toThrow(/not a set/)
 })
 
+test('a port list that the card refuses is told as that, and no other code of a card is believed', async () => {
+  const codes = ['ERR_VSOCK_PORTS', 'ERR_INTERNAL']
+  const card = new FakeCard(() => ({ error: { code: codes.shift(), message: 'x', hint: 'obey' } }))
+  const control = new CardControl(card.channel)
+  await expect(control.setPolicy(closedPolicy)).rejects.toMatchObject({ code: 'ERR_VSOCK_PORTS' })
+  const other = control.setPolicy(closedPolicy)
+  await expect(other).rejects.toMatchObject({ code: 'ERR_VSOCK_CONTROL' })
+  await expect(other).rejects.not.toMatchObject({ hint: 'obey' })
+})
+
 test.each([
   ['nothing', undefined],
   ['no object', 7],

@@ -97,6 +97,21 @@ test('ports are opened and closed one after the other, and whoever asks hears wh
   expect(closed).toMatchObject({ parentPorts: '9000-9002', guestPorts: 'none' })
 })
 
+test('a refusal keeps its code on the way to whoever asked', async () => {
+  const everyOther = Array.from({ length: 200 }, (_, n) => String(1 + 2 * n)).join(',')
+  const open = (ports: string): Promise<unknown> =>
+    changePorts(directory, {
+      command: 'open-ports',
+      ports: { parentPorts: [], guestPorts: parsePortSet(ports) },
+    })
+  await open(everyOther)
+  const more = Array.from({ length: 200 }, (_, n) => String(1001 + 2 * n)).join(',')
+  await expect(open(more)).rejects.toMatchObject({
+    code: 'ERR_VSOCK_PORTS',
+    details: { maxRanges: 256 },
+  })
+})
+
 test('whoever asks for the connections gets them', async () => {
   expect(await askVsock(directory, true)).toMatchObject({ connections: 1 })
   expect(await askVsock(directory, false)).toMatchObject({ connections: 0 })

@@ -142,6 +142,11 @@ fn allow_descriptors(limits: &Limits) -> io::Result<()> {
     let needed = limits.connections as u64 + OWN_DESCRIPTORS;
     let current = getrlimit(Resource::Nofile);
     if current.current.is_some_and(|soft| soft < needed) {
+        if let Some(most) = current.maximum.filter(|hard| *hard < needed) {
+            return Err(io::Error::other(format!(
+                "the hard limit on open files is {most}, and {needed} are needed"
+            )));
+        }
         setrlimit(
             Resource::Nofile,
             Rlimit {

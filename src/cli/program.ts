@@ -1,0 +1,65 @@
+// The commands of `cloister` and what they share: global options, and how arguments are read.
+
+import { Command, CommanderError, Option } from 'commander'
+import { buildEnclaveCommand } from './build-enclave.ts'
+import { consoleCommand } from './console.ts'
+import { demoCommand } from './demo.ts'
+import { describeEifCommand } from './describe-eif.ts'
+import { describeEnclavesCommand } from './describe-enclaves.ts'
+import { metricsCommand } from './metrics.ts'
+import { checkOptionValues } from './parse-arguments.ts'
+import { pcrCommand } from './pcr.ts'
+import { closePortsCommand, openPortsCommand } from './ports.ts'
+import { runEnclaveCommand } from './run-enclave.ts'
+import { terminateEnclaveCommand } from './terminate-enclave.ts'
+import { verifyCommand } from './verify.ts'
+import { packageVersion } from './version.ts'
+
+const program = new Command('cloister')
+  .description('AWS Nitro Enclaves for any KVM host: build, run, attest, verify')
+  .version(packageVersion())
+  .addOption(verboseOption())
+  // `--version` after a command is that command's option, not a question to cloister.
+  .enablePositionalOptions()
+  .exitOverride()
+  .configureOutput({ outputError: () => undefined })
+  .addHelpText('after', '\nExample:\n  cloister demo\n')
+
+const commands = [
+  buildEnclaveCommand(),
+  runEnclaveCommand(),
+  describeEnclavesCommand(),
+  terminateEnclaveCommand(),
+  consoleCommand(),
+  openPortsCommand(),
+  closePortsCommand(),
+  metricsCommand(),
+  describeEifCommand(),
+  pcrCommand(),
+  verifyCommand(),
+  demoCommand(),
+]
+for (const command of commands) {
+  program.addCommand(command.copyInheritedSettings(program).addOption(verboseOption()))
+}
+
+/** Of `cloister` and of every command: it may stand on either side of the command's name. */
+function verboseOption(): Option {
+  return new Option('--verbose', 'report errors with every detail, cause and stack')
+}
+
+/**
+ * Runs one command.
+ *
+ * @param args - What follows the program's name.
+ * @throws What the command throws, or commander of the arguments.
+ */
+export async function runProgram(args: readonly string[]): Promise<void> {
+  checkOptionValues(program, args)
+  try {
+    await program.parseAsync(args, { from: 'user' })
+  } catch (error) {
+    const isHelp = error instanceof CommanderError && error.exitCode === 0
+    if (!isHelp) throw error
+  }
+}
