@@ -5,7 +5,13 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 // The built keeper: it is a process of its own, and Node runs no TypeScript.
-import { startEnclave, endEnclave, Registry, type LaunchRequest } from '../dist/enclaves/index.js'
+import {
+  describeLaunch,
+  endEnclave,
+  Registry,
+  startEnclave,
+  type LaunchRequest,
+} from '../dist/enclaves/index.js'
 import { serveHeartbeat } from '../src/keeper/guest/heartbeat.ts'
 import { measureImage } from '../src/keeper/parts/measured-image.ts'
 import { deferred, Lifetime } from '../src/subprocess/index.ts'
@@ -47,24 +53,13 @@ function requestFor(eifPath: string, scratch: string): LaunchRequest {
   for (const directory of Object.values(directories))
     mkdirSync(directory, { recursive: true, mode: 0o700 })
   return {
-    ...{
-      directories,
-      eifPath,
-      name: 'bench',
-      memoryMib: MEMORY_MIB,
-      cpuCount: 1,
-      cpuIds: [],
-      cid: 0,
-    },
+    directories,
     programs: {
       qemu: 'qemu-system-x86_64',
       vsockCard: resolve('build/bin/cloister-vsock'),
       nsmCard: resolve('build/bin/cloister-nsm'),
     },
-    debug: false,
-    ports: closedPolicy,
-    accelerator: probeAccelerator().accelerator,
-    bootTimeoutMs: 180_000,
+    description: describeLaunch({ eifPath, memoryMib: MEMORY_MIB }),
   }
 }
 

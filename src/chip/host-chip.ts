@@ -7,8 +7,13 @@ import { X509Certificate } from 'node:crypto'
 import { check, CloisterError } from '../errors.ts'
 import type { Confinement } from '../subprocess/index.ts'
 import type { Assurance } from './certificate.ts'
-import { checkTpmStatePresent, confinementOf, makeChipOnce, readChipState } from './chip-state.ts'
-import type { ChipState } from './chip-state.ts'
+import {
+  checkTpmStatePresent,
+  type ChipState,
+  confinementOf,
+  makeChipOnce,
+  readChipState,
+} from './chip-state.ts'
 import { loadIssuing, signerOf } from './issuing.ts'
 import type { Leaf } from './leaf-renewal.ts'
 import { openPersistentTpm, type SoftwareTpm } from './software-tpm.ts'

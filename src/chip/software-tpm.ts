@@ -7,8 +7,14 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { check } from '../errors.ts'
 import type { Confinement, ManagedProcess } from '../subprocess/index.ts'
 import { createAttestationKey, type AttestationKey } from './tpm/attestation-key.ts'
-import { certifyNvPcr, defineNvPcr, extendNvPcr, lockNvPcr, readNvPcr } from './tpm/nv-pcr.ts'
-import type { NvCertification } from './tpm/nv-pcr.ts'
+import {
+  certifyNvPcr,
+  defineNvPcr,
+  extendNvPcr,
+  lockNvPcr,
+  type NvCertification,
+  readNvPcr,
+} from './tpm/nv-pcr.ts'
 import { extendPcr, readPcrs, type PcrValues } from './tpm/pcr.ts'
 import { quotePcrs, type SignedAttestation } from './tpm/quote.ts'
 import { getRandom } from './tpm/random.ts'

@@ -12,6 +12,7 @@ import { CloisterError } from '../errors.ts'
 import { buildImage, openPlatformBlobs } from '../image/index.ts'
 import {
   endEnclave,
+  launchRequest,
   Registry,
   Timeline,
   vsockSocketPath,
@@ -25,7 +26,7 @@ import { measurementsJson } from './measurements-json.ts'
 import { pemToDer } from './pem.ts'
 import { pcrTable, timelineTable } from './demo-tables.ts'
 import { printProgress } from './print.ts'
-import { launch, launchRequest } from './run-enclave.ts'
+import { chooseAccelerator, launch } from './run-enclave.ts'
 import type { RunOptions } from './run-options.ts'
 import { acceleratorOption } from './arguments.ts'
 
@@ -56,10 +57,9 @@ async function runDemo(scratch: string, { accelerator }: DemoOptions): Promise<v
   const { measurements } = await timeline.measure('build the image', () => buildHello(eifPath))
   const request = launchRequest({
     eifPath,
-    memory: MEMORY_MIB,
-    guestPorts: parsePortSet(String(HELLO_PORT)),
-    accelerator,
-    bootTimeout: 180,
+    memoryMib: MEMORY_MIB,
+    ports: { parentPorts: [], guestPorts: parsePortSet(String(HELLO_PORT)) },
+    accelerator: chooseAccelerator(accelerator),
   })
   const enclave = await timeline.measure('run it', () => launch(request))
   const registry = new Registry(request.directories.runtime)
@@ -122,7 +122,7 @@ ${pcrTable(attestation.pcrs)}
 
 ${timelineTable(timeline.steps, boot)}
 
-Accelerator: ${record.accelerator}. Assurance: ${attestation.assurance}.
+Accelerator: ${record.description.accelerator}. Assurance: ${attestation.assurance}.
 `)
   if (attestation.assurance === 'software-tpm') {
     process.stdout.write(

@@ -23,6 +23,7 @@ export function describeEnclavesCommand(): Command {
 
 async function describeEnclaves(options: DescribeOptions): Promise<void> {
   const registry = new Registry(openDirectories().runtime)
+  registry.settle()
   for (const { message, hint } of registry.damaged()) printProgress(`Left out: ${message}. ${hint}`)
   const records = registry.list().filter((record) => options.all === true || isAlive(record))
   const reports = await vsockReports(registry, records, options)

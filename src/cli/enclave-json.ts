@@ -2,9 +2,14 @@
 
 import { join } from 'node:path'
 import {
+  isAlive,
   journalPath,
+  processesOf,
   vsockSocketPath,
+  type AliveRecord,
+  type EnclaveEnd,
   type EnclaveRecord,
+  type LaunchFacts,
   type Registry,
 } from '../enclaves/index.ts'
 import type { VsockReport } from '../vsock/index.ts'
@@ -13,15 +18,15 @@ import { vsockJson } from './vsock-report.ts'
 type Json = Readonly<Record<string, unknown>>
 
 /** What run-enclave prints. */
-export function launchJson(record: EnclaveRecord): Json {
+export function launchJson({ id, keeper, description }: EnclaveRecord): Json {
   return {
-    EnclaveName: record.name,
-    EnclaveID: record.id,
-    ProcessID: record.keeper.pid,
-    EnclaveCID: record.cid,
-    NumberOfCPUs: record.cpuCount,
-    CPUIDs: record.cpuIds,
-    MemoryMiB: record.memoryMib,
+    EnclaveName: description.name,
+    EnclaveID: id,
+    ProcessID: keeper.pid,
+    EnclaveCID: description.cid,
+    NumberOfCPUs: description.cpuCount,
+    CPUIDs: description.cpuIds,
+    MemoryMiB: description.memoryMib,
   }
 }
 
@@ -37,33 +42,38 @@ export function enclaveJson(record: EnclaveRecord, context: DescribeContext): Js
   return {
     ...launchJson(record),
     State: record.state,
-    Flags: record.debug ? 'DEBUG_MODE' : 'NONE',
-    Measurements: { HashAlgorithm: 'Sha384 { ... }', ...record.measurements },
-    ...(context.metadata ? metadataJson(record) : {}),
+    Flags: record.description.debug ? 'DEBUG_MODE' : 'NONE',
+    Measurements: { HashAlgorithm: 'Sha384 { ... }', ...imageOf(record)?.measurements },
+    ...(context.metadata ? metadataJson(imageOf(record)) : {}),
     Journal: journalPath(context.registry.directory(record.id)),
-    ...(record.end === undefined ? runningJson(record, context) : { End: endJson(record.end) }),
+    ...(isAlive(record) ? aliveJson(record, context) : { End: endJson(record.end) }),
   }
 }
 
-function runningJson(record: EnclaveRecord, { registry, vsock }: DescribeContext): Json {
+function aliveJson(record: AliveRecord, { registry, vsock }: DescribeContext): Json {
   return {
-    Accelerator: record.accelerator,
-    Assurance: record.assurance,
+    Accelerator: record.description.accelerator,
+    Assurance: record.state === 'STARTING' ? '' : record.assurance,
     VsockSocket: vsockSocketPath(registry.directory(record.id)),
     Vsock: vsock === undefined ? null : vsockJson(vsock),
-    Processes: Object.fromEntries(record.processes.map(({ name, pid }) => [name, pid])),
+    Processes: Object.fromEntries(processesOf(record).map(({ name, pid }) => [name, pid])),
   }
 }
 
-function metadataJson(record: EnclaveRecord): Json {
+/** Not known of an enclave that still starts, or that ended before it ran. */
+function imageOf(record: EnclaveRecord): LaunchFacts['image'] | undefined {
+  return 'image' in record ? record.image : undefined
+}
+
+function metadataJson(image: LaunchFacts['image'] | undefined): Json {
   return {
-    ImageName: record.imageName,
-    ImageVersion: record.imageVersion,
-    Metadata: record.metadata,
+    ImageName: image?.name ?? '',
+    ImageVersion: image?.version ?? '',
+    Metadata: image?.metadata ?? null,
   }
 }
 
-function endJson(end: NonNullable<EnclaveRecord['end']>): Json {
+function endJson(end: EnclaveEnd): Json {
   return {
     First: end.first,
     Reason: end.reason,

@@ -101,9 +101,9 @@ export function enclaveMetrics(
         labels: {
           ...identity(record),
           state: record.state,
-          mode: record.debug ? 'debug' : 'production',
-          assurance: record.assurance,
-          accelerator: record.accelerator,
+          mode: record.description.debug ? 'debug' : 'production',
+          assurance: 'assurance' in record ? (record.assurance ?? '') : '',
+          accelerator: record.description.accelerator,
         },
         value: 1,
       })),
@@ -138,6 +138,6 @@ function samplesOf(
   }))
 }
 
-function identity({ id, name }: EnclaveRecord): Sample['labels'] {
-  return { enclave_id: id, enclave_name: name }
+function identity({ id, description }: EnclaveRecord): Sample['labels'] {
+  return { enclave_id: id, enclave_name: description.name }
 }

@@ -19,6 +19,7 @@ Example:
     )
     .action(async () => {
       const registry = new Registry(openDirectories().runtime)
+      registry.settle()
       const records = registry.list().filter(isAlive)
       const reports = await vsockReports(registry, records)
       process.stdout.write(exposition(enclaveMetrics(records, reports)))

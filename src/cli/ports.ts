@@ -62,11 +62,11 @@ function portsCommand(command: 'open-ports' | 'close-ports'): Command {
         throw argument('--parent-ports, --guest-ports or both are needed')
       const registry = new Registry(openDirectories().runtime)
       const record = registry.find(wanted)
-      if (!isAlive(record)) throw ended(record.name)
+      if (!isAlive(record)) throw ended(record.description.name)
       const request = { command, ports: portsOf(options) }
       const { parentPorts, guestPorts } = await changePorts(registry.directory(record.id), request)
       printJson({
-        EnclaveName: record.name,
+        EnclaveName: record.description.name,
         EnclaveID: record.id,
         ParentPorts: parentPorts,
         GuestPorts: guestPorts,

@@ -4,7 +4,7 @@
 import { CloisterError, messageOf } from '../errors.ts'
 import { parsePortSet } from '../vsock/index.ts'
 import { memorySize, readFileArgument, wholeNumber } from './arguments.ts'
-import { MAX_CPUS } from './run-options.ts'
+import { MAX_CPUS } from '../enclaves/index.ts'
 import type { RunOptions } from './run-options.ts'
 
 type Reader = (value: unknown) => Partial<RunOptions>

@@ -1,15 +1,13 @@
-import { existsSync } from 'node:fs'
-import { basename, resolve } from 'node:path'
 import { Command, Option } from 'commander'
 import { CloisterError } from '../errors.ts'
-import { checkInputPath } from '../files/index.ts'
 import {
-  findPrograms,
-  MIN_MEMORY_MIB,
+  DEFAULT_MEMORY_MIB,
+  launchRequest,
+  MAX_CPUS,
   openConsole,
-  openDirectories,
   Registry,
   startEnclave,
+  type LaunchOptions,
   type LaunchRequest,
   type RunningEnclave,
 } from '../enclaves/index.ts'
@@ -20,10 +18,7 @@ import { launchJson } from './enclave-json.ts'
 import { guestPortsOption, parentPortsOption, portsOf } from './ports.ts'
 import { printJson, printProgress } from './print.ts'
 import { applyRunConfig } from './run-config.ts'
-import { MAX_CPUS, type RunOptions } from './run-options.ts'
-
-const DEFAULT_MEMORY_MIB = 512
-const MAX_MEMORY_MIB = 16 * 1024 * 1024
+import type { RunOptions } from './run-options.ts'
 
 export function runEnclaveCommand(): Command {
   return new Command('run-enclave')
@@ -66,7 +61,7 @@ export function runEnclaveCommand(): Command {
 }
 
 async function runEnclave(options: RunOptions): Promise<void> {
-  const request = launchRequest(applyRunConfig(options))
+  const request = launchRequest(launchOptions(applyRunConfig(options)))
   const enclave = await launch(request)
   printJson(launchJson(enclave.record))
   if (options.attachConsole === true) await attachConsole(request, enclave)
@@ -76,76 +71,39 @@ async function runEnclave(options: RunOptions): Promise<void> {
 export async function launch(request: LaunchRequest): Promise<RunningEnclave> {
   printProgress('Start allocating memory...')
   const enclave = await startEnclave(request)
-  const { cid, memoryMib, cpuIds } = enclave.record
+  const { cid, memoryMib, cpuIds } = enclave.record.description
   printProgress(
     `Started enclave with enclave-cid: ${String(cid)}, memory: ${String(memoryMib)} MiB, cpu-ids: [${cpuIds.join(', ')}]`,
   )
   return enclave
 }
 
-/** @throws `ERR_CLI_ARGUMENT`, `ERR_KEEPER_MEMORY`, `ERR_KEEPER_CPU`, `ERR_EIF_UNREADABLE` */
-export function launchRequest(options: RunOptions): LaunchRequest {
-  const { eifPath, memory = DEFAULT_MEMORY_MIB } = options
-  if (eifPath === undefined) throw argument("required option '--eif-path <file>' not specified")
-  checkInputPath(eifPath, 'ERR_EIF_UNREADABLE')
-  const cpuIds = hostCpus(options.cpuIds ?? [])
+/** @throws `ERR_CLI_ARGUMENT` without an image. */
+function launchOptions(options: RunOptions): LaunchOptions {
+  const { eifPath } = options
+  if (eifPath === undefined)
+    throw new CloisterError('ERR_CLI_ARGUMENT', "required option '--eif-path <file>' not specified")
   return {
-    directories: openDirectories(),
-    programs: findPrograms(),
-    eifPath: resolve(eifPath),
-    name: enclaveName(options.enclaveName ?? basename(eifPath).replace(/\.eif$/, '')),
-    memoryMib: checkedMemory(memory),
-    cpuCount: cpuIds.length > 0 ? cpuIds.length : (options.cpuCount ?? 1),
-    cpuIds,
-    cid: guestCid(options.enclaveCid ?? 0),
+    eifPath,
+    name: options.enclaveName,
+    memoryMib: options.memory,
+    cpuCount: options.cpuCount,
+    cpuIds: options.cpuIds?.map(wholeNumber(0, 4095)),
+    cid: options.enclaveCid,
     ports: portsOf(options),
     debug: options.debugMode === true || options.attachConsole === true,
     accelerator: chooseAccelerator(options.accelerator),
-    ...(options.role === undefined ? {} : { role: options.role }),
+    role: options.role,
     bootTimeoutMs: options.bootTimeout * 1000,
   }
 }
 
-function chooseAccelerator(wanted: RunOptions['accelerator']): Accelerator {
+/** Says why it is emulation when it is. */
+export function chooseAccelerator(wanted: RunOptions['accelerator']): Accelerator {
   if (wanted !== 'auto') return wanted
   const { accelerator, reason } = probeAccelerator()
   if (accelerator === 'tcg') printProgress(`${reason}; using TCG (emulation, slower).`)
   return accelerator
-}
-
-function checkedMemory(memoryMib: number): number {
-  if (memoryMib >= MIN_MEMORY_MIB && memoryMib <= MAX_MEMORY_MIB) return memoryMib
-  throw new CloisterError(
-    'ERR_KEEPER_MEMORY',
-    `--memory ${String(memoryMib)} is outside ${String(MIN_MEMORY_MIB)} to ${String(MAX_MEMORY_MIB)} MiB`,
-    { details: { memoryMib } },
-  )
-}
-
-function enclaveName(name: string): string {
-  if (/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/.test(name)) return name
-  throw argument(
-    `the enclave name '${name}' has other characters than letters, digits, '.', '_' and '-'`,
-  )
-}
-
-/** As nitro-cli: 0 to 3 but 0 itself, and the two highest, are nobody's to choose. */
-function guestCid(cid: number): number {
-  if (cid === 0 || (cid > 3 && cid < 0xffffffff)) return cid
-  throw argument(`--enclave-cid ${String(cid)} is reserved`)
-}
-
-function hostCpus(ids: readonly string[]): readonly number[] {
-  const cpus = ids.map(wholeNumber(0, 4095))
-  const missing = cpus.find((id) => !existsSync(`/sys/devices/system/cpu/cpu${String(id)}`))
-  if (missing !== undefined) {
-    throw new CloisterError('ERR_KEEPER_CPU', `this host has no CPU ${String(missing)}`, {
-      details: { cpuIds: cpus },
-    })
-  }
-  if (new Set(cpus).size !== cpus.length) throw argument('--cpu-ids names a CPU twice')
-  if (cpus.length > MAX_CPUS) throw argument(`--cpu-ids names more than ${String(MAX_CPUS)} CPUs`)
-  return cpus
 }
 
 async function attachConsole(
@@ -153,8 +111,4 @@ async function attachConsole(
   { record }: RunningEnclave,
 ): Promise<void> {
   await printConsole(await openConsole(new Registry(directories.runtime), record.id))
-}
-
-function argument(message: string): CloisterError {
-  return new CloisterError('ERR_CLI_ARGUMENT', message)
 }

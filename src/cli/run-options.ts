@@ -3,9 +3,6 @@
 import type { Accelerator } from '../vmm/index.ts'
 import type { PortSet } from '../vsock/index.ts'
 
-/** What a machine of ours can have. */
-export const MAX_CPUS = 64
-
 export interface RunOptions {
   readonly eifPath?: string
   readonly memory?: number

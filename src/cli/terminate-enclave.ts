@@ -39,8 +39,9 @@ async function terminate(options: TerminateOptions): Promise<void> {
   const end = async (record: EnclaveRecord): Promise<object> => {
     await endEnclave(registry, record, options.timeout * 1000)
     printProgress(`Successfully terminated ${record.id}.`)
-    return { EnclaveName: record.name, EnclaveID: record.id, Terminated: true }
+    return { EnclaveName: record.description.name, EnclaveID: record.id, Terminated: true }
   }
+  registry.settle()
   if (options.all === true) {
     const ends = await Promise.allSettled(registry.list().filter(isAlive).map(end))
     printJson(ends.flatMap((ended) => (ended.status === 'fulfilled' ? [ended.value] : [])))

@@ -16,11 +16,11 @@ export async function vsockReports(
 ): Promise<ReadonlyMap<string, VsockReport>> {
   const running = records.filter(({ state }) => state === 'RUNNING')
   const reports = await Promise.all(
-    running.map(async ({ id, name }) => {
+    running.map(async ({ id, description }) => {
       try {
         return [[id, await askVsock(registry.directory(id), connections)] as const]
       } catch (error) {
-        printProgress(`Nothing is known of the vsock of ${name}: ${messageOf(error)}`)
+        printProgress(`Nothing is known of the vsock of ${description.name}: ${messageOf(error)}`)
         return []
       }
     }),

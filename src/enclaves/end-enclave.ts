@@ -4,8 +4,8 @@ import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isRunning, killProcess } from '../subprocess/index.ts'
 import { askKeeper } from './keeper-client.ts'
-import type { EnclaveRecord } from './record.ts'
-import { isAlive, type Registry } from './registry.ts'
+import { isAlive, processesOf, type EnclaveRecord } from './record.ts'
+import type { Registry } from './registry.ts'
 
 /** How long a keeper may take to clear up, once the app had its grace. */
 const CLEAR_UP_MS = 10_000
@@ -29,8 +29,8 @@ export async function endEnclave(
   await askToTerminate(registry, record, graceMs, deadline)
   while (isRunning(record.keeper) && !deadline.aborted) await sleep(5)
   killProcess(record.keeper)
-  for (const child of record.processes) killProcess(child)
-  registry.list()
+  for (const child of processesOf(record)) killProcess(child)
+  registry.settle()
 }
 
 /** Returns when the keeper has gone, or cannot be asked because it is going or has just begun. */

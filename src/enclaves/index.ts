@@ -1,3 +1,10 @@
+export {
+  DEFAULT_MEMORY_MIB,
+  describeLaunch,
+  launchRequest,
+  MAX_CPUS,
+  type LaunchOptions,
+} from './describe-launch.ts'
 export { openDirectories, type Directories } from './directories.ts'
 export {
   journalPath,
@@ -10,19 +17,25 @@ export {
   type Place,
 } from './enclave-paths.ts'
 export { endEnclave } from './end-enclave.ts'
-export { askKeeper, askVsock, changePorts } from './keeper-client.ts'
+export { askVsock, changePorts } from './keeper-client.ts'
 export { parseKeeperRequest, type KeeperReply, type KeeperRequest } from './keeper-request.ts'
-export type { KeeperMessage, LaunchRequest, Programs, Seen } from './launch-request.ts'
-export { checkMemory, MIN_MEMORY_MIB } from './memory-size.ts'
+export type { KeeperMessage, Seen } from './keeper-messages.ts'
+export type { LaunchDescription, LaunchRequest } from './launch-request.ts'
+export { checkMemory } from './memory-size.ts'
 export { openConsole } from './open-console.ts'
-export { findPrograms } from './programs.ts'
 export {
+  isAlive,
+  processesOf,
   writeRecord,
+  type AliveRecord,
   type EnclaveEnd,
   type EnclaveRecord,
-  type EnclaveState,
-  type Measurements,
+  type EndCause,
+  type LaunchFacts,
+  type MeasurementTexts,
+  type RunningRecord,
+  type StartingRecord,
 } from './record.ts'
-export { isAlive, Registry } from './registry.ts'
+export { Registry } from './registry.ts'
 export { startEnclave, type RunningEnclave } from './start-enclave.ts'
 export { Timeline, type TimelineStep } from './timeline.ts'

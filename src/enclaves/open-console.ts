@@ -5,7 +5,8 @@ import type { Readable } from 'node:stream'
 import { CloisterError } from '../errors.ts'
 import { savedConsolePath } from './enclave-paths.ts'
 import { askKeeper } from './keeper-client.ts'
-import { isAlive, type Registry } from './registry.ts'
+import { isAlive } from './record.ts'
+import type { Registry } from './registry.ts'
 
 /**
  * The console of an enclave: live while it runs, as it was saved once it has ended.
@@ -14,7 +15,8 @@ import { isAlive, type Registry } from './registry.ts'
  */
 export async function openConsole(registry: Registry, wanted: string): Promise<Readable> {
   const record = registry.find(wanted)
-  if (!record.debug) throw noConsole(`${record.name} does not run in debug mode`)
+  const { debug, name } = record.description
+  if (!debug) throw noConsole(`${name} does not run in debug mode`)
   const directory = registry.directory(record.id)
   if (!isAlive(record)) return openSavedConsole(savedConsolePath(directory))
   try {

@@ -1,56 +1,98 @@
 // What the registry knows about one enclave: one JSON file, replaced as a whole, so that a reader
-// sees the old one or the new one.
+// sees the old one or the new one. What is known depends on the state it is in.
 
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { CloisterError } from '../errors.ts'
-import type { ProcessIdentity } from '../subprocess/index.ts'
-
-export type EnclaveState = 'STARTING' | 'RUNNING' | 'TERMINATING' | 'TERMINATED'
+import type { PartName, ProcessIdentity } from '../subprocess/index.ts'
+import type { LaunchDescription } from './launch-request.ts'
 
 /** Hexadecimal SHA-384 values by name: PCR0, PCR1, PCR2 and, when the image is signed, PCR8. */
-export type Measurements = Readonly<Record<string, string>>
+export type MeasurementTexts = Readonly<Record<string, string>>
 
-export interface EnclaveEnd {
-  /** RFC 3339. */
-  readonly at: string
-  /** What ended first: `app`, `guest`, `QEMU`, `swtpm`, `vsock card`, `NSM card`, `keeper` or `request`. */
-  readonly first: string
+/** What ended an enclave; `agent` is our PID 1 in the guest, `request` a user's or a signal. */
+export type FirstToEnd = PartName | 'app' | 'agent' | 'guest' | 'keeper' | 'request'
+
+export interface EndCause {
+  readonly first: FirstToEnd
   /** In words. */
   readonly reason: string
-  /** Exit status or signal of whatever ended first, the app's where the app did. */
+  /** Exit status or signal of what ended first, the app's where the app did. */
   readonly exitCode?: number
   readonly signal?: string
+}
+
+export interface EnclaveEnd extends EndCause {
+  /** RFC 3339. */
+  readonly at: string
   readonly livedMs: number
 }
 
-export interface EnclaveRecord {
-  readonly version: 1
-  readonly id: string
+/** What an image says of itself, and what was measured of it. */
+export interface ImageFacts {
+  readonly measurements: MeasurementTexts
   readonly name: string
-  readonly cid: number
-  readonly keeper: ProcessIdentity
-  /** The keeper's children, so that a killed keeper leaves nobody behind. */
-  readonly processes: readonly (ProcessIdentity & { readonly name: string })[]
-  readonly state: EnclaveState
-  readonly createdAt: string
-  readonly eifPath: string
-  readonly memoryMib: number
-  readonly cpuCount: number
-  readonly cpuIds: readonly number[]
-  readonly debug: boolean
-  readonly accelerator: string
-  readonly assurance: string
-  readonly measurements: Measurements
-  readonly imageName: string
-  readonly imageVersion: string
+  readonly version: string
   readonly metadata: unknown
-  readonly end?: EnclaveEnd
+}
+
+/** What is known of every enclave. */
+interface AnyRecord {
+  readonly version: 2
+  readonly id: string
+  readonly keeper: ProcessIdentity
+  /** RFC 3339. */
+  readonly createdAt: string
+  /** With the name and the CID that the enclave got. */
+  readonly description: LaunchDescription
+}
+
+export interface StartingRecord extends AnyRecord {
+  readonly state: 'STARTING'
+}
+
+/** What is known of an enclave once it runs. */
+export interface LaunchFacts {
+  /** The keeper's children, so that a killed keeper leaves none behind. */
+  readonly processes: readonly (ProcessIdentity & { readonly name: PartName })[]
+  /** `software-tpm` or `hardware-tpm`. */
+  readonly assurance: string
+  readonly image: ImageFacts
+}
+
+export interface RunningRecord extends AnyRecord, LaunchFacts {
+  readonly state: 'RUNNING' | 'TERMINATING'
+}
+
+export interface EndedRecord extends AnyRecord, Partial<Omit<LaunchFacts, 'processes'>> {
+  readonly state: 'TERMINATED'
+  readonly end: EnclaveEnd
+}
+
+export type AliveRecord = StartingRecord | RunningRecord
+export type EnclaveRecord = AliveRecord | EndedRecord
+
+/** Whether the enclave has not ended. */
+export function isAlive(record: EnclaveRecord): record is AliveRecord {
+  return record.state !== 'TERMINATED'
+}
+
+/** The keeper's children; none before the enclave runs. */
+export function processesOf(record: EnclaveRecord): LaunchFacts['processes'] {
+  return 'processes' in record ? record.processes : []
+}
+
+/** What stays known after the end. */
+export function endedRecord(record: AliveRecord, end: EnclaveEnd): EndedRecord {
+  const { version, id, keeper, createdAt, description } = record
+  const known = { version, id, keeper, createdAt, description, end, state: 'TERMINATED' } as const
+  if (record.state === 'STARTING') return known
+  return { ...known, assurance: record.assurance, image: record.image }
 }
 
 export const RECORD_FILE = 'record.json'
 
-/** The pid of whoever writes the record into this file before it is renamed. */
+/** The pid of the process that writes the record into this file before it is renamed. */
 export function recordWriter(file: string): number | undefined {
   const [, pid] = /^record\.json\.(\d+)$/.exec(file) ?? []
   return pid === undefined ? undefined : Number(pid)
@@ -60,7 +102,7 @@ export function writeRecord(directory: string, record: EnclaveRecord): void {
   const path = join(directory, RECORD_FILE)
   const temporary = `${path}.${String(process.pid)}`
   try {
-    writeFileSync(temporary, `${JSON.stringify(record, null, 2)}\n`, { mode: 0o600 })
+    writeFileSync(temporary, `${JSON.stringify(record)}\n`, { mode: 0o600 })
     renameSync(temporary, path)
   } catch (error) {
     rmSync(temporary, { recursive: true, force: true })
@@ -71,7 +113,7 @@ export function writeRecord(directory: string, record: EnclaveRecord): void {
 /**
  * The record in `directory`, or undefined when the enclave was removed meanwhile.
  *
- * @throws `ERR_KEEPER_RECORD` when the file is no record of this enclave.
+ * @throws `ERR_KEEPER_RECORD` when the file is not a record of this enclave.
  */
 export function readRecord(directory: string): EnclaveRecord | undefined {
   try {
@@ -85,36 +127,62 @@ export function readRecord(directory: string): EnclaveRecord | undefined {
   throw damaged(directory)
 }
 
-const states: readonly unknown[] = ['STARTING', 'RUNNING', 'TERMINATING', 'TERMINATED']
-const texts = ['name', 'createdAt', 'eifPath', 'accelerator', 'assurance'] as const
-const counts = ['cid', 'memoryMib', 'cpuCount'] as const
+type Fields = Readonly<Record<string, unknown>>
 
 function isRecord(value: unknown, id: string): value is EnclaveRecord {
-  if (typeof value !== 'object' || value === null) return false
-  const record = value as Partial<Record<keyof EnclaveRecord, unknown>>
+  const record = fieldsOf(value)
+  if (record === undefined || record['version'] !== 2 || record['id'] !== id) return false
   return (
-    record.version === 1 &&
-    record.id === id &&
-    states.includes(record.state) &&
-    texts.every((key) => typeof record[key] === 'string') &&
-    counts.every((key) => Number.isSafeInteger(record[key])) &&
-    !String(record.name).includes('/') &&
-    Array.isArray(record.cpuIds) &&
-    isProcess(record.keeper) &&
-    Array.isArray(record.processes) &&
-    record.processes.every(isProcess)
+    typeof record['createdAt'] === 'string' &&
+    isProcess(record['keeper']) &&
+    isDescription(record['description']) &&
+    hasStateFields(record)
+  )
+}
+
+function hasStateFields(record: Fields): boolean {
+  switch (record['state']) {
+    case 'STARTING':
+      return true
+    case 'RUNNING':
+    case 'TERMINATING': {
+      const { processes, assurance, image } = record
+      return (
+        Array.isArray(processes) &&
+        processes.every(isProcess) &&
+        typeof assurance === 'string' &&
+        fieldsOf(image) !== undefined
+      )
+    }
+    case 'TERMINATED':
+      return typeof fieldsOf(record['end'])?.['first'] === 'string'
+    default:
+      return false
+  }
+}
+
+function isDescription(value: unknown): boolean {
+  const { name, eifPath, accelerator, cpuIds, ...counts } = fieldsOf(value) ?? {}
+  return (
+    [name, eifPath, accelerator].every((text) => typeof text === 'string') &&
+    [counts['cid'], counts['memoryMib'], counts['cpuCount']].every(Number.isSafeInteger) &&
+    !String(name).includes('/') &&
+    Array.isArray(cpuIds)
   )
 }
 
 function isProcess(value: unknown): boolean {
-  if (typeof value !== 'object' || value === null) return false
-  const { pid, startTime } = value as Partial<ProcessIdentity>
+  const { pid, startTime } = fieldsOf(value) ?? {}
   return Number.isSafeInteger(pid) && Number(pid) > 0 && Number.isSafeInteger(startTime)
+}
+
+function fieldsOf(value: unknown): Fields | undefined {
+  return typeof value === 'object' && value !== null ? (value as Fields) : undefined
 }
 
 function damaged(directory: string, cause?: unknown): CloisterError {
   const path = join(directory, RECORD_FILE)
-  return new CloisterError('ERR_KEEPER_RECORD', `${path} is no record of this enclave`, {
+  return new CloisterError('ERR_KEEPER_RECORD', `${path} is not a record of this enclave`, {
     cause,
     details: { path },
     hint: `Remove ${directory} when nothing of that enclave runs any more.`,

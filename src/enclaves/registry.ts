@@ -1,8 +1,7 @@
 // The registry: one directory per enclave below `<runtime>/enclaves`, and the names in use below
 // `<runtime>/names`. Two enclaves that start at the same moment cannot get the same one.
 //
-// Every read first settles enclaves whose keeper was killed: what it left is ended and removed, and
-// the record says so. Ended enclaves keep nothing but their record, their journal and their saved
+// `settle` ends and removes what a killed keeper left, and the record says so. Ended enclaves keep nothing but their record, their journal and their saved
 // console. Any number of processes may read at once, so what one finds gone another has settled.
 
 import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs'
@@ -12,12 +11,17 @@ import { identifyProcess, isRunning, killProcess } from '../subprocess/index.ts'
 import { CONSOLE_FILE, JOURNAL_FILE } from './enclave-paths.ts'
 import { Names } from './names.ts'
 import {
+  endedRecord,
+  isAlive,
+  processesOf,
   readRecord,
   RECORD_FILE,
   recordWriter,
   writeRecord,
+  type AliveRecord,
   type EnclaveEnd,
   type EnclaveRecord,
+  type StartingRecord,
 } from './record.ts'
 
 /** How many ended enclaves are remembered. */
@@ -53,15 +57,17 @@ export class Registry {
    *
    * @returns The record as written, with the name it got.
    */
-  claim(wanted: EnclaveRecord): EnclaveRecord {
-    this.list()
+  claim(wanted: StartingRecord): StartingRecord {
+    this.settle()
     const directory = this.directory(wanted.id)
     mkdirSync(directory, { mode: 0o700 })
     try {
       writeRecord(directory, wanted)
-      const name = this.#names.reserve(wanted.name, wanted.id, join(directory, 'name'))
-      const record = { ...wanted, name }
-      if (record.name !== wanted.name) writeRecord(directory, record)
+      const { description } = wanted
+      const name = this.#names.reserve(description.name, wanted.id, join(directory, 'name'))
+      if (name === description.name) return wanted
+      const record = { ...wanted, description: { ...description, name } }
+      writeRecord(directory, record)
       return record
     } catch (error) {
       rmSync(directory, { recursive: true, force: true })
@@ -74,18 +80,28 @@ export class Registry {
   }
 
   /**
-   * Every enclave, the oldest first, ended ones included; those with a damaged record are left out,
-   * see {@link Registry.damaged}. `now` is in ms since the epoch.
+   * Ends what killed keepers left behind, and records that; removes what was never whole. `now` is in
+   * ms since the epoch.
    */
-  list(now: number = Date.now()): readonly EnclaveRecord[] {
-    const records: EnclaveRecord[] = []
+  settle(now: number = Date.now()): void {
     for (const id of readdirSync(this.#enclaves)) {
-      const record = this.#settle(id)
+      const record = this.#read(id)
       if (record === undefined) this.#removeHalfMade(id, now)
-      else if (!(record instanceof CloisterError)) records.push(record)
+      else if (!(record instanceof CloisterError)) this.#settleOne(record)
     }
     this.#releaseOrphanedNames()
-    return records.toSorted((a, b) => a.createdAt.localeCompare(b.createdAt))
+  }
+
+  /**
+   * Every enclave, the oldest first, ended ones included. One whose keeper was killed has ended,
+   * settled or not. Those with a damaged record are left out, see {@link Registry.damaged}.
+   */
+  list(): readonly EnclaveRecord[] {
+    return readdirSync(this.#enclaves)
+      .map((id) => this.#read(id))
+      .flatMap((record) => (record === undefined || record instanceof CloisterError ? [] : record))
+      .map((record) => (isOrphaned(record) ? endedRecord(record, killedKeeper(record)) : record))
+      .toSorted((a, b) => a.createdAt.localeCompare(b.createdAt))
   }
 
   /** One `ERR_KEEPER_RECORD` for each enclave whose record cannot be read. */
@@ -100,7 +116,10 @@ export class Registry {
    * @throws `ERR_KEEPER_NO_SUCH_ENCLAVE`, `ERR_KEEPER_RECORD`
    */
   find(idOrName: string): EnclaveRecord {
-    const matches = this.list().filter(({ id, name }) => id === idOrName || name === idOrName)
+    this.settle()
+    const matches = this.list().filter(
+      ({ id, description }) => id === idOrName || description.name === idOrName,
+    )
     const found = matches.findLast(isAlive) ?? matches.at(-1)
     if (found !== undefined) return found
     const record = this.#read(idOrName)
@@ -111,7 +130,7 @@ export class Registry {
   }
 
   /** Records the end of an enclave and removes everything else of it. */
-  finish(record: EnclaveRecord, end: EnclaveEnd): EnclaveRecord {
+  finish(record: AliveRecord, end: EnclaveEnd): void {
     const finished = endedRecord(record, end)
     const directory = this.directory(record.id)
     for (const file of namesIn(directory)) {
@@ -120,16 +139,15 @@ export class Registry {
     try {
       if (existsSync(directory)) writeRecord(directory, finished)
     } finally {
-      this.#names.release(record.name, record.id)
+      this.#names.release(record.description.name, record.id)
       this.#forgetOldest()
     }
-    return finished
   }
 
   /** Forgets an enclave: its directory and its name. */
-  remove(record: Pick<EnclaveRecord, 'id' | 'name'>): void {
+  remove(record: Pick<EnclaveRecord, 'id' | 'description'>): void {
     rmSync(this.directory(record.id), { recursive: true, force: true })
-    this.#names.release(record.name, record.id)
+    this.#names.release(record.description.name, record.id)
   }
 
   #read(id: string): EnclaveRecord | CloisterError | undefined {
@@ -141,25 +159,16 @@ export class Registry {
     }
   }
 
-  #settle(id: string): EnclaveRecord | CloisterError | undefined {
-    const record = this.#read(id)
-    if (record === undefined || record instanceof CloisterError) return record
-    if (!isAlive(record) || isRunning(record.keeper)) return record
-    for (const child of record.processes) killProcess(child)
+  #settleOne(record: EnclaveRecord): void {
+    if (!isOrphaned(record)) return
+    for (const child of processesOf(record)) killProcess(child)
     // The keeper may have written its last record between the two looks.
-    const latest = this.#read(id)
-    if (latest === undefined || latest instanceof CloisterError || !isAlive(latest)) return latest
-    const end: EnclaveEnd = {
-      at: new Date().toISOString(),
-      first: 'keeper',
-      reason: 'the keeper was killed or crashed; everything it had started went with it',
-      livedMs: Date.now() - Date.parse(record.createdAt),
-    }
+    const latest = this.#read(record.id)
+    if (latest === undefined || latest instanceof CloisterError || !isAlive(latest)) return
     try {
-      return this.finish(record, end)
+      this.finish(latest, killedKeeper(latest))
     } catch {
-      // A full disk: the end is told all the same, and whoever reads next tries to write it again.
-      return endedRecord(record, end)
+      // A full disk: `list` tells the end all the same, and the next `settle` tries again.
     }
   }
 
@@ -181,22 +190,25 @@ export class Registry {
   }
 
   #forgetOldest(): void {
-    const ended = readdirSync(this.#enclaves)
-      .map((id) => this.#read(id))
-      .flatMap((record) => (record === undefined || record instanceof CloisterError ? [] : record))
-      .filter(({ end }) => end !== undefined)
-      .toSorted((a, b) => (b.end?.at ?? '').localeCompare(a.end?.at ?? ''))
+    const ended = this.list()
+      .flatMap((record) => (isAlive(record) ? [] : record))
+      .toSorted((a, b) => b.end.at.localeCompare(a.end.at))
     for (const record of ended.slice(KEPT_RECORDS)) this.remove(record)
   }
 }
 
-function endedRecord(record: EnclaveRecord, end: EnclaveEnd): EnclaveRecord {
-  return { ...record, state: 'TERMINATED', processes: [], end }
+/** Whether its keeper was killed before it could record an end. */
+function isOrphaned(record: EnclaveRecord): record is AliveRecord {
+  return isAlive(record) && !isRunning(record.keeper)
 }
 
-/** Whether the enclave has not ended. */
-export function isAlive(record: EnclaveRecord): boolean {
-  return record.state !== 'TERMINATED'
+function killedKeeper({ createdAt }: AliveRecord): EnclaveEnd {
+  return {
+    at: new Date().toISOString(),
+    first: 'keeper',
+    reason: 'the keeper was killed or crashed; everything it had started went with it',
+    livedMs: Date.now() - Date.parse(createdAt),
+  }
 }
 
 /** Nothing when the directory is gone. */

@@ -5,8 +5,9 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { fromData } from '../error-data.ts'
 import { CloisterError, messageOf } from '../errors.ts'
+import type { KeeperMessage, Seen } from './keeper-messages.ts'
 import { KeeperStderr } from './keeper-stderr.ts'
-import type { KeeperMessage, LaunchRequest, Seen } from './launch-request.ts'
+import type { LaunchRequest } from './launch-request.ts'
 
 export type RunningEnclave = Extract<KeeperMessage, { type: 'running' }>
 

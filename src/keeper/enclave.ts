@@ -16,14 +16,12 @@ import { startCard } from './parts/vsock-card.ts'
 import { startEnclaveNsmCard } from './parts/nsm-card.ts'
 import { startChip, type EnclaveChip } from './parts/chip.ts'
 import { ConsoleLog } from './guest/console-log.ts'
-import { causeOfEnd, causingEnd, type EndCause, type Part } from './end-cause.ts'
+import { causeOfEnd, causingEnd, type Part } from './end-cause.ts'
 import { GuestReports } from './guest/guest-reports.ts'
-import type { Place } from '../enclaves/index.ts'
+import type { EndCause, LaunchRequest, Place, Timeline } from '../enclaves/index.ts'
 import type { EnclaveVsock } from './parts/vsock-ports.ts'
 import { describeIncident, type Journal } from './journal.ts'
-import type { LaunchRequest } from '../enclaves/index.ts'
 import { measureImage, type MeasuredImage } from './parts/measured-image.ts'
-import type { Timeline } from '../enclaves/index.ts'
 import { partUsers, type PartUsers } from './parts/part-users.ts'
 import { serveParentPorts } from './guest/parent-ports.ts'
 
@@ -72,7 +70,7 @@ export class Enclave implements AsyncDisposable {
         ...launch,
         lifetime,
         guest,
-        users: partUsers(launch.request.accelerator),
+        users: partUsers(launch.request.description.accelerator),
       })
       return new Enclave(started, lifetime, guest.channel)
     } catch (error) {
@@ -126,8 +124,9 @@ interface Started {
 
 async function start(launch: Launch): Promise<Started> {
   const { request, place, timeline, lifetime, guest } = launch
+  const { description } = request
   using image = await timeline.measure('measure the image', () =>
-    measureImage(request.eifPath, place.directory, request.memoryMib),
+    measureImage(description.eifPath, place.directory, description.memoryMib),
   )
   const chip = await timeline.measure('start the virtual TPM and extend its PCRs', () =>
     startChip({
@@ -135,8 +134,8 @@ async function start(launch: Launch): Promise<Started> {
       enclaveDirectory: place.directory,
       moduleId: place.id,
       measurements: image.eif.measurements,
-      debug: request.debug,
-      role: request.role,
+      debug: description.debug,
+      role: description.role,
       users: launch.users,
       report: (incident) => {
         launch.journal.writeOfGuest(describeIncident(incident))
@@ -149,7 +148,7 @@ async function start(launch: Launch): Promise<Started> {
   const nsmCard = image.looksForNsmCard
     ? await timeline.measure('start the NSM card', () => startEnclaveNsmCard({ ...launch, chip }))
     : undefined
-  const deadline = performance.now() + request.bootTimeoutMs
+  const deadline = performance.now() + description.bootTimeoutMs
   const machine = await timeline.measure('start QEMU', () =>
     startMachine(launch, image, { card, nsmCard }),
   )
@@ -163,7 +162,7 @@ async function start(launch: Launch): Promise<Started> {
       what,
       firstEnd: ended,
       deadline,
-      timeoutMs: request.bootTimeoutMs,
+      timeoutMs: description.bootTimeoutMs,
       consoleTail: () => console?.tail(20),
     })
   await timeline.measure('boot to the heartbeat', () => wait(guest.heartbeat, 'heartbeat'))
@@ -188,14 +187,10 @@ function startMachine(
     kernelFd: image.kernelFd,
     initrdFd: image.initrdFd,
     own: (process) => lifetime.own(process),
-    timeoutMs: request.bootTimeoutMs,
+    timeoutMs: request.description.bootTimeoutMs,
     spec: {
-      accelerator: request.accelerator,
-      memoryMib: request.memoryMib,
-      cpuCount: request.cpuCount,
-      cpuIds: request.cpuIds,
+      ...request.description,
       cmdline: image.cmdline,
-      debug: request.debug,
       nsmCard: nsmCard !== undefined,
     },
   })

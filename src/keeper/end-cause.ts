@@ -1,22 +1,14 @@
 // Why an enclave ended: which part went first, and what the agent inside had said by then.
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { ProcessEnd } from '../subprocess/index.ts'
+import type { EndCause } from '../enclaves/index.ts'
+import type { PartName, ProcessEnd } from '../subprocess/index.ts'
 import type { ShutdownReason } from '../vmm/index.ts'
 import type { AgentEvent } from './guest/agent-channel.ts'
 
-export interface EndCause {
-  /** `app`, `agent`, `guest`, `QEMU`, `swtpm`, `vsock card`, `NSM card`, `keeper` or `request`. */
-  readonly first: string
-  readonly reason: string
-  readonly exitCode?: number
-  readonly signal?: string
-}
-
 /** A process that an enclave is made of. */
 export interface Part {
-  /** `QEMU`, `swtpm`, `vsock card` or `NSM card`. */
-  readonly name: string
+  readonly name: PartName
   readonly pid: number
   /** Settles when it has ended; never rejects. */
   readonly ended: Promise<ProcessEnd>

@@ -5,16 +5,21 @@ import type { Server } from 'node:net'
 import { serveKeeperSocket } from './keeper-socket.ts'
 import { abandoned, Enclave } from './enclave.ts'
 import { instanceIdOf } from './parts/chip.ts'
-import type { Place } from '../enclaves/index.ts'
-import type { EndCause } from './end-cause.ts'
+import {
+  type EndCause,
+  type KeeperMessage,
+  type LaunchRequest,
+  type Place,
+  Registry,
+  type RunningRecord,
+  type StartingRecord,
+  Timeline,
+  writeRecord,
+} from '../enclaves/index.ts'
 import { Journal } from './journal.ts'
-import type { KeeperMessage, LaunchRequest } from '../enclaves/index.ts'
 import { runningRecord, startingRecord } from './new-record.ts'
 import { recordEnd } from './record-end.ts'
-import { writeRecord, type EnclaveRecord } from '../enclaves/index.ts'
-import { Registry } from '../enclaves/index.ts'
 import { StopSwitch } from './stop-switch.ts'
-import { Timeline } from '../enclaves/index.ts'
 
 /** nitro-cli refuses 0 to 3; below this range users choose CIDs of their own. */
 const FIRST_AUTOMATIC_CID = 65536
@@ -78,12 +83,14 @@ export async function keep(request: LaunchRequest, asker: Asker): Promise<void> 
 async function claimPlace(
   registry: Registry,
   request: LaunchRequest,
-): Promise<{ place: Place; record: EnclaveRecord }> {
+): Promise<{ place: Place; record: StartingRecord }> {
   const instance = await instanceIdOf(request.directories.state)
   const id = `${instance}-enc${randomBytes(8).toString('hex')}`
-  const cid = request.cid === 0 ? FIRST_AUTOMATIC_CID + process.pid : request.cid
-  const record = registry.claim(startingRecord(request, { id, cid, name: request.name }))
-  return { place: { directory: registry.directory(id), id, name: record.name, cid }, record }
+  const wanted = request.description.cid
+  const cid = wanted === 0 ? FIRST_AUTOMATIC_CID + process.pid : wanted
+  const record = registry.claim(startingRecord(request, { id, cid }))
+  const { name } = record.description
+  return { place: { directory: registry.directory(id), id, name, cid }, record }
 }
 
 async function launch(
@@ -101,7 +108,7 @@ async function launch(
 /** Waits for whatever ends the enclave, and records that. */
 async function keepRunning(
   enclave: Enclave,
-  running: EnclaveRecord,
+  running: RunningRecord,
   { registry, place, stop, journal }: Keeping,
 ): Promise<void> {
   stop.arm(async (graceMs) => {
@@ -113,7 +120,7 @@ async function keepRunning(
 }
 
 /** A full disk keeps nobody from ending an enclave. */
-function noteTerminating(directory: string, running: EnclaveRecord, journal: Journal): void {
+function noteTerminating(directory: string, running: RunningRecord, journal: Journal): void {
   try {
     writeRecord(directory, { ...running, state: 'TERMINATING' })
   } catch (error) {

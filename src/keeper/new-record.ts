@@ -1,59 +1,53 @@
 // The record of an enclave that starts, and of one that has started.
 
 import type { Eif } from '../eif/index.ts'
+import {
+  type LaunchFacts,
+  type LaunchRequest,
+  type MeasurementTexts,
+  type RunningRecord,
+  type StartingRecord,
+} from '../enclaves/index.ts'
 import { CloisterError } from '../errors.ts'
 import { identifyProcess, type ProcessIdentity } from '../subprocess/index.ts'
-import type { Enclave } from './enclave.ts'
 import type { Part } from './end-cause.ts'
-import type { LaunchRequest } from '../enclaves/index.ts'
-import type { EnclaveRecord, Measurements } from '../enclaves/index.ts'
+import type { Enclave } from './enclave.ts'
 
 export function startingRecord(
-  request: LaunchRequest,
-  { id, name, cid }: Pick<EnclaveRecord, 'id' | 'name' | 'cid'>,
-): EnclaveRecord {
+  { description }: LaunchRequest,
+  { id, cid }: { readonly id: string; readonly cid: number },
+): StartingRecord {
   return {
-    version: 1,
+    version: 2,
     id,
-    name,
-    cid,
     keeper: ourselves(),
-    processes: [],
     state: 'STARTING',
     createdAt: new Date().toISOString(),
-    eifPath: request.eifPath,
-    memoryMib: request.memoryMib,
-    cpuCount: request.cpuCount,
-    cpuIds: request.cpuIds,
-    debug: request.debug,
-    accelerator: request.accelerator,
-    assurance: '',
-    measurements: {},
-    imageName: '',
-    imageVersion: '',
-    metadata: null,
+    description: { ...description, cid },
   }
 }
 
 export function runningRecord(
-  record: EnclaveRecord,
+  record: StartingRecord,
   { eif, assurance, parts }: Enclave,
-): EnclaveRecord {
+): RunningRecord {
   const { imageName, imageVersion } = eif.metadata
   return {
     ...record,
     state: 'RUNNING',
     processes: parts.flatMap(identify),
     assurance,
-    measurements: shownMeasurements(eif),
-    imageName,
-    imageVersion,
-    metadata: eif.metadata,
+    image: {
+      measurements: shownMeasurements(eif),
+      name: imageName,
+      version: imageVersion,
+      metadata: eif.metadata,
+    },
   }
 }
 
 /** As nitro-cli, which shows the image's values in debug mode too, where documents carry zeros. */
-function shownMeasurements({ measurements }: Eif): Measurements {
+function shownMeasurements({ measurements }: Eif): MeasurementTexts {
   const { pcr0, pcr1, pcr2, pcr8 } = measurements
   const shown = {
     PCR0: pcr0,
@@ -66,7 +60,7 @@ function shownMeasurements({ measurements }: Eif): Measurements {
   )
 }
 
-function identify({ name, pid }: Part): readonly (ProcessIdentity & { name: string })[] {
+function identify({ name, pid }: Part): LaunchFacts['processes'] {
   const identity = identifyProcess(pid)
   return identity === undefined ? [] : [{ ...identity, name }]
 }

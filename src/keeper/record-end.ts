@@ -3,15 +3,13 @@
 
 import { messageOf } from '../errors.ts'
 import type { ConsoleLog } from './guest/console-log.ts'
-import type { EndCause } from './end-cause.ts'
 import type { Journal } from './journal.ts'
-import type { EnclaveRecord } from '../enclaves/index.ts'
-import type { Registry } from '../enclaves/index.ts'
+import type { EndCause, Registry, RunningRecord } from '../enclaves/index.ts'
 
 export interface Ending {
   readonly registry: Registry
   readonly journal: Journal
-  readonly running: EnclaveRecord
+  readonly running: RunningRecord
   readonly cause: EndCause
   readonly enclave: AsyncDisposable & { readonly console: ConsoleLog | undefined }
 }

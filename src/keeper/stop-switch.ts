@@ -1,8 +1,8 @@
 // How a keeper is told to end its enclave: by terminate-enclave, by a signal, or because whoever
 // asked for the enclave went away. It may come at any time, also while the enclave starts.
 
+import type { EndCause } from '../enclaves/index.ts'
 import { deferred } from '../subprocess/index.ts'
-import type { EndCause } from './end-cause.ts'
 
 export class StopSwitch {
   readonly #launch = new AbortController()

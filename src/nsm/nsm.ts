@@ -4,8 +4,14 @@
 import { signerOf, type Leaf, type P384Signer, type SoftwareTpm } from '../chip/index.ts'
 import { encodeDocument, encodePayload, signPayload } from './attestation-document.ts'
 import { PcrRegisters, type LaunchMeasurements } from './pcr-registers.ts'
-import { MAX_RESPONSE_BYTES, RANDOM_BYTES, refuse } from './protocol.ts'
-import type { AttestationFields, NsmRequest, NsmResponse } from './protocol.ts'
+import {
+  type AttestationFields,
+  MAX_RESPONSE_BYTES,
+  type NsmRequest,
+  type NsmResponse,
+  RANDOM_BYTES,
+  refuse,
+} from './protocol.ts'
 import { decodeRequest } from './request.ts'
 import { encodeResponse } from './response.ts'
 import { TpmEvidence } from './tpm-evidence.ts'

@@ -7,6 +7,7 @@ export { Lifetime } from './lifetime.ts'
 export {
   ManagedProcess,
   startProcess,
+  type PartName,
   type ProcessEnd,
   type ProcessOptions,
 } from './managed-process.ts'

@@ -18,9 +18,11 @@ export interface ProcessEnd {
   readonly signal: NodeJS.Signals | null
 }
 
+/** What a confined process is called in errors and records. */
+export type PartName = 'QEMU' | 'swtpm' | 'vsock card' | 'NSM card'
+
 export interface ProcessOptions {
-  /** What to call it in errors and records. */
-  readonly name: string
+  readonly name: PartName
   readonly command: readonly string[]
   readonly confinement: Confinement
   readonly cwd?: string
@@ -29,7 +31,7 @@ export interface ProcessOptions {
 }
 
 export class ManagedProcess implements AsyncDisposable {
-  readonly name: string
+  readonly name: PartName
   readonly pid: number
   /** Settles once, when the process has ended; never rejects. */
   readonly ended: Promise<ProcessEnd>
@@ -38,7 +40,7 @@ export class ManagedProcess implements AsyncDisposable {
   readonly #child: ChildProcess
   #stderr = ''
 
-  constructor(name: string, child: ChildProcess) {
+  constructor(name: PartName, child: ChildProcess) {
     this.name = name
     this.pid = child.pid ?? -1
     this.#child = child

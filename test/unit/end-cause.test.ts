@@ -21,7 +21,7 @@ test.each([
   expect(causeOfEnd(qemu, end, { agent, qemu: reason })).toMatchObject({ first })
 })
 
-test.each(['vsock card', 'NSM card'])(
+test.each(['vsock card', 'NSM card'] as const)(
   'a %s that ends because QEMU went is not the cause, and one that just ends is',
   async (name) => {
     const card = { ...qemu, name }
@@ -35,7 +35,7 @@ test.each(['vsock card', 'NSM card'])(
 )
 
 test('a part that was killed or gave up is named with its status and its last words', () => {
-  const card = { ...qemu, name: 'vsock card', lastWords: () => 'held up by the VMM' }
+  const card: Part = { ...qemu, name: 'vsock card', lastWords: () => 'held up by the VMM' }
   const last = { agent: undefined, qemu: undefined }
   const killed = causeOfEnd(card, { code: null, signal: 'SIGABRT' }, last)
   expect(killed).toMatchObject({ first: 'vsock card', signal: 'SIGABRT' })

@@ -3,8 +3,8 @@
 import { expect, test } from 'vitest'
 import { enclaveMetrics } from '../../src/cli/enclave-metrics.ts'
 import { exposition } from '../../src/cli/prometheus.ts'
-import type { EnclaveRecord } from '../../src/enclaves/index.ts'
 import type { VsockReport } from '../../src/vsock/index.ts'
+import { runningRecord as record } from '../fixtures/enclave-record.ts'
 import { parseExposition } from '../fixtures/exposition.ts'
 
 const counters = {
@@ -15,15 +15,6 @@ const counters = {
 const report: VsockReport = {
   ...{ parentPorts: '9000-9002', guestPorts: 'none', connections: 13, bufferedBytes: 14, counters },
   limits: { connections: 2048, connectionsPerSecond: 4096, bufferBytes: 1 },
-}
-
-function record(id: string, name = id): EnclaveRecord {
-  return {
-    ...{ version: 1, id, name, cid: 16, keeper: { pid: 1, startTime: 1 }, processes: [] },
-    ...{ state: 'RUNNING', createdAt: '', eifPath: '', memoryMib: 64, cpuCount: 1, cpuIds: [] },
-    ...{ debug: false, accelerator: 'kvm', assurance: 'software-tpm', measurements: {} },
-    ...{ imageName: '', imageVersion: '', metadata: null },
-  }
 }
 
 test('every counter of the card is there once, with who, why and whither as labels', () => {

@@ -3,42 +3,29 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { PassThrough } from 'node:stream'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { Registry, type EnclaveRecord } from '../../src/enclaves/index.ts'
+import {
+  Registry,
+  writeRecord,
+  type EndCause,
+  type RunningRecord,
+} from '../../src/enclaves/index.ts'
 import { ConsoleLog } from '../../src/keeper/guest/console-log.ts'
 import { Journal } from '../../src/keeper/journal.ts'
 import { recordEnd } from '../../src/keeper/record-end.ts'
 import { readRecord } from '../../src/enclaves/record.ts'
-import { identifyProcess } from '../../src/subprocess/index.ts'
+import { runningRecord } from '../fixtures/enclave-record.ts'
 import { temporaryDirectory, type TemporaryDirectory } from '../fixtures/temporary-directory.ts'
 
 let runtime: TemporaryDirectory
 let registry: Registry
-let running: EnclaveRecord
+let running: RunningRecord
 
 beforeEach(async () => {
   runtime = await temporaryDirectory()
   registry = new Registry(runtime.path)
-  running = registry.claim({
-    version: 1,
-    id: 'i-1',
-    name: 'app',
-    cid: 16,
-    keeper: identifyProcess(process.pid) ?? { pid: 0, startTime: 0 },
-    processes: [],
-    state: 'RUNNING',
-    createdAt: new Date().toISOString(),
-    eifPath: '/app.eif',
-    memoryMib: 64,
-    cpuCount: 1,
-    cpuIds: [],
-    debug: true,
-    accelerator: 'tcg',
-    assurance: 'software-tpm',
-    measurements: {},
-    imageName: 'app',
-    imageVersion: '1.0',
-    metadata: null,
-  })
+  running = runningRecord('i-1')
+  registry.claim({ ...running, state: 'STARTING' })
+  writeRecord(registry.directory('i-1'), running)
 })
 
 afterEach(async () => {
@@ -50,7 +37,7 @@ const inDirectory = (file: string): string => runtime.join('enclaves', 'i-1', fi
 async function end(dispose = (): Promise<void> => Promise.resolve()): Promise<string> {
   const console = new ConsoleLog(new PassThrough())
   const enclave = { console, [Symbol.asyncDispose]: dispose }
-  const cause = { first: 'app', reason: 'the app exited with status 7', exitCode: 7 }
+  const cause: EndCause = { first: 'app', reason: 'the app exited with status 7', exitCode: 7 }
   const journal = new Journal(registry.directory('i-1'))
   await recordEnd({ registry, journal, running, cause, enclave })
   const path = inDirectory('journal.log')

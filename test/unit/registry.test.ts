@@ -3,9 +3,10 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { Registry, type EnclaveRecord } from '../../src/enclaves/index.ts'
+import { Registry, writeRecord, type RunningRecord } from '../../src/enclaves/index.ts'
 import { Names } from '../../src/enclaves/names.ts'
 import { identifyProcess, isRunning, type ProcessIdentity } from '../../src/subprocess/index.ts'
+import { ourselves, runningRecord, startingRecord } from '../fixtures/enclave-record.ts'
 
 let runtime: string
 let registry: Registry
@@ -21,49 +22,25 @@ afterEach(() => {
 
 const dead: ProcessIdentity = { pid: process.pid, startTime: 1 }
 
-function ourselves(): ProcessIdentity {
-  const identity = identifyProcess(process.pid)
-  if (identity === undefined) throw new Error('we do not run')
-  return identity
-}
-
-function add(id: string, changes: Partial<EnclaveRecord> = {}): EnclaveRecord {
-  const record: EnclaveRecord = {
-    version: 1,
-    id,
-    name: 'app',
-    cid: 16,
-    keeper: ourselves(),
-    processes: [],
-    state: 'RUNNING',
-    createdAt: new Date().toISOString(),
-    eifPath: '/app.eif',
-    memoryMib: 64,
-    cpuCount: 1,
-    cpuIds: [],
-    debug: false,
-    accelerator: 'tcg',
-    assurance: 'software-tpm',
-    measurements: {},
-    imageName: 'app',
-    imageVersion: '1.0',
-    metadata: null,
-    ...changes,
-  }
-  return registry.claim(record)
+function add(id: string, changes: Partial<RunningRecord> = {}): RunningRecord {
+  const { description } = registry.claim(startingRecord(id))
+  const record = { ...runningRecord(id), description, ...changes }
+  writeRecord(registry.directory(id), record)
+  return record
 }
 
 test('a name in use gets a suffix, and is free again after the end', () => {
   const first = add('i-1')
-  expect(add('i-2').name).toBe('app_1')
-  expect(add('i-3').name).toBe('app_2')
+  expect(add('i-2').description.name).toBe('app_1')
+  expect(add('i-3').description.name).toBe('app_2')
   registry.finish(first, { at: '2026-01-01T00:00:00Z', first: 'app', reason: '', livedMs: 1 })
-  expect(add('i-4').name).toBe('app')
+  expect(add('i-4').description.name).toBe('app')
 })
 
 test('an enclave whose keeper was killed is told as ended, and nothing of it is left', () => {
   const { id } = add('i-1', { keeper: dead })
   writeFileSync(join(registry.directory(id), 'keeper.sock'), '')
+  registry.settle()
   expect(registry.list()).toMatchObject([{ id, state: 'TERMINATED', end: { first: 'keeper' } }])
   expect(readdirSync(registry.directory(id))).toEqual(['record.json'])
 })
@@ -76,10 +53,10 @@ test('children that outlived a killed keeper are killed, others with the same pi
   const processes = [
     { ...identity, name: 'QEMU' },
     { ...stranger, name: 'swtpm' },
-  ]
+  ] as const
   add('i-1', { keeper: dead, processes })
   const ended = new Promise((resolve) => child.once('exit', (_code, signal) => resolve(signal)))
-  registry.list()
+  registry.settle()
   expect(await ended).toBe('SIGKILL')
   expect(isRunning(ourselves())).toBe(true)
 })
@@ -110,19 +87,20 @@ test('only the newest ended enclaves are remembered', () => {
 test('a directory that never got a record is removed once its maker is gone', () => {
   const directory = registry.directory('i-half')
   mkdirSync(directory)
+  registry.settle()
   expect(registry.list()).toEqual([])
   expect(existsSync(directory)).toBe(true)
   const later = Date.now() + 120_000
-  expect(registry.list(later)).toEqual([])
+  registry.settle(later)
   expect(existsSync(directory)).toBe(false)
 })
 
 test.each([
   ['garbage', 'not json'],
-  ['truncated', '{"version":1,"id":"i-2"'],
+  ['truncated', '{"version":2,"id":"i-2"'],
   ['empty', ''],
-  ['of another enclave', JSON.stringify({ version: 1, id: '../..' })],
-  ['of a later version', JSON.stringify({ version: 2, id: 'i-2' })],
+  ['of another enclave', JSON.stringify({ version: 2, id: '../..' })],
+  ['of a later version', JSON.stringify({ version: 3, id: 'i-2' })],
   ['null', 'null'],
 ])('a record that is %s hides no other enclave, and is named', (_, text) => {
   add('i-1')
@@ -134,13 +112,13 @@ test.each([
   expect(() => registry.find('i-2')).toThrow(
     expect.objectContaining({ code: 'ERR_KEEPER_RECORD' }) as Error,
   )
-  expect(add('i-4').name).toBe('app_3')
+  expect(add('i-4').description.name).toBe('app_3')
 })
 
 test('a name whose keeper was killed while it took it is free again', () => {
   const { id } = add('i-1', { keeper: dead })
   new Names(join(runtime, 'names')).reserve('app_1', id, join(runtime, 'staging'))
-  registry.list()
+  registry.settle()
   expect(readdirSync(join(runtime, 'names'))).toEqual([])
 })
 
@@ -149,6 +127,7 @@ test('an end that cannot be written is told all the same', () => {
   // A directory in the record's way: what a full or read-only disk does, done to root too.
   const directory = registry.directory(id)
   mkdirSync(join(directory, `record.json.${String(process.pid)}`, 'full'), { recursive: true })
+  registry.settle()
   expect(registry.list()).toMatchObject([{ id, state: 'TERMINATED', end: { first: 'keeper' } }])
 })
 
@@ -169,6 +148,7 @@ test('a name that another enclave took meanwhile stays its own', () => {
 
 test('a name whose release was cut short is free again', () => {
   mkdirSync(join(runtime, 'names', 'app'))
+  registry.settle()
   expect(registry.list()).toEqual([])
   expect(readdirSync(join(runtime, 'names'))).toEqual([])
 })

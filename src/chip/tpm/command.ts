@@ -2,8 +2,13 @@
 // authorizations, parameters. TPM 2.0 Library, Part 1 section 18 "Command/Response Structure".
 
 import { check, CloisterError } from '../../errors.ts'
-import { commandCodes, TPM_RS_PW, TPM_ST_NO_SESSIONS, TPM_ST_SESSIONS } from './constants.ts'
-import type { CommandName } from './constants.ts'
+import {
+  commandCodes,
+  type CommandName,
+  TPM_RS_PW,
+  TPM_ST_NO_SESSIONS,
+  TPM_ST_SESSIONS,
+} from './constants.ts'
 import { concat, u16, u32, u8 } from './marshal.ts'
 import { ResponseReader } from './response-reader.ts'
 

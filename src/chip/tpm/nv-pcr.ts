@@ -3,8 +3,14 @@
 // deletion asks for cannot be satisfied), and a write lock holds until the TPM is power-cycled,
 // which also clears the index. TPM 2.0 Library, Part 2 section 13, Part 3 section 31.
 
-import { SHA384_BYTES, TPM_ALG_NULL, TPM_ALG_SHA384, TPM_RC_NV_UNINITIALIZED } from './constants.ts'
-import { MAX_BUFFER_BYTES, TPM_RH_PLATFORM } from './constants.ts'
+import {
+  MAX_BUFFER_BYTES,
+  SHA384_BYTES,
+  TPM_ALG_NULL,
+  TPM_ALG_SHA384,
+  TPM_RC_NV_UNINITIALIZED,
+  TPM_RH_PLATFORM,
+} from './constants.ts'
 import type { AttestationKey } from './attestation-key.ts'
 import { execute, responseCodeOf, type TpmChannel } from './command.ts'
 import { concat, sized16, u16, u32 } from './marshal.ts'

@@ -3,8 +3,7 @@
 // TPM 2.0 Library, Part 3 sections 15.4 (Hash), 17 (sequences) and 20.2 (Sign).
 
 import { check } from '../../errors.ts'
-import type { AttestationKey } from './attestation-key.ts'
-import { padCoordinate } from './attestation-key.ts'
+import { type AttestationKey, padCoordinate } from './attestation-key.ts'
 import {
   MAX_BUFFER_BYTES,
   TPM_ALG_ECDSA,

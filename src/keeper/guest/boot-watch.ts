@@ -2,7 +2,7 @@
 // Each of the four is told apart.
 
 import { CloisterError } from '../../errors.ts'
-import type { EndCause } from '../end-cause.ts'
+import type { EndCause } from '../../enclaves/index.ts'
 
 export interface BootWatch {
   /** Resolves when the sign came. */

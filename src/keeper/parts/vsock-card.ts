@@ -10,10 +10,9 @@ import {
   type CardSandbox,
   type VsockCard,
 } from '../../vsock/index.ts'
-import { vsockDirectory, type Place } from '../../enclaves/index.ts'
+import { type LaunchRequest, type Place, vsockDirectory } from '../../enclaves/index.ts'
 import { describeRefusal, EnclaveVsock } from './vsock-ports.ts'
 import type { Journal } from '../journal.ts'
-import type { LaunchRequest } from '../../enclaves/index.ts'
 import type { PartUsers } from './part-users.ts'
 import { stageProgram } from './stage-program.ts'
 
@@ -37,7 +36,7 @@ export async function startCard(options: CardOptions): Promise<EnclaveCard> {
   mkdirSync(directory, { mode: 0o700 })
   const { uid } = users.vsockCard
   if (uid !== undefined) chownSync(directory, uid, uid)
-  const policy = openPorts(closedPolicy, request.ports)
+  const policy = openPorts(closedPolicy, request.description.ports)
   const card = await startVsockCard({
     program: stageProgram(request.programs.vsockCard, directory, users.vsockCard),
     directory,

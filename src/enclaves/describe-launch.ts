@@ -1,0 +1,115 @@
+// From what a caller asks for to a launch that a keeper can carry out: defaults, and every check that
+// needs no image.
+
+import { existsSync } from 'node:fs'
+import { basename, resolve } from 'node:path'
+import { CloisterError } from '../errors.ts'
+import { checkInputPath } from '../files/index.ts'
+import { probeAccelerator, type Accelerator } from '../vmm/index.ts'
+import type { PortPolicy } from '../vsock/index.ts'
+import { openDirectories } from './directories.ts'
+import type { LaunchDescription, LaunchRequest } from './launch-request.ts'
+import { MIN_MEMORY_MIB } from './memory-size.ts'
+import { findPrograms } from './programs.ts'
+
+export const DEFAULT_MEMORY_MIB = 512
+const MAX_MEMORY_MIB = 16 * 1024 * 1024
+/** QEMU's microvm takes more; no guest of ours was tried with them. */
+export const MAX_CPUS = 64
+const DEFAULT_BOOT_TIMEOUT_MS = 180_000
+
+export interface LaunchOptions {
+  readonly eifPath: string
+  /** Default: the image's file name without `.eif`. */
+  readonly name?: string | undefined
+  /** Default: 512. */
+  readonly memoryMib?: number | undefined
+  /** Default: 1, or as many as `cpuIds`. */
+  readonly cpuCount?: number | undefined
+  /** Host CPUs to run on, one vCPU each. */
+  readonly cpuIds?: readonly number[] | undefined
+  /** The guest's vsock CID; 0, the default: chosen. */
+  readonly cid?: number | undefined
+  /** With a readable console; documents carry zero PCRs. */
+  readonly debug?: boolean | undefined
+  /** Default: KVM where it can run a guest, else TCG. */
+  readonly accelerator?: Accelerator | undefined
+  readonly ports?: PortPolicy | undefined
+  /** An identity to extend into PCR3, as AWS does with an IAM role's ARN. */
+  readonly role?: string | undefined
+  readonly bootTimeoutMs?: number | undefined
+}
+
+/**
+ * A launch in this host's directories with the programs found here.
+ *
+ * @throws As {@link describeLaunch}; `ERR_KEEPER_DIRECTORY`, `ERR_PROCESS_SPAWN`.
+ */
+export function launchRequest(options: LaunchOptions): LaunchRequest {
+  return {
+    description: describeLaunch(options),
+    directories: openDirectories(),
+    programs: findPrograms(),
+  }
+}
+
+/**
+ * @throws `ERR_CLI_ARGUMENT` for a name or CID that cannot be, `ERR_KEEPER_MEMORY`, `ERR_KEEPER_CPU`,
+ * `ERR_EIF_UNREADABLE`
+ */
+export function describeLaunch(options: LaunchOptions): LaunchDescription {
+  const { eifPath, role } = options
+  checkInputPath(eifPath, 'ERR_EIF_UNREADABLE')
+  const cpuIds = hostCpus(options.cpuIds ?? [])
+  return {
+    eifPath: resolve(eifPath),
+    name: enclaveName(options.name ?? basename(eifPath).replace(/\.eif$/, '')),
+    memoryMib: checkedMemory(options.memoryMib ?? DEFAULT_MEMORY_MIB),
+    cpuCount: cpuIds.length > 0 ? cpuIds.length : (options.cpuCount ?? 1),
+    cpuIds,
+    cid: guestCid(options.cid ?? 0),
+    debug: options.debug ?? false,
+    accelerator: options.accelerator ?? probeAccelerator().accelerator,
+    ports: options.ports ?? { parentPorts: [], guestPorts: [] },
+    ...(role === undefined ? {} : { role }),
+    bootTimeoutMs: options.bootTimeoutMs ?? DEFAULT_BOOT_TIMEOUT_MS,
+  }
+}
+
+function checkedMemory(memoryMib: number): number {
+  if (memoryMib >= MIN_MEMORY_MIB && memoryMib <= MAX_MEMORY_MIB) return memoryMib
+  throw new CloisterError(
+    'ERR_KEEPER_MEMORY',
+    `a memory of ${String(memoryMib)} MiB is outside ${String(MIN_MEMORY_MIB)} to ${String(MAX_MEMORY_MIB)} MiB`,
+    { details: { memoryMib } },
+  )
+}
+
+function enclaveName(name: string): string {
+  if (/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/.test(name)) return name
+  throw argument(
+    `the enclave name '${name}' has other characters than letters, digits, '.', '_' and '-'`,
+  )
+}
+
+/** As nitro-cli: 1 to 3 and the two highest are reserved; 0 means any. */
+function guestCid(cid: number): number {
+  if (cid === 0 || (cid > 3 && cid < 0xffffffff)) return cid
+  throw argument(`the enclave CID ${String(cid)} is reserved`)
+}
+
+function hostCpus(cpus: readonly number[]): readonly number[] {
+  const missing = cpus.find((id) => !existsSync(`/sys/devices/system/cpu/cpu${String(id)}`))
+  if (missing !== undefined) {
+    throw new CloisterError('ERR_KEEPER_CPU', `this host has no CPU ${String(missing)}`, {
+      details: { cpuIds: cpus },
+    })
+  }
+  if (new Set(cpus).size !== cpus.length) throw argument('a CPU is named twice')
+  if (cpus.length > MAX_CPUS) throw argument(`more than ${String(MAX_CPUS)} CPUs are named`)
+  return cpus
+}
+
+function argument(message: string): CloisterError {
+  return new CloisterError('ERR_CLI_ARGUMENT', message)
+}
