@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { verifyAttestation, type Attestation } from '@cloister/attestation'
+import { decodePem } from '@cloister/attestation/x509'
 import { Command } from 'commander'
 import { CloisterError } from '../errors.ts'
 import { buildImage, openPlatformBlobs } from '../image/index.ts'
@@ -23,7 +24,6 @@ import { parsePortSet } from '../vsock/index.ts'
 import { developmentRootPath } from './enclave-json.ts'
 import { HELLO_PORT, requestDocument } from './hello-client.ts'
 import { measurementsJson } from './measurements-json.ts'
-import { pemToDer } from './pem.ts'
 import { pcrTable, timelineTable } from './demo-tables.ts'
 import { printProgress } from './print.ts'
 import { chooseAccelerator, launch } from './run-enclave.ts'
@@ -70,7 +70,7 @@ async function runDemo(scratch: string, { accelerator }: DemoOptions): Promise<v
   process.once('exit', interrupted)
   let attestation: Attestation
   try {
-    const root = pemToDer(readFileSync(developmentRootPath(request.directories.state), 'utf8'))
+    const root = decodePem(readFileSync(developmentRootPath(request.directories.state), 'utf8'))
     const nonce = randomBytes(NONCE_BYTES)
     const document = await timeline.measure('get a document from the app', () =>
       requestDocument(vsockSocketPath(registry.directory(enclave.record.id)), nonce),

@@ -1,24 +1,23 @@
-// A certificate file that somebody names: one certificate, strictly.
+// Certificate files that a flag names.
 
-import { CloisterError } from '../errors.ts'
-import { pemCertificates } from '../pem.ts'
+import { decodePemBundle } from '@cloister/attestation/x509'
+
+import { CloisterError, messageOf } from '../errors.ts'
+
+const DER_SEQUENCE = 0x30
 
 /**
- * The DER bytes of the one certificate in a PEM text.
+ * The DER bytes of the certificates in a file: one in DER, or one or more in PEM.
  *
- * @throws `ERR_CLI_ARGUMENT` when there is none, or more than one.
+ * @throws `ERR_CLI_ARGUMENT` when there is none, or a PEM block is malformed.
  */
-export function pemToDer(text: string): Uint8Array {
-  const [first, ...others] = pemCertificates(text)
-  if (first === undefined)
-    throw new CloisterError('ERR_CLI_ARGUMENT', 'there is no PEM certificate')
-  if (others.length > 0)
-    throw new CloisterError('ERR_CLI_ARGUMENT', 'there are several PEM certificates')
-  return first
-}
-
-/** A certificate file, PEM or DER, as DER. */
-export function certificateToDer(bytes: Uint8Array): Uint8Array {
-  const isDer = bytes[0] === 0x30
-  return isDer ? bytes : pemToDer(new TextDecoder().decode(bytes))
+export function certificatesToDer(bytes: Uint8Array): readonly Uint8Array[] {
+  if (bytes[0] === DER_SEQUENCE) return [bytes]
+  try {
+    return decodePemBundle(new TextDecoder().decode(bytes))
+  } catch (cause) {
+    throw new CloisterError('ERR_CLI_ARGUMENT', `not a certificate file: ${messageOf(cause)}`, {
+      cause,
+    })
+  }
 }

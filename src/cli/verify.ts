@@ -2,18 +2,21 @@ import {
   awsNitroRootG1,
   verifyAttestation,
   type Attestation,
+  type Measurements,
   type VerifierOptions,
 } from '@cloister/attestation'
 import { Command, Option } from 'commander'
 import { CloisterError, messageOf } from '../errors.ts'
 import { readFileArgument, wholeNumber } from './arguments.ts'
 import { defined } from './defined.ts'
+import { DOCUMENT_FORMATS, readDocument, type DocumentFormat } from './document-file.ts'
 import { hex } from './measurements-json.ts'
-import { certificateToDer } from './pem.ts'
+import { certificatesToDer } from './pem.ts'
 import { printJson } from './print.ts'
 
 interface VerifyFlags {
   readonly document: string
+  readonly format: DocumentFormat
   readonly root: readonly string[]
   readonly awsRoot?: boolean
   readonly nonce?: string
@@ -28,6 +31,11 @@ interface VerifyFlags {
   readonly tpmEvidence: 'require' | 'verify-if-present'
 }
 
+/** In place of bytes: the document must not have the field. */
+const ABSENT = 'absent'
+/** What the NSM accepts as public_key. */
+const MAX_PUBLIC_KEY_BYTES = 1024
+
 /** RFC 3339 section 5.6, date-time. */
 const RFC_3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/
 
@@ -35,17 +43,30 @@ const EXAMPLES = `
 Examples:
   cloister verify --document doc.cbor --root /var/lib/cloister/authority/root.pem \\
     --nonce 00112233 --measurements measurements.json
-  cloister verify --document aws.cbor --aws-root --at document`
+  cloister verify --document aws.cbor --aws-root --at document
+  cloister verify --document aws.cbor.b64 --format base64 --aws-root --at document`
 
 export function verifyCommand(): Command {
   return new Command('verify')
     .description('verify an attestation document and print what it proves')
-    .requiredOption('--document <file>', "the document as the app got it; '-' reads standard input")
-    .option('--root <file...>', 'root certificates to trust, PEM or DER', [] as string[])
+    .requiredOption(
+      '--document <file>',
+      "the document: CBOR, base64, hexadecimal or PEM; '-' reads standard input",
+    )
+    .addOption(
+      new Option('--format <format>', 'how the document is written')
+        .choices(DOCUMENT_FORMATS)
+        .default('auto'),
+    )
+    .option(
+      '--root <file...>',
+      'root certificates to trust, PEM (also bundles) or DER',
+      [] as string[],
+    )
     .option('--aws-root', "trust AWS's Nitro Enclaves root G1")
-    .option('--nonce <hex>', 'the nonce the document must carry')
-    .option('--user-data <hex>', 'the user_data it must carry')
-    .option('--public-key <file>', 'the public_key it must carry')
+    .option('--nonce <hex>', "the nonce it must carry; '' for an empty one, 'absent' for none")
+    .option('--user-data <hex>', "the user_data it must carry; '' or 'absent' as well")
+    .option('--public-key <file>', "a file with the public_key it must carry, or 'absent'")
     .option(
       '--measurements <file>',
       "what build-enclave printed; the document's PCRs must be these",
@@ -71,7 +92,7 @@ export function verifyCommand(): Command {
 }
 
 async function verify(flags: VerifyFlags): Promise<void> {
-  const document = readFileArgument('--document', flags.document)
+  const document = readDocument(flags.document, flags.format)
   printJson(attestationJson(await verifyAttestation(document, verifyOptions(flags))))
 }
 
@@ -83,10 +104,7 @@ function verifyOptions(flags: VerifyFlags): VerifierOptions {
     ...defined({
       nonce: flags.nonce === undefined ? undefined : hexBytes('--nonce', flags.nonce),
       userData: flags.userData === undefined ? undefined : hexBytes('--user-data', flags.userData),
-      publicKey:
-        flags.publicKey === undefined
-          ? undefined
-          : readFileArgument('--public-key', flags.publicKey),
+      publicKey: flags.publicKey === undefined ? undefined : publicKeyBytes(flags.publicKey),
       measurements:
         flags.measurements === undefined ? undefined : readMeasurements(flags.measurements),
       moduleId: flags.moduleId,
@@ -98,7 +116,7 @@ function verifyOptions(flags: VerifyFlags): VerifierOptions {
 }
 
 function trustedRoots(flags: VerifyFlags): VerifierOptions['roots'] {
-  const files = flags.root.map((path) => certificateToDer(readFileArgument('--root', path)))
+  const files = flags.root.flatMap((path) => certificatesToDer(readFileArgument('--root', path)))
   const [first, ...others] = flags.awsRoot === true ? [awsNitroRootG1, ...files] : files
   if (first !== undefined) return [first, ...others]
   throw new CloisterError('ERR_CLI_ARGUMENT', 'no root to trust: give --root or --aws-root', {
@@ -110,23 +128,26 @@ function verificationTime(text: string): Date | 'now' | 'document' {
   if (text === 'now' || text === 'document') return text
   const time = new Date(text)
   if (RFC_3339.test(text) && !Number.isNaN(time.getTime())) return time
-  throw new CloisterError('ERR_CLI_ARGUMENT', `--at ${text} is no RFC 3339 time`)
+  throw new CloisterError('ERR_CLI_ARGUMENT', `--at ${text} is not an RFC 3339 time`)
 }
 
-function hexBytes(flag: string, text: string): Uint8Array {
-  if (/^([0-9a-fA-F]{2})+$/.test(text)) return Uint8Array.from(Buffer.from(text, 'hex'))
-  throw new CloisterError('ERR_CLI_ARGUMENT', `${flag} is not hexadecimal`)
+function hexBytes(flag: string, text: string): Uint8Array | 'absent' {
+  if (text === ABSENT) return text
+  if (/^([0-9a-fA-F]{2})*$/.test(text)) return Uint8Array.from(Buffer.from(text, 'hex'))
+  throw new CloisterError('ERR_CLI_ARGUMENT', `${flag} is neither hexadecimal nor '${ABSENT}'`)
 }
 
-/** `{"Measurements": {...}}`, as build-enclave prints it, or the inner object. */
-function readMeasurements(path: string): Readonly<Record<string, string>> {
+function publicKeyBytes(path: string): Uint8Array | 'absent' {
+  if (path === ABSENT) return path
+  return readFileArgument('--public-key', path, MAX_PUBLIC_KEY_BYTES)
+}
+
+/** `{"Measurements": {...}}`, as build-enclave prints it, or the inner object: the verifier checks. */
+function readMeasurements(path: string): Measurements {
+  const text = new TextDecoder().decode(readFileArgument('--measurements', path))
   try {
-    const json = JSON.parse(new TextDecoder().decode(readFileArgument('--measurements', path))) as {
-      readonly Measurements?: Readonly<Record<string, string>>
-    } & Readonly<Record<string, string>>
-    return json.Measurements ?? json
+    return JSON.parse(text) as Measurements
   } catch (cause) {
-    if (cause instanceof CloisterError) throw cause
     throw new CloisterError('ERR_CLI_ARGUMENT', `${path} is not JSON: ${messageOf(cause)}`, {
       cause,
     })

@@ -1,10 +1,10 @@
-// The certificate that an image was signed with. Its chain is nobody's business here: PCR8 names
-// the certificate itself, and whoever checks PCR8 decides whom to trust.
+// The certificate that an image was signed with. Its chain is not validated here: PCR8 names the
+// certificate itself, and the verifier that compares PCR8 decides which signers to trust.
 
+import { decodePemBundle } from '@cloister/attestation/x509'
 import { X509Certificate, type KeyObject } from 'node:crypto'
 
 import { CloisterError, check } from '../errors.ts'
-import { pemCertificates } from '../pem.ts'
 
 export interface SigningCertificate {
   /** DER. */
@@ -19,8 +19,7 @@ export interface SigningCertificate {
  * @throws ERR_EIF_CERTIFICATE
  */
 export function parseSigningCertificate(pem: Uint8Array): SigningCertificate {
-  const [der] = pemCertificates(Buffer.from(pem).toString('latin1'))
-  check(der !== undefined, 'ERR_EIF_CERTIFICATE', 'the signing certificate is not PEM')
+  const der = decodeFirst(pem)
   const certificate = parseDer(der)
   // PCR8 is the digest of these bytes: bytes after the certificate would give it another value.
   check(certificate.raw.equals(der), 'ERR_EIF_CERTIFICATE', 'bytes after the signing certificate')
@@ -46,6 +45,14 @@ export function checkCertificateDates(certificate: SigningCertificate, at: Date)
       at: at.toISOString(),
     },
   })
+}
+
+function decodeFirst(pem: Uint8Array): Uint8Array {
+  try {
+    return decodePemBundle(Buffer.from(pem).toString('latin1'))[0]
+  } catch (cause) {
+    throw new CloisterError('ERR_EIF_CERTIFICATE', 'the signing certificate is not PEM', { cause })
+  }
 }
 
 function parseDer(der: Uint8Array): X509Certificate {
