@@ -87,13 +87,19 @@ async function launchBare(eifPath: string, directory: string): Promise<number> {
   const heartbeat = deferred<undefined>()
   const { socketPath } = device
   const held = (): Promise<void> => Promise.resolve()
-  await lifetime.own(await listenForGuest({ socketPath, port: reservedPorts.nsm }, held))
-  await lifetime.own(await listenForGuest({ socketPath, port: reservedPorts.agent }, held))
   await lifetime.own(
-    await listenForGuest({ socketPath, port: reservedPorts.heartbeat }, (socket) =>
-      serveHeartbeat(socket, () => {
-        heartbeat.resolve(undefined)
-      }),
+    await listenForGuest({ socketPath, port: reservedPorts.nsm, maxConnections: 1 }, held),
+  )
+  await lifetime.own(
+    await listenForGuest({ socketPath, port: reservedPorts.agent, maxConnections: 1 }, held),
+  )
+  await lifetime.own(
+    await listenForGuest(
+      { socketPath, port: reservedPorts.heartbeat, maxConnections: 4 },
+      (socket) =>
+        serveHeartbeat(socket, () => {
+          heartbeat.resolve(undefined)
+        }),
     ),
   )
   const begin = performance.now()

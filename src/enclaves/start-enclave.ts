@@ -9,6 +9,12 @@ import type { KeeperMessage, Seen } from './keeper-messages.ts'
 import { KeeperStderr } from './keeper-stderr.ts'
 import type { LaunchRequest } from './launch-request.ts'
 
+/**
+ * What a guest sends is garbage soon. With a small young generation (MiB) it is collected soon too,
+ * and a guest that sends without end costs the keeper less memory.
+ */
+const KEEPER_HEAP = '--max-semi-space-size=1'
+
 export type RunningEnclave = Extract<KeeperMessage, { type: 'running' }>
 
 /**
@@ -36,6 +42,7 @@ async function startKeeper(stderr: KeeperStderr): Promise<ChildProcess> {
     const keeper = fork(fileURLToPath(new URL('../keeper/main.js', import.meta.url)), [], {
       detached: true,
       cwd: '/',
+      execArgv: [...process.execArgv, KEEPER_HEAP],
       stdio: ['ignore', 'ignore', stderr.fd, 'ipc'],
     })
     await once(keeper, 'spawn')

@@ -13,7 +13,7 @@ import type { VsockCard } from '../vsock/index.ts'
 import type { AgentChannel } from './guest/agent-channel.ts'
 import { waitForGuest } from './guest/boot-watch.ts'
 import { startCard } from './parts/vsock-card.ts'
-import { startEnclaveNsmCard } from './parts/nsm-card.ts'
+import { needsNsmCard, startEnclaveNsmCard } from './parts/nsm-card.ts'
 import { startChip, type EnclaveChip } from './parts/chip.ts'
 import { ConsoleLog } from './guest/console-log.ts'
 import { causeOfEnd, causingEnd, type Part } from './end-cause.ts'
@@ -143,9 +143,13 @@ async function start(launch: Launch): Promise<Started> {
     }),
   )
   await lifetime.own(chip)
-  const { card, vsock } = await timeline.measure('start the vsock card', () => startCard(launch))
-  await serveParentPorts({ ...launch, socketPath: card.socketPath, handleNsm: chip.handle })
-  const nsmCard = image.looksForNsmCard
+  const hasNsmCard = await needsNsmCard(launch, image)
+  const { card, vsock } = await timeline.measure('start the vsock card', () =>
+    startCard({ ...launch, hasNsmCard }),
+  )
+  const { socketPath } = card
+  await serveParentPorts({ ...launch, socketPath, handleNsm: hasNsmCard ? undefined : chip.handle })
+  const nsmCard = hasNsmCard
     ? await timeline.measure('start the NSM card', () => startEnclaveNsmCard({ ...launch, chip }))
     : undefined
   const deadline = performance.now() + description.bootTimeoutMs

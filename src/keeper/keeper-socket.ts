@@ -91,8 +91,10 @@ function askVsock(
       hint: 'Try again once `cloister describe-enclaves` shows it as RUNNING.',
     })
   if (request.command === 'vsock') return vsock.report(request.connections)
-  const change = request.command === 'open-ports' ? openPorts : closePorts
-  return vsock.changePorts((policy) => change(policy, request.ports))
+  const { command, ports } = request
+  return vsock.changePorts((policy, reserved) =>
+    command === 'open-ports' ? openPorts(policy, ports) : closePorts(policy, ports, reserved),
+  )
 }
 
 function reply(socket: Socket, message: KeeperReply): void {

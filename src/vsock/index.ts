@@ -11,6 +11,7 @@ export type {
 export { encodeFrame, readFrames } from './frame.ts'
 export { checkSocketPath, listenForGuest, type PortOptions } from './listen.ts'
 export {
+  closedNsmCardPolicy,
   closedPolicy,
   closePorts,
   openPorts,

@@ -15,8 +15,8 @@ export interface PortOptions {
   readonly port: number
   /** User of the vsock card, who must be able to connect; absent when it runs as ours. */
   readonly cardUid?: number | undefined
-  /** Connections served at once; more are closed at once. */
-  readonly maxConnections?: number
+  /** Connections served at a time; more are closed at once. */
+  readonly maxConnections: number
 }
 
 /** A port of the parent that is served until it is disposed of, and its connections with it. */
@@ -56,7 +56,7 @@ class GuestPort implements AsyncDisposable {
  * @throws `ERR_VSOCK_LISTEN` when the socket cannot be made, `ERR_VSOCK_PATH`.
  */
 export async function listenForGuest(
-  { socketPath, port, cardUid, maxConnections = 64 }: PortOptions,
+  { socketPath, port, cardUid, maxConnections }: PortOptions,
   serve: (socket: Socket) => Promise<void>,
 ): Promise<AsyncDisposable> {
   const path = `${socketPath}_${String(port)}`

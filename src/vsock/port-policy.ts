@@ -1,5 +1,5 @@
-// Which ports of an enclave may be dialled. Closed until its operator declares them, but for the
-// parent's reserved ones, which every guest needs and nobody can close.
+// Which ports of an enclave may be dialled. Closed until its operator declares them, except the
+// parent's reserved ports, which the guest needs and nobody can close.
 
 import { addPorts, formatPortSet, removePorts, type PortSet } from './port-set.ts'
 
@@ -13,8 +13,18 @@ export interface PortPolicy {
   readonly guestPorts: PortSet
 }
 
+/** Nothing but the reserved ports is open. */
 export const closedPolicy: PortPolicy = {
   parentPorts: [{ first: reservedPorts.heartbeat, last: reservedPorts.agent }],
+  guestPorts: [],
+}
+
+/** {@link closedPolicy} of an enclave whose NSM card serves its NSM: port 9001 is not served. */
+export const closedNsmCardPolicy: PortPolicy = {
+  parentPorts: [reservedPorts.heartbeat, reservedPorts.agent].map((port) => ({
+    first: port,
+    last: port,
+  })),
   guestPorts: [],
 }
 
@@ -27,16 +37,20 @@ export function openPorts(policy: PortPolicy, opened: PortPolicy): PortPolicy {
 }
 
 /**
- * The reserved ports stay open.
+ * The ports of `reserved` stay open.
  *
  * @throws `ERR_VSOCK_PORTS` when a set falls into too many ranges.
  */
-export function closePorts(policy: PortPolicy, closed: PortPolicy): PortPolicy {
+export function closePorts(
+  policy: PortPolicy,
+  closed: PortPolicy,
+  reserved: PortPolicy = closedPolicy,
+): PortPolicy {
   const left = {
     parentPorts: removePorts(policy.parentPorts, closed.parentPorts),
     guestPorts: removePorts(policy.guestPorts, closed.guestPorts),
   }
-  return openPorts(left, closedPolicy)
+  return openPorts(left, reserved)
 }
 
 /** As the card's command line and its `setPolicy` take it. */

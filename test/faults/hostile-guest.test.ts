@@ -1,7 +1,8 @@
 // A guest that attacks the ports of its parent harms nobody but itself.
 
-import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { requestDocument } from '../../src/cli/hello-client.ts'
 import { guestProgram, guestReport, guestRootfs } from '../fixtures/guest-program.ts'
@@ -24,9 +25,16 @@ afterAll(async () => {
   await host[Symbol.asyncDispose]()
 })
 
-function residentBytes(pid: number): number {
-  const [, kib] = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${String(pid)}/status`, 'utf8')) ?? []
-  return Number(kib) * 1024
+/** What a process has resident at most from now on, beyond what it has now. */
+function watchMemory(pid: number): () => number {
+  writeFileSync(`/proc/${String(pid)}/clear_refs`, '5') // proc(5): resets the peak
+  const before = memoryOf(pid, 'VmRSS')
+  return () => memoryOf(pid, 'VmHWM') - before
+}
+
+function memoryOf(pid: number, field: 'VmRSS' | 'VmHWM'): number {
+  const status = readFileSync(`/proc/${String(pid)}/status`, 'utf8')
+  return Number(new RegExp(`^${field}:\\s+(\\d+)`, 'm').exec(status)?.[1]) * 1024
 }
 
 function journalOf({ EnclaveID }: DescribedEnclave): string {
@@ -40,17 +48,19 @@ async function hostileAgent(name: string): Promise<string> {
   return host.build(name, ...source, '--cmdline', `${CMDLINE} -- hostile-agent ${name}`)
 }
 
-test('an app that floods every port leaves the keeper small, the neighbour alone and the record true', async () => {
+test('an app that floods every port leaves the keeper small, its NSM served, the neighbour alone and the record true', async () => {
   const rootfs = await guestRootfs(host.directory, 'probe')
   const eif = await host.build('attacker', '--rootfs', rootfs, '--entrypoint', '/probe', 'attack')
   const attacker = await host.start(eif)
-  const before = residentBytes(attacker.ProcessID)
-  const report = await guestReport<{ readonly closed: boolean; readonly heartbeat: boolean }>(
+  const grown = watchMemory(attacker.ProcessID)
+  const report = await guestReport<{ readonly answered: number; readonly hitAndRun: number }>(
     attacker.VsockSocket,
     120_000,
   )
-  expect(report).toMatchObject({ closed: true })
-  expect(residentBytes(attacker.ProcessID) - before).toBeLessThan(64 * MIB)
+  expect(report).toMatchObject({ closed: true, failed: 0 })
+  expect(report.answered).toBeGreaterThan(0)
+  expect(report.hitAndRun).toBeGreaterThan(100)
+  expect(grown()).toBeLessThan(128 * MIB)
   const descriptors = readdirSync(`/proc/${String(attacker.ProcessID)}/fd`)
   expect(descriptors.length).toBeLessThan(3 * 64 + 64)
   expect(statSync(journalOf(attacker)).size).toBeLessThanOrEqual(64 * 1024)
@@ -61,6 +71,16 @@ test('an app that floods every port leaves the keeper small, the neighbour alone
   await host.json('terminate-enclave', '--enclave-id', attacker.EnclaveID, '--timeout', '1')
   const { End } = await host.describe(attacker.EnclaveID)
   expect(End).toMatchObject({ First: 'app', Signal: '15' })
+})
+
+test('a PID 1 that leaves requests and hangs up without end costs the keeper little, and ends when told to', async () => {
+  const attacker = await host.start(await hostileAgent('flood'))
+  const grown = watchMemory(attacker.ProcessID)
+  await sleep(8000)
+  expect(grown()).toBeLessThan(128 * MIB)
+  await host.json('stop', '--enclave-id', attacker.EnclaveID)
+  // A keeper that is still busy is killed in the end; then the record says `keeper`.
+  expect(await host.describe(attacker.EnclaveID)).toMatchObject({ End: { First: 'request' } })
 })
 
 test('what a hostile agent says reaches the terminal without its control characters', async () => {

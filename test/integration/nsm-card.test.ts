@@ -3,8 +3,8 @@
 // of it.
 
 import { X509Certificate } from 'node:crypto'
-import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { chmodSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { verifyAttestation } from '@cloister/attestation'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { buildAwsImage, CMDLINE_SUFFIX } from '../fixtures/aws-image.ts'
@@ -68,6 +68,17 @@ test('its documents verify, with the measurements of the image as it was built',
 test('the card is a part of the enclave, and the journal tells what it serves', () => {
   expect(enclave.Processes).toHaveProperty(['NSM card'])
   expect(journal(enclave)).toContain('the NSM card is confined: Landlock')
+})
+
+test("the parent's port of the NSM is closed, and nobody serves it", async () => {
+  const [described] =
+    await host.json<readonly { readonly Vsock: { readonly ParentPorts: string } }[]>(
+      'describe-enclaves',
+    )
+  expect(described?.Vsock.ParentPorts).toBe('9000,9002')
+  const sockets = readdirSync(dirname(enclave.VsockSocket))
+  expect(sockets).toEqual(expect.arrayContaining(['vsock.sock_9000', 'vsock.sock_9002']))
+  expect(sockets).not.toContain('vsock.sock_9001')
 })
 
 test('an image of ours has no NSM card, whatever QEMU can do', async () => {

@@ -32,7 +32,7 @@ beforeEach(async () => {
     vsock: () => ({
       report: (connections) => Promise.resolve({ ...status(), connections: Number(connections) }),
       changePorts: (change) => {
-        policy = change(policy)
+        policy = change(policy, closedPolicy)
         return Promise.resolve(status())
       },
     }),

@@ -2,7 +2,13 @@
 
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { closedPolicy, closePorts, openPorts, policyTexts } from '../../src/vsock/port-policy.ts'
+import {
+  closedNsmCardPolicy,
+  closedPolicy,
+  closePorts,
+  openPorts,
+  policyTexts,
+} from '../../src/vsock/port-policy.ts'
 import {
   addPorts,
   formatPortSet,
@@ -93,5 +99,13 @@ describe('a policy', () => {
       parentPorts: '0-8998,9000-4294967295',
       guestPorts: '0-6,8-4294967295',
     })
+  })
+
+  test('has the port of the NSM closed where a card serves it, and whoever opened it can close it', () => {
+    const reserved = policyTexts(closedNsmCardPolicy)
+    expect(reserved.parentPorts).toBe('9000,9002')
+    const open = openPorts(closedNsmCardPolicy, ports('9001', 'none'))
+    const closed = closePorts(open, ports('all', 'all'), closedNsmCardPolicy)
+    expect(policyTexts(closed)).toEqual(reserved)
   })
 })

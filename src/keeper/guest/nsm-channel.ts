@@ -7,25 +7,29 @@ import { encodeFrame, readFrames } from '../../vsock/index.ts'
 /** Linux drivers/misc/nsm.c: a request holds at most 0x1000 bytes. */
 const REQUEST_MAX_BYTES = 0x1000
 
-/** Answers every request of one connection, in order, until the other end closes it. */
+/**
+ * Answers every request of one connection, in order, until the other end closes it. The next request
+ * is handled, and more is read, only once the last answer has left; requests that were read from a
+ * connection that has gone are dropped.
+ */
 export async function serveNsm(
   socket: Duplex,
   handle: (request: Uint8Array) => Promise<Uint8Array>,
 ): Promise<void> {
   for await (const request of readFrames(socket, REQUEST_MAX_BYTES)) {
+    if (socket.destroyed) return
     const response = await handle(request)
-    if (!socket.write(encodeFrame(response))) await drained(socket)
+    await sent(socket, encodeFrame(response))
   }
 }
 
-/** A guest that does not read must not make us hold its answers. */
-function drained(socket: Duplex): Promise<void> {
+/** Settles when the bytes have left for the other end, or cannot any more. */
+function sent(socket: Duplex, bytes: Uint8Array): Promise<void> {
   return new Promise((resolve) => {
-    const settle = (): void => {
-      socket.off('drain', settle).off('close', settle)
+    socket.once('close', resolve)
+    socket.write(bytes, () => {
+      socket.off('close', resolve)
       resolve()
-    }
-    if (socket.destroyed) resolve()
-    else socket.once('drain', settle).once('close', settle)
+    })
   })
 }

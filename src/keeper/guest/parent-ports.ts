@@ -1,5 +1,6 @@
-// The ports of the parent that every guest needs: heartbeat, NSM, agent. They exist before the
-// guest does.
+// The ports of the parent that a guest needs: heartbeat, agent and, without an NSM card, the NSM. They
+// exist before the guest does. What a guest can make the keeper hold is bounded: few connections for
+// each port, and for each of them one chunk of what it sent and one answer.
 
 import type { Socket } from 'node:net'
 import type { Lifetime } from '../../subprocess/index.ts'
@@ -15,17 +16,28 @@ export interface ParentPortsOptions {
   readonly lifetime: Lifetime
   readonly guest: GuestReports
   readonly users: PartUsers
-  readonly handleNsm: (request: Uint8Array) => Promise<Uint8Array>
+  /** Absent where the NSM card serves the guest: then port 9001 is not served. */
+  readonly handleNsm: ((request: Uint8Array) => Promise<Uint8Array>) | undefined
 }
+
+/**
+ * Connections served at a time; a guest that opens more is hung up on. The agent keeps its connection
+ * to the NSM, so an app that dials the port in its place is refused.
+ */
+const MAX_CONNECTIONS = { heartbeat: 4, nsm: 1, agent: 1 } as const
 
 /** @throws `ERR_VSOCK_LISTEN`, `ERR_VSOCK_PATH` */
 export async function serveParentPorts(options: ParentPortsOptions): Promise<void> {
   const { socketPath, lifetime, guest, users, handleNsm } = options
-  const serve = async (port: number, service: (socket: Socket) => Promise<void>): Promise<void> => {
+  const serve = async (
+    name: keyof typeof reservedPorts,
+    service: (socket: Socket) => Promise<void>,
+  ): Promise<void> => {
     const cardUid = users.vsockCard.uid
-    await lifetime.own(await listenForGuest({ socketPath, port, cardUid }, service))
+    const [port, maxConnections] = [reservedPorts[name], MAX_CONNECTIONS[name]]
+    await lifetime.own(await listenForGuest({ socketPath, port, cardUid, maxConnections }, service))
   }
-  await serve(reservedPorts.heartbeat, (socket) => serveHeartbeat(socket, guest.onHeartbeat))
-  await serve(reservedPorts.nsm, (socket) => serveNsm(socket, handleNsm))
-  await serve(reservedPorts.agent, (socket) => guest.listen(socket))
+  await serve('heartbeat', (socket) => serveHeartbeat(socket, guest.onHeartbeat))
+  if (handleNsm !== undefined) await serve('nsm', (socket) => serveNsm(socket, handleNsm))
+  await serve('agent', (socket) => guest.listen(socket))
 }

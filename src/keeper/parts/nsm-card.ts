@@ -9,6 +9,7 @@ import { describeSandbox, type CardOptions } from './vsock-card.ts'
 import { nsmDirectory } from '../../enclaves/index.ts'
 import type { EnclaveChip } from './chip.ts'
 import { serveNsm } from '../guest/nsm-channel.ts'
+import type { MeasuredImage } from './measured-image.ts'
 import { stageProgram } from './stage-program.ts'
 
 const WITHOUT_CARD =
@@ -20,19 +21,25 @@ export interface NsmCardLaunch extends CardOptions {
 }
 
 /**
- * The NSM card of an image that looks for one, answered by the enclave's chip; undefined where QEMU
- * cannot give the guest such a device.
+ * Whether an image gets the NSM card: it looks for one, and QEMU can give a guest such a device. The
+ * journal says when only QEMU is in the way.
+ */
+export async function needsNsmCard(
+  { request, users, journal }: Pick<CardOptions, 'request' | 'users' | 'journal'>,
+  image: Pick<MeasuredImage, 'looksForNsmCard'>,
+): Promise<boolean> {
+  if (!image.looksForNsmCard) return false
+  if (await offersDevice(request.programs.qemu, NSM_DEVICE, users.qemu)) return true
+  journal.write(WITHOUT_CARD)
+  return false
+}
+
+/**
+ * Starts the NSM card, answered by the enclave's chip.
  *
  * @throws `ERR_PROCESS_SPAWN`, `ERR_NSM_CARD`
  */
-export async function startEnclaveNsmCard(launch: NsmCardLaunch): Promise<NsmCard | undefined> {
-  const { request, users, journal } = launch
-  if (await offersDevice(request.programs.qemu, NSM_DEVICE, users.qemu)) return startCard(launch)
-  journal.write(WITHOUT_CARD)
-  return undefined
-}
-
-async function startCard(launch: NsmCardLaunch): Promise<NsmCard> {
+export async function startEnclaveNsmCard(launch: NsmCardLaunch): Promise<NsmCard> {
   const { request, place, lifetime, users, journal, chip } = launch
   const directory = nsmDirectory(place.directory)
   mkdirSync(directory, { mode: 0o700 })

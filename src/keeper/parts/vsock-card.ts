@@ -4,6 +4,7 @@
 import { chownSync, mkdirSync } from 'node:fs'
 import type { Lifetime } from '../../subprocess/index.ts'
 import {
+  closedNsmCardPolicy,
   closedPolicy,
   openPorts,
   startVsockCard,
@@ -30,13 +31,19 @@ export interface EnclaveCard {
 }
 
 /** @throws `ERR_PROCESS_SPAWN`, `ERR_VSOCK_CARD`, `ERR_VSOCK_PATH`, `ERR_VSOCK_PORTS` */
-export async function startCard(options: CardOptions): Promise<EnclaveCard> {
+export async function startCard(
+  options: CardOptions & {
+    /** Whether the NSM card serves the guest's NSM, and not port 9001. */
+    readonly hasNsmCard: boolean
+  },
+): Promise<EnclaveCard> {
   const { request, place, lifetime, users, journal } = options
   const directory = vsockDirectory(place.directory)
   mkdirSync(directory, { mode: 0o700 })
   const { uid } = users.vsockCard
   if (uid !== undefined) chownSync(directory, uid, uid)
-  const policy = openPorts(closedPolicy, request.description.ports)
+  const reserved = options.hasNsmCard ? closedNsmCardPolicy : closedPolicy
+  const policy = openPorts(reserved, request.description.ports)
   const card = await startVsockCard({
     program: stageProgram(request.programs.vsockCard, directory, users.vsockCard),
     directory,
@@ -49,7 +56,7 @@ export async function startCard(options: CardOptions): Promise<EnclaveCard> {
   card.control.onRefusal = (refusal) => {
     journal.writeOfGuest(describeRefusal(refusal, place.name))
   }
-  return { card, vsock: new EnclaveVsock(card.control, policy, journal) }
+  return { card, vsock: new EnclaveVsock(card.control, { policy, reserved }, journal) }
 }
 
 export function describeSandbox(

@@ -11,15 +11,24 @@ import {
   type VsockReport,
 } from '../../vsock/index.ts'
 
+/** What is open when an enclave starts. */
+export interface Policies {
+  readonly policy: PortPolicy
+  /** The part of it that nobody can close. */
+  readonly reserved: PortPolicy
+}
+
 export class EnclaveVsock {
   readonly #control: CardControl
   readonly #journal: Journal
+  readonly #reserved: PortPolicy
   #policy: PortPolicy
   #lastChange: Promise<unknown> = Promise.resolve()
 
-  constructor(control: CardControl, policy: PortPolicy, journal: Journal) {
+  constructor(control: CardControl, policies: Policies, journal: Journal) {
     this.#control = control
-    this.#policy = policy
+    this.#policy = policies.policy
+    this.#reserved = policies.reserved
     this.#journal = journal
   }
 
@@ -33,13 +42,16 @@ export class EnclaveVsock {
   }
 
   /**
-   * Changes the policy, one change after the other. Connections on ports that are closed are reset.
+   * Changes the policy, one change after the other; `change` gets what is open and what must stay so.
+   * Connections on ports that are closed are reset.
    *
    * @throws `ERR_VSOCK_PORTS`, `ERR_VSOCK_CONTROL`; the policy then stays.
    */
-  changePorts(change: (policy: PortPolicy) => PortPolicy): Promise<CardStatus> {
+  changePorts(
+    change: (policy: PortPolicy, reserved: PortPolicy) => PortPolicy,
+  ): Promise<CardStatus> {
     const changed = this.#lastChange.then(async () => {
-      const policy = change(this.#policy)
+      const policy = change(this.#policy, this.#reserved)
       const status = await this.#control.setPolicy(policy)
       this.#policy = policy
       const { parentPorts, guestPorts } = policyTexts(policy)

@@ -2,9 +2,12 @@
 //! about lengths, never reads, and poses as the agent. Then it serves a count of what got through.
 #![forbid(unsafe_code)]
 
+use aws_nitro_enclaves_nsm_api::api::{Request, Response};
+use aws_nitro_enclaves_nsm_api::driver::{nsm_init, nsm_process_request};
 use serde_json::json;
 use std::io::{Read, Write};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 use vsock::VsockStream;
 
 const PARENT: u32 = 3;
@@ -17,6 +20,9 @@ const ATTEST: &[u8] = b"\xa1\x6bAttestation\xa3\x69user_data\xf6\x65nonce\xf6\x6
 /// `{"event": "exited", "code": 99}`
 const LIE: &[u8] = b"\xa2\x65event\x66exited\x64code\x18\x63";
 
+/// How long the worst of it goes on.
+const ATTACK: Duration = Duration::from_secs(6);
+
 pub fn run() {
     let mut held = Vec::new();
     for port in [HEARTBEAT, NSM, AGENT] {
@@ -27,9 +33,45 @@ pub fn run() {
     let unread = (0..4).map(|_| never_read()).sum::<usize>();
     let connections = [HEARTBEAT, NSM, AGENT].map(|port| flood(port, &mut held));
     let closed = VsockStream::connect_with_cid_port(PARENT, 9003).is_err();
+    let asker = thread::spawn(ask_while_attacked);
+    let hit_and_run = hit_and_run(Instant::now() + ATTACK);
+    let (answered, failed) = asker.join().expect("the asker ends");
     crate::serve(&json!({
         "connections": connections, "unread": unread, "closed": closed, "heartbeat": heartbeat(),
+        "hitAndRun": hit_and_run, "answered": answered, "failed": failed,
     }));
+}
+
+/// Dials the NSM's port, leaves as many requests there as fit into 60 kB and hangs up, again and
+/// again; how often. The parent must not work for somebody who has gone.
+pub fn hit_and_run(until: Instant) -> usize {
+    let requests = framed(ATTEST).repeat(60_000 / framed(ATTEST).len());
+    let mut count = 0;
+    while Instant::now() < until {
+        count += usize::from(say(NSM, &requests).is_some());
+    }
+    count
+}
+
+/// Connections with half a message, more of them than the parent serves.
+pub fn hold(held: &mut Vec<VsockStream>) {
+    for port in [HEARTBEAT, NSM, AGENT] {
+        held.extend((0..300).filter_map(|_| say(port, &[0, 0, 16, 0, 0x61])));
+    }
+}
+
+/// How many requests of a legitimate client were answered during the attack, and how many were not.
+fn ask_while_attacked() -> (usize, usize) {
+    let until = Instant::now() + ATTACK;
+    let device = nsm_init();
+    let mut counts = (0, 0);
+    while Instant::now() < until {
+        match nsm_process_request(device, Request::GetRandom) {
+            Response::GetRandom { .. } => counts.0 += 1,
+            _ => counts.1 += 1,
+        }
+    }
+    counts
 }
 
 fn framed(message: &[u8]) -> Vec<u8> {

@@ -4,7 +4,7 @@
 use std::io::{Read, Write};
 use std::process::exit;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use vsock::VsockStream;
 
 const PARENT: u32 = 3;
@@ -24,6 +24,7 @@ pub fn run(what: &str) {
             }
             sleep(Duration::from_secs(1));
         }
+        "flood" => flood(&mut control),
         "garbage" => {
             send(&mut control, b"\xff\xff\xff");
             sleep(Duration::from_secs(1));
@@ -34,6 +35,22 @@ pub fn run(what: &str) {
     }
     sleep(Duration::from_millis(500));
     exit(1)
+}
+
+/// Says that an app runs, and attacks without end.
+fn flood(control: &mut VsockStream) {
+    heartbeat();
+    send(control, b"\xa2\x65event\x67started\x63pid\x01");
+    std::thread::spawn(|| {
+        let mut held = Vec::new();
+        loop {
+            crate::attack::hold(&mut held);
+            held.clear();
+        }
+    });
+    loop {
+        crate::attack::hit_and_run(Instant::now() + Duration::from_secs(60));
+    }
 }
 
 fn connect(port: u32) -> VsockStream {
