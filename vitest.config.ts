@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config'
+import { awsDocuments } from './attestation/test/vectors/plugin.ts'
 
 // Pure tests run in parallel. Integration and fault tests boot real machines: one file at a time,
 // so that two cores do not starve each other into time-outs.
@@ -8,6 +9,7 @@ export default defineConfig({
       {
         // Binary vectors are imported as data URLs: the same tests run in Node and in browsers.
         assetsInclude: ['**/*.cbor'],
+        plugins: [awsDocuments()],
         test: {
           name: 'pure',
           include: [

@@ -1,9 +1,11 @@
 import { playwright } from '@vitest/browser-playwright'
 import { defineConfig } from 'vitest/config'
+import { awsDocuments } from './test/vectors/plugin.ts'
 
 // The suite in headless Chromium: everything but test/node. CHROMIUM names the browser's program.
 export default defineConfig({
   assetsInclude: ['**/*.cbor'],
+  plugins: [awsDocuments()],
   server: { fs: { strict: false } },
   test: {
     dir: import.meta.dirname,

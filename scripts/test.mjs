@@ -2,9 +2,10 @@
 // each is one claim about the code.
 
 import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 
 const scratch = await mkdtemp(join(tmpdir(), 'cloister-test-'))
 const total = { passed: 0, failed: 0, skipped: 0 }
@@ -82,6 +83,14 @@ async function vitest(name, config) {
     skipped: (json.numPendingTests ?? 0) + (json.numTodoTests ?? 0),
   }
   count(name, counts, status)
+}
+
+// See attestation/test/vectors/plugin.ts.
+const vectors = resolve(process.env.CLOISTER_VECTORS ?? '../shared/vectors')
+if (!existsSync(join(vectors, 'aws'))) {
+  const missing = `there are no real AWS documents in ${vectors}`
+  if (process.env.CLOISTER_VECTORS !== undefined) throw new Error(missing)
+  console.log(`${missing}: tests over them are skipped; CLOISTER_VECTORS names another directory`)
 }
 
 try {

@@ -6,6 +6,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import documents from 'virtual:aws-documents'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { concatBytes } from '../../src/bytes.ts'
 import { AttestationError, awsNitroRootG1, createVerifier } from '../../src/index.ts'
@@ -274,12 +275,6 @@ async function certificateVariants(root: Chain['root']): Promise<Candidate[]> {
   return variants
 }
 
-const files = import.meta.glob<string>('../../../../shared/vectors/aws/*.cbor', {
-  eager: true,
-  import: 'default',
-  query: '?inline',
-})
-
 describe('in comparison with hf/nitrite', () => {
   test('nothing is accepted that it refuses, and every refusal of ours has a reason', async () => {
     const root = await issue(rootShape())
@@ -307,9 +302,11 @@ describe('in comparison with hf/nitrite', () => {
     expect(wrong).toEqual([])
   })
 
-  for (const [file, url] of Object.entries(files)) {
-    test(`the same for ${file.split('/').at(-1) ?? ''} and 300 mutations of it`, async () => {
-      const document = new Uint8Array(Buffer.from(url.slice(url.indexOf(',') + 1), 'base64'))
+  if (documents.length === 0) test.skip('the same for real AWS documents')
+
+  for (const { file, base64 } of documents) {
+    test(`the same for ${file} and 300 mutations of it`, async () => {
+      const document = new Uint8Array(Buffer.from(base64, 'base64'))
       const verifier = createVerifier({ roots: [awsNitroRootG1], at: 'document', allowDebug: true })
       const { timestampMs } = await verifier.verify(document)
       const candidates = [{ name: 'as it is', document }, ...mutants(document, 100)]
