@@ -3,7 +3,7 @@
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { CloisterError } from '../errors.ts'
-import { connectGuest } from '../vsock/index.ts'
+import { connectWhenListening } from './connect-when-listening.ts'
 
 /** Where the example app listens. */
 export const HELLO_PORT = 5005
@@ -15,7 +15,7 @@ const ANSWER_MS = 60_000
  * @throws `ERR_VSOCK_CONNECT`, `ERR_DEMO_APP` when the app answers with an error.
  */
 export async function requestDocument(vsockSocket: string, nonce: Uint8Array): Promise<Uint8Array> {
-  const socket = await connectWhenListening(vsockSocket)
+  const socket = await connectWhenListening(vsockSocket, HELLO_PORT, START_TIMEOUT_MS)
   try {
     const request = { nonce: base64(nonce), userData: null, publicKey: null }
     socket.write(`${JSON.stringify(request)}\n`)
@@ -27,19 +27,6 @@ export async function requestDocument(vsockSocket: string, nonce: Uint8Array): P
     throw new CloisterError('ERR_DEMO_APP', `the app answered: ${String(reply.error)}`)
   } finally {
     socket.destroy()
-  }
-}
-
-/** The heartbeat comes before the app starts, so the app may need a moment to listen. */
-async function connectWhenListening(vsockSocket: string): ReturnType<typeof connectGuest> {
-  const deadline = Date.now() + START_TIMEOUT_MS
-  for (;;) {
-    try {
-      return await connectGuest(vsockSocket, HELLO_PORT, { timeoutMs: 1000 })
-    } catch (error) {
-      if (Date.now() > deadline) throw error
-      await new Promise((resolve) => setTimeout(resolve, 10))
-    }
   }
 }
 

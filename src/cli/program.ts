@@ -2,6 +2,7 @@
 
 import { Command, CommanderError, Option } from 'commander'
 import { buildEnclaveCommand } from './build-enclave.ts'
+import { connectCommand } from './connect.ts'
 import { consoleCommand } from './console.ts'
 import { demoCommand } from './demo.ts'
 import { describeEifCommand } from './describe-eif.ts'
@@ -31,6 +32,7 @@ const commands = [
   describeEnclavesCommand(),
   terminateEnclaveCommand(),
   consoleCommand(),
+  connectCommand(),
   openPortsCommand(),
   closePortsCommand(),
   metricsCommand(),

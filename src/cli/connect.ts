@@ -1,0 +1,73 @@
+// cloister connect: a port of the guest on standard input and output, as `nc` does it for TCP.
+
+import type { Socket } from 'node:net'
+import { finished, pipeline } from 'node:stream/promises'
+import { Command, Option } from 'commander'
+import { isAlive, openDirectories, Registry, vsockSocketPath } from '../enclaves/index.ts'
+import { CloisterError, messageOf } from '../errors.ts'
+import { wholeNumber } from './arguments.ts'
+import { connectWhenListening } from './connect-when-listening.ts'
+
+interface ConnectOptions {
+  readonly enclaveId?: string
+  readonly enclaveName?: string
+  readonly port: number
+  readonly timeout: number
+}
+
+const EXAMPLE = `
+The port must be open (run-enclave --guest-ports, open-ports). The end of standard input closes that
+direction only; the command ends when the guest closes the connection.
+
+Example:
+  echo '{"nonce":"AAECAw==","userData":null,"publicKey":null}' |
+    cloister connect --enclave-name hello --port 5005`
+
+export function connectCommand(): Command {
+  return new Command('connect')
+    .description('connect standard input and output to a vsock port of the guest')
+    .addOption(new Option('--enclave-id <id>').conflicts('enclaveName'))
+    .option('--enclave-name <name>')
+    .requiredOption(
+      '--port <port>',
+      'the port that the guest listens on',
+      wholeNumber(0, 0xffffffff),
+    )
+    .option(
+      '--timeout <seconds>',
+      'how long to wait for the guest to listen',
+      wholeNumber(0, 3600),
+      5,
+    )
+    .addHelpText('after', EXAMPLE)
+    .action(connect)
+}
+
+async function connect({ enclaveId, enclaveName, port, timeout }: ConnectOptions): Promise<void> {
+  const wanted = enclaveId ?? enclaveName
+  if (wanted === undefined) {
+    throw new CloisterError('ERR_CLI_ARGUMENT', 'give --enclave-id or --enclave-name')
+  }
+  const registry = new Registry(openDirectories().runtime)
+  const record = registry.find(wanted)
+  if (!isAlive(record)) {
+    throw new CloisterError('ERR_KEEPER_NO_SUCH_ENCLAVE', `the enclave ${record.name} has ended`)
+  }
+  const path = vsockSocketPath(registry.directory(record.id))
+  await exchange(await connectWhenListening(path, port, timeout * 1000), port)
+}
+
+async function exchange(socket: Socket, port: number): Promise<void> {
+  const sent = pipeline(process.stdin, socket).catch(() => undefined)
+  const received = pipeline(socket, process.stdout, { end: false })
+  try {
+    await Promise.all([received, finished(socket, { writable: false })])
+  } catch (cause) {
+    const message = `the connection to port ${String(port)} was cut: ${messageOf(cause)}`
+    throw new CloisterError('ERR_VSOCK_CONNECT', message, { cause, details: { port } })
+  } finally {
+    process.stdin.destroy()
+    socket.destroy()
+    await sent
+  }
+}
