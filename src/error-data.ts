@@ -39,7 +39,7 @@ export function toData(error: unknown, causes = MAX_CAUSES): ErrorData {
 
 /**
  * The error that {@link toData} made data of. A code that this version does not know, and data that
- * is no error, become `fallback`.
+ * is not an error, become `fallback`.
  */
 export function fromData(data: unknown, fallback: ErrorCode): CloisterError {
   const { message, code, hint, details, stack, cause } = readData(data)

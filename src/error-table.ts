@@ -18,7 +18,7 @@ const rows = {
   ERR_INTERNAL: {
     nitro: 0,
     meaning: 'A fault in Cloister itself.',
-    hint: 'Please report it, with the command and its output.',
+    hint: 'Run the command again with --verbose and report its output.',
   },
   // --- host
   ERR_HOST_DESCRIPTORS: {
@@ -44,7 +44,7 @@ const rows = {
   },
   ERR_FILE_TEMPORARY: {
     nitro: 19,
-    meaning: 'A temporary file cannot be made or written.',
+    meaning: 'A temporary file cannot be created or written.',
     hint: 'Set TMPDIR to an existing directory with enough free space.',
   },
   ERR_PROCESS_SPAWN: {
@@ -55,81 +55,82 @@ const rows = {
   // --- vsock
   ERR_VSOCK_FRAME: {
     nitro: 11,
-    meaning: 'A message on a vsock stream is too long or cut short.',
-    hint: 'The guest and this version of Cloister do not speak the same protocol; rebuild the image.',
+    meaning: 'A message on a vsock stream is too long or truncated.',
+    hint: 'The image was built for another version of Cloister: rebuild it.',
   },
   ERR_VSOCK_CONNECT: {
     nitro: 11,
-    meaning: 'The guest does not accept a connection on that port.',
-    hint: 'Check with `cloister describe-enclaves` that the enclave runs and the port is among its GuestPorts (`cloister open-ports` opens it), and that its app listens there.',
+    meaning: 'The guest does not accept connections on that port.',
+    hint: 'Check with `cloister describe-enclaves` that the enclave is running and that the port is listed in its GuestPorts (`cloister open-ports` opens it), and that the app listens on it.',
   },
   ERR_VSOCK_LISTEN: {
     nitro: 11,
-    meaning: 'A port of the parent cannot be served.',
-    hint: "Check that the enclave's directory is writable and that no other program serves the port.",
+    meaning: 'Cloister cannot listen on a port of the parent.',
+    hint: "Check that the enclave's directory is writable and that no other program listens on the port.",
   },
   ERR_VSOCK_PATH: {
     nitro: 40,
-    meaning: 'The path of a unix socket is too long.',
+    meaning: 'The path of a Unix socket is too long.',
     hint: 'Set CLOISTER_RUNTIME_DIR to a shorter path.',
   },
   ERR_VSOCK_CARD: {
     nitro: 8,
-    meaning: 'The vsock card did not come up.',
-    hint: 'Run `npm run setup` again; if it stays, start the program by hand and read what it says.',
+    meaning: 'The vsock card did not start.',
+    hint: 'Run `npm run setup` again; if this persists, report the message above.',
   },
   ERR_VSOCK_CONTROL: {
     nitro: 39,
-    meaning: 'The vsock card did not answer the keeper, or refused.',
-    hint: 'Try again; if it stays, end the enclave: its card hangs.',
+    meaning: 'The vsock card did not answer the keeper, or refused a request.',
+    hint: 'Try again; if this persists, the card hangs: terminate the enclave.',
   },
   ERR_VSOCK_PORTS: {
     nitro: 3,
-    meaning: 'A text is no set of vsock ports, or the set falls into too many ranges.',
-    hint: 'Write `all`, `none` or a list of ports and ranges such as 8000,9100-9110.',
+    meaning: 'A vsock port list is invalid, or has too many ranges.',
+    hint: 'Write `all`, `none`, or a list of ports and ranges such as 8000,9100-9110.',
   },
   // --- NSM card
   ERR_NSM_CARD: {
     nitro: 8,
-    meaning: 'The NSM card did not come up.',
-    hint: 'Run `npm run setup` again; if it stays, start the program by hand and read what it says.',
+    meaning: 'The NSM card did not start.',
+    hint: 'Run `npm run setup` again; if this persists, report the message above.',
   },
   // --- machine
   ERR_VMM_START: {
     nitro: 36,
     meaning: 'QEMU could not start the machine.',
-    hint: "Read QEMU's words in the message; `--accelerator tcg` runs without KVM.",
+    hint: "Read QEMU's output above; `--accelerator tcg` runs without KVM.",
   },
   ERR_VMM_CONTROL: {
     nitro: 39,
-    meaning: 'QEMU refused a control command or is gone.',
-    hint: 'See `cloister describe-enclaves --all` for how the enclave ended.',
+    meaning: 'QEMU refused a control command, or has exited.',
+    hint: '`cloister describe-enclaves --all` shows how the enclave ended.',
   },
   // --- keeper
   ERR_PROCESS_ABANDONED: {
     nitro: 0,
-    meaning: 'The start was given up half-way: it was terminated, or whoever asked went away.',
+    meaning:
+      'The launch was cancelled: the enclave was terminated, or the command that started it went away.',
     hint: 'Run the command again and let it finish.',
   },
   ERR_KEEPER_DIRECTORY: {
     nitro: 18,
     meaning: 'A directory that Cloister needs cannot be used.',
-    hint: 'Set CLOISTER_STATE_DIR and CLOISTER_RUNTIME_DIR to directories that belong to you alone (mode 0700).',
+    hint: 'Set CLOISTER_STATE_DIR and CLOISTER_RUNTIME_DIR to directories that you own and nobody else can enter (mode 0700).',
   },
   ERR_KEEPER_RECORD: {
     nitro: 17,
     meaning: "An enclave's record in the registry is damaged.",
-    hint: "Remove the enclave's directory when nothing of it runs any more.",
+    hint: "Remove the enclave's directory once none of its processes run.",
   },
   ERR_KEEPER_CPU: {
     nitro: 21,
-    meaning: 'A CPU that the enclave is to run on is not there.',
+    meaning: 'A CPU that the enclave should run on does not exist.',
     hint: 'Name CPUs of this host that are online (see `lscpu`), or use --cpu-count.',
   },
   ERR_KEEPER_NO_SUCH_ENCLAVE: {
     nitro: 3,
-    meaning: 'No enclave has that id or name.',
-    hint: 'List them with `cloister describe-enclaves --all`.',
+    meaning: 'No running enclave has that id or name.',
+    hint: '`cloister describe-enclaves --all` lists the enclaves.',
   },
   ERR_KEEPER_NO_CONSOLE: {
     nitro: 44,
@@ -138,40 +139,40 @@ const rows = {
   },
   ERR_KEEPER_CONTROL: {
     nitro: 39,
-    meaning: "The enclave's keeper did not answer or refused.",
-    hint: 'See `cloister describe-enclaves --all` for whether it still runs.',
+    meaning: "The enclave's keeper did not answer, or refused a request.",
+    hint: '`cloister describe-enclaves --all` shows whether it still runs.',
   },
   ERR_KEEPER_DIED: {
     nitro: 39,
-    meaning: 'The keeper died while it started the enclave.',
-    hint: 'Check that memory is not short on the host, and try again.',
+    meaning: 'The keeper died while starting the enclave.',
+    hint: 'Check that the host has enough memory, and try again.',
   },
   ERR_KEEPER_AGENT: {
     nitro: 41,
-    meaning: "A message of the guest's agent is malformed.",
-    hint: 'The image was built for another version of Cloister; rebuild it.',
+    meaning: "A message from the guest's agent is malformed.",
+    hint: 'The image was built for another version of Cloister: rebuild it.',
   },
   ERR_KEEPER_IMAGE: {
     nitro: 7,
-    meaning: 'The enclave image is for another kind of machine.',
+    meaning: 'The enclave image is for another architecture.',
     hint: 'Check the path given with --eif-path.',
   },
   ERR_KEEPER_MEMORY: {
     nitro: 26,
-    meaning: 'The memory asked for is out of range or too little for the image.',
+    meaning: 'The requested memory is out of range, or too small for the image.',
     hint: 'Use a larger --memory.',
   },
   // --- demo
   ERR_DEMO_APP: {
     nitro: 0,
-    meaning: 'The example app is not built, or answered with an error.',
+    meaning: 'The example app is not built, or returned an error.',
     hint: 'Run `npm run setup`, then `cloister demo` again.',
   },
   // --- boot
   ERR_BOOT_TIMEOUT: {
     nitro: 36,
-    meaning: 'The guest sent no heartbeat in time.',
-    hint: 'Run it with --debug-mode to see its console, or allow more with --boot-timeout.',
+    meaning: 'The guest did not send its heartbeat in time.',
+    hint: 'Run it with --debug-mode to see its console, or allow more time with --boot-timeout.',
   },
   ERR_BOOT_DIED: {
     nitro: 36,
@@ -180,14 +181,14 @@ const rows = {
   },
   ERR_BOOT_AGENT: {
     nitro: 36,
-    meaning: 'The agent inside could not prepare the guest.',
-    hint: "The message has the agent's own words; mend the image and build it again.",
+    meaning: 'The agent could not prepare the guest.',
+    hint: "The message above is the agent's: fix the image and build it again.",
   },
   // --- enclave image format
   ERR_EIF_MAGIC: {
     nitro: 35,
     meaning: 'The file is not an enclave image: it does not begin with ".eif".',
-    hint: 'Give the path of an EIF file, made by `cloister build-enclave` or nitro-cli.',
+    hint: 'Give the path of an EIF file built by `cloister build-enclave` or nitro-cli.',
   },
   ERR_EIF_VERSION: {
     nitro: 35,
@@ -197,7 +198,7 @@ const rows = {
   ERR_EIF_HEADER: {
     nitro: 35,
     meaning: 'A field of the image header has a value that no builder writes.',
-    hint: 'The file is damaged or was tampered with: fetch or build it again.',
+    hint: 'The file is damaged or was tampered with: download or build it again.',
   },
   ERR_EIF_TRUNCATED: {
     nitro: 35,
@@ -207,12 +208,12 @@ const rows = {
   ERR_EIF_TRAILING_BYTES: {
     nitro: 35,
     meaning: 'The enclave image has bytes after its last section.',
-    hint: 'The file is damaged or was tampered with: fetch or build it again.',
+    hint: 'The file is damaged or was tampered with: download or build it again.',
   },
   ERR_EIF_SECTION_TABLE: {
     nitro: 35,
-    meaning: 'The section table and the sections of the image contradict each other.',
-    hint: 'The file is damaged or was tampered with: fetch or build it again.',
+    meaning: 'The section table does not match the sections of the image.',
+    hint: 'The file is damaged or was tampered with: download or build it again.',
   },
   ERR_EIF_SECTION_TYPE: {
     nitro: 35,
@@ -221,12 +222,12 @@ const rows = {
   },
   ERR_EIF_SECTION_MISSING: {
     nitro: 35,
-    meaning: 'The enclave image lacks a kernel, cmdline, metadata or ramdisk section.',
+    meaning: 'The enclave image has no kernel, cmdline, metadata or ramdisk section.',
     hint: 'Build the image again.',
   },
   ERR_EIF_SECTION_REPEATED: {
     nitro: 35,
-    meaning: 'The enclave image has a section twice that it may have once.',
+    meaning: 'The enclave image repeats a section that may occur only once.',
     hint: 'Build the image again.',
   },
   ERR_EIF_SECTION_ORDER: {
@@ -241,7 +242,7 @@ const rows = {
   },
   ERR_EIF_CRC: {
     nitro: 35,
-    meaning: 'The checksum of the enclave image does not fit its contents.',
+    meaning: 'The checksum of the enclave image does not match its contents.',
     hint: 'The file is damaged: copy or build it again.',
   },
   ERR_EIF_CMDLINE: {
@@ -251,13 +252,13 @@ const rows = {
   },
   ERR_EIF_METADATA: {
     nitro: 35,
-    meaning: 'The metadata of the enclave image is not the JSON that it should be.',
+    meaning: 'The metadata of the enclave image is not valid.',
     hint: 'Build the image again; custom metadata must be JSON.',
   },
   ERR_EIF_CONTENT: {
     nitro: 48,
-    meaning: 'A part of the image is empty, or changed while the image was written.',
-    hint: 'Build again, and leave the input files alone meanwhile.',
+    meaning: 'A part of the image is empty, or changed while the image was being written.',
+    hint: 'Build again, and do not change the input files meanwhile.',
   },
   ERR_EIF_UNREADABLE: {
     nitro: 7,
@@ -271,7 +272,7 @@ const rows = {
   },
   ERR_EIF_SIGNATURE_INVALID: {
     nitro: 59,
-    meaning: 'The signature of the enclave image is wrong, or belongs to another image.',
+    meaning: 'The signature of the enclave image is invalid, or belongs to another image.',
     hint: 'Do not run it: get the image from its signer again.',
   },
   ERR_EIF_CERTIFICATE: {
@@ -281,64 +282,64 @@ const rows = {
   },
   ERR_EIF_CERTIFICATE_DATES: {
     nitro: 59,
-    meaning: 'The signing certificate of the enclave image is expired or not valid yet.',
-    hint: 'Check the clock; else have the image signed again.',
+    meaning: 'The signing certificate of the enclave image has expired or is not valid yet.',
+    hint: 'Check the clock; if it is right, have the image signed again.',
   },
   ERR_EIF_SIGNING: {
     nitro: 60,
     meaning: 'The enclave image cannot be signed.',
-    hint: 'Give an unsigned image, and the PEM certificate and EC key of one signer.',
+    hint: 'Give an unsigned image, and a PEM certificate with its EC private key.',
   },
   // --- chip
   ERR_CHIP_TPM_START: {
     nitro: 0,
     meaning: 'A TPM could not be started or prepared.',
-    hint: 'Run `npm run setup`; the details carry what swtpm said.',
+    hint: 'Run `npm run setup`; if this persists, report the output of swtpm above.',
   },
   ERR_CHIP_TPM_GONE: {
     nitro: 0,
-    meaning: 'The TPM ended or closed its channel.',
-    hint: 'The enclave whose TPM it was must be started anew.',
+    meaning: 'The TPM exited or closed its channel.',
+    hint: 'Start the enclave again.',
   },
   ERR_CHIP_TPM_TIMEOUT: {
     nitro: 0,
     meaning: 'The TPM did not answer a command in time.',
-    hint: 'See whether the host is overloaded or swtpm is stopped.',
+    hint: 'Check whether the host is overloaded or swtpm is stopped.',
   },
   ERR_CHIP_TPM_PROTOCOL: {
     nitro: 0,
-    meaning: 'The TPM sent bytes that are no answer to the command.',
+    meaning: 'The TPM sent a malformed response.',
     hint: 'Check that swtpm is the one that `npm run setup` installed.',
   },
   ERR_CHIP_TPM_RC: {
     nitro: 0,
-    meaning: 'The TPM refused a command; `rc` in the details is its response code.',
-    hint: 'Look the code up with `tpm2_rc_decode`.',
+    meaning: 'The TPM refused a command; `rc` is its response code.',
+    hint: 'Decode it with `tpm2_rc_decode` from tpm2-tools.',
   },
   ERR_CHIP_BUSY: {
     nitro: 0,
     meaning: 'The host chip was in use by another process for too long.',
-    hint: 'Try again; see which process holds the chip directory.',
+    hint: 'Try again; `fuser` shows which process uses the chip directory.',
   },
   ERR_CHIP_STATE_EXISTS: {
     nitro: 0,
     meaning: 'The directory for a new TPM is not empty.',
-    hint: 'Choose a directory that is absent or empty.',
+    hint: 'Choose a directory that does not exist or is empty.',
   },
   ERR_CHIP_STATE_MISSING: {
     nitro: 0,
     meaning: 'A file of the host chip or its authority is missing.',
-    hint: 'Restore the state directory, or remove `chip` in it to make a new chip.',
+    hint: 'Restore the state directory, or remove `chip` from it to create a new chip.',
   },
   ERR_CHIP_STATE_INVALID: {
     nitro: 0,
-    meaning: 'The files of the host chip do not belong together.',
-    hint: 'Restore the state directory, or remove `chip` in it to make a new chip.',
+    meaning: 'The files of the host chip do not match each other.',
+    hint: 'Restore the state directory, or remove `chip` from it to create a new chip.',
   },
   ERR_CHIP_STATE_CHANGED: {
     nitro: 0,
-    meaning: 'The state of the host chip is that of another TPM.',
-    hint: 'Restore the state directory, or remove `chip` in it to make a new chip.',
+    meaning: 'The state of the host chip belongs to another TPM.',
+    hint: 'Restore the state directory, or remove `chip` from it to create a new chip.',
   },
   ERR_CHIP_KEY_UNSUPPORTED: {
     nitro: 0,
@@ -353,7 +354,7 @@ const rows = {
   ERR_CHIP_CERTIFICATE_EXPIRED: {
     nitro: 0,
     meaning: 'The certificate of the host chip is not valid at this time.',
-    hint: 'Check the clock, or remove `chip` in the state directory to make a new chip.',
+    hint: 'Check the clock, or remove `chip` from the state directory to create a new chip.',
   },
   // --- image building
   ERR_IMAGE_SOURCE_UNSUPPORTED: {
@@ -368,17 +369,17 @@ const rows = {
   },
   ERR_IMAGE_SOURCE_CHANGED: {
     nitro: 48,
-    meaning: 'A file changed while the image was built.',
-    hint: 'Build again, and leave the input files alone meanwhile.',
+    meaning: 'A file changed while the image was being built.',
+    hint: 'Build again, and do not change the input files meanwhile.',
   },
   ERR_IMAGE_LAYOUT: {
     nitro: 48,
-    meaning: 'A document of the OCI image is malformed or of an unknown kind.',
-    hint: 'Make the layout again with skopeo, buildah or umoci.',
+    meaning: 'A document of the OCI image is malformed or of an unsupported type.',
+    hint: 'Create the layout again with skopeo, buildah or umoci.',
   },
   ERR_IMAGE_TAG: {
     nitro: 48,
-    meaning: 'The OCI layout has no image, or more than one, by that tag.',
+    meaning: 'The OCI layout has no image with that tag, or more than one.',
     hint: 'Name one of its tags: oci:DIR:TAG.',
   },
   ERR_IMAGE_ARCHITECTURE: {
@@ -388,7 +389,7 @@ const rows = {
   },
   ERR_IMAGE_DIGEST: {
     nitro: 48,
-    meaning: 'A part of the OCI image is not what its digest says.',
+    meaning: 'A part of the OCI image does not match its digest.',
     hint: 'The layout is damaged or was tampered with: copy the image again.',
   },
   ERR_IMAGE_LAYER: {
@@ -398,34 +399,34 @@ const rows = {
   },
   ERR_IMAGE_TAR: {
     nitro: 48,
-    meaning: 'An archive in the image is malformed or of an unsupported form.',
+    meaning: 'An archive in the image is malformed or in an unsupported format.',
     hint: 'Build the image again with a common builder.',
   },
   ERR_IMAGE_PATH: {
     nitro: 48,
     meaning:
-      'A path in the image leads out of it or through a symbolic link, or Linux cannot have it.',
+      'A path in the image leads out of it or through a symbolic link, or is not valid on Linux.',
     hint: 'Remove that entry from the image.',
   },
   ERR_IMAGE_DUPLICATE: {
     nitro: 48,
-    meaning: 'A layer has two entries by the same name.',
+    meaning: 'A layer has two entries with the same name.',
     hint: 'Build the image again with a common builder.',
   },
   ERR_IMAGE_ENTRY: {
     nitro: 48,
-    meaning: 'The image has an entry that an enclave cannot have, such as a device.',
+    meaning: 'The image has an entry that is not allowed in an enclave, such as a device.',
     hint: 'Remove that entry from the image.',
   },
   ERR_IMAGE_LIMIT: {
     nitro: 48,
-    meaning: 'The image is larger than Cloister unpacks.',
-    hint: 'Make the image smaller; an enclave holds it in memory.',
+    meaning: 'The image exceeds a limit on what Cloister unpacks.',
+    hint: 'Make the image smaller: an enclave holds it in memory.',
   },
   ERR_IMAGE_CONFIG: {
     nitro: 48,
-    meaning: 'The image does not say, or not properly, what to run.',
-    hint: 'Give --entrypoint and --cmd, KEY=value variables, and an absolute working directory.',
+    meaning: 'The image does not say what to run, or what it says is invalid.',
+    hint: 'Give --entrypoint and --cmd, variables as KEY=value, and an absolute working directory.',
   },
   ERR_IMAGE_USER: {
     nitro: 48,
@@ -435,13 +436,13 @@ const rows = {
   ERR_IMAGE_BLOBS: {
     nitro: 52,
     meaning: 'The kernel or the agent for the image is missing or unusable.',
-    hint: 'Run `npm run setup`, or name the directory that has them with --blobs.',
+    hint: 'Run `npm run setup`, or give the directory that contains them with --blobs.',
   },
   // --- nsm
   ERR_NSM_QUOTE_MISMATCH: {
     nitro: 0,
-    meaning: 'The TPM of an enclave quotes other PCRs than its NSM has.',
-    hint: 'Stop the enclave: something else has reached its TPM.',
+    meaning: 'The PCRs that the TPM of an enclave quotes differ from those of its NSM.',
+    hint: 'Terminate the enclave: something else has changed its TPM.',
   },
 } as const satisfies Record<string, ErrorRow>
 

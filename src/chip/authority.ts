@@ -49,7 +49,7 @@ export async function readCertificate(path: string): Promise<Uint8Array> {
   try {
     return new X509Certificate(pem).raw
   } catch (cause) {
-    throw new CloisterError('ERR_CHIP_STATE_INVALID', `${path} is no certificate`, { cause })
+    throw new CloisterError('ERR_CHIP_STATE_INVALID', `${path} is not a certificate`, { cause })
   }
 }
 

@@ -60,7 +60,7 @@ export function buildEnclaveCommand(): Command {
     .requiredOption('--output-file <file>', 'the enclave image to write')
     .option('--name <name>', 'name in the metadata')
     .option('--version <version>', 'version in the metadata')
-    .option('--metadata <file>', 'JSON of your own for the metadata, at most 4096 bytes')
+    .option('--metadata <file>', 'JSON to add to the metadata, at most 4096 bytes')
     .option('--entrypoint <words...>', 'program and arguments; drops the cmd of the OCI image')
     .option('--cmd <words...>', 'further arguments (--cmd=-l for one that begins with a dash)')
     .option('--env <variables...>', 'KEY=value, added to those of the OCI image')

@@ -51,7 +51,10 @@ async function connect({ enclaveId, enclaveName, port, timeout }: ConnectOptions
   const registry = new Registry(openDirectories().runtime)
   const record = registry.find(wanted)
   if (!isAlive(record)) {
-    throw new CloisterError('ERR_KEEPER_NO_SUCH_ENCLAVE', `the enclave ${record.name} has ended`)
+    throw new CloisterError(
+      'ERR_KEEPER_NO_SUCH_ENCLAVE',
+      `the enclave ${record.description.name} has ended`,
+    )
   }
   const path = vsockSocketPath(registry.directory(record.id))
   await exchange(await connectWhenListening(path, port, timeout * 1000), port)

@@ -16,7 +16,7 @@ export function consoleCommand(): Command {
     .description('print the console of a debug enclave, also after its end')
     .addOption(new Option('--enclave-id <id>').conflicts('enclaveName'))
     .option('--enclave-name <name>')
-    .option('--disconnect-timeout <seconds>', 'stop after so long', wholeNumber(1, 86400))
+    .option('--disconnect-timeout <seconds>', 'stop after this many seconds', wholeNumber(1, 86400))
     .addHelpText('after', '\nExample:\n  cloister console --enclave-name hello\n')
     .action(showConsole)
 }
@@ -24,7 +24,7 @@ export function consoleCommand(): Command {
 async function showConsole(options: ConsoleOptions): Promise<void> {
   const wanted = options.enclaveId ?? options.enclaveName
   if (wanted === undefined) {
-    throw new CloisterError('ERR_CLI_ARGUMENT', 'one of --enclave-id and --enclave-name is needed')
+    throw new CloisterError('ERR_CLI_ARGUMENT', 'give --enclave-id or --enclave-name')
   }
   const output = await openConsole(new Registry(openDirectories().runtime), wanted)
   if (options.disconnectTimeout !== undefined) {

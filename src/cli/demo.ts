@@ -94,7 +94,10 @@ async function runDemo(scratch: string, { accelerator }: DemoOptions): Promise<v
 async function buildHello(output: string): ReturnType<typeof buildImage> {
   const rootfs = fileURLToPath(new URL('../../build/hello/rootfs', import.meta.url))
   if (!existsSync(rootfs)) {
-    throw new CloisterError('ERR_DEMO_APP', `the example app is not built: there is no ${rootfs}`)
+    throw new CloisterError(
+      'ERR_DEMO_APP',
+      `the example app is not built: ${rootfs} does not exist`,
+    )
   }
   printProgress('Start building the Enclave Image...')
   return buildImage({

@@ -13,10 +13,10 @@ interface DescribeOptions {
 export function describeEnclavesCommand(): Command {
   return new Command('describe-enclaves')
     .alias('list')
-    .description('list the running enclaves, their ports and what went through them')
-    .option('--metadata', "with each image's name, version and metadata")
-    .option('-a, --all', 'with those that have ended, and how')
-    .option('--connections', 'with every open vsock connection')
+    .description('list running enclaves with their ports and traffic')
+    .option('--metadata', "include each image's name, version and metadata")
+    .option('-a, --all', 'include ended enclaves, and how they ended')
+    .option('--connections', 'include every open vsock connection')
     .addHelpText('after', '\nExample:\n  cloister describe-enclaves --all\n')
     .action(describeEnclaves)
 }

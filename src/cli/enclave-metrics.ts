@@ -111,7 +111,7 @@ export function enclaveMetrics(
     {
       name: 'cloister_vsock_up',
       type: 'gauge',
-      help: 'Whether the enclave told of its vsock.',
+      help: 'Whether the enclave reported its vsock status.',
       samples: records.map((record) => ({
         labels: identity(record),
         value: reports.has(record.id) ? 1 : 0,

@@ -6,7 +6,7 @@ import { vsockReports } from './vsock-report.ts'
 
 export function metricsCommand(): Command {
   return new Command('metrics')
-    .description('print counters of the running enclaves in the text format of Prometheus')
+    .description("print counters of the running enclaves in Prometheus' text format")
     .addHelpText(
       'after',
       `

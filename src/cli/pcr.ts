@@ -37,7 +37,7 @@ export function pcrCommand(): Command {
     .description('print the PCR of a file, a certificate, an enclave image or an identity')
     .addOption(option('--input <file>', 'PCR of a file', 'input'))
     .addOption(
-      option('--signing-certificate <pem>', 'PCR8 of images it signs', 'signingCertificate'),
+      option('--signing-certificate <pem>', 'PCR8 of images signed with it', 'signingCertificate'),
     )
     .addOption(option('--eif <file>', 'PCR0, PCR1, PCR2 (and PCR8) of an enclave image', 'eif'))
     .addOption(option('--role <arn>', 'PCR3 of an IAM role', 'role'))

@@ -13,11 +13,11 @@ interface PortsOptions {
   readonly guestPorts?: PortSet
 }
 
-const GRAMMAR = 'all, none or a list such as 8000,9100-9110'
+const GRAMMAR = 'all, none, or a list such as 8000,9100-9110'
 
 export function openPortsCommand(): Command {
   return portsCommand('open-ports')
-    .description('open vsock ports of a running enclave, beside those that are open')
+    .description('open further vsock ports of a running enclave')
     .addHelpText(
       'after',
       '\nExample:\n  cloister open-ports --enclave-name hello --guest-ports 5005\n',
@@ -57,9 +57,9 @@ function portsCommand(command: 'open-ports' | 'close-ports'): Command {
     .addOption(guestPortsOption())
     .action(async (options: PortsOptions) => {
       const wanted = options.enclaveId ?? options.enclaveName
-      if (wanted === undefined) throw argument('one of --enclave-id and --enclave-name is needed')
+      if (wanted === undefined) throw argument('give --enclave-id or --enclave-name')
       if (options.parentPorts === undefined && options.guestPorts === undefined)
-        throw argument('--parent-ports, --guest-ports or both are needed')
+        throw argument('give --parent-ports, --guest-ports or both')
       const registry = new Registry(openDirectories().runtime)
       const record = registry.find(wanted)
       if (!isAlive(record)) throw ended(record.description.name)

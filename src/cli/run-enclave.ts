@@ -39,10 +39,10 @@ export function runEnclaveCommand(): Command {
       "the guest's vsock CID (default: chosen)",
       wholeNumber(0, 0xffffffff),
     )
-    .option('--enclave-name <name>', "a name (default: the image's file name)")
+    .option('--enclave-name <name>', "name of the enclave (default: the image's file name)")
     .addOption(guestPortsOption())
     .addOption(parentPortsOption())
-    .option('--debug-mode', 'with a readable console; documents carry zero PCRs')
+    .option('--debug-mode', 'make the console readable; documents then carry zero PCRs')
     .option('--attach-console', 'stay and print the console; implies --debug-mode')
     .option('--config <file>', "nitro-cli's JSON file with these settings")
     .addOption(acceleratorOption())

@@ -51,10 +51,7 @@ async function terminate(options: TerminateOptions): Promise<void> {
   }
   const wanted = options.enclaveId ?? options.enclaveName
   if (wanted === undefined) {
-    throw new CloisterError(
-      'ERR_CLI_ARGUMENT',
-      'one of --enclave-id, --enclave-name and --all is needed',
-    )
+    throw new CloisterError('ERR_CLI_ARGUMENT', 'give --enclave-id, --enclave-name or --all')
   }
   printJson(await end(registry.find(wanted)))
 }

@@ -20,7 +20,7 @@ export async function vsockReports(
       try {
         return [[id, await askVsock(registry.directory(id), connections)] as const]
       } catch (error) {
-        printProgress(`Nothing is known of the vsock of ${description.name}: ${messageOf(error)}`)
+        printProgress(`Could not read the vsock status of ${description.name}: ${messageOf(error)}`)
         return []
       }
     }),

@@ -48,7 +48,8 @@ function openPrivate(path: string): string {
     throw unusable(path, messageOf(cause), cause)
   }
   const link = lstatSync(path).uid
-  if (link !== process.getuid?.() && link !== 0) throw unusable(path, 'somebody else put it there')
+  if (link !== process.getuid?.() && link !== 0)
+    throw unusable(path, 'it is a symbolic link of another user')
   const { uid, mode } = statSync(path)
   if (uid !== process.getuid?.()) throw unusable(path, `it belongs to user ${String(uid)}`)
   if ((mode & 0o077) !== 0)

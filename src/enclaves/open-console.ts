@@ -34,5 +34,5 @@ function openSavedConsole(path: string): Readable {
 }
 
 function noConsole(reason: string): CloisterError {
-  return new CloisterError('ERR_KEEPER_NO_CONSOLE', `there is no console: ${reason}`)
+  return new CloisterError('ERR_KEEPER_NO_CONSOLE', `no console: ${reason}`)
 }

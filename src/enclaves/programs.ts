@@ -24,7 +24,7 @@ export function findPrograms(env: NodeJS.ProcessEnv = process.env): Programs {
 function card(name: string, chosen: string | undefined, program: string): string {
   const path = chosen ?? fileURLToPath(new URL(program, installed))
   if (existsSync(path)) return path
-  throw new CloisterError('ERR_PROCESS_SPAWN', `there is no ${name} at ${path}`, {
+  throw new CloisterError('ERR_PROCESS_SPAWN', `the ${name} is missing: ${path} does not exist`, {
     details: { card: path },
   })
 }

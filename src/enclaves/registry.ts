@@ -124,9 +124,13 @@ export class Registry {
     if (found !== undefined) return found
     const record = this.#read(idOrName)
     if (record instanceof CloisterError) throw record
-    throw new CloisterError('ERR_KEEPER_NO_SUCH_ENCLAVE', `there is no enclave ${idOrName}`, {
-      details: { enclave: idOrName },
-    })
+    throw new CloisterError(
+      'ERR_KEEPER_NO_SUCH_ENCLAVE',
+      `no enclave has the id or name ${idOrName}`,
+      {
+        details: { enclave: idOrName },
+      },
+    )
   }
 
   /** Records the end of an enclave and removes everything else of it. */

@@ -72,7 +72,7 @@ async function targetOf(path: string, { dev, ino }: Stats): Promise<string> {
   const target = await realpath(path)
   const [opened, resolved] = [await handle.stat(), await lstat(target)]
   for (const status of [opened, resolved]) {
-    check(status.dev === dev && status.ino === ino, CODE, `${path} was replaced by somebody else`)
+    check(status.dev === dev && status.ino === ino, CODE, `${path} was replaced by another process`)
   }
   return target
 }

@@ -47,7 +47,7 @@ export async function keep(request: LaunchRequest, asker: Asker): Promise<void> 
   const stop = new StopSwitch()
   stop.listenToSignals()
   void asker.abandoned.then(() => {
-    stop.ask(0, 'whoever asked for the enclave went away')
+    stop.ask(0, 'the command that started the enclave went away')
   })
   const registry = new Registry(request.directories.runtime)
   const { place, record } = await claimPlace(registry, request)

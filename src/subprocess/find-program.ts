@@ -21,7 +21,7 @@ export function findProgram(name: string, directory = '/'): string {
   if (found !== undefined) return found
   const reason = name.includes('/')
     ? (whyNotExecutable(candidates[0] ?? name) ?? '')
-    : `there is none in ${PROGRAM_PATH}`
+    : `it is not in ${PROGRAM_PATH}`
   throw new CloisterError('ERR_PROCESS_SPAWN', `cannot run the program ${name}: ${reason}`, {
     details: { program: name },
   })
@@ -30,7 +30,7 @@ export function findProgram(name: string, directory = '/'): string {
 function whyNotExecutable(path: string): string | undefined {
   try {
     accessSync(path, constants.X_OK)
-    return statSync(path).isFile() ? undefined : 'it is no file'
+    return statSync(path).isFile() ? undefined : 'it is not a regular file'
   } catch (error) {
     return messageOf(error)
   }

@@ -62,7 +62,8 @@ export class ManagedProcess implements AsyncDisposable {
   /** Our end of the child's descriptor `fd`, which was a `'pipe'`. */
   channel(fd: number): Duplex {
     const stream = this.#child.stdio[fd] as Socket | null | undefined
-    if (stream === null || stream === undefined) throw new RangeError(`fd ${String(fd)} is no pipe`)
+    if (stream === null || stream === undefined)
+      throw new RangeError(`fd ${String(fd)} is not a pipe`)
     return stream
   }
 

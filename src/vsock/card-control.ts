@@ -73,8 +73,8 @@ export class CardControl {
   }
 
   async #ask(request: Message): Promise<unknown> {
-    if (this.#channel.destroyed) throw failed('it has ended')
-    if (this.#pending.size >= MAX_PENDING) throw failed('it has too many questions before it')
+    if (this.#channel.destroyed) throw failed('it has exited')
+    if (this.#pending.size >= MAX_PENDING) throw failed('too many requests are waiting')
     const id = ++this.#lastId
     const answer = deferred<Message | undefined>()
     this.#pending.set(id, answer)
@@ -114,7 +114,7 @@ export class CardControl {
 function parseSandbox(value: unknown): CardSandbox {
   const { landlock, seccomp, privateRoot } = (value ?? {}) as Message
   const level = (['full', 'partial', 'none'] as const).find((known) => known === landlock)
-  if (level === undefined) throw failed('its sandbox is none')
+  if (level === undefined) throw failed('its sandbox report is malformed')
   return { landlock: level, seccomp: seccomp === true, privateRoot: privateRoot === true }
 }
 

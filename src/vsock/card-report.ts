@@ -125,7 +125,7 @@ function ports(value: unknown): string {
 }
 
 function malformed(): CloisterError {
-  return new CloisterError('ERR_VSOCK_CONTROL', 'the vsock card gave an answer that is none')
+  return new CloisterError('ERR_VSOCK_CONTROL', 'the vsock card sent a malformed reply')
 }
 
 /** What goes on at the vsock of an enclave. */

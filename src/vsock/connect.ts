@@ -31,7 +31,8 @@ export async function connectGuest(
   try {
     socket.write(`CONNECT ${String(port)}\n`)
     const reply = await readLine(socket, REPLY_MAX_BYTES)
-    if (!/^OK \d{1,10}$/.test(reply)) throw new Error(`the vsock card answered ${reply}`)
+    if (!/^OK \d{1,10}$/.test(reply))
+      throw new Error(`the vsock card replied ${JSON.stringify(reply)}`)
     return socket
   } catch (cause) {
     socket.destroy()

@@ -64,7 +64,7 @@ function parseRange(item: string, text: string): PortRange {
   const [, from = '', to = from] = /^(\d{1,10})(?:-(\d{1,10}))?$/.exec(item) ?? []
   const range = { first: Number(from), last: Number(to) }
   if (from !== '' && range.first <= range.last && range.last <= MAX_PORT) return range
-  throw new CloisterError('ERR_VSOCK_PORTS', `${JSON.stringify(text)} is no set of ports`, {
+  throw new CloisterError('ERR_VSOCK_PORTS', `${JSON.stringify(text)} is not a valid port list`, {
     details: { ports: text },
   })
 }
@@ -77,7 +77,7 @@ function bounded(set: PortSet): PortSet {
 function tooMany(ranges: number): CloisterError {
   return new CloisterError(
     'ERR_VSOCK_PORTS',
-    `a set of ports has ${String(ranges)} ranges; the most is ${String(MAX_RANGES)}`,
+    `a port list has ${String(ranges)} ranges; at most ${String(MAX_RANGES)} are allowed`,
     { details: { ranges, maxRanges: MAX_RANGES } },
   )
 }

@@ -41,7 +41,9 @@ describe('build-enclave', () => {
     )
     expect(first).toMatchObject({ status: 0 })
 
-    const asNobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups']
+    // The right to pass directories: the repository may lie below one that only root can enter.
+    const pass = ['--inh-caps=+dac_read_search', '--ambient-caps=+dac_read_search']
+    const asNobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', ...pass]
     const wrapper = [
       ...(process.getuid?.() === 0 ? asNobody : []),
       'sh',

@@ -79,7 +79,7 @@ export function parseAgentEvent(bytes: Uint8Array): AgentEvent {
   if (event === 'started') return { event, pid: integer(message, 'pid') }
   if (event === 'exited') return { event, code: integer(message, 'code') }
   if (event === 'signaled') return { event, signal: integer(message, 'signal') }
-  throw malformed('it is no known event')
+  throw malformed('it is not a known event')
 }
 
 function decodeMap(bytes: Uint8Array): ReadonlyMap<unknown, unknown> {
@@ -106,7 +106,7 @@ function printable(value: string): string {
 function integer(message: ReadonlyMap<unknown, unknown>, key: string): number {
   const value = message.get(key)
   if (!Number.isSafeInteger(value) || (value as number) < 0)
-    throw malformed(`${key} is no unsigned integer`)
+    throw malformed(`${key} is not an unsigned integer`)
   return value as number
 }
 
