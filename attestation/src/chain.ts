@@ -3,8 +3,8 @@
 import { AttestationError, check } from './errors.ts'
 import { equalBytes } from './bytes.ts'
 import type { Payload } from './document/payload.ts'
-import type { SignatureCache } from './signature/cache.ts'
-import type { SignatureSession } from './signature/session.ts'
+import { prepareKey, rememberedCertificate, rememberPath } from './signature/remembering-crypto.ts'
+import type { WebCrypto } from './signature/webcrypto.ts'
 import {
   formatName,
   parseCertificate,
@@ -18,25 +18,25 @@ import { checkPath, MAX_PATH_CERTIFICATES, verifyPathSignatures } from './x509/p
 export interface ChainContext {
   readonly roots: readonly Certificate[]
   readonly atMs: number
-  readonly session: SignatureSession
+  readonly crypto: WebCrypto
 }
 
 /**
  * Validates the path root, INTERM_1 … INTERM_N, leaf. The root is one of the caller's whose name
- * issued the certificate below it; `cabundle[0]` must parse, and is no anchor.
+ * issued the certificate below it; `cabundle[0]` must parse, and is not an anchor.
  * @throws AttestationError ERR_CHAIN_*, ERR_CERTIFICATE_*, ERR_X509_*, ERR_DER_INVALID.
  */
 export async function verifyChain(
   payload: Payload,
-  { roots, atMs, session }: ChainContext,
+  { roots, atMs, crypto }: ChainContext,
 ): Promise<CertificatePath> {
   const failures: unknown[] = []
-  for (const path of candidatePaths(payload, roots, session.cache)) {
+  for (const path of candidatePaths(payload, roots, crypto)) {
     try {
       checkPath(path, atMs)
       const { publicKey } = leafOf(path)
-      await Promise.all([session.expectKey(publicKey), verifyPathSignatures(path, session)])
-      session.cache?.rememberPath(path)
+      await Promise.all([prepareKey(publicKey, crypto), verifyPathSignatures(path, crypto)])
+      rememberPath(path, crypto)
       return path
     } catch (error) {
       failures.push(error)
@@ -54,9 +54,12 @@ export function leafOf(path: CertificatePath): Certificate {
 function candidatePaths(
   payload: Payload,
   roots: readonly Certificate[],
-  cache: SignatureCache | undefined,
+  crypto: WebCrypto,
 ): readonly CertificatePath[] {
-  const below = parseBelow(payload, (der) => knownCertificate(der, roots, cache))
+  const below = parseBelow(
+    payload,
+    (der) => rememberedCertificate(der, crypto) ?? roots.find((root) => equalBytes(root.der, der)),
+  )
   const issuer = below[0]?.issuer
   const candidates = roots.filter(
     ({ subject }) => issuer !== undefined && equalBytes(subject.der, issuer.der),
@@ -91,14 +94,6 @@ function parseBelow(
     path.push(known(der) ?? parseNext(der, path, cabundle.length))
   }
   return path.slice(1)
-}
-
-function knownCertificate(
-  der: Uint8Array,
-  roots: readonly Certificate[],
-  cache: SignatureCache | undefined,
-): Certificate | undefined {
-  return cache?.certificate(der) ?? roots.find((root) => equalBytes(root.der, der))
 }
 
 /** Parses a copy of the certificate that comes next; an error says which one it was. */

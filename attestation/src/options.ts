@@ -6,7 +6,7 @@ import type { DocumentKind } from './document/payload.ts'
 import { parseMeasurements, type AcceptedPcrs, type Measurements } from './measurements.ts'
 import { readOptions } from './read-options.ts'
 import { SignatureCache } from './signature/cache.ts'
-import { KeyRing } from './signature/key-ring.ts'
+import { rememberingCrypto } from './signature/remembering-crypto.ts'
 import { runtimeCrypto, type WebCrypto } from './signature/webcrypto.ts'
 import { parseCertificate, type Certificate } from './x509/index.ts'
 
@@ -66,9 +66,8 @@ export interface Policy {
   readonly allowDebug: boolean
   readonly assurance: readonly Assurance[]
   readonly requireTpmEvidence: boolean
-  /** The keys that `crypto` imported. */
-  readonly keys: KeyRing
-  readonly cache: SignatureCache | undefined
+  /** The caller's or the runtime's, with the memory of this verifier. */
+  readonly crypto: WebCrypto
   readonly nonce: ExpectedBytes | undefined
   readonly publicKey: ExpectedBytes | undefined
   readonly userData: ExpectedBytes | undefined
@@ -108,8 +107,7 @@ export function parseOptions(given: VerifierOptions, ownCache?: SignatureCache):
     allowDebug,
     assurance: parseAssurance(options.assurance),
     requireTpmEvidence: tpmEvidence === 'require',
-    keys: cache ? cache.keyRing(crypto) : new KeyRing(crypto),
-    cache,
+    crypto: rememberingCrypto(crypto, cache),
   }
 }
 

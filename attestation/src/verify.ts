@@ -9,14 +9,14 @@
 import { assuranceOf } from './assurance.ts'
 import { attestationOf, type Attestation } from './attestation.ts'
 import { leafOf, verifyChain } from './chain.ts'
-import { verifySign1InSession } from './cose/sign1.ts'
+import { verifySign1 } from './cose/sign1.ts'
 import { decodeDocument, type DecodedDocument } from './document/decode.ts'
 import { check } from './errors.ts'
 import { checkExpectations } from './expectations.ts'
 import { checkAge, momentOf } from './moment.ts'
 import type { Policy } from './options.ts'
-import { SignatureSession } from './signature/session.ts'
-import { verifyTpmEvidenceInSession, type VerifiedTpmEvidence } from './tpm/verify.ts'
+import { verifyTpmEvidence, type VerifiedTpmEvidence } from './tpm/verify.ts'
+import type { WebCrypto } from './signature/webcrypto.ts'
 import type { CertificatePath } from './x509/index.ts'
 
 /**
@@ -28,11 +28,11 @@ export async function verifyDocument(document: Uint8Array, policy: Policy): Prom
   const { sign1, payload } = decoded
   checkKind(decoded, policy)
   const atMs = momentOf(payload.timestampMs, policy)
-  const session = new SignatureSession(policy.keys, policy.cache)
-  const path = await verifyChain(payload, { roots: policy.roots, atMs, session })
+  const { roots, crypto } = policy
+  const path = await verifyChain(payload, { roots, atMs, crypto })
   const { publicKey } = leafOf(path)
-  await verifySign1InSession(sign1, publicKey, session)
-  const tpm = await verifyEvidence(decoded, publicKey, session)
+  await verifySign1(sign1, publicKey, crypto)
+  const tpm = await verifyEvidence(decoded, publicKey, crypto)
   checkTpmPresence(tpm, policy)
   checkAge(payload.timestampMs, atMs, policy)
   checkAssurance(path, policy)
@@ -48,12 +48,17 @@ function checkKind({ payload }: DecodedDocument, { kind }: Policy): void {
 async function verifyEvidence(
   { sign1, payload, evidence }: DecodedDocument,
   publicKey: Uint8Array,
-  session: SignatureSession,
+  crypto: WebCrypto,
 ): Promise<VerifiedTpmEvidence | null> {
   if (!evidence) return null
   const { moduleId, pcrs } = payload
-  const context = { payload: sign1.payload, moduleId, pcrs, publicKey }
-  return verifyTpmEvidenceInSession(evidence, context, session)
+  return verifyTpmEvidence(evidence, {
+    payload: sign1.payload,
+    moduleId,
+    pcrs,
+    publicKey,
+    crypto,
+  })
 }
 
 function checkTpmPresence(tpm: VerifiedTpmEvidence | null, { requireTpmEvidence }: Policy): void {

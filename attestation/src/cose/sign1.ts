@@ -4,8 +4,7 @@
 import { concatBytes, fromHex } from '../bytes.ts'
 import { decodeCbor, isArray, isBytes, isMap, type CborMap } from '../cbor/index.ts'
 import { check } from '../errors.ts'
-import type { SignedMessage } from '../signature/cache.ts'
-import { SignatureSession } from '../signature/session.ts'
+import { verifySignature } from '../signature/verify-signature.ts'
 import { P384_SIGNATURE_BYTES, runtimeCrypto, type WebCrypto } from '../signature/webcrypto.ts'
 
 const MAJOR_TAG = 6
@@ -67,23 +66,22 @@ export async function verifySign1(
   publicKey: Uint8Array,
   crypto: WebCrypto = runtimeCrypto(),
 ): Promise<void> {
-  await verifySign1InSession(sign1, publicKey, new SignatureSession(crypto))
-}
-
-/** As {@link verifySign1}, sharing imported keys with the other signatures of a document. */
-export async function verifySign1InSession(
-  sign1: Sign1,
-  publicKey: Uint8Array,
-  session: SignatureSession,
-): Promise<void> {
-  const right = await session.verify(signedMessage(sign1, publicKey))
+  const { signature, protectedHeader, payload } = sign1
+  const message = sigStructure(protectedHeader, payload)
+  const right = await verifySignature({ publicKey, signature, message }, crypto)
   check(right, 'ERR_COSE_SIGNATURE', 'the COSE signature does not match the payload and the key')
 }
 
-/** What ES384 signs: `["Signature1", protected, h'', payload]`, RFC 9052 section 4.4. */
-function signedMessage(sign1: Sign1, publicKey: Uint8Array): SignedMessage {
-  const { protectedHeader, payload, signature } = sign1
-  const message = concatBytes(
+/**
+ * The Sig_structure of a COSE_Sign1, which is what gets signed: `["Signature1", protected, h'', payload]`
+ * as CBOR. Both arguments are the contents of their byte strings.
+ * @see RFC 9052 section 4.4
+ */
+export function sigStructure(
+  protectedHeader: Uint8Array,
+  payload: Uint8Array,
+): Uint8Array<ArrayBuffer> {
+  return concatBytes(
     SIGNATURE1,
     byteStringHead(protectedHeader.length),
     protectedHeader,
@@ -91,7 +89,6 @@ function signedMessage(sign1: Sign1, publicKey: Uint8Array): SignedMessage {
     byteStringHead(payload.length),
     payload,
   )
-  return { publicKey, signature, message }
 }
 
 function byteStringHead(length: number): Uint8Array {

@@ -6,16 +6,7 @@
 import { equalBytes } from '../bytes.ts'
 import type { Certificate } from '../x509/certificate.ts'
 import { KeyRing } from './key-ring.ts'
-import type { WebCrypto } from './webcrypto.ts'
-
-/** An ECDSA P-384 SHA-384 signature to be checked. */
-export interface SignedMessage {
-  /** Uncompressed P-384 point, 97 bytes. */
-  readonly publicKey: Uint8Array
-  /** r || s, 96 bytes. */
-  readonly signature: Uint8Array
-  readonly message: Uint8Array
-}
+import type { SignedMessage, WebCrypto } from './webcrypto.ts'
 
 interface KnownCertificate {
   readonly certificate: Certificate
@@ -68,12 +59,6 @@ export class SignatureCache {
     return known && equalBytes(known.der, der) ? known : undefined
   }
 
-  /** Whether a remembered certificate verified under exactly this key. */
-  isSigned(certificate: Certificate, issuerKey: Uint8Array): boolean {
-    const known = this.#certificates.get(endOf(certificate.der))
-    return known?.certificate === certificate && equalBytes(known.issuerKey, issuerKey)
-  }
-
   /**
    * Remembers the certificates of a path, root first, that was trusted as a whole. They are kept as
    * they are, so they must not be views into bytes that somebody else holds.
@@ -87,9 +72,10 @@ export class SignatureCache {
     })
   }
 
-  /** Whether exactly this key, message and signature were remembered. */
+  /** Whether exactly this key, message and signature were remembered, of a certificate or not. */
   knows(signed: SignedMessage): boolean {
-    const known = this.#messages.get(endOf(signed.signature))
+    const index = endOf(signed.signature)
+    const known = this.#messages.get(index) ?? signedOf(this.#certificates.get(index))
     return known !== undefined && sameTriple(known, signed)
   }
 
@@ -117,6 +103,13 @@ function endOf(bytes: Uint8Array): number {
     index = index * 0x100 + (bytes[i] ?? 0)
   }
   return index
+}
+
+/** A certificate ends with the last bytes of its signature, so both have one index. */
+function signedOf(known: KnownCertificate | undefined): SignedMessage | undefined {
+  if (!known) return undefined
+  const { signature, tbs } = known.certificate
+  return { publicKey: known.issuerKey, signature, message: tbs }
 }
 
 function copyOf({ publicKey, signature, message }: SignedMessage): SignedMessage {

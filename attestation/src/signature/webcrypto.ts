@@ -26,6 +26,15 @@ export interface WebCrypto {
   readonly subtle: WebCryptoSubtle
 }
 
+/** An ECDSA P-384 SHA-384 signature to be checked. */
+export interface SignedMessage {
+  /** Uncompressed P-384 point, 97 bytes. */
+  readonly publicKey: Uint8Array
+  /** r || s, 96 bytes. */
+  readonly signature: Uint8Array
+  readonly message: Uint8Array
+}
+
 /** Length of an uncompressed P-384 point: 04, x, y. */
 export const P384_POINT_BYTES = 97
 /** Length of a P-384 signature as COSE and WebCrypto have it: r, s. */

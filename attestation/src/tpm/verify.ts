@@ -4,8 +4,15 @@
 
 import { concatBytes, equalBytes, isZero, toHex } from '../bytes.ts'
 import { AttestationError, check } from '../errors.ts'
-import { SignatureSession } from '../signature/session.ts'
-import { runtimeCrypto, sha384, SHA384_BYTES, type WebCrypto } from '../signature/webcrypto.ts'
+import { keepingKeys, rememberSignatures } from '../signature/remembering-crypto.ts'
+import { verifySignature } from '../signature/verify-signature.ts'
+import {
+  runtimeCrypto,
+  sha384,
+  SHA384_BYTES,
+  type SignedMessage,
+  type WebCrypto,
+} from '../signature/webcrypto.ts'
 import { decodeNvCertify, decodeQuote, type QuoteAttest, type TpmClock } from './attest.ts'
 import { isNvPcr, type CertifiedNv, type SignedAttest, type TpmEvidence } from './evidence.ts'
 import { computeName, decodeNvPublic } from './nv-public.ts'
@@ -56,41 +63,36 @@ export async function verifyTpmEvidence(
   evidence: TpmEvidence,
   context: TpmEvidenceContext,
 ): Promise<VerifiedTpmEvidence> {
-  const session = new SignatureSession(context.crypto ?? runtimeCrypto())
-  return verifyTpmEvidenceInSession(evidence, context, session)
-}
-
-/** As {@link verifyTpmEvidence}, sharing keys and known signatures. */
-export async function verifyTpmEvidenceInSession(
-  evidence: TpmEvidence,
-  context: TpmEvidenceContext,
-  session: SignatureSession,
-): Promise<VerifiedTpmEvidence> {
-  const quote = await verifyQuote(evidence.quote, context, session)
-  checkUncertified(evidence.certifiedNv, context)
-  const moduleDigest = await sha384(new TextEncoder().encode(context.moduleId), session.crypto)
+  const crypto = keepingKeys(context.crypto ?? runtimeCrypto())
+  const about = { ...context, crypto }
+  const quote = await verifyQuote(evidence.quote, about)
+  checkUncertified(evidence.certifiedNv, about)
+  const moduleDigest = await sha384(new TextEncoder().encode(about.moduleId), crypto)
   for (const certified of evidence.certifiedNv) {
-    await verifySignature(certified, context, session)
-    await checkCertified(certified, { quote, moduleDigest, session, context })
+    await verifyAttest(certified, about)
+    await checkCertified(certified, { ...about, quote, moduleDigest })
   }
-  const { publicKey } = context
-  session.trust(evidence.certifiedNv.map((entry) => signedMessage(entry, publicKey)))
+  rememberSignatures(
+    evidence.certifiedNv.map((entry) => signedMessage(entry, about)),
+    crypto,
+  )
   const { clock, firmwareVersion } = quote
   return { ...clock, firmwareVersion, certifiedPcrs: evidence.certifiedNv.map(({ pcr }) => pcr) }
 }
 
-async function verifyQuote(
-  signed: SignedAttest,
-  context: TpmEvidenceContext,
-  session: SignatureSession,
-): Promise<QuoteAttest> {
-  await verifySignature(signed, context, session)
+/** The context with a WebCrypto chosen. */
+interface EvidenceContext extends TpmEvidenceContext {
+  readonly crypto: WebCrypto
+}
+
+async function verifyQuote(signed: SignedAttest, context: EvidenceContext): Promise<QuoteAttest> {
+  await verifyAttest(signed, context)
   const quote = decodeQuote(signed.attested)
-  const payloadDigest = await sha384(context.payload, session.crypto)
+  const payloadDigest = await sha384(context.payload, context.crypto)
   checkBinding(quote.extraData, payloadDigest, 'the quote is not about this payload')
   checkBinding(quote.pcrMask, QUOTED_MASK, 'the quote is over other PCRs')
   const values = QUOTED_PCRS.map((pcr) => documentPcr(context, pcr))
-  const expected = await sha384(concatBytes(...values), session.crypto)
+  const expected = await sha384(concatBytes(...values), context.crypto)
   check(
     equalBytes(quote.pcrDigest, expected),
     'ERR_TPM_PCR_MISMATCH',
@@ -111,12 +113,10 @@ function checkUncertified(certified: readonly CertifiedNv[], context: TpmEvidenc
   }
 }
 
-interface CertifiedContext {
+interface CertifiedContext extends EvidenceContext {
   readonly quote: QuoteAttest
   /** SHA-384 of the module id. */
   readonly moduleDigest: Uint8Array
-  readonly session: SignatureSession
-  readonly context: TpmEvidenceContext
 }
 
 async function checkCertified(certified: CertifiedNv, about: CertifiedContext): Promise<void> {
@@ -127,12 +127,12 @@ async function checkCertified(certified: CertifiedNv, about: CertifiedContext): 
   const sameBoot =
     attest.clock.resetCount === resetCount && attest.clock.restartCount === restartCount
   check(sameBoot, 'ERR_TPM_BINDING', `PCR${pcr} was certified in another boot of the TPM`, { pcr })
-  const name = await computeName(nvPublic, about.session.crypto)
+  const name = await computeName(nvPublic, about.crypto)
   checkBinding(attest.nvName, name, `PCR${pcr} is certified under another NV Name`)
   checkNvPublic(pcr, nvPublic)
   const whole = attest.offset === 0 && attest.contents.length === SHA384_BYTES
   check(whole, 'ERR_TPM_BINDING', `PCR${pcr} is not certified as a whole`, { pcr })
-  const [expected, actual] = [toHex(documentPcr(about.context, pcr)), toHex(attest.contents)]
+  const [expected, actual] = [toHex(documentPcr(about, pcr)), toHex(attest.contents)]
   check(
     actual === expected,
     'ERR_TPM_PCR_MISMATCH',
@@ -152,16 +152,15 @@ function checkNvPublic(pcr: number, bytes: Uint8Array): void {
   check(right, 'ERR_TPM_BINDING', `PCR${pcr} is not in a locked NV EXTEND index`, details)
 }
 
-async function verifySignature(
-  signed: SignedAttest,
-  { publicKey }: TpmEvidenceContext,
-  session: SignatureSession,
-): Promise<void> {
-  const right = await session.verifyUnlessKnown(signedMessage(signed, publicKey))
+async function verifyAttest(signed: SignedAttest, context: EvidenceContext): Promise<void> {
+  const right = await verifySignature(signedMessage(signed, context), context.crypto)
   check(right, 'ERR_TPM_SIGNATURE', 'a TPM attestation is not signed by the key of the leaf')
 }
 
-function signedMessage({ attested, signature }: SignedAttest, publicKey: Uint8Array) {
+function signedMessage(
+  { attested, signature }: SignedAttest,
+  { publicKey }: TpmEvidenceContext,
+): SignedMessage {
   return { publicKey, signature, message: attested }
 }
 

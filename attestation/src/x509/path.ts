@@ -5,7 +5,7 @@
 import { equalBytes } from '../bytes.ts'
 import { AttestationError, check } from '../errors.ts'
 import type { AttestationErrorCode } from '../error-table.ts'
-import { SignatureSession } from '../signature/session.ts'
+import { verifySignature } from '../signature/verify-signature.ts'
 import { runtimeCrypto, type WebCrypto } from '../signature/webcrypto.ts'
 import type { Certificate } from './certificate.ts'
 import { formatName } from './name.ts'
@@ -40,7 +40,7 @@ export async function validatePath(
   options: ValidatePathOptions,
 ): Promise<void> {
   checkPath(path, options.atMs)
-  await verifyPathSignatures(path, new SignatureSession(options.crypto ?? runtimeCrypto()))
+  await verifyPathSignatures(path, options.crypto ?? runtimeCrypto())
 }
 
 /** Steps 1 to 6 of {@link validatePath}: everything but the signatures. */
@@ -66,22 +66,20 @@ export function checkPath(path: CertificatePath, atMs: number): void {
   })
 }
 
-/** Step 7 of {@link validatePath}; what the session's cache knows is not computed again. */
+/** Step 7 of {@link validatePath}. */
 export async function verifyPathSignatures(
   path: CertificatePath,
-  session: SignatureSession,
+  crypto: WebCrypto,
 ): Promise<void> {
-  const unknown = path.slice(1).flatMap((subject, i) => {
-    const issuer = path[i] ?? path[0]
-    return session.isKnown(subject, issuer) ? [] : [{ subject, issuer }]
-  })
+  const subjects = path.slice(1)
   const right = await Promise.all(
-    unknown.map(({ subject: { signature, tbs }, issuer: { publicKey } }) =>
-      session.verify({ publicKey, signature, message: tbs }),
-    ),
+    subjects.map(({ signature, tbs }, i) => {
+      const { publicKey } = path[i] ?? path[0]
+      return verifySignature({ publicKey, signature, message: tbs }, crypto)
+    }),
   )
-  const wrong = unknown[right.indexOf(false)]
-  if (wrong) refuse('ERR_CHAIN_SIGNATURE', wrong.subject, 'is not signed by its issuer')
+  const wrong = subjects[right.indexOf(false)]
+  if (wrong) refuse('ERR_CHAIN_SIGNATURE', wrong, 'is not signed by its issuer')
 }
 
 function checkName(issuer: Certificate, subject: Certificate): void {
