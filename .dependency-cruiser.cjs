@@ -2,7 +2,7 @@
 // `subprocess` and `files` are the ground that everything stands on.
 
 const ground =
-  '^src/(errors|error-table|error-data|host-fault|cbor|pem)\\.ts$|^src/(subprocess|files)/index\\.ts$|^attestation/'
+  '^src/(errors|error-table|error-data|host-fault|bounded-json|cbor|pem)\\.ts$|^src/(subprocess|files)/index\\.ts$|^attestation/'
 const door = (folder) => `^src/${folder}/index\\.ts$`
 
 /** What a folder may import besides itself, the ground and packages. */

@@ -16,7 +16,7 @@ packages=(
   linux-source-6.12 gcc make bc flex bison libelf-dev libssl-dev lz4 xz-utils binutils
 )
 # Second opinions, peers, a browser, and a compiler for libFuzzer.
-readonly test_packages=(g++ tpm2-tools openssl socat skopeo umoci cpio chromium)
+readonly test_packages=(g++ tpm2-tools openssl socat skopeo umoci buildah docker-registry attr cpio chromium)
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 

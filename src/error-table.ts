@@ -357,14 +357,29 @@ const rows = {
     hint: 'Check the clock, or remove `chip` from the state directory to create a new chip.',
   },
   // --- image building
-  ERR_IMAGE_SOURCE_UNSUPPORTED: {
+  ERR_IMAGE_REFERENCE: {
     nitro: 50,
-    meaning: 'The image would have to come from a Docker daemon or a registry.',
-    hint: 'Copy it to an OCI layout with `skopeo copy`, and build from oci:DIR:TAG.',
+    meaning: 'The text does not name an image, or names one in a way that is not supported.',
+    hint: 'See `cloister build-enclave --help` for the names that can be used.',
+  },
+  ERR_IMAGE_TOOL_MISSING: {
+    nitro: 50,
+    meaning: 'The tool that fetches or builds such an image is not installed.',
+    hint: 'Install skopeo for registries and Docker daemons, buildah for Dockerfiles.',
+  },
+  ERR_IMAGE_PULL: {
+    nitro: 50,
+    meaning: 'skopeo could not copy the image from the registry or the Docker daemon.',
+    hint: 'Check the name; for a private registry, log in first: `skopeo login REGISTRY`.',
+  },
+  ERR_IMAGE_DOCKERFILE: {
+    nitro: 49,
+    meaning: 'buildah could not build the Dockerfile.',
+    hint: 'The message has what buildah printed last.',
   },
   ERR_IMAGE_SOURCE_MISSING: {
     nitro: 7,
-    meaning: 'The directory or the OCI layout to build from cannot be read.',
+    meaning: 'The directory, layout or archive to build from cannot be read.',
     hint: 'Check the path and its permissions.',
   },
   ERR_IMAGE_SOURCE_CHANGED: {
@@ -379,13 +394,13 @@ const rows = {
   },
   ERR_IMAGE_TAG: {
     nitro: 48,
-    meaning: 'The OCI layout has no image with that tag, or more than one.',
-    hint: 'Name one of its tags: oci:DIR:TAG.',
+    meaning: 'The layout or archive has no image, or more than one, of that name.',
+    hint: 'Name one of those in the message after a colon: oci:DIR:REF or docker-archive:FILE:NAME.',
   },
   ERR_IMAGE_ARCHITECTURE: {
     nitro: 48,
     meaning: 'The OCI image is not for this architecture.',
-    hint: 'Copy the image for linux/amd64 (`skopeo copy --override-arch amd64`).',
+    hint: 'Use an image for that architecture, or --arch.',
   },
   ERR_IMAGE_DIGEST: {
     nitro: 48,
@@ -405,23 +420,18 @@ const rows = {
   ERR_IMAGE_PATH: {
     nitro: 48,
     meaning:
-      'A path in the image leads out of it or through a symbolic link, or is not valid on Linux.',
+      'A path in the image leads out of it, through a file or too many links, or is not valid on Linux.',
     hint: 'Remove that entry from the image.',
-  },
-  ERR_IMAGE_DUPLICATE: {
-    nitro: 48,
-    meaning: 'A layer has two entries with the same name.',
-    hint: 'Build the image again with a common builder.',
   },
   ERR_IMAGE_ENTRY: {
     nitro: 48,
-    meaning: 'The image has an entry that is not allowed in an enclave, such as a device.',
+    meaning: 'The image has an entry that cannot be unpacked, such as a hard link to nothing.',
     hint: 'Remove that entry from the image.',
   },
   ERR_IMAGE_LIMIT: {
     nitro: 48,
-    meaning: 'The image exceeds a limit on what Cloister unpacks.',
-    hint: 'Make the image smaller: an enclave holds it in memory.',
+    meaning: 'The image exceeds a bound on size, files, names or layers.',
+    hint: 'Make the image smaller; docs/limits.md lists the bounds.',
   },
   ERR_IMAGE_CONFIG: {
     nitro: 48,

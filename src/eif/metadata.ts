@@ -1,7 +1,8 @@
 // The metadata section: aws-nitro-enclaves-image-format 0.5.0. Compact JSON in AWS's key order. It is in
 // the CRC but in no PCR, so nothing in it is attested: treat it as a label.
 
-import { CloisterError, check } from '../errors.ts'
+import { DOCUMENT_BOUNDS, parseBoundedJson } from '../bounded-json.ts'
+import { check } from '../errors.ts'
 
 export interface BuildMetadata {
   /** RFC 3339. */
@@ -23,6 +24,12 @@ export interface EifMetadata {
 }
 
 type Json = Readonly<Record<string, unknown>>
+
+const BOUNDS = {
+  ...DOCUMENT_BOUNDS,
+  code: 'ERR_EIF_METADATA',
+  name: 'the metadata section',
+} as const
 
 /** UTF-8 JSON, without a newline. */
 export function encodeMetadata(metadata: EifMetadata): Uint8Array {
@@ -48,7 +55,7 @@ export function encodeMetadata(metadata: EifMetadata): Uint8Array {
  * @throws ERR_EIF_METADATA
  */
 export function decodeMetadata(bytes: Uint8Array): EifMetadata {
-  const json = readObject(parseJson(bytes), 'metadata')
+  const json = readObject(parseBoundedJson(bytes, BOUNDS), 'metadata')
   const build = readObject(json['BuildMetadata'], 'BuildMetadata')
   for (const key of ['DockerInfo', 'CustomMetadata']) {
     check(Object.hasOwn(json, key), 'ERR_EIF_METADATA', `no ${key}`, { details: { key } })
@@ -65,14 +72,6 @@ export function decodeMetadata(bytes: Uint8Array): EifMetadata {
     },
     dockerInfo: json['DockerInfo'],
     custom: json['CustomMetadata'],
-  }
-}
-
-function parseJson(bytes: Uint8Array): unknown {
-  try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
-  } catch (cause) {
-    throw new CloisterError('ERR_EIF_METADATA', 'the metadata section is not JSON', { cause })
   }
 }
 

@@ -24,17 +24,18 @@ export const INPUT_FLAGS = constants.O_RDONLY | constants.O_NONBLOCK | constants
  * @param code - the code of the error when the file is missing, unreadable or not a regular file
  */
 export async function openInputFile(
-  path: string,
+  name: string | Buffer,
   code: ErrorCode,
   { noFollow = false }: { readonly noFollow?: boolean } = {},
 ): Promise<InputFile> {
+  const path = name.toString()
   const orUnreadable = async <T>(operation: Promise<T>): Promise<T> =>
     operation.catch((cause: unknown) => {
       throw unreadable(path, code, cause)
     })
-  checkRegular(path, await orUnreadable(noFollow ? lstat(path) : stat(path)), code)
+  checkRegular(path, await orUnreadable(noFollow ? lstat(name) : stat(name)), code)
   const flags = noFollow ? INPUT_FLAGS | constants.O_NOFOLLOW : INPUT_FLAGS
-  const handle = await orUnreadable(open(path, flags))
+  const handle = await orUnreadable(open(name, flags))
   try {
     const status = await orUnreadable(handle.stat())
     checkRegular(path, status, code)

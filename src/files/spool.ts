@@ -2,6 +2,7 @@
 // the process ends.
 
 import { randomUUID } from 'node:crypto'
+import { readSync } from 'node:fs'
 import { open, unlink, type FileHandle } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -36,9 +37,30 @@ export class Spool implements ByteSink, AsyncDisposable {
     this.#size = Math.max(this.#size, offset + bytes.length)
   }
 
-  /** What was written so far. */
-  source(): ByteSource {
-    return sourceOfFile(this.#handle, this.#size)
+  /** Bytes written so far. */
+  get size(): number {
+    return this.#size
+  }
+
+  /** What was written so far, or from an offset on. */
+  source(start = 0): ByteSource {
+    const whole = sourceOfFile(this.#handle, this.#size)
+    if (start === 0) return whole
+    return {
+      size: whole.size - start,
+      read: (offset, length) => whole.read(start + offset, length),
+    }
+  }
+
+  /** What was written so far, in chunks, for a reader that cannot wait. */
+  *chunksSync(chunkBytes: number): Generator<Uint8Array> {
+    for (let offset = 0; offset < this.#size;) {
+      const chunk = new Uint8Array(Math.min(chunkBytes, this.#size - offset))
+      const count = readSync(this.#handle.fd, chunk, 0, chunk.length, offset)
+      if (count === 0) return
+      yield chunk.subarray(0, count)
+      offset += count
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,37 +1,30 @@
 // From a root file system to an enclave image. PCR0 to PCR2 are a function of the blobs, the file
 // system and the run configuration alone; the whole file is one of those and the metadata.
 
-import { basename, resolve } from 'node:path'
-
 import {
   signEif,
   writeEif,
+  type EifInput,
   type EifMetadata,
   type EifSigner,
   type WrittenEif,
 } from '../eif/index.ts'
-import { writeOutputFile } from '../files/index.ts'
-import { readDirectorySource } from './directory-source.ts'
-import { parseImageReference } from './image-reference.ts'
+import { writeOutputFile, type ByteSink } from '../files/index.ts'
+import type { DirectoryOptions } from './directory-source.ts'
+import { dropDevices, lostAttributes } from './drop-devices.ts'
 import { resolveUser } from './image-user.ts'
-import { readOciSource } from './oci-source.ts'
+import { openSource, type ImageSource, type OpenSource } from './open-source.ts'
 import type { PlatformBlobs } from './platform-blobs.ts'
+import { ignoreProgress, type ReportProgress } from './progress.ts'
 import { applicationRamdisk, platformRamdisk } from './ramdisks.ts'
 import { makeRunConfig, type ImageConfig } from './run-config.ts'
-import type { Directory } from './tree.ts'
-
-export type ImageSource =
-  /** A root file system in a directory of the host. */
-  | { readonly kind: 'directory'; readonly path: string }
-  /** `oci:DIR[:TAG]` or `oci-archive:FILE[:TAG]`. */
-  | { readonly kind: 'oci'; readonly reference: string }
 
 export interface BuildOptions {
   readonly source: ImageSource
   readonly blobs: PlatformBlobs
   /** Replaces what the image's own configuration says; `env` is added to it, by name. */
   readonly config?: Partial<ImageConfig>
-  /** Path of the EIF; a file that is there is replaced at the end. */
+  /** Path of the EIF; a regular file that is there is replaced at the end. */
   readonly output: string
   /** Labels, in no PCR; by default the source's name, and its id or "1.0". */
   readonly name?: string
@@ -39,22 +32,16 @@ export interface BuildOptions {
   readonly customMetadata?: unknown
   /** Seconds since 1970; 0 by default, so that the file is reproducible too. */
   readonly buildTime?: number
+  /** How a root directory is taken. */
+  readonly directory?: DirectoryOptions
+  /** Is told how far the build is, and what was left out. */
+  readonly report?: ReportProgress
   /** Signs PCR0, which gives the image a PCR8. */
   readonly signer?: EifSigner
 }
 
-/** A source that was opened; its contents can be read until it is disposed of. */
-interface OpenSource extends AsyncDisposable {
-  readonly root: Directory
-  readonly config: ImageConfig
-  readonly name: string
-  readonly version: string
-}
-
 /** The tool's name and version in the metadata. */
 const BUILD_TOOL = { buildTool: 'cloister', buildToolVersion: '0.1.0' } as const
-
-const EMPTY_CONFIG: ImageConfig = { entrypoint: [], cmd: [], env: [], workdir: '', user: '' }
 
 /**
  * Builds an image and returns its measurements, made of the bytes as they were written.
@@ -62,36 +49,40 @@ const EMPTY_CONFIG: ImageConfig = { entrypoint: [], cmd: [], env: [], workdir: '
  */
 export async function buildImage(options: BuildOptions): Promise<WrittenEif> {
   const { blobs } = options
-  await using source = await openSource(options)
+  const { report = ignoreProgress, directory = {} } = options
+  const { architecture } = blobs
+  await using source = await openSource(options.source, { architecture, directory, report })
+  const notices = [...dropDevices(source.root), ...lostAttributes(source.root)]
+  for (const text of notices) report({ step: 'notice', text })
   const config = mergeConfig(source.config, options.config ?? {})
   const runConfig = makeRunConfig(config, await resolveUser(source.root, config.user))
   const input = {
-    architecture: blobs.architecture,
+    architecture,
     kernel: blobs.kernel,
     cmdline: blobs.cmdline,
     metadata: metadataOf(options, source),
     ramdisks: [platformRamdisk(blobs.init), applicationRamdisk(source.root, runConfig)],
   }
   return await writeOutputFile(options.output, async (file) => {
-    const unsigned = await writeEif(input, file)
+    const unsigned = await writeEif(input, reportWriting(file, input, report))
     if (options.signer === undefined) return unsigned
     return signEif(file.source(unsigned.size), file, options.signer)
   })
 }
 
-async function openSource({ source, blobs }: BuildOptions): Promise<OpenSource> {
-  if (source.kind === 'directory') {
-    return {
-      root: await readDirectorySource(source.path),
-      config: EMPTY_CONFIG,
-      name: basename(resolve(source.path)),
-      version: '1.0',
-      [Symbol.asyncDispose]: () => Promise.resolve(),
-    }
+/** Tells how much of the image is written, at every 64th part of it. */
+function reportWriting(sink: ByteSink, input: EifInput, report: ReportProgress): ByteSink {
+  const total = input.ramdisks.reduce((sum, { size }) => sum + size, input.kernel.size)
+  let [done, told] = [0, 0]
+  return {
+    async write(offset, bytes) {
+      await sink.write(offset, bytes)
+      done += bytes.length
+      if (done - told < total / 64) return
+      told = done
+      report({ step: 'write', done: Math.min(done, total), total })
+    },
   }
-  const reference = await parseImageReference(source.reference)
-  const image = await readOciSource(reference, blobs.architecture)
-  return { ...image, name: reference.tag ?? basename(resolve(reference.path)), version: image.id }
 }
 
 /** As `docker run` does: another entrypoint drops the image's cmd, variables replace by name. */

@@ -2,10 +2,11 @@
 // buffer-format.rst). The archive is a function of the tree alone: names in byte order, inode
 // numbers counted, every time 0. Extended attributes and file capabilities have no place in it.
 
-import { check } from '../errors.ts'
+import { CloisterError, check } from '../errors.ts'
 import type { Content } from '../eif/index.ts'
 import { batch } from './batch.ts'
-import { flatten, type Directory, type PathEntry, type TreeNode } from './tree.ts'
+import { bytesOfName, showName, type ByteName } from './byte-name.ts'
+import { checkPath, flatten, type Directory, type TreeNode } from './tree.ts'
 
 const MAGIC = '070701'
 const HEADER_BYTES = 110
@@ -14,7 +15,12 @@ const MAX_UINT32 = 0xffff_ffff
 /** PATH_MAX with the terminating NUL. */
 const MAX_NAME_BYTES = 4096
 
-const FILE_TYPE_BITS = { directory: 0o040000, file: 0o100000, symlink: 0o120000 } as const
+const FILE_TYPE_BITS = {
+  fifo: 0o010000,
+  directory: 0o040000,
+  file: 0o100000,
+  symlink: 0o120000,
+} as const
 /** What the kernel sees as a link count; it only looks at that of files. */
 const DIRECTORY_LINKS = 2
 
@@ -37,73 +43,93 @@ const nothing: Content = { size: 0, chunks: () => [] }
 
 /** The archive of a tree, without a member for its root; its length is a multiple of 4. */
 export function cpioOf(root: Directory): Content {
-  const members = membersOf(flatten(root))
-  const size = members.reduce((sum, { head, data }) => sum + head.length + align(data.size), 0)
-  return { size, chunks: () => batch(write(members)) }
+  const { size, links } = sizeOf(root)
+  return { size, chunks: () => batch(write(root, links)) }
 }
 
-function membersOf(entries: readonly PathEntry[]): readonly Member[] {
-  const members = withInodes(entries).map(({ path, node, inode }) => {
-    inode.written += 1
-    // Hard links carry their data once, with the last name, as GNU cpio writes them.
-    const data = inode.written === inode.links ? dataOf(node) : nothing
-    checkSize(path, data.size)
-    return { head: encodeHead(path, node, inode, data.size), data }
-  })
-  return [...members, { head: encodeTrailer(), data: nothing }]
+/** The archive's length, and how many names each file has that may have more than one. */
+function sizeOf(root: Directory): {
+  readonly size: number
+  readonly links: ReadonlyMap<TreeNode, number>
+} {
+  const links = new Map<TreeNode, number>()
+  let size = headBytes(TRAILER)
+  for (const { path, node } of flatten(root)) {
+    const { size: dataSize } = dataOf(node)
+    checkSize(path, dataSize)
+    const isFirst = !links.has(node)
+    if (isShared(node)) links.set(node, (links.get(node) ?? 0) + 1)
+    size += headBytes(path) + (isFirst ? align(dataSize) : 0)
+  }
+  return { size, links }
 }
 
 /** Numbers the nodes in archive order, from 1; names of one node share its inode. */
-function withInodes(entries: readonly PathEntry[]): readonly (PathEntry & { inode: Inode })[] {
-  const inodes = new Map<TreeNode, Inode>()
-  return entries.map(({ path, node }) => {
-    const inode = inodes.get(node) ?? { number: inodes.size + 1, links: 0, written: 0 }
-    inode.links += 1
-    inodes.set(node, inode)
-    return { path, node, inode }
-  })
+function* membersOf(root: Directory, links: ReadonlyMap<TreeNode, number>): Generator<Member> {
+  const shared = new Map<TreeNode, Inode>()
+  let count = 0
+  for (const { path, node } of flatten(root)) {
+    const inode = shared.get(node) ?? { number: ++count, links: links.get(node) ?? 1, written: 0 }
+    if (isShared(node)) shared.set(node, inode)
+    inode.written += 1
+    // Hard links carry their data once, with the last name, as GNU cpio writes them.
+    const data = inode.written === inode.links ? dataOf(node) : nothing
+    yield { head: encodeHead(path, node, inode, data.size), data }
+  }
+  yield { head: encodeTrailer(), data: nothing }
+}
+
+function isShared(node: TreeNode): boolean {
+  return node.kind !== 'directory' && node.isLinked === true
 }
 
 function dataOf(node: TreeNode): Content {
   if (node.kind === 'file') return node.content
-  if (node.kind === 'directory') return nothing
-  const target = Buffer.from(node.target)
+  if (node.kind !== 'symlink') return nothing
+  const target = bytesOfName(node.target)
   return { size: target.length, chunks: () => [target] }
 }
 
-function encodeHead(path: string, node: TreeNode, inode: Inode, size: number): Uint8Array {
+function encodeHead(path: ByteName, node: TreeNode, inode: Inode, size: number): Uint8Array {
   const { mode, uid, gid } = node.attributes
+  const type = typeBits(path, node)
   const links = node.kind === 'directory' ? DIRECTORY_LINKS : inode.links
-  return encodeHeader(path, [
-    inode.number,
-    FILE_TYPE_BITS[node.kind] | mode,
-    uid,
-    gid,
-    links,
-    0, // mtime
-    size,
-  ])
+  return encodeHeader(path, [inode.number, type | mode, uid, gid, links, 0, size])
+}
+
+/** Devices and sockets were dropped before (drop-devices.ts). */
+function typeBits(path: ByteName, { kind }: TreeNode): number {
+  if (kind in FILE_TYPE_BITS) return FILE_TYPE_BITS[kind as keyof typeof FILE_TYPE_BITS]
+  throw new CloisterError('ERR_IMAGE_ENTRY', `${showName(path)} is a ${kind}`)
 }
 
 function encodeTrailer(): Uint8Array {
   return encodeHeader(TRAILER, [0, 0, 0, 0, 1, 0, 0])
 }
 
-/** `fields` are those before the device numbers, all of which are 0 here, as is the checksum. */
-function encodeHeader(name: string, fields: readonly number[]): Uint8Array {
-  const nameBytes = Buffer.byteLength(name) + 1
-  check(nameBytes <= MAX_NAME_BYTES, 'ERR_IMAGE_PATH', `${name} is too long for a ramdisk`, {
-    details: { path: name },
-  })
-  const numbers = [...fields, 0, 0, 0, 0, nameBytes, 0]
+/**
+ * `fields` are inode, mode, uid, gid, links, mtime (always 0) and size; the device numbers and the
+ * checksum, which follow, are 0 too.
+ */
+function encodeHeader(name: ByteName, fields: readonly number[]): Uint8Array {
+  const numbers = [...fields, 0, 0, 0, 0, name.length + 1, 0]
   const text = numbers.map((number) => number.toString(16).toUpperCase().padStart(8, '0')).join('')
-  const bytes = Buffer.alloc(align(HEADER_BYTES + nameBytes))
-  bytes.write(MAGIC + text + name)
+  const bytes = Buffer.alloc(headBytes(name))
+  bytes.write(MAGIC + text + name, 'latin1')
   return bytes
 }
 
-async function* write(members: readonly Member[]): AsyncGenerator<Uint8Array> {
-  for (const { head, data } of members) {
+/** Header, name with its NUL, and padding. */
+function headBytes(name: ByteName): number {
+  checkPath(name.length < MAX_NAME_BYTES, name, 'is too long for a ramdisk')
+  return align(HEADER_BYTES + name.length + 1)
+}
+
+async function* write(
+  root: Directory,
+  links: ReadonlyMap<TreeNode, number>,
+): AsyncGenerator<Uint8Array> {
+  for (const { head, data } of membersOf(root, links)) {
     yield head
     yield* exactly(data)
     const padding = align(data.size) - data.size
@@ -121,9 +147,10 @@ async function* exactly(data: Content): AsyncGenerator<Uint8Array> {
   check(rest === 0, 'ERR_IMAGE_SOURCE_CHANGED', 'a file changed while the image was built')
 }
 
-function checkSize(path: string, size: number): void {
-  check(size <= MAX_UINT32, 'ERR_IMAGE_LIMIT', `${path} is 4 GiB or more`, {
-    details: { path, size, limit: MAX_UINT32 },
+function checkSize(path: ByteName, size: number): void {
+  const shown = showName(path)
+  check(size <= MAX_UINT32, 'ERR_IMAGE_LIMIT', `${shown} is 4 GiB or more`, {
+    details: { path: shown, size, limit: MAX_UINT32 },
   })
 }
 

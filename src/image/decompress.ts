@@ -3,16 +3,12 @@
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createGunzip } from 'node:zlib'
-import { Decompress } from 'fzstd'
 
 import { CloisterError } from '../errors.ts'
-
-export type Compression = 'none' | 'gzip' | 'zstd'
+import type { Compression } from './compression.ts'
+import { unpackZstd } from './zstd.ts'
 
 type Write = (chunk: Uint8Array) => Promise<void>
-
-/** A block of 128 KiB may be packed into 4 bytes: a small push bounds what one push unpacks to. */
-const ZSTD_PUSH_BYTES = 1024
 
 /**
  * Unpacks `packed` into `write`, chunk by chunk; what `write` throws ends it.
@@ -45,21 +41,4 @@ async function unpackGzip(packed: AsyncIterable<Uint8Array>, write: Write): Prom
     .filter((end) => end.status === 'rejected')
     .map((end) => end.reason as unknown)
   if (failures.length > 0) throw failures.find((e) => e instanceof CloisterError) ?? failures[0]
-}
-
-async function unpackZstd(packed: AsyncIterable<Uint8Array>, write: Write): Promise<void> {
-  let unpacked: Uint8Array[] = []
-  const decoder = new Decompress((chunk) => unpacked.push(chunk))
-  const flush = async (): Promise<void> => {
-    for (const chunk of unpacked) await write(chunk)
-    unpacked = []
-  }
-  for await (const chunk of packed) {
-    for (let offset = 0; offset < chunk.length; offset += ZSTD_PUSH_BYTES) {
-      decoder.push(chunk.slice(offset, offset + ZSTD_PUSH_BYTES))
-      await flush()
-    }
-  }
-  decoder.push(new Uint8Array(), true)
-  await flush()
 }

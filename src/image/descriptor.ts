@@ -66,13 +66,18 @@ export async function readDocument(store: BlobStore, descriptor: Descriptor): Pr
   return parseJsonObject(Buffer.concat(chunks), `blob ${descriptor.digest}`)
 }
 
-/** A file of the layout that is not a blob: `oci-layout` or `index.json`. */
+/** A JSON file of the layout that is not a blob: `oci-layout` or `index.json`. */
 export async function readLayoutFile(store: BlobStore, path: string): Promise<JsonObject> {
+  return parseJsonObject(await readLayoutBytes(store, path), path)
+}
+
+/** The bytes of a document that has no descriptor. */
+export async function readLayoutBytes(store: BlobStore, path: string): Promise<Uint8Array> {
   await using content = await store.open(path)
   checkDocumentSize(content.size, path)
   const chunks: Uint8Array[] = []
   for await (const chunk of content.chunks()) chunks.push(chunk)
-  return parseJsonObject(Buffer.concat(chunks), path)
+  return Buffer.concat(chunks)
 }
 
 function checkDocumentSize(size: number, name: string): void {

@@ -1,53 +1,75 @@
-// Names of image sources, as skopeo and buildah write them: containers-transports(5). Only what
-// lies on disk can be built from: a daemon or a registry would be an input that is not verified.
-
-import { stat } from 'node:fs/promises'
+// Names of image sources, as skopeo and buildah write them: containers-transports(5). `dir:` is ours:
+// a root file system, not skopeo's directory of blobs.
 
 import { CloisterError, check } from '../errors.ts'
+import { parseDockerReference, type DockerReference } from './docker-reference.ts'
 
-export interface ImageReference {
-  readonly transport: 'oci' | 'oci-archive'
-  readonly path: string
-  readonly tag?: string
-}
+export type ImageReference =
+  | {
+      readonly transport: 'oci' | 'oci-archive' | 'docker-archive'
+      readonly path: string
+      /** Which image of the layout or archive, where there is more than one. */
+      readonly tag?: string
+    }
+  | { readonly transport: 'docker' | 'docker-daemon'; readonly image: DockerReference }
+  | { readonly transport: 'dir'; readonly path: string }
+
+const EXAMPLES =
+  'Write NAME:TAG or docker://NAME:TAG for a registry, docker-daemon:NAME:TAG, oci:DIR[:REF], ' +
+  'oci-archive:FILE[:REF], docker-archive:FILE[:NAME:TAG], or dir:ROOTFS.'
+
+/** Of skopeo, and of other tools: they are not names of repositories. */
+const OTHER_TRANSPORTS = [
+  'containers-storage',
+  'ostree',
+  'sif',
+  'tarball',
+  'atomic',
+  'http',
+  'https',
+]
 
 /**
- * Reads `oci:DIR[:TAG]` or `oci-archive:FILE[:TAG]`.
- * @throws ERR_IMAGE_SOURCE_UNSUPPORTED for anything that needs a daemon or a registry
+ * Reads the name of an image source.
+ * @throws ERR_IMAGE_REFERENCE
  */
-export async function parseImageReference(text: string): Promise<ImageReference> {
-  const match = /^(oci|oci-archive):(.+)$/s.exec(text)
-  const [, transport, rest] = match ?? []
-  if (transport === undefined || rest === undefined) throw unsupported(text)
-  const [path, tag] = await splitTag(rest)
-  check(path !== '', 'ERR_IMAGE_SOURCE_UNSUPPORTED', `${text} names no path`)
-  return {
-    transport: transport as ImageReference['transport'],
-    path,
-    ...(tag !== undefined && { tag }),
+export function parseImageReference(text: string): ImageReference {
+  const [, transport = '', rest = ''] = /^([a-z][a-z-]*):(.*)$/s.exec(text) ?? []
+  if (transport === 'oci' || transport === 'oci-archive' || transport === 'docker-archive') {
+    return { transport, ...splitPath(text, rest) }
   }
+  if (transport === 'dir') {
+    check(rest !== '', 'ERR_IMAGE_REFERENCE', `${text} names no directory`, { hint: EXAMPLES })
+    return { transport, path: rest }
+  }
+  if (transport === 'docker-daemon') return { transport, image: dockerImage(text, rest) }
+  if (transport === 'docker' && rest.startsWith('//')) {
+    return { transport, image: dockerImage(text, rest.slice('//'.length)) }
+  }
+  if (OTHER_TRANSPORTS.includes(transport)) throw unusable(text, `${transport}: is not supported`)
+  return { transport: 'docker', image: dockerImage(text, text) }
 }
 
-/** A path may itself contain a colon: what exists as it stands has no tag. */
-async function splitTag(rest: string): Promise<[string, string?]> {
-  const colon = rest.lastIndexOf(':')
-  if (colon < 0 || (await exists(rest))) return [rest]
-  return [rest.slice(0, colon), rest.slice(colon + 1)]
+/** skopeo's rule: a path ends at the first colon, and what follows may have more of them. */
+function splitPath(text: string, rest: string): { readonly path: string; readonly tag?: string } {
+  const colon = rest.indexOf(':')
+  const path = colon < 0 ? rest : rest.slice(0, colon)
+  check(path !== '', 'ERR_IMAGE_REFERENCE', `${text} names no path`, { hint: EXAMPLES })
+  if (colon < 0) return { path }
+  const tag = rest.slice(colon + 1)
+  check(tag !== '', 'ERR_IMAGE_REFERENCE', `${text} ends with a colon`, { hint: EXAMPLES })
+  return { path, tag }
 }
 
-async function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  )
+function dockerImage(text: string, name: string): DockerReference {
+  const image = parseDockerReference(name)
+  if (image !== undefined) return image
+  throw unusable(text, `${text} is not the name of an image`)
 }
 
-function unsupported(text: string): CloisterError {
-  const message = `${text} would need a Docker daemon or a registry`
-  return new CloisterError('ERR_IMAGE_SOURCE_UNSUPPORTED', message, {
+function unusable(text: string, message: string): CloisterError {
+  return new CloisterError('ERR_IMAGE_REFERENCE', message, {
     details: { reference: text },
-    hint:
-      `Copy the image to an OCI layout first: \`skopeo copy docker://${text} oci:image:latest\` ` +
-      '(or docker-daemon: instead of docker://), then build from oci:image:latest.',
+    hint: EXAMPLES,
   })
 }

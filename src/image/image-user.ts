@@ -3,7 +3,9 @@
 
 import { CloisterError, check } from '../errors.ts'
 import type { ResolvedUser } from './run-config.ts'
-import { find, type Directory } from './tree.ts'
+import { findTarget } from './follow-path.ts'
+import type { Directory } from './tree.ts'
+import { UnpackBudget } from './unpack-budget.ts'
 
 interface PasswdLine {
   readonly name: string
@@ -54,7 +56,7 @@ function findGroup(groups: readonly GroupLine[], text: string): number {
 }
 
 async function readDatabase(root: Directory, name: string): Promise<readonly string[][]> {
-  const node = find(root, ['etc', name])
+  const node = findTarget(root, ['etc', name], new UnpackBudget())
   if (node?.kind !== 'file') return []
   const { size } = node.content
   check(size <= MAX_DATABASE_BYTES, 'ERR_IMAGE_LIMIT', `/etc/${name} is too long`, {

@@ -1,5 +1,9 @@
-// Builds enclave images from a directory or an OCI image, reproducibly and without privileges.
+// Builds enclave images from a root directory, a container image or a Dockerfile, reproducibly and
+// without privileges.
 
-export { buildImage, type BuildOptions, type ImageSource } from './build-image.ts'
+export { buildImage, type BuildOptions } from './build-image.ts'
+export type { DirectoryOptions, Owner } from './directory-source.ts'
+export type { ImageSource } from './open-source.ts'
 export { openPlatformBlobs, type BlobOverrides, type PlatformBlobs } from './platform-blobs.ts'
+export type { Progress } from './progress.ts'
 export type { ImageConfig } from './run-config.ts'

@@ -1,19 +1,21 @@
 // Reads the JSON documents of an OCI image (image-spec: index, manifest, config), which come from
 // outside: every field is checked for its type before it is used.
 
-import { CloisterError, check } from '../errors.ts'
+import { DOCUMENT_BOUNDS, parseBoundedJson } from '../bounded-json.ts'
+import { check } from '../errors.ts'
 
 export type JsonObject = Readonly<Record<string, unknown>>
 
 /** @throws ERR_IMAGE_LAYOUT */
 export function parseJsonObject(bytes: Uint8Array, name: string): JsonObject {
-  let value: unknown
-  try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
-  } catch (cause) {
-    throw new CloisterError('ERR_IMAGE_LAYOUT', `${name} is not JSON`, { cause })
-  }
-  return asObject(value, name)
+  const bounds = { ...DOCUMENT_BOUNDS, code: 'ERR_IMAGE_LAYOUT', name } as const
+  return asObject(parseBoundedJson(bytes, bounds), name)
+}
+
+/** @throws ERR_IMAGE_LAYOUT */
+export function parseJsonList(bytes: Uint8Array, name: string): readonly unknown[] {
+  const bounds = { ...DOCUMENT_BOUNDS, code: 'ERR_IMAGE_LAYOUT', name } as const
+  return asList(parseBoundedJson(bytes, bounds), name)
 }
 
 export function asObject(value: unknown, name: string): JsonObject {

@@ -1,15 +1,15 @@
-// Applies a layer to a tree: OCI image-spec layer.md, "Applying Changesets". Whiteouts concern the
-// layers below, wherever they stand in the archive, so they come first. Stricter than an unpacker:
-// no path leads through a symbolic link, and no name stands twice in a layer.
+// Applies a layer to a tree: OCI image-spec layer.md, "Applying Changesets". Entries count in their
+// order, the last of a name wins; whiteouts concern the layers below only. A path is followed through
+// symbolic links inside the tree, as umoci and containerd do it.
 
 import { check } from '../errors.ts'
-import { type Content } from '../eif/index.ts'
-import { chunksOf, type ByteSource } from '../files/index.ts'
-import { readTar, type TarEntry, type TarType } from './tar.ts'
+import type { ByteSource } from '../files/index.ts'
+import { showName, type ByteName } from './byte-name.ts'
+import { findDirectory, makeDirectory, type Place, type Step } from './follow-path.ts'
+import { readTar, type TarEntry } from './tar.ts'
 import {
+  MAX_PATH_BYTES,
   directory,
-  find,
-  openDirectory,
   parsePath,
   type Attributes,
   type Directory,
@@ -21,111 +21,123 @@ const WHITEOUT = '.wh.'
 const OPAQUE_WHITEOUT = '.wh..wh..opq'
 const MAX_ID = 0xffff_fffe
 
-interface LayerEntry {
-  readonly tar: TarEntry
-  readonly parent: readonly string[]
-  /** Empty for the root. */
-  readonly name: string
-}
-
 /**
  * Applies the changes of an uncompressed layer, whose `source` must stay open as long as the tree.
- * @throws ERR_IMAGE_TAR, ERR_IMAGE_PATH, ERR_IMAGE_ENTRY, ERR_IMAGE_DUPLICATE, ERR_IMAGE_LIMIT
+ * @throws ERR_IMAGE_TAR, ERR_IMAGE_PATH, ERR_IMAGE_ENTRY, ERR_IMAGE_LIMIT
  */
 export async function applyLayer(
   root: Directory,
   source: ByteSource,
   budget: UnpackBudget,
 ): Promise<void> {
-  const entries: LayerEntry[] = []
-  for await (const tar of readTar(source)) {
-    budget.takeEntry()
+  const layer = new Layer(root, budget)
+  for await (const entry of readTar(source, budget)) layer.apply(entry)
+}
+
+class Layer {
+  readonly #root: Directory
+  readonly #budget: UnpackBudget
+  /** The names that this layer wrote, and those above them: no whiteout of this layer removes one. */
+  readonly #own = new Map<Directory, Set<ByteName>>()
+
+  constructor(root: Directory, budget: UnpackBudget) {
+    this.#root = root
+    this.#budget = budget
+  }
+
+  apply(tar: TarEntry): void {
+    this.#budget.takeEntry()
+    this.#budget.takeMetadata(tar.path.length + tar.linkTarget.length)
     const names = parsePath(tar.path)
-    entries.push({ tar, parent: names.slice(0, -1), name: names.at(-1) ?? '' })
+    const name = names.pop()
+    if (name === undefined) this.#applyRoot(tar)
+    else if (name.startsWith(WHITEOUT)) this.#whiteOut(names, name)
+    else this.#add(tar, names, name)
   }
-  for (const entry of entries) if (isWhiteout(entry)) removeBelow(root, entry)
-  const seen = new Map<string, TarType>()
-  for (const entry of entries) if (!isWhiteout(entry)) add(root, entry, source, seen)
-}
 
-function isWhiteout({ name }: LayerEntry): boolean {
-  return name.startsWith(WHITEOUT)
-}
-
-function removeBelow(root: Directory, { parent, name }: LayerEntry): void {
-  const node = find(root, parent)
-  if (node?.kind !== 'directory') return
-  if (name === OPAQUE_WHITEOUT) node.entries.clear()
-  else node.entries.delete(name.slice(WHITEOUT.length))
-}
-
-function add(
-  root: Directory,
-  entry: LayerEntry,
-  source: ByteSource,
-  seen: Map<string, TarType>,
-): void {
-  const { tar, parent, name } = entry
-  const attributes = attributesOf(tar)
-  if (name === '') {
+  #applyRoot(tar: TarEntry): void {
     checkEntry(tar.type === 'directory', tar, 'is the root but not a directory')
-    root.attributes = attributes
-    return
+    this.#root.attributes = attributesOf(tar)
   }
-  if (isDeviceUnderDev(entry)) return
-  checkUnique(entry, seen)
-  const folder = openDirectory(root, parent)
-  const existing = folder.entries.get(name)
-  if (tar.type === 'directory' && existing?.kind === 'directory') existing.attributes = attributes
-  else folder.entries.set(name, nodeOf(root, tar, attributes, source))
-}
 
-function nodeOf(
-  root: Directory,
-  tar: TarEntry,
-  attributes: Attributes,
-  source: ByteSource,
-): TreeNode {
-  if (tar.type === 'directory') return { ...directory(), attributes }
-  if (tar.type === 'file') return { kind: 'file', attributes, content: extent(source, tar) }
-  if (tar.type === 'symlink') {
-    const length = Buffer.byteLength(tar.linkTarget)
-    const isValid = length > 0 && length <= 4095 && !tar.linkTarget.includes('\0')
-    checkEntry(isValid, tar, 'is a symbolic link with a bad target')
-    return { kind: 'symlink', attributes, target: tar.linkTarget }
+  #add(tar: TarEntry, parent: readonly ByteName[], name: ByteName): void {
+    const attributes = attributesOf(tar)
+    const place = makeDirectory(this.#root, parent, this.#budget)
+    const { entries } = place.directory
+    const existing = entries.get(name)
+    if (tar.type === 'directory' && existing?.kind === 'directory') existing.attributes = attributes
+    else entries.set(name, this.#node(tar, attributes))
+    this.#claim(place, name)
   }
-  checkEntry(tar.type === 'link', tar, 'is a device or a pipe')
-  const target = find(root, parsePath(tar.linkTarget))
-  checkEntry(target !== undefined, tar, `is a hard link to ${tar.linkTarget}, which does not exist`)
-  checkEntry(target.kind !== 'directory', tar, 'is a hard link to a directory')
-  return target.kind === 'file' ? target : { ...target }
+
+  #node(tar: TarEntry, attributes: Attributes): TreeNode {
+    if (tar.type === 'directory') return { ...directory(), attributes }
+    if (tar.type === 'link') return this.#linkTarget(tar)
+    if (tar.type !== 'symlink') return nodeOf(tar, tar.type, attributes)
+    const { linkTarget: target } = tar
+    checkEntry(target !== '', tar, 'is a symbolic link to nothing')
+    checkEntry(target.length <= MAX_PATH_BYTES, tar, 'is a symbolic link with too long a target')
+    return { kind: 'symlink', attributes, target }
+  }
+
+  #linkTarget(tar: TarEntry): TreeNode {
+    const names = parsePath(tar.linkTarget)
+    const name = names.pop() ?? ''
+    const node = findDirectory(this.#root, names, this.#budget)?.directory.entries.get(name)
+    const shown = showName(tar.linkTarget)
+    checkEntry(node !== undefined, tar, `is a hard link to ${shown}, which does not exist`)
+    checkEntry(node.kind !== 'directory', tar, `is a hard link to the directory ${shown}`)
+    node.isLinked = true
+    return node
+  }
+
+  #whiteOut(parent: readonly ByteName[], name: ByteName): void {
+    const place = findDirectory(this.#root, parent, this.#budget)
+    if (place === undefined) return
+    if (name === OPAQUE_WHITEOUT) this.#removeBelow(place.directory)
+    else this.#remove(place.directory, name.slice(WHITEOUT.length))
+  }
+
+  /** Removes what the layers below had there. */
+  #remove(parent: Directory, name: ByteName): void {
+    this.#budget.takeSteps(1)
+    if (this.#own.get(parent)?.has(name) !== true) {
+      parent.entries.delete(name)
+      return
+    }
+    const node = parent.entries.get(name)
+    if (node?.kind === 'directory') this.#removeBelow(node)
+  }
+
+  #removeBelow(parent: Directory): void {
+    for (const name of [...parent.entries.keys()]) this.#remove(parent, name)
+  }
+
+  #claim({ directory: parent, trail }: Place, name: ByteName): void {
+    let step: Step | undefined = { parent, name }
+    for (let index = trail.length - 1; step !== undefined; index--) {
+      const names: Set<ByteName> = this.#own.get(step.parent) ?? new Set()
+      if (names.has(step.name)) return
+      this.#own.set(step.parent, names.add(step.name))
+      step = trail[index]
+    }
+  }
 }
 
-/** Images made from a bootstrapped system carry device nodes; the agent mounts a devtmpfs there. */
-function isDeviceUnderDev({ tar, parent }: LayerEntry): boolean {
-  return parent[0] === 'dev' && (tar.type === 'device' || tar.type === 'fifo')
-}
-
-/** Directories may be named again; anything else twice reads differently in different tools. */
-function checkUnique({ tar, parent, name }: LayerEntry, seen: Map<string, TarType>): void {
-  const path = [...parent, name].join('/')
-  const isRepeatable = seen.get(path) === 'directory' && tar.type === 'directory'
-  check(!seen.has(path) || isRepeatable, 'ERR_IMAGE_DUPLICATE', `${path} stands twice in a layer`, {
-    details: { path },
-  })
-  seen.set(path, tar.type)
+function nodeOf(tar: TarEntry, type: 'file' | 'device' | 'fifo', attributes: Attributes): TreeNode {
+  if (type === 'file') return { kind: 'file', attributes, content: tar.content }
+  return { kind: type, attributes }
 }
 
 function attributesOf(tar: TarEntry): Attributes {
-  const { mode, uid, gid } = tar
+  const { uid, gid, xattrs } = tar
   checkEntry(uid <= MAX_ID && gid <= MAX_ID, tar, 'has an owner out of range')
-  return { mode: tar.type === 'symlink' ? 0o777 : mode, uid, gid }
+  const mode = tar.type === 'symlink' ? 0o777 : tar.mode
+  return { mode, uid, gid, ...(xattrs !== undefined && { xattrs }) }
 }
 
-function extent(source: ByteSource, { offset, size }: TarEntry): Content {
-  return { size, chunks: () => chunksOf(source, offset, size) }
-}
-
-function checkEntry(condition: boolean, { path }: TarEntry, problem: string): asserts condition {
-  check(condition, 'ERR_IMAGE_ENTRY', `${path} ${problem}`, { details: { path } })
+function checkEntry(condition: boolean, tar: TarEntry, problem: string): asserts condition {
+  if (condition) return
+  const path = showName(tar.path)
+  check(false, 'ERR_IMAGE_ENTRY', `${path} ${problem}`, { details: { path } })
 }

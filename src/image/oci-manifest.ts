@@ -2,30 +2,28 @@
 // image-layout.md, image-index.md, manifest.md, config.md. Docker's schema 2 types are the same
 // documents under other names.
 
-import { CloisterError, check } from '../errors.ts'
+import { check } from '../errors.ts'
 import type { Architecture } from '../eif/index.ts'
 import type { BlobStore } from './blob-store.ts'
-import type { Compression } from './decompress.ts'
-import { asDescriptor, readDocument, readLayoutFile, type Descriptor } from './descriptor.ts'
-import { asList, asObject, asText, asTextList, type JsonObject } from './json-fields.ts'
-import type { ImageConfig } from './run-config.ts'
+import type { Compression } from './compression.ts'
+import {
+  asDescriptor,
+  readBlob,
+  readDocument,
+  readLayoutFile,
+  type Descriptor,
+} from './descriptor.ts'
+import {
+  PLATFORM_NAMES,
+  pairLayers,
+  parseConfig,
+  tagError,
+  type ImageDescription,
+  type ImageLayer,
+  type ParsedConfig,
+} from './image-description.ts'
+import { asList, asObject, asText, type JsonObject } from './json-fields.ts'
 
-export interface LayerDescriptor {
-  readonly blob: Descriptor
-  readonly compression: Compression
-  /** Digest of the uncompressed archive. */
-  readonly diffId: string
-}
-
-export interface OciImage {
-  /** The hex digest of the configuration: Docker's image id. */
-  readonly id: string
-  readonly layers: readonly LayerDescriptor[]
-  readonly config: ImageConfig
-}
-
-/** GOARCH, the names that OCI platforms use. */
-const PLATFORM_NAMES: Readonly<Record<Architecture, string>> = { x86_64: 'amd64', aarch64: 'arm64' }
 const REF_NAME = 'org.opencontainers.image.ref.name'
 const MAX_INDEX_DEPTH = 4
 
@@ -53,36 +51,36 @@ export async function readOciImage(
   store: BlobStore,
   tag: string | undefined,
   architecture: Architecture,
-): Promise<OciImage> {
+): Promise<ImageDescription> {
   const layout = await readLayoutFile(store, 'oci-layout')
   check(layout['imageLayoutVersion'] === '1.0.0', 'ERR_IMAGE_LAYOUT', 'not an OCI layout 1.0.0')
   const index = await readLayoutFile(store, 'index.json')
-  const selected = selectTag(manifestsOf(index, 'index.json'), tag)
+  const selected = selectImage(manifestsOf(index, 'index.json'), tag, architecture)
   const manifest = await readManifest(store, selected, architecture)
   const configBlob = asDescriptor(manifest['config'], 'manifest.config')
-  const config = await readDocument(store, configBlob)
-  checkPlatform(config, architecture)
-  return {
-    id: configBlob.digest.replace(/^.*:/, ''),
-    layers: layersOf(manifest, config),
-    config: readConfig(config),
-  }
+  const config = parseConfig(await readDocument(store, configBlob), architecture)
+  return { ...config, layers: layersOf(store, manifest, config) }
 }
 
 function manifestsOf(index: JsonObject, name: string): readonly Descriptor[] {
   return asList(index['manifests'], `${name}.manifests`).map((entry) => asDescriptor(entry, name))
 }
 
-function selectTag(manifests: readonly Descriptor[], tag: string | undefined): Descriptor {
-  const named = manifests.map((descriptor) => ({ descriptor, name: refName(descriptor) }))
-  const matches = tag === undefined ? named : named.filter(({ name }) => name === tag)
-  const [match, second] = matches
-  if (match !== undefined && second === undefined) return match.descriptor
-  const tags = named.map(({ name }) => name).filter((name) => name !== undefined)
-  const problem = match === undefined ? 'no such image' : 'more than one such image'
-  throw new CloisterError('ERR_IMAGE_TAG', `${problem} in the layout: ${tag ?? '(no tag given)'}`, {
-    details: { tag: tag ?? null, tags },
-  })
+function selectImage(
+  manifests: readonly Descriptor[],
+  tag: string | undefined,
+  architecture: Architecture,
+): Descriptor {
+  const matches = manifests.filter((manifest) => tag === undefined || refName(manifest) === tag)
+  const candidates =
+    matches.length > 1 ? matches.filter((match) => isForPlatform(match, architecture)) : matches
+  const [match, second] = candidates
+  if (match !== undefined && second === undefined) return match
+  throw tagError(
+    tag,
+    manifests.flatMap((manifest) => refName(manifest) ?? []),
+    matches.length,
+  )
 }
 
 function refName({ json }: Descriptor): string | undefined {
@@ -118,38 +116,18 @@ function isForPlatform({ json }: Descriptor, architecture: Architecture): boolea
   return platform['os'] === 'linux' && platform['architecture'] === PLATFORM_NAMES[architecture]
 }
 
-function checkPlatform(config: JsonObject, architecture: Architecture): void {
-  const actual = `${String(config['os'])}/${String(config['architecture'])}`
-  const expected = `linux/${PLATFORM_NAMES[architecture]}`
-  check(actual === expected, 'ERR_IMAGE_ARCHITECTURE', `the image is for ${actual}`, {
-    details: { expected, actual },
-  })
-}
-
-function layersOf(manifest: JsonObject, config: JsonObject): readonly LayerDescriptor[] {
+function layersOf(
+  store: BlobStore,
+  manifest: JsonObject,
+  { diffIds }: ParsedConfig,
+): readonly ImageLayer[] {
   const blobs = asList(manifest['layers'], 'layers').map((layer) => asDescriptor(layer, 'layer'))
-  const rootfs = asObject(config['rootfs'], 'config.rootfs')
-  const diffIds = asTextList(rootfs['diff_ids'], 'config.rootfs.diff_ids')
-  check(blobs.length === diffIds.length, 'ERR_IMAGE_LAYOUT', 'not one diff_id per layer', {
-    details: { layers: blobs.length, diffIds: diffIds.length },
-  })
-  return blobs.map((blob, index) => {
-    const compression = LAYER_TYPES[blob.mediaType]
+  return pairLayers(blobs, diffIds).map(([blob, diffId]) => {
     const { mediaType } = blob
+    const compression = LAYER_TYPES[mediaType]
     check(compression !== undefined, 'ERR_IMAGE_LAYOUT', `${mediaType} is not a layer`, {
       details: { mediaType },
     })
-    return { blob, compression, diffId: diffIds[index] ?? '' }
+    return { diffId, compression, chunks: () => readBlob(store, blob) }
   })
-}
-
-function readConfig(json: JsonObject): ImageConfig {
-  const config = asObject(json['config'] ?? {}, 'config.config')
-  return {
-    entrypoint: asTextList(config['Entrypoint'], 'Entrypoint'),
-    cmd: asTextList(config['Cmd'], 'Cmd'),
-    env: asTextList(config['Env'], 'Env'),
-    workdir: asText(config['WorkingDir'] ?? '', 'WorkingDir'),
-    user: asText(config['User'] ?? '', 'User'),
-  }
 }

@@ -1,13 +1,12 @@
 // What every image has in common: the kernel, its command line and the agent that is PID 1. They
 // come from the blobs directory, which `npm run setup` fills.
 
-import { realpath } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { check, type CloisterError, type ErrorCode } from '../errors.ts'
 import type { Architecture, Content } from '../eif/index.ts'
 import { openInputFile, readInputFile } from '../files/index.ts'
-import { fileContent } from './directory-source.ts'
+import { fileContent } from './blob-content.ts'
 
 export interface PlatformBlobs {
   readonly architecture: Architecture
@@ -25,15 +24,44 @@ export interface BlobOverrides {
   /** Path of a static program. */
   readonly init?: string
   readonly cmdline?: string
+  /** x86_64 by default. */
+  readonly architecture?: Architecture
 }
 
 /** Without a serial port, which only a debug enclave has, console=ttyS0 has no effect. */
 export const DEFAULT_CMDLINE =
   'reboot=t panic=-1 console=ttyS0 virtio_mmio.device=512@0xfeb00e00:12'
 
-/** Linux Documentation/arch/x86/boot.rst: the signature of a boot sector, then "HdrS". */
-const BOOT_FLAG = { offset: 0x1fe, bytes: [0x55, 0xaa] } as const
-const SETUP_MAGIC = { offset: 0x202, bytes: [0x48, 0x64, 0x72, 0x53] } as const
+interface Magic {
+  readonly offset: number
+  readonly bytes: readonly number[]
+}
+
+interface KernelFormat {
+  readonly file: string
+  readonly name: string
+  readonly magics: readonly Magic[]
+}
+
+/**
+ * Linux Documentation/arch/x86/boot.rst: the signature of a boot sector, then "HdrS";
+ * arch/arm64/booting.rst: "ARM" and 0x64.
+ */
+const KERNELS: Readonly<Record<Architecture, KernelFormat>> = {
+  x86_64: {
+    file: 'bzImage',
+    name: 'an x86 bzImage',
+    magics: [
+      { offset: 0x1fe, bytes: [0x55, 0xaa] },
+      { offset: 0x202, bytes: [0x48, 0x64, 0x72, 0x53] },
+    ],
+  },
+  aarch64: {
+    file: 'Image',
+    name: 'an arm64 Image',
+    magics: [{ offset: 0x38, bytes: [0x41, 0x52, 0x4d, 0x64] }],
+  },
+}
 const SETUP_BYTES = 0x206
 
 const CODE: ErrorCode = 'ERR_IMAGE_BLOBS'
@@ -42,19 +70,21 @@ const MAX_TEXT_BYTES = 1024 * 1024
 
 /**
  * Opens the blobs directory.
- * @throws ERR_IMAGE_BLOBS when a part is missing or the kernel is not an x86 bzImage
+ * @throws ERR_IMAGE_BLOBS when a part is missing or the kernel is not of that architecture
  */
 export async function openPlatformBlobs(
   path: string,
   overrides: BlobOverrides = {},
 ): Promise<PlatformBlobs> {
-  const kernel = overrides.kernel ?? join(path, 'bzImage')
-  await checkKernel(kernel)
+  const { architecture = 'x86_64' } = overrides
+  const format = KERNELS[architecture]
+  const kernel = overrides.kernel ?? join(path, format.file)
+  await checkKernel(kernel, format)
   const cmdline = overrides.cmdline ?? readOptional(join(path, 'cmdline'))?.trim()
   return {
-    architecture: 'x86_64',
-    kernel: await contentOf(kernel),
-    init: await contentOf(overrides.init ?? join(path, 'init')),
+    architecture,
+    kernel: await fileContent(kernel, CODE),
+    init: await fileContent(overrides.init ?? join(path, 'init'), CODE),
     cmdline: cmdline ?? DEFAULT_CMDLINE,
     ...parseKernelConfig(readOptional(join(path, 'kernel.config')) ?? ''),
   }
@@ -68,19 +98,13 @@ export function parseKernelConfig(
   return { operatingSystem: words[1] ?? 'Unknown', kernelVersion: words[3] ?? 'Unknown' }
 }
 
-async function checkKernel(path: string): Promise<void> {
+async function checkKernel(path: string, { name, magics }: KernelFormat): Promise<void> {
   await using file = await openInputFile(path, CODE)
   const setup = await file.source().read(0, SETUP_BYTES)
-  for (const { offset, bytes } of [BOOT_FLAG, SETUP_MAGIC]) {
+  for (const { offset, bytes } of magics) {
     const matches = bytes.every((byte, index) => setup[offset + index] === byte)
-    check(matches, CODE, `${path} is not an x86 bzImage`, { details: { path } })
+    check(matches, CODE, `${path} is not ${name}`, { details: { path } })
   }
-}
-
-/** The blobs may be links into a cache; file contents are read without following links. */
-async function contentOf(path: string): Promise<Content> {
-  await using file = await openInputFile(path, CODE)
-  return fileContent(await realpath(path), file.size)
 }
 
 function readOptional(path: string): string | undefined {

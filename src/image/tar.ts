@@ -1,29 +1,51 @@
 // Reads the entries of an uncompressed tar archive: POSIX ustar and pax (IEEE 1003.1, "pax
-// interchange format") and GNU's long names and base-256 numbers. Strict: a bad checksum, number or
-// pax record is an error. Left out, and refused: sparse files and multi-volume archives.
+// interchange format"), GNU's long names, base-256 numbers and sparse files. Strict: a bad checksum,
+// number or pax record is an error. Left out, and refused: multi-volume archives. Global pax headers
+// are passed over, as container runtimes do.
 
-import { CloisterError, check } from '../errors.ts'
-import type { ByteSource } from '../files/index.ts'
-import { decodePaxRecords } from './pax.ts'
+import type { Content } from '../eif/index.ts'
+import { chunksOf, type ByteSource } from '../files/index.ts'
+import type { ByteName } from './byte-name.ts'
+import { decodePaxRecords, XATTR_PREFIX, type PaxRecord } from './pax.ts'
+import { readAhead } from './read-ahead.ts'
+import {
+  isPaxSparse,
+  paxSparseName,
+  readOldSparse,
+  readPaxSparse,
+  type DataRange,
+} from './sparse.ts'
+import {
+  BLOCK_BYTES,
+  alignToBlock,
+  checkTar,
+  decodeHeader,
+  readText,
+  type TarHeader,
+} from './tar-header.ts'
+import type { UnpackBudget } from './unpack-budget.ts'
 
 export type TarType = 'file' | 'link' | 'symlink' | 'directory' | 'device' | 'fifo'
 
 export interface TarEntry {
   readonly type: TarType
-  readonly path: string
+  readonly path: ByteName
   /** Of a hard or symbolic link. */
-  readonly linkTarget: string
+  readonly linkTarget: ByteName
   /** Permission bits, 0 to 0o7777. */
   readonly mode: number
   readonly uid: number
   readonly gid: number
-  /** Where the data of a file lies in the archive. */
-  readonly offset: number
-  readonly size: number
+  readonly xattrs?: ReadonlyMap<string, Uint8Array>
+  /** Of a file; empty for the other types. */
+  readonly content: Content
 }
 
-const BLOCK_BYTES = 512
+/** The extension entries before an entry may have this many bytes together. */
 const MAX_EXTENSION_BYTES = 1024 * 1024
+const GNU_LONG_NAME = 'L'
+const GNU_LONG_LINK = 'K'
+const GNU_SPARSE = 'S'
 
 const types: Readonly<Record<string, TarType>> = {
   '\0': 'file',
@@ -35,148 +57,137 @@ const types: Readonly<Record<string, TarType>> = {
   '5': 'directory',
   '6': 'fifo',
   '7': 'file',
+  [GNU_SPARSE]: 'file',
 }
 
-/** Attributes for the next entry, from the extension entries before it. */
-type Extensions = Map<string, string>
+const NOTHING: Content = { size: 0, chunks: () => [] }
 
 /**
- * The entries in archive order; ends at the first zero block or at the end of the source.
- * @throws ERR_IMAGE_TAR
+ * The entries in archive order; ends at the first zero block or at the end of the source. The
+ * budget pays for extension headers; entries, names and contents are the reader's to count.
+ * @throws ERR_IMAGE_TAR, ERR_IMAGE_LIMIT
  */
-export async function* readTar(source: ByteSource): AsyncGenerator<TarEntry> {
-  let extensions: Extensions = new Map()
+export async function* readTar(
+  archive: ByteSource,
+  budget: UnpackBudget,
+): AsyncGenerator<TarEntry> {
+  const source = readAhead(archive)
+  let extensions = new Extensions()
   for (let offset = 0; offset < source.size;) {
-    const block = await readBlock(source, offset)
+    const block = Buffer.from(await source.read(offset, BLOCK_BYTES))
     if (block.every((byte) => byte === 0)) break
-    checkChecksum(block, offset)
-    const typeflag = String.fromCharCode(block[156] ?? 0)
-    const size = readNumber(extensions.get('size'), block, 124, 12)
+    const header = decodeHeader(block, offset)
     offset += BLOCK_BYTES
-    if (isExtension(typeflag)) {
-      const body = await readExtension(source, offset, size)
-      extensions = merge(extensions, typeflag, body)
-      offset += align(size)
+    if ('xgLK'.includes(header.typeflag)) {
+      budget.takeMetadata(BLOCK_BYTES + header.size)
+      await extensions.add(source, header, offset)
+      offset += alignToBlock(header.size)
       continue
     }
-    const entry = decodeEntry(block, typeflag, extensions, { offset, size })
-    checkTar(offset + entry.size <= source.size, `${entry.path} is cut off`, offset)
+    const data = { offset, size: extensions.number('size') ?? header.size }
+    const { entry, end } = await readEntry(source, { header, extensions, data, budget })
+    checkTar(end <= alignToBlock(source.size), `${entry.path} is cut off`, offset)
     yield entry
-    extensions = new Map()
-    offset += align(entry.size)
+    extensions = new Extensions()
+    offset = end
   }
 }
 
-function decodeEntry(
-  block: Buffer,
-  typeflag: string,
-  extensions: Extensions,
-  data: { readonly offset: number; readonly size: number },
-): TarEntry {
-  const path = extensions.get('path') ?? headerPath(block)
-  const type = types[typeflag]
-  checkTar(
-    type !== undefined,
-    `${path} has the unknown type ${JSON.stringify(typeflag)}`,
-    data.offset,
-  )
-  // Before ustar, a directory was a file whose name ends with a slash.
-  const isOldDirectory = type === 'file' && path.endsWith('/')
-  return {
-    type: isOldDirectory ? 'directory' : type,
-    path,
-    linkTarget: extensions.get('linkpath') ?? text(block, 157, 100),
-    mode: readNumber(undefined, block, 100, 8) & 0o7777,
-    uid: readNumber(extensions.get('uid'), block, 108, 8),
-    gid: readNumber(extensions.get('gid'), block, 116, 8),
-    offset: data.offset,
-    // Only files have data, whatever a header says of the others.
-    size: type === 'file' && !isOldDirectory ? data.size : 0,
+/** What extension entries say of the next entry. */
+class Extensions {
+  readonly records: PaxRecord[] = []
+  #bytes = 0
+
+  async add(source: ByteSource, { typeflag, size }: TarHeader, offset: number): Promise<void> {
+    this.#bytes += size
+    checkTar(this.#bytes <= MAX_EXTENSION_BYTES, 'extension headers are too long', offset)
+    checkTar(offset + size <= source.size, 'an extension header is cut off', offset)
+    const body = Buffer.from(await source.read(offset, size))
+    const name = readText(body, [0, body.length])
+    if (typeflag === GNU_LONG_NAME) this.records.push(['path', name])
+    else if (typeflag === GNU_LONG_LINK) this.records.push(['linkpath', name])
+    else if (typeflag === 'x') this.records.push(...decodePaxRecords(body))
   }
-}
 
-function headerPath(block: Buffer): string {
-  const name = text(block, 0, 100)
-  const isPosix = block.toString('latin1', 257, 263) === 'ustar\0'
-  const prefix = isPosix ? text(block, 345, 155) : ''
-  return prefix === '' ? name : `${prefix}/${name}`
-}
-
-function isExtension(typeflag: string): boolean {
-  return 'xgLK'.includes(typeflag)
-}
-
-function merge(extensions: Extensions, typeflag: string, body: Buffer): Extensions {
-  if (typeflag === 'L') return new Map([...extensions, ['path', text(body, 0, body.length)]])
-  if (typeflag === 'K') return new Map([...extensions, ['linkpath', text(body, 0, body.length)]])
-  const records = decodePaxRecords(body)
-  const isGlobal = typeflag === 'g'
-  for (const key of records.keys()) {
-    const isUnsupported = key.startsWith('GNU.sparse.') || (isGlobal && key !== 'comment')
-    checkTar(!isUnsupported, `the pax attribute ${key} is not supported`, 0)
+  /** The last value of a key; an empty one means that the header's counts. */
+  value(key: string): string | undefined {
+    const value = this.records.findLast(([name]) => name === key)?.[1]
+    return value === '' ? undefined : value
   }
-  return isGlobal ? extensions : new Map([...extensions, ...records])
-}
 
-async function readExtension(source: ByteSource, offset: number, size: number): Promise<Buffer> {
-  checkTar(size <= MAX_EXTENSION_BYTES, 'an extension header is too long', offset)
-  checkTar(offset + size <= source.size, 'an extension header is cut off', offset)
-  return Buffer.from(await source.read(offset, size))
-}
-
-async function readBlock(source: ByteSource, offset: number): Promise<Buffer> {
-  const block = Buffer.from(await source.read(offset, BLOCK_BYTES))
-  checkTar(block.length === BLOCK_BYTES, 'the archive ends within a header', offset)
-  return block
-}
-
-/** The sum of the header's bytes, with the checksum field itself as eight spaces. */
-function checkChecksum(block: Buffer, offset: number): void {
-  const sum = block.reduce((total, byte, index) => {
-    return total + (index >= 148 && index < 156 ? 0x20 : byte)
-  }, 0)
-  checkTar(sum === readNumber(undefined, block, 148, 8), 'a header has a wrong checksum', offset)
-}
-
-/** A pax decimal, else an octal field, or GNU's base-256 (first bit set). */
-function readNumber(
-  pax: string | undefined,
-  block: Buffer,
-  offset: number,
-  length: number,
-): number {
-  if (pax !== undefined) {
-    const value = /^\d{1,16}$/.test(pax) ? Number(pax) : NaN
-    checkTar(Number.isSafeInteger(value), 'a pax number is malformed', offset)
+  number(key: string): number | undefined {
+    const text = this.value(key)
+    if (text === undefined) return undefined
+    const value = /^\d{1,16}$/.test(text) ? Number(text) : NaN
+    checkTar(Number.isSafeInteger(value), `the pax attribute ${key} is not a number`, 0)
     return value
   }
-  const field = block.subarray(offset, offset + length)
-  if (field[0] === 0x80) {
-    const value = BigInt(`0x${field.toString('hex', 1)}`)
-    checkTar(value <= BigInt(Number.MAX_SAFE_INTEGER), 'a number is too large', offset)
-    return Number(value)
-  }
-  const digits = field.toString('latin1').replace(/^ +|[ \0]+$/g, '')
-  checkTar(/^[0-7]*$/.test(digits), 'a number is malformed', offset)
-  return digits === '' ? 0 : parseInt(digits, 8)
-}
 
-/** Text up to the first NUL. */
-function text(bytes: Buffer, offset: number, length: number): string {
-  const field = bytes.subarray(offset, offset + length)
-  const end = field.indexOf(0)
-  try {
-    const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
-    return decoder.decode(end < 0 ? field : field.subarray(0, end))
-  } catch (cause) {
-    throw new CloisterError('ERR_IMAGE_TAR', 'a name is not UTF-8', { cause })
+  xattrs(): ReadonlyMap<string, Uint8Array> | undefined {
+    const found = this.records.filter(([key]) => key.startsWith(XATTR_PREFIX))
+    if (found.length === 0) return undefined
+    return new Map(
+      found.map(([key, value]) => [key.slice(XATTR_PREFIX.length), Buffer.from(value, 'latin1')]),
+    )
   }
 }
 
-function align(size: number): number {
-  return Math.ceil(size / BLOCK_BYTES) * BLOCK_BYTES
+async function readEntry(
+  source: ByteSource,
+  member: Member,
+): Promise<{ readonly entry: TarEntry; readonly end: number }> {
+  const { header, extensions, data } = member
+  const path = paxSparseName(extensions.records) ?? extensions.value('path') ?? header.path
+  const type = typeOf(header, path, data.offset)
+  const xattrs = extensions.xattrs()
+  const { content, end } = await readContent(source, type, member)
+  const entry = {
+    type,
+    path,
+    linkTarget: extensions.value('linkpath') ?? header.linkTarget,
+    mode: header.mode,
+    uid: extensions.number('uid') ?? header.uid,
+    gid: extensions.number('gid') ?? header.gid,
+    content,
+    ...(xattrs !== undefined && { xattrs }),
+  }
+  return { entry, end }
 }
 
-function checkTar(condition: boolean, message: string, offset: number): asserts condition {
-  check(condition, 'ERR_IMAGE_TAR', message, { details: { offset } })
+function typeOf({ typeflag }: TarHeader, path: ByteName, offset: number): TarType {
+  const type = types[typeflag]
+  checkTar(type !== undefined, `unknown entry type ${JSON.stringify(typeflag)}`, offset)
+  // Before ustar, a directory was a file whose name ends with a slash.
+  return type === 'file' && path.endsWith('/') ? 'directory' : type
+}
+
+interface Member {
+  readonly header: TarHeader
+  readonly extensions: Extensions
+  readonly data: DataRange
+  readonly budget: UnpackBudget
+}
+
+/** Only files have data, whatever a header says of the others. */
+async function readContent(
+  source: ByteSource,
+  type: TarType,
+  { header, extensions, data, budget }: Member,
+): Promise<{ readonly content: Content; readonly end: number }> {
+  if (type !== 'file') return { content: NOTHING, end: data.offset }
+  if (header.typeflag === GNU_SPARSE || isPaxSparse(extensions.records)) {
+    const sparse =
+      header.typeflag === GNU_SPARSE
+        ? await readOldSparse(source, data, header.block)
+        : await readPaxSparse(source, data, extensions.records)
+    budget.takeMetadata(sparse.mapBytes)
+    budget.takeBytes(sparse.content.size)
+    return sparse
+  }
+  const { offset, size } = data
+  checkTar(offset + size <= source.size, 'a file is cut off', offset)
+  return {
+    content: { size, chunks: () => chunksOf(source, offset, size) },
+    end: offset + alignToBlock(size),
+  }
 }

@@ -4,46 +4,60 @@
 
 import { check } from '../errors.ts'
 import type { Content } from '../eif/index.ts'
+import { showName, type ByteName } from './byte-name.ts'
 
 export interface Attributes {
   /** Permission bits, 0 to 0o7777. */
   readonly mode: number
   readonly uid: number
   readonly gid: number
+  /** Extended attributes, `security.capability` among them. */
+  readonly xattrs?: ReadonlyMap<string, Uint8Array>
 }
 
 export interface Directory {
   readonly kind: 'directory'
   attributes: Attributes
-  readonly entries: Map<string, TreeNode>
+  readonly entries: Map<ByteName, TreeNode>
 }
 
 /** Two names with the same object are hard links. */
-export interface RegularFile {
-  readonly kind: 'file'
+interface Linkable {
   readonly attributes: Attributes
+  /** Whether it may have more than one name. */
+  isLinked?: boolean
+}
+
+export interface RegularFile extends Linkable {
+  readonly kind: 'file'
   readonly content: Content
 }
 
-export interface Symlink {
+export interface Symlink extends Linkable {
   readonly kind: 'symlink'
-  readonly attributes: Attributes
-  readonly target: string
+  readonly target: ByteName
 }
 
-export type TreeNode = Directory | RegularFile | Symlink
+/** A named pipe; or a device node or socket, which no image gets (see drop-devices.ts). */
+export interface SpecialFile extends Linkable {
+  readonly kind: 'fifo' | 'device' | 'socket'
+}
+
+export type TreeNode = Directory | RegularFile | Symlink | SpecialFile
 
 export interface PathEntry {
   /** Names joined by `/`, without a leading one. */
-  readonly path: string
+  readonly path: ByteName
   readonly node: TreeNode
 }
 
 /** Linux: NAME_MAX, and PATH_MAX with its terminating NUL. */
 const MAX_NAME_BYTES = 255
-const MAX_PATH_BYTES = 4095
+export const MAX_PATH_BYTES = 4095
+/** Directories above a file; a tree that is deeper was made to cost time. */
+export const MAX_DEPTH = 255
 
-export function directory(mode = 0o755, entries: Iterable<[string, TreeNode]> = []): Directory {
+export function directory(mode = 0o755, entries: Iterable<[ByteName, TreeNode]> = []): Directory {
   return { kind: 'directory', attributes: { mode, uid: 0, gid: 0 }, entries: new Map(entries) }
 }
 
@@ -52,64 +66,54 @@ export function file(content: Content, mode = 0o644): RegularFile {
 }
 
 /**
- * The names of a path inside a tree; none for the root itself.
- * @throws ERR_IMAGE_PATH for an absolute path, `..`, NUL, or lengths that Linux refuses
+ * The names of a path inside a tree; none for the root itself. A leading `/` is the tree's root.
+ * @throws ERR_IMAGE_PATH for `..`, NUL, or lengths and depths that are refused
  */
-export function parsePath(path: string): readonly string[] {
+export function parsePath(path: ByteName): ByteName[] {
+  checkPath(path.length <= MAX_PATH_BYTES, path, 'is too long')
   const names = path.split('/').filter((name) => name !== '' && name !== '.')
-  const isSafe = !path.startsWith('/') && !names.includes('..') && !path.includes('\0')
-  checkPath(isSafe, path, 'leads out of the image')
-  checkPath(Buffer.byteLength(path) <= MAX_PATH_BYTES, path, 'is too long')
-  const fits = names.every((name) => Buffer.byteLength(name) <= MAX_NAME_BYTES)
+  checkPath(!names.includes('..') && !path.includes('\0'), path, 'leads out of the image')
+  checkPath(names.length <= MAX_DEPTH, path, 'is too deep')
+  const fits = names.every((name) => name.length <= MAX_NAME_BYTES)
   checkPath(fits, path, 'has a name that is too long')
   return names
 }
 
-/** The node at a path, without following symbolic links. */
-export function find(root: Directory, names: readonly string[]): TreeNode | undefined {
-  let node: TreeNode | undefined = root
-  for (const name of names) {
-    if (node?.kind !== 'directory') return undefined
-    node = node.entries.get(name)
-  }
-  return node
-}
-
-/**
- * The directory at a path; what is missing is made, 0755 and root's.
- * @throws ERR_IMAGE_PATH when the path leads through a symbolic link or a file
- */
-export function openDirectory(root: Directory, names: readonly string[]): Directory {
-  let parent = root
-  for (const name of names) {
-    const node: TreeNode = parent.entries.get(name) ?? directory()
-    const path = names.join('/')
-    checkPath(node.kind !== 'symlink', path, 'leads through a symbolic link')
-    checkPath(node.kind === 'directory', path, 'leads through a file')
-    parent.entries.set(name, node)
-    parent = node
-  }
-  return parent
-}
-
 /** Every node but the root, a directory before its contents, names in the order of their bytes. */
-export function flatten(root: Directory): readonly PathEntry[] {
-  const entries: PathEntry[] = []
-  const visit = (parent: Directory, prefix: string): void => {
-    for (const [name, node] of [...parent.entries].sort(byName)) {
-      const path = prefix + name
-      entries.push({ path, node })
-      if (node.kind === 'directory') visit(node, `${path}/`)
+export function* flatten(root: Directory): Generator<PathEntry> {
+  // A generator inside a generator for every directory would make each step cost the depth.
+  const open: Level[] = [levelOf(root, '')]
+  for (let level = open.at(-1); level !== undefined; level = open.at(-1)) {
+    const name = level.names.pop()
+    const node = name === undefined ? undefined : level.directory.entries.get(name)
+    if (name === undefined || node === undefined) {
+      open.pop()
+      continue
     }
+    const path = level.prefix + name
+    yield { path, node }
+    if (node.kind === 'directory') open.push(levelOf(node, `${path}/`))
   }
-  visit(root, '')
-  return entries
 }
 
-function byName([a]: [string, TreeNode], [b]: [string, TreeNode]): number {
-  return Buffer.compare(Buffer.from(a), Buffer.from(b))
+interface Level {
+  readonly directory: Directory
+  readonly prefix: ByteName
+  /** What is left of it, the next name last. */
+  readonly names: ByteName[]
 }
 
-function checkPath(condition: boolean, path: string, problem: string): asserts condition {
-  check(condition, 'ERR_IMAGE_PATH', `${path} ${problem}`, { details: { path } })
+function levelOf(directory: Directory, prefix: ByteName): Level {
+  return { directory, prefix, names: [...directory.entries.keys()].sort(byBytes).reverse() }
+}
+
+function byBytes(a: ByteName, b: ByteName): number {
+  return a < b ? -1 : a > b ? 1 : 0
+}
+
+/** @throws ERR_IMAGE_PATH */
+export function checkPath(condition: boolean, path: ByteName, problem: string): asserts condition {
+  if (condition) return
+  const shown = showName(path.length > 200 ? `${path.slice(0, 200)}...` : path)
+  check(false, 'ERR_IMAGE_PATH', `${shown} ${problem}`, { details: { path: shown } })
 }

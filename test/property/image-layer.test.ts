@@ -62,7 +62,7 @@ describe('a layer', () => {
 async function ramdisk(members: readonly Member[]): Promise<Buffer> {
   const root = directory()
   await apply(await tarOf(members), root)
-  expect(flatten(root)).toHaveLength(members.length)
+  expect([...flatten(root)]).toHaveLength(members.length)
   const content = cpioOf(root)
   const chunks: Uint8Array[] = []
   for await (const chunk of content.chunks()) chunks.push(chunk)

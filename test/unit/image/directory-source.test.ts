@@ -1,68 +1,116 @@
-import { chmod, link, mkdir, open, rm, symlink, writeFile } from 'node:fs/promises'
+import { execFileSync } from 'node:child_process'
+import { chmod, chown, link, mkdir, open, rm, symlink, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
 
-import { fileContent, readDirectorySource } from '../../../src/image/directory-source.ts'
+import { cpioOf } from '../../../src/image/cpio.ts'
+import { readDirectorySource, type DirectoryOptions } from '../../../src/image/directory-source.ts'
+import { dropDevices } from '../../../src/image/drop-devices.ts'
 import { flatten } from '../../../src/image/tree.ts'
 import { UnpackBudget } from '../../../src/image/unpack-budget.ts'
 import { codeOf, makeScratch } from './scratch.ts'
 
+const isRoot = process.getuid?.() === 0
+
 describe('readDirectorySource', () => {
-  it('keeps of the modes only whether the owner may execute, and makes all root’s', async () => {
+  it('keeps modes, setuid among them, and with the rule of git what git keeps', async () => {
     const path = await makeScratch()
     await mkdir(join(path, 'dir'))
     await chmod(join(path, 'dir'), 0o1770)
     for (const [name, mode] of [
       ['dir/setuid', 0o4711],
       ['dir/secret', 0o600],
-      ['dir/group-only', 0o610],
+      ['dir/umask-002', 0o664],
     ] as const) {
       await writeFile(join(path, name), 'x')
       await chmod(join(path, name), mode)
     }
-    const entries = flatten(await readDirectorySource(path))
-    expect(entries.map((entry) => [entry.path, entry.node.attributes])).toEqual([
-      ['dir', { mode: 0o755, uid: 0, gid: 0 }],
-      ['dir/group-only', { mode: 0o644, uid: 0, gid: 0 }],
-      ['dir/secret', { mode: 0o644, uid: 0, gid: 0 }],
-      ['dir/setuid', { mode: 0o755, uid: 0, gid: 0 }],
+    const modes = async (rule: 'keep' | 'git'): Promise<unknown> =>
+      [...flatten(await readDirectorySource(path, { modes: rule }))].map((entry) => [
+        entry.path,
+        entry.node.attributes.mode.toString(8),
+      ])
+    expect(await modes('keep')).toEqual([
+      ['dir', '1770'],
+      ['dir/secret', '600'],
+      ['dir/setuid', '4711'],
+      ['dir/umask-002', '644'],
+    ])
+    expect(await modes('git')).toEqual([
+      ['dir', '755'],
+      ['dir/secret', '644'],
+      ['dir/setuid', '755'],
+      ['dir/umask-002', '644'],
+    ])
+  })
+
+  it.runIf(isRoot)('makes the owner of the top directory root, and keeps the others', async () => {
+    const path = await makeScratch()
+    for (const name of ['mine', 'theirs']) await writeFile(join(path, name), 'x')
+    const owners = async (options?: DirectoryOptions): Promise<unknown> =>
+      [...flatten(await readDirectorySource(path, options))].map(({ node }) => [
+        node.attributes.uid,
+        node.attributes.gid,
+      ])
+    await chown(join(path, 'theirs'), 1000, 50)
+    const asRoot = await owners()
+    expect(asRoot).toEqual([
+      [0, 0],
+      [1000, 50],
+    ])
+    await chown(path, 2000, 2001)
+    await chown(join(path, 'mine'), 2000, 2001)
+    expect(await owners()).toEqual(asRoot)
+    const one = { owner: { uid: 7, gid: 8 } }
+    expect(await owners(one)).toEqual([
+      [7, 8],
+      [7, 8],
     ])
   })
 
   it('takes a symbolic link as it is and never follows it', async () => {
     const path = await makeScratch()
     await symlink('/etc', join(path, 'etc'))
-    const entries = flatten(await readDirectorySource(path))
+    const entries = [...flatten(await readDirectorySource(path))]
     expect(entries.map(({ node }) => node)).toMatchObject([{ kind: 'symlink', target: '/etc' }])
   })
 
-  it('makes hard links two files, since a copy of the directory has none', async () => {
+  it('keeps hard links one file', async () => {
     const path = await makeScratch()
-    await writeFile(join(path, 'a'), 'x')
-    await link(join(path, 'a'), join(path, 'b'))
-    const [a, b] = flatten(await readDirectorySource(path))
-    expect(a?.node).not.toBe(b?.node)
+    await writeFile(join(path, 'a'), 'x'.repeat(1000))
+    for (let index = 0; index < 100; index++)
+      await link(join(path, 'a'), join(path, `b${String(index)}`))
+    const root = await readDirectorySource(path, { budget: new UnpackBudget({ bytes: 1000 }) })
+    expect(new Set([...flatten(root)].map(({ node }) => node)).size).toBe(1)
+    expect(cpioOf(root).size).toBeLessThan(20_000)
   })
 
-  it('refuses a socket', async () => {
+  it('leaves out sockets and device nodes, and keeps named pipes, without opening any', async () => {
     const path = await makeScratch()
     const server = createServer().listen(join(path, 'socket'))
     onTestFinished(() => void server.close())
     await new Promise((resolve) => server.once('listening', resolve))
-    expect(await codeOf(readDirectorySource(path))).toBe('ERR_IMAGE_ENTRY')
+    execFileSync('mkfifo', [join(path, 'pipe')])
+    if (isRoot) execFileSync('mknod', [join(path, 'node'), 'c', '1', '5'])
+    const root = await readDirectorySource(path)
+    expect(dropDevices(root)).toHaveLength(1)
+    expect([...root.entries.keys()]).toEqual(['pipe'])
+    expect(cpioOf(root).size).toBeGreaterThan(0)
   })
 
-  it('refuses a name that is not UTF-8', async () => {
+  it('keeps a name that is not UTF-8', async () => {
     const path = await makeScratch()
     await writeFile(Buffer.concat([Buffer.from(`${path}/`), Buffer.from([0xff])]), 'x')
-    expect(await codeOf(readDirectorySource(path))).toBe('ERR_IMAGE_PATH')
+    expect([...(await readDirectorySource(path)).entries.keys()]).toEqual(['\xff'])
   })
 
   it('refuses what is not there, not a directory, or more than the budget', async () => {
     const path = await makeScratch()
     await writeFile(join(path, 'file'), 'xx')
-    const budget = (bytes: number, entries: number) => new UnpackBudget({ bytes, entries })
+    const budget = (bytes: number, entries: number) => ({
+      budget: new UnpackBudget({ bytes, entries }),
+    })
     expect(await codeOf(readDirectorySource(join(path, 'none')))).toBe('ERR_IMAGE_SOURCE_MISSING')
     expect(await codeOf(readDirectorySource(join(path, 'file')))).toBe('ERR_IMAGE_SOURCE_MISSING')
     expect(await codeOf(readDirectorySource(path, budget(1, 9)))).toBe('ERR_IMAGE_LIMIT')
@@ -71,21 +119,26 @@ describe('readDirectorySource', () => {
   })
 })
 
-describe('fileContent', () => {
-  async function drain(path: string, size: number): Promise<void> {
-    for await (const chunk of fileContent(path, size).chunks()) expect(chunk.length).toBeLessThan(9)
-  }
-
-  it('refuses a file that was changed, removed or replaced by a link since it was seen', async () => {
-    const path = join(await makeScratch(), 'file')
+describe('the contents of a member', () => {
+  it('are refused when it was changed, removed or replaced since it was seen', async () => {
+    const scratch = await makeScratch()
+    const path = join(scratch, 'file')
     await writeFile(path, 'contents')
-    expect(await codeOf(drain(path, 8))).toBe('accepted')
+    const node = (await readDirectorySource(scratch)).entries.get('file')
+    const drain = async (): Promise<void> => {
+      if (node?.kind !== 'file') throw new TypeError()
+      for await (const chunk of node.content.chunks()) expect(chunk.length).toBeLessThan(9)
+    }
+    expect(await codeOf(drain())).toBe('accepted')
     await using file = await open(path, 'r+')
     await file.truncate(3)
-    expect(await codeOf(drain(path, 8))).toBe('ERR_IMAGE_SOURCE_CHANGED')
+    expect(await codeOf(drain())).toBe('ERR_IMAGE_SOURCE_CHANGED')
     await rm(path)
-    expect(await codeOf(drain(path, 8))).toBe('ERR_IMAGE_SOURCE_MISSING')
+    expect(await codeOf(drain())).toBe('ERR_IMAGE_SOURCE_MISSING')
     await symlink('/etc/passwd', path)
-    expect(await codeOf(drain(path, 8))).toBe('ERR_IMAGE_SOURCE_MISSING')
+    expect(await codeOf(drain())).toBe('ERR_IMAGE_SOURCE_MISSING')
+    await rm(path)
+    execFileSync('mkfifo', [path])
+    expect(await codeOf(drain())).toBe('ERR_IMAGE_SOURCE_MISSING')
   })
 })

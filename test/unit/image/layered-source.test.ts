@@ -1,17 +1,19 @@
-import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises'
+import { readFile, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 
-import { parseImageReference } from '../../../src/image/image-reference.ts'
-import { readOciSource } from '../../../src/image/oci-source.ts'
+import { readLayeredSource } from '../../../src/image/layered-source.ts'
 import { UnpackBudget } from '../../../src/image/unpack-budget.ts'
 import { digestOf, tarOf, writeLayout, type LayoutParts } from './archive.ts'
 import { codeOf, makeScratch } from './scratch.ts'
 
+const options = { architecture: 'x86_64' } as const
+
 async function read(path: string, tag?: string, budget?: UnpackBudget): Promise<void> {
   const reference = { transport: 'oci', path, ...(tag !== undefined && { tag }) } as const
-  await using source = await readOciSource(reference, 'x86_64', budget)
+  const options = { architecture: 'x86_64', ...(budget !== undefined && { budget }) } as const
+  await using source = await readLayeredSource(reference, options)
   expect(source.root.entries.size).toBeGreaterThan(0)
 }
 
@@ -21,7 +23,7 @@ async function layout(parts: Partial<LayoutParts> = {}): Promise<string> {
   return path
 }
 
-describe('readOciSource', () => {
+describe('readLayeredSource', () => {
   it('reads the configuration and the id of an image', async () => {
     const config = {
       Entrypoint: ['/app'],
@@ -31,7 +33,7 @@ describe('readOciSource', () => {
       User: 'daemon',
     }
     const path = await layout({ config })
-    await using source = await readOciSource({ transport: 'oci', path }, 'x86_64')
+    await using source = await readLayeredSource({ transport: 'oci', path }, options)
     expect(source.config).toEqual({
       entrypoint: ['/app'],
       cmd: [],
@@ -142,27 +144,7 @@ describe('readOciSource', () => {
     )
     const file = join(path, 'image.tar')
     await writeFile(file, archive)
-    await using source = await readOciSource({ transport: 'oci-archive', path: file }, 'x86_64')
+    await using source = await readLayeredSource({ transport: 'oci-archive', path: file }, options)
     expect([...source.root.entries.keys()]).toEqual(['app'])
   })
-})
-
-describe('parseImageReference', () => {
-  it('splits the tag off, unless the whole is a path that exists', async () => {
-    const path = await makeScratch()
-    await mkdir(join(path, 'a:b'))
-    expect(await parseImageReference(`oci:${path}:tag`)).toMatchObject({ path, tag: 'tag' })
-    expect(await parseImageReference(`oci:${path}`)).toEqual({ transport: 'oci', path })
-    expect(await parseImageReference(`oci:${path}/a:b`)).toEqual({
-      transport: 'oci',
-      path: `${path}/a:b`,
-    })
-  })
-
-  it.each(['busybox', 'docker.io/library/busybox:latest', 'docker-daemon:x', 'oci:'])(
-    'refuses %s, which would need a daemon or a registry',
-    async (text) => {
-      expect(await codeOf(parseImageReference(text))).toBe('ERR_IMAGE_SOURCE_UNSUPPORTED')
-    },
-  )
 })

@@ -1,0 +1,132 @@
+// The flags of build-enclave, checked and turned into what the builder takes.
+
+import { fileURLToPath } from 'node:url'
+
+import { CloisterError, check } from '../errors.ts'
+import { parseSigner, type Architecture, type EifSigner } from '../eif/index.ts'
+import {
+  openPlatformBlobs,
+  type BuildOptions,
+  type DirectoryOptions,
+  type ImageConfig,
+  type ImageSource,
+} from '../image/index.ts'
+import { readFileArgument } from './arguments.ts'
+import { defined } from './defined.ts'
+
+export interface BuildFlags {
+  readonly dockerUri?: string
+  readonly dockerDir?: string
+  readonly rootfs?: string
+  readonly arch: string
+  readonly owner?: string
+  readonly modes: 'keep' | 'git'
+  readonly quiet?: boolean
+  readonly outputFile: string
+  readonly name?: string
+  /** commander keeps `version` for itself on the root command only. */
+  readonly version?: string
+  readonly metadata?: string
+  readonly blobs?: string
+  readonly kernel?: string
+  readonly init?: string
+  readonly cmdline?: string
+  readonly entrypoint?: string[]
+  readonly cmd?: string[]
+  readonly env?: string[]
+  readonly workdir?: string
+  readonly user?: string
+  readonly signingCertificate?: string
+  readonly privateKey?: string
+}
+
+const MAX_CUSTOM_METADATA_BYTES = 4096
+
+/** The highest id is the kernel's "no such user". */
+const MAX_ID = 0xffff_fffe
+
+/** AWS's names, and those of OCI platforms. */
+export const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
+  x86_64: 'x86_64',
+  amd64: 'x86_64',
+  aarch64: 'aarch64',
+  arm64: 'aarch64',
+}
+
+/** @throws ERR_CLI_ARGUMENT, ERR_IMAGE_BLOBS, ERR_EIF_METADATA, ERR_EIF_SIGNING */
+export async function buildOptions(flags: BuildFlags): Promise<BuildOptions> {
+  const { kernel, init, cmdline, name, version } = flags
+  const overrides = {
+    ...defined({ kernel, init, cmdline, architecture: ARCHITECTURES[flags.arch] }),
+  }
+  return {
+    source: sourceOf(flags),
+    blobs: await openPlatformBlobs(flags.blobs ?? defaultBlobs(), overrides),
+    config: configOf(flags),
+    directory: directoryOptions(flags),
+    output: flags.outputFile,
+    ...defined({ name, version }),
+    ...(flags.metadata !== undefined && { customMetadata: readMetadata(flags.metadata) }),
+    buildTime: readBuildTime(process.env['SOURCE_DATE_EPOCH']),
+    ...defined({ signer: readSigner(flags) }),
+  }
+}
+
+function sourceOf({ dockerUri, dockerDir, rootfs }: BuildFlags): ImageSource {
+  if (rootfs !== undefined && dockerUri === undefined && dockerDir === undefined) {
+    return { kind: 'directory', path: rootfs }
+  }
+  if (rootfs === undefined && dockerDir !== undefined) {
+    return { kind: 'dockerfile', directory: dockerDir, ...defined({ name: dockerUri }) }
+  }
+  if (rootfs === undefined && dockerUri !== undefined) {
+    return { kind: 'image', reference: dockerUri }
+  }
+  throw new CloisterError('ERR_CLI_ARGUMENT', 'give one of --docker-uri, --docker-dir and --rootfs')
+}
+
+function directoryOptions({ owner, modes }: BuildFlags): DirectoryOptions {
+  if (owner === undefined) return { modes }
+  const [, uid, gid] = /^(\d{1,10}):(\d{1,10})$/.exec(owner) ?? []
+  const ids = { uid: Number(uid), gid: Number(gid) }
+  const isValid = ids.uid <= MAX_ID && ids.gid <= MAX_ID
+  check(isValid, 'ERR_CLI_ARGUMENT', `--owner ${owner} is not UID:GID in numbers`)
+  return { modes, owner: ids }
+}
+
+function configOf({ entrypoint, cmd, env, workdir, user }: BuildFlags): Partial<ImageConfig> {
+  return defined({ entrypoint, cmd, env, workdir, user })
+}
+
+function readSigner(flags: BuildFlags): EifSigner | undefined {
+  const { signingCertificate, privateKey } = flags
+  if (signingCertificate === undefined && privateKey === undefined) return undefined
+  const isPair = signingCertificate !== undefined && privateKey !== undefined
+  check(isPair, 'ERR_CLI_ARGUMENT', '--signing-certificate and --private-key go together')
+  const isKms = /^arn:(aws|aws-cn|aws-us-gov):kms:/.test(privateKey)
+  check(!isKms, 'ERR_CLI_ARGUMENT', '--private-key: keys in AWS KMS are not supported')
+  return parseSigner(
+    readFileArgument('--signing-certificate', signingCertificate),
+    readFileArgument('--private-key', privateKey),
+  )
+}
+
+function readMetadata(path: string): unknown {
+  const bytes = readFileArgument('--metadata', path, MAX_CUSTOM_METADATA_BYTES)
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes))
+  } catch (cause) {
+    throw new CloisterError('ERR_EIF_METADATA', `${path} is not JSON`, { cause })
+  }
+}
+
+/** Seconds since 1970: https://reproducible-builds.org/specs/source-date-epoch/ */
+function readBuildTime(epoch: string | undefined): number {
+  const text = epoch === undefined || epoch === '' ? '0' : epoch
+  check(/^\d{1,11}$/.test(text), 'ERR_CLI_ARGUMENT', 'SOURCE_DATE_EPOCH is not a number of seconds')
+  return Number(text)
+}
+
+export function defaultBlobs(): string {
+  return fileURLToPath(new URL('../../build/blobs', import.meta.url))
+}
