@@ -35,7 +35,7 @@ export async function runTool(tool: Tool, args: readonly string[]): Promise<void
     if (status === 0) return
     const text = foreignLines(tool.name, words())
     throw new CloisterError(tool.failure, `${tool.name} failed:\n${text}`, {
-      details: { tool: tool.name, status, words: words() },
+      details: { tool: tool.name, status },
     })
   } finally {
     process.off('exit', kill)
@@ -82,7 +82,7 @@ function foreignLines(name: string, words: string): string {
     .trim()
     .split(/[\r\n]+/)
     .slice(-8)
-  return lines.map((line) => `  ${name}: ${line}`).join('\n')
+  return lines.map((line) => `${name}: ${line}`).join('\n')
 }
 
 function killGroup({ pid }: ChildProcess): void {
