@@ -16,7 +16,7 @@ import { serveHeartbeat } from '../src/keeper/guest/heartbeat.ts'
 import { measureImage } from '../src/keeper/parts/measured-image.ts'
 import { deferred, Lifetime } from '../src/subprocess/index.ts'
 import { Machine, probeAccelerator } from '../src/vmm/index.ts'
-import { closedPolicy, listenForGuest, reservedPorts, startVsockCard } from '../src/vsock/index.ts'
+import { listenForGuest, noPorts, reservedPorts, startVsockCard } from '../src/vsock/index.ts'
 import { buildHello } from './hello-image.ts'
 import { median, type BenchRow } from './row.ts'
 
@@ -80,7 +80,8 @@ async function launchBare(eifPath: string, directory: string): Promise<number> {
     program: resolve('build/bin/cloister-vsock'),
     directory,
     guestCid: 16,
-    policy: closedPolicy,
+    reservedPorts: '9000-9002',
+    ports: noPorts,
     confinement: {},
   })
   await lifetime.own(device)

@@ -20,7 +20,7 @@ import {
   type RunningEnclave,
 } from '../enclaves/index.ts'
 import { isRunning } from '../subprocess/index.ts'
-import { parsePortSet } from '../vsock/index.ts'
+import { noPorts } from '../vsock/index.ts'
 import { developmentRootPath } from './enclave-json.ts'
 import { HELLO_PORT, requestDocument } from './hello-client.ts'
 import { measurementsJson } from './measurements-json.ts'
@@ -58,7 +58,7 @@ async function runDemo(scratch: string, { accelerator }: DemoOptions): Promise<v
   const request = launchRequest({
     eifPath,
     memoryMib: MEMORY_MIB,
-    ports: { parentPorts: [], guestPorts: parsePortSet(String(HELLO_PORT)) },
+    ports: { ...noPorts, guestPorts: String(HELLO_PORT) },
     accelerator: chooseAccelerator(accelerator),
   })
   const enclave = await timeline.measure('run it', () => launch(request))

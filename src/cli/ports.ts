@@ -3,14 +3,14 @@
 import { Command, Option } from 'commander'
 import { CloisterError } from '../errors.ts'
 import { changePorts, isAlive, openDirectories, Registry } from '../enclaves/index.ts'
-import { parsePortSet, type PortPolicy, type PortSet } from '../vsock/index.ts'
+import { checkPortList, noPorts, type PortLists } from '../vsock/index.ts'
 import { printJson } from './print.ts'
 
 interface PortsOptions {
   readonly enclaveId?: string
   readonly enclaveName?: string
-  readonly parentPorts?: PortSet
-  readonly guestPorts?: PortSet
+  readonly parentPorts?: string
+  readonly guestPorts?: string
 }
 
 const GRAMMAR = 'all, none, or a list such as 8000,9100-9110'
@@ -36,17 +36,20 @@ export function closePortsCommand(): Command {
 /** `--parent-ports`, which must not be taken for ports to listen at. */
 export function parentPortsOption(): Option {
   const what = `ports of its parent (this host) that the guest may dial: ${GRAMMAR}`
-  return new Option('--parent-ports <ports>', what).argParser((text) => parsePortSet(text))
+  return new Option('--parent-ports <ports>', what).argParser(checkPortList)
 }
 
 export function guestPortsOption(): Option {
   const what = `ports of the guest that this host may dial: ${GRAMMAR}`
-  return new Option('--guest-ports <ports>', what).argParser((text) => parsePortSet(text))
+  return new Option('--guest-ports <ports>', what).argParser(checkPortList)
 }
 
-/** What two options name; nothing when they are absent. */
-export function portsOf({ parentPorts, guestPorts }: PortsOptions): PortPolicy {
-  return { parentPorts: parentPorts ?? [], guestPorts: guestPorts ?? [] }
+/** What two options name; no ports when they are absent. */
+export function portsOf({ parentPorts, guestPorts }: PortsOptions): PortLists {
+  return {
+    parentPorts: parentPorts ?? noPorts.parentPorts,
+    guestPorts: guestPorts ?? noPorts.guestPorts,
+  }
 }
 
 function portsCommand(command: 'open-ports' | 'close-ports'): Command {
@@ -63,7 +66,7 @@ function portsCommand(command: 'open-ports' | 'close-ports'): Command {
       const registry = new Registry(openDirectories().runtime)
       const record = registry.find(wanted)
       if (!isAlive(record)) throw ended(record.description.name)
-      const request = { command, ports: portsOf(options) }
+      const request = { command, ...portsOf(options) }
       const { parentPorts, guestPorts } = await changePorts(registry.directory(record.id), request)
       printJson({
         EnclaveName: record.description.name,

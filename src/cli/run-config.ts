@@ -2,7 +2,7 @@
 // are parent_ports and guest_ports, written like the flags' values.
 
 import { CloisterError, messageOf } from '../errors.ts'
-import { parsePortSet } from '../vsock/index.ts'
+import { checkPortList } from '../vsock/index.ts'
 import { memorySize, readFileArgument, wholeNumber } from './arguments.ts'
 import { MAX_CPUS } from '../enclaves/index.ts'
 import type { RunOptions } from './run-options.ts'
@@ -17,8 +17,8 @@ const keys: Readonly<Record<string, Reader>> = {
   cpu_count: (value) => ({ cpuCount: whole(1, MAX_CPUS, value) }),
   cpu_ids: (value) => ({ cpuIds: numbers(value) }),
   debug_mode: (value) => ({ debugMode: as('boolean', value) }),
-  parent_ports: (value) => ({ parentPorts: parsePortSet(as('string', value)) }),
-  guest_ports: (value) => ({ guestPorts: parsePortSet(as('string', value)) }),
+  parent_ports: (value) => ({ parentPorts: checkPortList(as('string', value)) }),
+  guest_ports: (value) => ({ guestPorts: checkPortList(as('string', value)) }),
   attach_console: (value) => ({ attachConsole: as('boolean', value) }),
 }
 

@@ -1,7 +1,6 @@
 // The settings of run-enclave, from its flags or its --config file.
 
 import type { Accelerator } from '../vmm/index.ts'
-import type { PortSet } from '../vsock/index.ts'
 
 export interface RunOptions {
   readonly eifPath?: string
@@ -15,7 +14,7 @@ export interface RunOptions {
   readonly config?: string
   readonly accelerator: Accelerator | 'auto'
   readonly role?: string
-  readonly parentPorts?: PortSet
-  readonly guestPorts?: PortSet
+  readonly parentPorts?: string
+  readonly guestPorts?: string
   readonly bootTimeout: number
 }

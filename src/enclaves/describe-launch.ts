@@ -6,7 +6,7 @@ import { basename, resolve } from 'node:path'
 import { CloisterError } from '../errors.ts'
 import { checkInputPath } from '../files/index.ts'
 import { probeAccelerator, type Accelerator } from '../vmm/index.ts'
-import type { PortPolicy } from '../vsock/index.ts'
+import { checkPortList, noPorts, type PortLists } from '../vsock/index.ts'
 import { openDirectories } from './directories.ts'
 import type { LaunchDescription, LaunchRequest } from './launch-request.ts'
 import { MIN_MEMORY_MIB } from './memory-size.ts'
@@ -34,7 +34,7 @@ export interface LaunchOptions {
   readonly debug?: boolean | undefined
   /** Default: KVM where it can run a guest, else TCG. */
   readonly accelerator?: Accelerator | undefined
-  readonly ports?: PortPolicy | undefined
+  readonly ports?: PortLists | undefined
   /** An identity to extend into PCR3, as AWS does with an IAM role's ARN. */
   readonly role?: string | undefined
   readonly bootTimeoutMs?: number | undefined
@@ -55,7 +55,7 @@ export function launchRequest(options: LaunchOptions): LaunchRequest {
 
 /**
  * @throws `ERR_CLI_ARGUMENT` for a name or CID that cannot be, `ERR_KEEPER_MEMORY`, `ERR_KEEPER_CPU`,
- * `ERR_EIF_UNREADABLE`
+ * `ERR_EIF_UNREADABLE`, `ERR_VSOCK_PORTS`
  */
 export function describeLaunch(options: LaunchOptions): LaunchDescription {
   const { eifPath, role } = options
@@ -70,7 +70,7 @@ export function describeLaunch(options: LaunchOptions): LaunchDescription {
     cid: guestCid(options.cid ?? 0),
     debug: options.debug ?? false,
     accelerator: options.accelerator ?? probeAccelerator().accelerator,
-    ports: options.ports ?? { parentPorts: [], guestPorts: [] },
+    ports: checkedPorts(options.ports ?? noPorts),
     ...(role === undefined ? {} : { role }),
     bootTimeoutMs: options.bootTimeoutMs ?? DEFAULT_BOOT_TIMEOUT_MS,
   }
@@ -108,6 +108,10 @@ function hostCpus(cpus: readonly number[]): readonly number[] {
   if (new Set(cpus).size !== cpus.length) throw argument('a CPU is named twice')
   if (cpus.length > MAX_CPUS) throw argument(`more than ${String(MAX_CPUS)} CPUs are named`)
   return cpus
+}
+
+function checkedPorts({ parentPorts, guestPorts }: PortLists): PortLists {
+  return { parentPorts: checkPortList(parentPorts), guestPorts: checkPortList(guestPorts) }
 }
 
 function argument(message: string): CloisterError {

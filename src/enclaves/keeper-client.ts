@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import { fromData } from '../error-data.ts'
 import { CloisterError, messageOf } from '../errors.ts'
 import { readLine } from '../subprocess/index.ts'
-import { encodeKeeperRequest, type KeeperReply, type KeeperRequest } from './keeper-request.ts'
+import type { KeeperReply, KeeperRequest } from './keeper-request.ts'
 import { keeperSocketPath } from './enclave-paths.ts'
 import type { VsockReport } from '../vsock/index.ts'
 
@@ -79,7 +79,7 @@ async function exchange(
   signal.addEventListener('abort', giveUp)
   try {
     await once(socket, 'connect')
-    socket.write(`${encodeKeeperRequest(request)}\n`)
+    socket.write(`${JSON.stringify(request)}\n`)
     const reply = JSON.parse(await readLine(socket, REPLY_MAX_BYTES)) as KeeperReply
     if (!reply.ok) throw fromData(reply.error, 'ERR_KEEPER_CONTROL')
     return { socket, result: reply.result }

@@ -2,19 +2,13 @@
 
 import type { ErrorData } from '../error-data.ts'
 import { CloisterError } from '../errors.ts'
-import { parsePortSet, policyTexts, type PortPolicy } from '../vsock/index.ts'
+import { checkPortList, type PortLists } from '../vsock/index.ts'
 
 export type KeeperRequest =
   | { readonly command: 'terminate'; readonly graceMs: number }
   | { readonly command: 'console' }
   | { readonly command: 'vsock'; readonly connections: boolean }
-  | { readonly command: 'open-ports' | 'close-ports'; readonly ports: PortPolicy }
-
-/** One line, without its end. Sets of ports travel as text. */
-export function encodeKeeperRequest(request: KeeperRequest): string {
-  if (!('ports' in request)) return JSON.stringify(request)
-  return JSON.stringify({ command: request.command, ...policyTexts(request.ports) })
-}
+  | ({ readonly command: 'open-ports' | 'close-ports' } & PortLists)
 
 /** @throws `ERR_KEEPER_CONTROL` when the line is not a request, `ERR_VSOCK_PORTS`. */
 export function parseKeeperRequest(line: string): KeeperRequest {
@@ -33,11 +27,11 @@ export function parseKeeperRequest(line: string): KeeperRequest {
     case 'open-ports':
     case 'close-ports':
       if (typeof parentPorts === 'string' && typeof guestPorts === 'string') {
-        const ports = {
-          parentPorts: parsePortSet(parentPorts),
-          guestPorts: parsePortSet(guestPorts),
+        return {
+          command,
+          parentPorts: checkPortList(parentPorts),
+          guestPorts: checkPortList(guestPorts),
         }
-        return { command, ports }
       }
   }
   throw malformed()

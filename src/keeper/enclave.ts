@@ -12,8 +12,8 @@ import { Machine } from '../vmm/index.ts'
 import type { VsockCard } from '../vsock/index.ts'
 import type { AgentChannel } from './guest/agent-channel.ts'
 import { waitForGuest } from './guest/boot-watch.ts'
-import { startCard } from './parts/vsock-card.ts'
 import { needsNsmCard, startEnclaveNsmCard } from './parts/nsm-card.ts'
+import { startEnclaveVsockCard } from './parts/vsock-card.ts'
 import { startChip, type EnclaveChip } from './parts/chip.ts'
 import { ConsoleLog } from './guest/console-log.ts'
 import { causeOfEnd, causingEnd, type Part } from './end-cause.ts'
@@ -145,7 +145,7 @@ async function start(launch: Launch): Promise<Started> {
   await lifetime.own(chip)
   const hasNsmCard = await needsNsmCard(launch, image)
   const { card, vsock } = await timeline.measure('start the vsock card', () =>
-    startCard({ ...launch, hasNsmCard }),
+    startEnclaveVsockCard({ ...launch, hasNsmCard }),
   )
   const { socketPath } = card
   await serveParentPorts({ ...launch, socketPath, handleNsm: hasNsmCard ? undefined : chip.handle })

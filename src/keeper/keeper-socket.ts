@@ -14,11 +14,10 @@ import { toData } from '../error-data.ts'
 import { CloisterError } from '../errors.ts'
 import { hostFault } from '../host-fault.ts'
 import { readLine } from '../subprocess/index.ts'
-import { closePorts, openPorts } from '../vsock/index.ts'
 import type { ConsoleLog } from './guest/console-log.ts'
 import type { EnclaveVsock } from './parts/vsock-ports.ts'
 
-/** Two sets of 256 port ranges and some room. */
+/** Two lists of 256 port ranges and some room. */
 const REQUEST_MAX_BYTES = 16 * 1024
 
 export interface KeeperSocketHandler {
@@ -26,7 +25,7 @@ export interface KeeperSocketHandler {
   /** Undefined while the enclave has no console. */
   readonly console: () => ConsoleLog | undefined
   /** Undefined while the enclave starts. */
-  readonly vsock: () => Pick<EnclaveVsock, 'report' | 'changePorts'> | undefined
+  readonly vsock: () => Pick<EnclaveVsock, 'report' | 'openPorts' | 'closePorts'> | undefined
 }
 
 export async function serveKeeperSocket(
@@ -91,10 +90,7 @@ function askVsock(
       hint: 'Try again once `cloister describe-enclaves` shows it as RUNNING.',
     })
   if (request.command === 'vsock') return vsock.report(request.connections)
-  const { command, ports } = request
-  return vsock.changePorts((policy, reserved) =>
-    command === 'open-ports' ? openPorts(policy, ports) : closePorts(policy, ports, reserved),
-  )
+  return request.command === 'open-ports' ? vsock.openPorts(request) : vsock.closePorts(request)
 }
 
 function reply(socket: Socket, message: KeeperReply): void {

@@ -1,31 +1,97 @@
 // A card: a helper process that is a vhost-user back end. It inherits its channel to us, at whose end
 // it ends, and a socket without a name where the VMM's connection waits: there is no other way to it.
+// It runs in a directory that belongs to its user and names what it needs relative to it, so it needs
+// no right to any directory above.
 
+import { once } from 'node:events'
 import { createConnection, type Socket } from 'node:net'
 import { join } from 'node:path'
+import type { Duplex } from 'node:stream'
+import { CloisterError } from '../errors.ts'
+import type { Confinement } from './confinement.ts'
 import { listenForChild } from './inherited-listener.ts'
-import { startProcess, type ManagedProcess, type ProcessOptions } from './managed-process.ts'
+import { startProcess, type ManagedProcess } from './managed-process.ts'
+import { readLine } from './read-line.ts'
 
 /** A card's descriptors: the channel to us, and the VMM's way in. */
-export const cardFds = { keeper: 3, vhostUser: 4 } as const
+const cardFds = { channel: 3, vhostUser: 4 } as const
 /** There for a moment: it loses its name before the card runs. */
 const VHOST_USER_SOCKET = 'vmm.sock'
+const START_TIMEOUT_MS = 5000
+const READY_MAX_BYTES = 4096
 
-export interface CardProcess {
+const startErrors = { 'vsock card': 'ERR_VSOCK_CARD', 'NSM card': 'ERR_NSM_CARD' } as const
+
+export interface CardOptions {
+  readonly name: keyof typeof startErrors
+  /** The card's program, and what it gets beside its two descriptors. */
+  readonly command: readonly [program: string, ...args: readonly string[]]
+  /** A directory of its own, owned by the user it runs as. */
+  readonly directory: string
+  readonly confinement: Confinement
+}
+
+/** What a card gave up before it took the VMM's connection. */
+export interface CardSandbox {
+  readonly landlock: 'full' | 'partial' | 'none'
+  readonly seccomp: boolean
+  /** Whether it reaches nothing but its own directory. */
+  readonly privateRoot: boolean
+}
+
+export interface Card extends AsyncDisposable {
   readonly process: ManagedProcess
-  /** Connected to the card, or about to be, for the VMM to inherit. */
+  readonly sandbox: CardSandbox
+  /** What follows the card's first line. */
+  readonly channel: Duplex
+  /** Connected to the card, for the VMM to inherit; there is no other way to the card. */
   readonly vmm: Socket
 }
 
-/** @throws `ERR_PROCESS_SPAWN` */
-export async function startCardProcess(
-  options: Omit<ProcessOptions, 'extraStdio'> & { readonly cwd: string },
-): Promise<CardProcess> {
-  const path = join(options.cwd, VHOST_USER_SOCKET)
+/**
+ * Starts a card and waits until it is ready and its sandbox is closed. It ends with us, and with the
+ * VMM.
+ *
+ * @throws `ERR_PROCESS_SPAWN`; `ERR_VSOCK_CARD` or `ERR_NSM_CARD` when it does not come up.
+ */
+export async function startCard(options: CardOptions): Promise<Card> {
+  const { process: card, vmm } = await spawnCard(options)
+  const channel = card.channel(cardFds.channel)
+  const end = async (): Promise<void> => {
+    vmm.destroy()
+    await card[Symbol.asyncDispose]()
+  }
+  try {
+    const sandbox = await whenReady(card, options.name)
+    if (vmm.connecting) await once(vmm, 'connect')
+    return { process: card, sandbox, channel, vmm, [Symbol.asyncDispose]: end }
+  } catch (error) {
+    await end()
+    throw error
+  }
+}
+
+async function spawnCard({
+  name,
+  command: [program, ...args],
+  directory,
+  confinement,
+}: CardOptions): Promise<{ readonly process: ManagedProcess; readonly vmm: Socket }> {
+  const path = join(directory, VHOST_USER_SOCKET)
   const listener = await listenForChild(path)
   // All before the event loop turns: the card has the listener, and waiting there is the only
   // connection it will ever get.
-  const starting = startProcess({ ...options, extraStdio: ['pipe', listener.fd] })
+  const starting = startProcess({
+    name,
+    command: [
+      ...[program, '--vhost-user', `fd=${cardFds.vhostUser}`],
+      ...['--channel', `fd=${cardFds.channel}`],
+      ...args,
+    ],
+    cwd: directory,
+    confinement,
+    extraStdio: ['pipe', listener.fd],
+  })
   const vmm = connect(path)
   listener.release()
   try {
@@ -42,4 +108,33 @@ function connect(path: string): Socket {
   socket.once('connect', () => socket.pause())
   socket.on('error', () => socket.destroy())
   return socket
+}
+
+/** The card's first line, `{"event":"ready","sandbox":…}`. */
+async function whenReady(card: ManagedProcess, name: CardOptions['name']): Promise<CardSandbox> {
+  const channel = card.channel(cardFds.channel)
+  channel.on('error', () => channel.destroy())
+  const timer = setTimeout(() => channel.destroy(), START_TIMEOUT_MS)
+  try {
+    return parseReady(await readLine(channel, READY_MAX_BYTES))
+  } catch (cause) {
+    const lastWords = card.lastWords()
+    throw new CloisterError(startErrors[name], `the ${name} did not start: ${lastWords}`, {
+      cause,
+      details: { stderr: lastWords },
+    })
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function parseReady(line: string): CardSandbox {
+  const { event, sandbox } = JSON.parse(line) as {
+    readonly event?: unknown
+    readonly sandbox?: Partial<Record<keyof CardSandbox, unknown>>
+  }
+  const { landlock, seccomp, privateRoot } = sandbox ?? {}
+  const level = (['full', 'partial', 'none'] as const).find((known) => known === landlock)
+  if (event !== 'ready' || level === undefined) throw new Error('its first line is not `ready`')
+  return { landlock: level, seccomp: seccomp === true, privateRoot: privateRoot === true }
 }

@@ -1,4 +1,4 @@
-export { cardFds, startCardProcess, type CardProcess } from './card-process.ts'
+export { startCard, type Card, type CardSandbox } from './card-process.ts'
 export { confine, type Confinement } from './confinement.ts'
 export { deferred, type Deferred } from './deferred.ts'
 export { checkDescriptorLimit, descriptorLimit } from './descriptor-limit.ts'

@@ -2,7 +2,7 @@
 // before anybody prints them.
 
 import { CloisterError } from '../errors.ts'
-import { formatPortSet, parsePortSet } from './port-set.ts'
+import { checkPortList } from './port-list.ts'
 
 const counterNames = [
   'packetsFromGuest',
@@ -121,7 +121,7 @@ function oneOf<T extends string>(known: readonly T[], value: unknown): T {
 }
 
 function ports(value: unknown): string {
-  return formatPortSet(parsePortSet(String(value)))
+  return checkPortList(String(value))
 }
 
 function malformed(): CloisterError {

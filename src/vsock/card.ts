@@ -1,24 +1,18 @@
-// The vsock card of one enclave (cards/vsock): a vhost-user back end in a process of its own, which
-// QEMU talks to over one socket and the host over another. It runs in a directory that belongs to
-// its user and names its sockets relative to it, so it needs no right to any directory above.
+// The vsock card of one enclave (cards/vsock), which QEMU talks to over one socket and the host over
+// another.
 
-import { once } from 'node:events'
-import type { Socket } from 'node:net'
 import { join } from 'node:path'
-import { CloisterError } from '../errors.ts'
 import {
-  cardFds,
   checkDescriptorLimit,
-  startCardProcess,
+  startCard,
+  type Card,
   type Confinement,
-  type ManagedProcess,
 } from '../subprocess/index.ts'
-import { CardControl, type CardSandbox } from './card-control.ts'
+import { VsockCardChannel } from './card-channel.ts'
 import { checkSocketPath } from './listen.ts'
-import { policyTexts, type PortPolicy } from './port-policy.ts'
+import type { PortLists } from './port-list.ts'
 
 const HOST_SOCKET = 'vsock.sock'
-const START_TIMEOUT_MS = 5000
 /** A connection takes one; the card opens 64 for itself (cards/vsock, `allow_descriptors`). */
 const NEEDED_DESCRIPTORS = 2048 + 64
 
@@ -28,74 +22,52 @@ export interface VsockCardOptions {
   /** A directory of its own, owned by the user it runs as. */
   readonly directory: string
   readonly guestCid: number
-  readonly policy: PortPolicy
+  /** Ports of the parent that stay open, as a list. */
+  readonly reservedPorts: string
+  /** Open beside the reserved ones. */
+  readonly ports: PortLists
   readonly confinement: Confinement
 }
 
-export interface VsockCard extends AsyncDisposable {
-  readonly process: ManagedProcess
-  readonly control: CardControl
+export interface VsockCard extends Omit<Card, 'channel'> {
+  readonly channel: VsockCardChannel
   /** The host's end: see `connectGuest` and `listenForGuest`. */
   readonly socketPath: string
-  readonly sandbox: CardSandbox
-  /** Connected to the card, for the VMM to inherit; there is no other way to the card. */
-  readonly vmm: Socket
 }
 
 /**
- * Starts the card and waits until it listens and its sandbox is closed. It ends with us, and with
- * the VMM.
+ * Starts the card and opens its ports.
  *
  * @throws `ERR_PROCESS_SPAWN`, `ERR_VSOCK_CARD` when it does not come up, `ERR_VSOCK_PATH`,
- * `ERR_HOST_DESCRIPTORS` when it could not serve as many connections as an enclave may have.
+ * `ERR_VSOCK_PORTS`, `ERR_HOST_DESCRIPTORS` when it could not serve as many connections as an enclave
+ * may have.
  */
 export async function startVsockCard(options: VsockCardOptions): Promise<VsockCard> {
-  const socketPath = join(options.directory, HOST_SOCKET)
+  const { program, directory, confinement } = options
+  const socketPath = join(directory, HOST_SOCKET)
   checkSocketPath(socketPath)
   checkDescriptorLimit(NEEDED_DESCRIPTORS, 'an enclave')
-  const { process: card, vmm } = await startCardProcess({
+  const card = await startCard({
     name: 'vsock card',
-    command: [options.program, ...cardArguments(options)],
-    cwd: options.directory,
-    confinement: options.confinement,
+    command: [program, ...cardArguments(options)],
+    directory,
+    confinement,
   })
-  const control = new CardControl(card.channel(cardFds.keeper))
-  const end = async (): Promise<void> => {
-    vmm.destroy()
-    await card[Symbol.asyncDispose]()
-  }
   try {
-    const sandbox = await whenReady(card, control)
-    if (vmm.connecting) await once(vmm, 'connect')
-    return { process: card, control, socketPath, sandbox, vmm, [Symbol.asyncDispose]: end }
+    const channel = new VsockCardChannel(card.channel)
+    await channel.openPorts(options.ports)
+    return { ...card, channel, socketPath }
   } catch (error) {
-    await end()
+    await card[Symbol.asyncDispose]()
     throw error
   }
 }
 
-function cardArguments({ guestCid, policy }: VsockCardOptions): readonly string[] {
-  const { parentPorts, guestPorts } = policyTexts(policy)
+function cardArguments({ guestCid, reservedPorts }: VsockCardOptions): readonly string[] {
   return [
     ...['--guest-cid', String(guestCid)],
-    ...['--vhost-user', `fd=${cardFds.vhostUser}`],
     ...['--uds-path', HOST_SOCKET],
-    ...['--control', `fd=${cardFds.keeper}`],
-    ...['--parent-ports', parentPorts],
-    ...['--guest-ports', guestPorts],
+    ...['--reserved-ports', reservedPorts],
     '--exit-on-disconnect',
   ]
-}
-
-async function whenReady(card: ManagedProcess, control: CardControl): Promise<CardSandbox> {
-  const timer = setTimeout(() => {
-    control.close()
-  }, START_TIMEOUT_MS)
-  const sandbox = await control.ready
-  clearTimeout(timer)
-  if (sandbox !== undefined) return sandbox
-  const lastWords = await card.finalWords()
-  throw new CloisterError('ERR_VSOCK_CARD', `the vsock card did not come up: ${lastWords}`, {
-    details: { stderr: lastWords },
-  })
 }

@@ -1,6 +1,6 @@
 export { connectGuest, type ConnectOptions } from './connect.ts'
 export { startVsockCard, type VsockCard, type VsockCardOptions } from './card.ts'
-export { CardControl, type CardSandbox } from './card-control.ts'
+export { VsockCardChannel } from './card-channel.ts'
 export type {
   CardConnection,
   CardCounters,
@@ -10,13 +10,4 @@ export type {
 } from './card-report.ts'
 export { encodeFrame, readFrames } from './frame.ts'
 export { checkSocketPath, listenForGuest, type PortOptions } from './listen.ts'
-export {
-  closedNsmCardPolicy,
-  closedPolicy,
-  closePorts,
-  openPorts,
-  policyTexts,
-  reservedPorts,
-  type PortPolicy,
-} from './port-policy.ts'
-export { parsePortSet, type PortSet } from './port-set.ts'
+export { checkPortList, noPorts, reservedPorts, type PortLists } from './port-list.ts'

@@ -30,7 +30,7 @@ function part(path: string, hint: string): string {
 export const cardBinary = () =>
   part(join(binaries, 'cloister-vsock'), 'cargo build --release -p cloister-vsock')
 
-/** The event or answer lines of the card's control channel. */
+/** The event or answer lines of the card's channel. */
 export type ControlMessage = Readonly<Record<string, unknown>>
 
 /** A running back end, with the sockets of one enclave in a directory of its own. */
@@ -55,7 +55,7 @@ export class VsockBackEnd implements AsyncDisposable {
 
   #startCard(options: readonly string[]): ChildProcess {
     const argv = ['--guest-cid', '16', '--vhost-user', this.vhostUser, '--uds-path', this.socket]
-    const card = spawn(cardBinary(), [...argv, '--control', 'fd=3', ...options], {
+    const card = spawn(cardBinary(), [...argv, '--channel', 'fd=3', ...options], {
       stdio: ['ignore', 'inherit', 'inherit', 'pipe'],
     })
     createInterface({ input: this.#channel(card) }).on('line', (line) => {
@@ -83,12 +83,12 @@ export class VsockBackEnd implements AsyncDisposable {
     }
   }
 
-  /** Sends a request of the control protocol; returns the result, or throws the error's text. */
+  /** Sends a request of the card channel; returns the result, or throws the error's text. */
   async request(request: ControlMessage): Promise<unknown> {
     const id = ++this.#lastId
     this.#channel().write(`${JSON.stringify({ id, ...request })}\n`)
     const answer = await this.message((message) => message['id'] === id)
-    if ('error' in answer) throw new Error(String(answer['error']))
+    if ('error' in answer) throw new Error(JSON.stringify(answer['error']))
     return answer['result']
   }
 
@@ -96,7 +96,7 @@ export class VsockBackEnd implements AsyncDisposable {
     return (await this.request({ request: 'status' })) as CardStatus
   }
 
-  /** Ends the keeper's side of the control channel. */
+  /** Ends the keeper's side of the card channel. */
   hangUp(): void {
     this.#channel().destroy()
   }

@@ -22,13 +22,16 @@ test('ports are closed until the keeper opens them, and again when it closes the
   expect(await guest.command('dial', 3, echoPort)).toMatchObject({ errno: ECONNRESET })
   await expect(dialGuest(card.socket, guestEchoPort)).rejects.toThrow('refused')
 
-  const open = { parentPorts: `9000-9002,${String(echoPort)}`, guestPorts: String(guestEchoPort) }
-  expect(await card.request({ request: 'setPolicy', ...open })).toMatchObject(open)
+  const open = { parentPorts: String(echoPort), guestPorts: String(guestEchoPort) }
+  expect(await card.request({ request: 'openPorts', ...open })).toMatchObject({
+    parentPorts: `${String(echoPort)},9000-9002`,
+    guestPorts: String(guestEchoPort),
+  })
   expect(await guest.command('dial', 3, echoPort)).toMatchObject({ peer: 3 })
   const stream = await dialGuest(card.socket, guestEchoPort)
 
   const cut = readAll(stream)
-  await card.request({ request: 'setPolicy', guestPorts: 'none' })
+  await card.request({ request: 'closePorts', guestPorts: 'all' })
   expect(await cut).toHaveLength(0)
   await expect(dialGuest(card.socket, guestEchoPort)).rejects.toThrow('refused')
   const { counters } = await card.status()
@@ -68,7 +71,7 @@ test('connections beyond the limit are refused, and the others go on', async () 
 test('requests that are none are answered with an error', async () => {
   await using card = new VsockBackEnd('card')
   await expect(card.request({ request: 'frobnicate' })).rejects.toThrow('unknown variant')
-  await expect(card.request({ request: 'setPolicy', guestPorts: '5-1' })).rejects.toThrow('ports')
+  await expect(card.request({ request: 'openPorts', guestPorts: '5-1' })).rejects.toThrow('ports')
   expect(await card.status()).toMatchObject({ guestPorts: 'none' })
 })
 

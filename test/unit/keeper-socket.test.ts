@@ -6,33 +6,38 @@ import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { CloisterError } from '../../src/errors.ts'
 import { ConsoleLog } from '../../src/keeper/guest/console-log.ts'
 import { askVsock, changePorts } from '../../src/enclaves/keeper-client.ts'
 import { keeperSocketPath } from '../../src/enclaves/index.ts'
 import { serveKeeperSocket } from '../../src/keeper/keeper-socket.ts'
 import type { CardStatus } from '../../src/vsock/card-report.ts'
-import { closedPolicy, policyTexts, type PortPolicy } from '../../src/vsock/port-policy.ts'
-import { parsePortSet } from '../../src/vsock/port-set.ts'
+import type { PortLists } from '../../src/vsock/index.ts'
 
 let directory: string
 let server: Server
 let serial: PassThrough
 let graces: number[]
-let policy: PortPolicy
+let asked: (readonly [string, PortLists])[]
 
 beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), 'cloister-control-'))
   serial = new PassThrough()
   graces = []
-  policy = closedPolicy
+  asked = []
   const log = new ConsoleLog(serial)
   server = await serveKeeperSocket(directory, {
     terminate: (graceMs) => graces.push(graceMs),
     console: () => log,
     vsock: () => ({
       report: (connections) => Promise.resolve({ ...status(), connections: Number(connections) }),
-      changePorts: (change) => {
-        policy = change(policy, closedPolicy)
+      openPorts: (ports) => {
+        asked.push(['open', ports])
+        const tooMany = new CloisterError('ERR_VSOCK_PORTS', 'x', { details: { ranges: 257 } })
+        return ports.guestPorts === 'all' ? Promise.reject(tooMany) : Promise.resolve(status())
+      },
+      closePorts: (ports) => {
+        asked.push(['close', ports])
         return Promise.resolve(status())
       },
     }),
@@ -47,7 +52,8 @@ afterEach(() => {
 function status(): CardStatus {
   const counters = {} as CardStatus['counters']
   const limits = { connections: 1, connectionsPerSecond: 1, bufferBytes: 1 }
-  return { ...policyTexts(policy), limits, connections: 0, bufferedBytes: 0, counters }
+  const open = { parentPorts: '9000-9002', guestPorts: '7' }
+  return { ...open, limits, connections: 0, bufferedBytes: 0, counters }
 }
 
 /** Sends a request as somebody who says no more, and returns what came back within 100 ms. */
@@ -89,26 +95,26 @@ test('a termination carries its grace', async () => {
   expect(graces).toEqual([250])
 })
 
-test('ports are opened and closed one after the other, and whoever asks hears what is open', async () => {
-  const ports = { parentPorts: parsePortSet('8000'), guestPorts: parsePortSet('5005,7') }
-  const opened = await changePorts(directory, { command: 'open-ports', ports })
-  expect(opened).toMatchObject({ parentPorts: '8000,9000-9002', guestPorts: '7,5005' })
-  const closed = await changePorts(directory, { command: 'close-ports', ports })
-  expect(closed).toMatchObject({ parentPorts: '9000-9002', guestPorts: 'none' })
+test('ports reach the card as they were written, and the answer says what is open', async () => {
+  const ports = { parentPorts: '8000', guestPorts: '5005,7' }
+  const opened = await changePorts(directory, { command: 'open-ports', ...ports })
+  expect(opened).toMatchObject({ parentPorts: '9000-9002', guestPorts: '7' })
+  await changePorts(directory, { command: 'close-ports', ...ports })
+  expect(asked).toMatchObject([
+    ['open', ports],
+    ['close', ports],
+  ])
 })
 
-test('a refusal keeps its code on the way to whoever asked', async () => {
-  const everyOther = Array.from({ length: 200 }, (_, n) => String(1 + 2 * n)).join(',')
-  const open = (ports: string): Promise<unknown> =>
-    changePorts(directory, {
-      command: 'open-ports',
-      ports: { parentPorts: [], guestPorts: parsePortSet(ports) },
-    })
-  await open(everyOther)
-  const more = Array.from({ length: 200 }, (_, n) => String(1001 + 2 * n)).join(',')
-  await expect(open(more)).rejects.toMatchObject({
+test('a refusal keeps its code on the way to the caller', async () => {
+  const ports = { parentPorts: 'none', guestPorts: 'all' }
+  await expect(changePorts(directory, { command: 'open-ports', ...ports })).rejects.toMatchObject({
     code: 'ERR_VSOCK_PORTS',
-    details: { maxRanges: 256 },
+    details: { ranges: 257 },
+  })
+  const bad = { parentPorts: '2-1', guestPorts: 'none' }
+  await expect(changePorts(directory, { command: 'open-ports', ...bad })).rejects.toMatchObject({
+    code: 'ERR_VSOCK_PORTS',
   })
 })
 

@@ -13,9 +13,9 @@ fuzz_target!(|text: &str| {
     let words = text.split(' ').map(str::to_owned);
     if let Ok(arguments) = Arguments::parse(words) {
         assert!((4..u64::from(u32::MAX)).contains(&arguments.guest_cid));
-        assert!(arguments.control.is_none_or(|number| number > 2));
-        check_ports(&arguments.policy.parent_ports);
-        check_ports(&arguments.policy.guest_ports);
+        assert!(arguments.channel.is_none_or(|number| number > 2));
+        check_ports(&arguments.policy.open().parent_ports);
+        check_ports(&arguments.policy.open().guest_ports);
     }
 });
 

@@ -3,15 +3,15 @@
 use std::os::fd::RawFd;
 
 pub const USAGE: &str = "\
-usage: cloister-nsm --vhost-user fd=N --keeper fd=N
+usage: cloister-nsm --vhost-user fd=N --channel fd=N
   --vhost-user fd=N   inherited listening socket where the VMM connects; the card exits when it goes
-  --keeper fd=N       inherited stream socket to the keeper, which answers; the card exits at its end
+  --channel fd=N      inherited stream socket to the keeper, which answers; the card exits at its end
 ";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arguments {
     pub vhost_user: RawFd,
-    pub keeper: RawFd,
+    pub channel: RawFd,
 }
 
 impl Arguments {
@@ -19,20 +19,20 @@ impl Arguments {
     /// A sentence for the user when an option is unknown, missing or out of range.
     pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Self, String> {
         let mut words = words.into_iter();
-        let (mut vhost_user, mut keeper) = (None, None);
+        let (mut vhost_user, mut channel) = (None, None);
         while let Some(option) = words.next() {
             let value = words
                 .next()
                 .ok_or_else(|| format!("{option} needs a value"))?;
             match option.as_str() {
                 "--vhost-user" => vhost_user = Some(descriptor(&value)?),
-                "--keeper" => keeper = Some(descriptor(&value)?),
+                "--channel" => channel = Some(descriptor(&value)?),
                 _ => return Err(format!("{option}: no such option")),
             }
         }
         Ok(Self {
             vhost_user: vhost_user.ok_or("--vhost-user is missing")?,
-            keeper: keeper.ok_or("--keeper is missing")?,
+            channel: channel.ok_or("--channel is missing")?,
         })
     }
 }
@@ -55,20 +55,20 @@ mod tests {
 
     #[test]
     fn takes_two_descriptors() {
-        let arguments = parse_line("--vhost-user fd=4 --keeper fd=3").unwrap();
-        assert_eq!((arguments.vhost_user, arguments.keeper), (4, 3));
+        let arguments = parse_line("--vhost-user fd=4 --channel fd=3").unwrap();
+        assert_eq!((arguments.vhost_user, arguments.channel), (4, 3));
     }
 
     #[test]
     fn refuses_standard_streams_and_what_is_missing_or_unknown() {
         for line in [
-            "--vhost-user fd=4 --keeper fd=2",
-            "--vhost-user fd=4 --keeper 3",
-            "--vhost-user v --keeper fd=3",
+            "--vhost-user fd=4 --channel fd=2",
+            "--vhost-user fd=4 --channel 3",
+            "--vhost-user v --channel fd=3",
             "--vhost-user fd=4",
-            "--keeper fd=3",
-            "--keeper",
-            "--vhost-user fd=4 --keeper fd=3 --frobnicate 1",
+            "--channel fd=3",
+            "--channel",
+            "--vhost-user fd=4 --channel fd=3 --frobnicate 1",
         ] {
             assert!(parse_line(line).is_err(), "{line}");
         }

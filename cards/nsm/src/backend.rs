@@ -18,19 +18,19 @@ use vmm_sys_util::event::{
     EventConsumer, EventFlag, EventNotifier, new_event_consumer_and_notifier,
 };
 
+use crate::channel::{Channel, Heard};
 use crate::device::Device;
-use crate::keeper::{Heard, Keeper};
 
 const QUEUES: usize = 1;
 const MAX_QUEUE_SIZE: usize = 64;
 /// Our numbers in the worker's epoll set, after the queue and vhost-user-backend's exit event.
-const KEEPER_EVENT: u16 = QUEUES as u16 + 1;
+const CHANNEL_EVENT: u16 = QUEUES as u16 + 1;
 const AGAIN_EVENT: u16 = QUEUES as u16 + 2;
 
 /// One enclave's card.
 pub struct Card {
     device: Device,
-    keeper: Keeper,
+    channel: Channel,
     memory: Option<Memory>,
     /// Wakes the worker for work that was left over.
     again: OwnedFd,
@@ -41,10 +41,10 @@ pub struct Card {
 impl Card {
     /// # Errors
     /// When there are no descriptors left.
-    pub fn new(keeper: Keeper, when_keeper_goes: fn()) -> io::Result<Self> {
+    pub fn new(channel: Channel, when_keeper_goes: fn()) -> io::Result<Self> {
         Ok(Self {
             device: Device::default(),
-            keeper,
+            channel,
             memory: None,
             again: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?,
             pulse: Pulse::default(),
@@ -61,7 +61,7 @@ impl Card {
     }
 
     fn hear(&mut self, vring: &VringRwLock) {
-        let is_told = match self.keeper.listen() {
+        let is_told = match self.channel.listen() {
             Heard::Nothing => true,
             Heard::Response(response) => self.answer(vring, &response),
             Heard::Gone => false,
@@ -100,7 +100,7 @@ impl Card {
             let _ = rustix::io::write(&self.again, &1_u64.to_ne_bytes()); // full: ready already
         }
         if let Some(request) = turn.request
-            && self.keeper.ask(&request).is_err()
+            && self.channel.ask(&request).is_err()
         {
             (self.when_keeper_goes)();
         }
@@ -166,7 +166,7 @@ impl VhostUserBackendMut for Card {
             return Ok(());
         };
         match device_event {
-            KEEPER_EVENT => self.hear(vring),
+            CHANNEL_EVENT => self.hear(vring),
             AGAIN_EVENT => drop(rustix::io::read(&self.again, &mut [0; 8])),
             _ => {}
         }
@@ -186,7 +186,7 @@ pub fn start_daemon(card: &Arc<Mutex<Card>>) -> io::Result<VhostUserDaemon<Arc<M
     let descriptors = {
         let card = card.lock().map_err(|_| io::ErrorKind::Other)?;
         [
-            (card.keeper.as_raw_fd(), KEEPER_EVENT),
+            (card.channel.as_raw_fd(), CHANNEL_EVENT),
             (card.again.as_raw_fd(), AGAIN_EVENT),
         ]
     };

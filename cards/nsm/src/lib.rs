@@ -3,11 +3,11 @@
 //! card knows nothing of the NSM's requests: it carries them to the keeper and the answers back.
 //!
 //! Reading order: `chain` (the only code that touches guest memory), `device` (which answer goes
-//! into which buffer), `keeper` (the stream to the keeper), `backend` (the worker), `main`.
+//! into which buffer), `channel` (to the keeper), `backend` (the worker), `main`.
 #![forbid(unsafe_code)]
 
 pub mod arguments;
 pub mod backend;
 pub mod chain;
+pub mod channel;
 pub mod device;
-pub mod keeper;

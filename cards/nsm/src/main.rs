@@ -11,35 +11,30 @@ use cloister_confine::private_root;
 use cloister_confine::sandbox::{self, Reach};
 use cloister_nsm::arguments::{Arguments, USAGE};
 use cloister_nsm::backend::{Card, start_daemon};
-use cloister_nsm::keeper::Keeper;
+use cloister_nsm::channel::Channel;
+use cloister_vhost_user::program::Program;
 use cloister_vhost_user::watchdog::watch;
 use vhost::vhost_user::Listener;
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::parse(std::env::args().skip(1)) {
-        Ok(arguments) => arguments,
-        Err(sentence) => {
-            eprint!("cloister-nsm: {sentence}\n{USAGE}");
-            return ExitCode::from(2);
-        }
+    let parse = |words| Arguments::parse(words);
+    let program = Program {
+        name: "cloister-nsm",
+        usage: USAGE,
+        parse,
+        run,
     };
-    match run(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("cloister-nsm: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    program.main()
 }
 
 /// Serves one VMM until it goes; at the keeper's end the process exits.
-fn run(arguments: &Arguments) -> io::Result<()> {
+fn run(arguments: Arguments) -> io::Result<()> {
     // Inherited descriptors are taken before any other is opened.
-    let mut keeper = Keeper::new(UnixStream::from(take_inherited(arguments.keeper)?));
+    let mut channel = Channel::new(UnixStream::from(take_inherited(arguments.channel)?));
     let listener = UnixListener::from(take_inherited(arguments.vhost_user)?);
     let has_private_root = private_root::enter().is_ok();
-    keeper.greet(sandbox::enter(Reach::Nothing, has_private_root)?)?;
-    let card = Card::new(keeper, || std::process::exit(0))?;
+    channel.greet(sandbox::enter(Reach::Nothing, has_private_root)?)?;
+    let card = Card::new(channel, || std::process::exit(0))?;
     let (pulse, bell) = card.pulse_and_bell()?;
     watch("cloister-nsm", pulse, bell)?;
     let mut daemon = start_daemon(&Arc::new(Mutex::new(card)))?;

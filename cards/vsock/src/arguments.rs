@@ -5,15 +5,16 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::limits::Limits;
-use crate::policy::Policy;
+use crate::policy::{Policy, PortSet, PortSetError, Ports};
 
 pub const USAGE: &str = "\
 usage: cloister-vsock --guest-cid N --vhost-user PATH|fd=N --uds-path PATH [option...]
   --guest-cid N               the guest's CID, 4 to 4294967294
   --vhost-user PATH|fd=N      where the VMM connects: a path to listen at, or a listening socket
   --uds-path PATH             where the host connects; it listens for port P at PATH_P
-  --control fd=N              stream socket to the keeper: JSON lines; the card exits at its end
-  --parent-ports PORTS        ports the guest may dial (default 9000-9002)
+  --channel fd=N              stream socket to the keeper: JSON lines; the card exits at its end
+  --reserved-ports PORTS      parent ports that stay open (default 9000-9002)
+  --parent-ports PORTS        further ports the guest may dial (default none)
   --guest-ports PORTS         ports the host may dial (default none)
                               PORTS: all, none, or a list such as 9000-9002,8080
   --max-connections N         open at once (default 2048)
@@ -34,7 +35,7 @@ pub struct Arguments {
     pub guest_cid: u64,
     pub vhost_user: Endpoint,
     pub uds_path: PathBuf,
-    pub control: Option<RawFd>,
+    pub channel: Option<RawFd>,
     pub policy: Policy,
     pub limits: Limits,
     pub exit_on_disconnect: bool,
@@ -45,7 +46,7 @@ impl Arguments {
     /// A sentence for the user when an option is unknown, missing or out of range.
     pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Self, String> {
         let mut words = words.into_iter();
-        let mut draft = Draft::default();
+        let mut draft = Draft::new();
         while let Some(option) = words.next() {
             if option == "--exit-on-disconnect" {
                 draft.exit_on_disconnect = true;
@@ -62,26 +63,48 @@ impl Arguments {
     }
 }
 
-#[derive(Default)]
 struct Draft {
     guest_cid: Option<u64>,
     vhost_user: Option<Endpoint>,
     uds_path: Option<PathBuf>,
-    control: Option<RawFd>,
-    policy: Policy,
+    channel: Option<RawFd>,
+    reserved: Option<PortSet>,
+    open: Ports,
     limits: Limits,
     exit_on_disconnect: bool,
 }
 
 impl Draft {
+    fn new() -> Self {
+        Self {
+            guest_cid: None,
+            vhost_user: None,
+            uds_path: None,
+            channel: None,
+            reserved: None,
+            open: Ports::none(),
+            limits: Limits::default(),
+            exit_on_disconnect: false,
+        }
+    }
+
+    fn policy(&self) -> Result<Policy, PortSetError> {
+        let closed = self
+            .reserved
+            .clone()
+            .map_or_else(Policy::default, Policy::closed);
+        closed.with_open(&self.open)
+    }
+
     fn set(&mut self, option: &str, value: &str) -> Result<(), ()> {
         match option {
             "--guest-cid" => self.guest_cid = Some(parse_guest_cid(value)?),
             "--vhost-user" => self.vhost_user = Some(parse_endpoint(value)?),
             "--uds-path" => self.uds_path = Some(value.into()),
-            "--control" => self.control = Some(parse_descriptor(value).ok_or(())?),
-            "--parent-ports" => self.policy.parent_ports = parse(value)?,
-            "--guest-ports" => self.policy.guest_ports = parse(value)?,
+            "--channel" => self.channel = Some(parse_descriptor(value).ok_or(())?),
+            "--reserved-ports" => self.reserved = Some(parse(value)?),
+            "--parent-ports" => self.open.parent_ports = parse(value)?,
+            "--guest-ports" => self.open.guest_ports = parse(value)?,
             "--max-connections" => self.limits.connections = parse(value)?,
             "--max-connections-per-second" => self.limits.connections_per_second = parse(value)?,
             "--max-buffer-bytes" => self.limits.buffer_bytes = parse(value)?,
@@ -92,12 +115,13 @@ impl Draft {
 
     fn finish(self) -> Result<Arguments, String> {
         let missing = |option: &str| format!("{option} is missing");
+        let policy = self.policy().map_err(|error| error.to_string())?;
         Ok(Arguments {
             guest_cid: self.guest_cid.ok_or_else(|| missing("--guest-cid"))?,
             vhost_user: self.vhost_user.ok_or_else(|| missing("--vhost-user"))?,
             uds_path: self.uds_path.ok_or_else(|| missing("--uds-path"))?,
-            control: self.control,
-            policy: self.policy,
+            channel: self.channel,
+            policy,
             limits: self.limits,
             exit_on_disconnect: self.exit_on_disconnect,
         })
@@ -140,10 +164,10 @@ mod tests {
     #[test]
     fn takes_paths_and_descriptors() {
         let arguments =
-            parse_line("--guest-cid 16 --vhost-user fd=5 --uds-path v.sock --control fd=3")
+            parse_line("--guest-cid 16 --vhost-user fd=5 --uds-path v.sock --channel fd=3")
                 .unwrap();
         assert_eq!(arguments.vhost_user, Endpoint::Descriptor(5));
-        assert_eq!(arguments.control, Some(3));
+        assert_eq!(arguments.channel, Some(3));
         assert_eq!(arguments.policy, Policy::default());
     }
 
@@ -152,7 +176,7 @@ mod tests {
         for bad in [
             "--guest-cid 3",
             "--guest-cid 4294967295",
-            "--control fd=2",
+            "--channel fd=2",
             "--vhost-user fd=0",
         ] {
             let line = format!("--guest-cid 16 --vhost-user v --uds-path u {bad}");

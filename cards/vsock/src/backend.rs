@@ -20,7 +20,7 @@ use vmm_sys_util::event::{
     EventConsumer, EventFlag, EventNotifier, new_event_consumer_and_notifier,
 };
 
-use crate::control::{Control, Keeper};
+use crate::channel::{Channel, Keeper};
 use crate::device::Device;
 use crate::inherited::take_back;
 use crate::patience::Patience;
@@ -47,7 +47,7 @@ enum Told {
 pub struct Card {
     device: Device,
     reactor: Reactor,
-    control: Option<Control>,
+    channel: Option<Channel>,
     memory: Option<Memory>,
     events: Vec<Event>,
     pulse: Pulse,
@@ -62,13 +62,13 @@ impl Card {
     pub fn new(
         device: Device,
         reactor: Reactor,
-        control: Option<Control>,
+        channel: Option<Channel>,
         when_keeper_goes: fn(),
     ) -> Self {
         Self {
             device,
             reactor,
-            control,
+            channel,
             memory: None,
             events: Vec::new(),
             pulse: Pulse::default(),
@@ -86,8 +86,8 @@ impl Card {
 
     /// Tells the keeper something; nothing happens without one.
     pub fn tell(&mut self, event: &impl Serialize) {
-        if let Some(control) = &mut self.control {
-            control.tell(event);
+        if let Some(channel) = &mut self.channel {
+            channel.tell(event);
         }
     }
 
@@ -159,9 +159,9 @@ impl Card {
             Event::Descriptor { token, .. } if token == Device::LISTENER => {
                 self.device.on_listener(&self.reactor);
             }
-            Event::Descriptor { token, .. } if token == Control::TOKEN => {
-                let control = self.control.as_mut();
-                let keeper = control.map_or(Keeper::Present, |it| it.on_ready(&mut self.device));
+            Event::Descriptor { token, .. } if token == Channel::TOKEN => {
+                let channel = self.channel.as_mut();
+                let keeper = channel.map_or(Keeper::Present, |it| it.on_ready(&mut self.device));
                 if keeper == Keeper::Gone {
                     (self.when_keeper_goes)();
                 }

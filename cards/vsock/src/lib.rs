@@ -10,8 +10,8 @@ pub use cloister_confine::{inherited, private_root, sandbox};
 
 pub mod arguments;
 pub mod backend;
+pub mod channel;
 pub mod connection;
-pub mod control;
 pub mod counters;
 pub mod credit;
 pub mod device;

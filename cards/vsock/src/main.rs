@@ -10,10 +10,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use cloister_vhost_user::program::Program;
 use cloister_vhost_user::watchdog::watch;
 use cloister_vsock::arguments::{Arguments, Endpoint, USAGE};
 use cloister_vsock::backend::{Card, start_daemon};
-use cloister_vsock::control::Control;
+use cloister_vsock::channel::Channel;
 use cloister_vsock::device::{Device, DeviceOptions};
 use cloister_vsock::inherited::take_inherited;
 use cloister_vsock::limits::Limits;
@@ -30,32 +31,26 @@ const OWN_DESCRIPTORS: u64 = 64;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::parse(std::env::args().skip(1)) {
-        Ok(arguments) => arguments,
-        Err(sentence) => {
-            eprint!("cloister-vsock: {sentence}\n{USAGE}");
-            return ExitCode::from(2);
-        }
+    let parse = |words| Arguments::parse(words);
+    let program = Program {
+        name: "cloister-vsock",
+        usage: USAGE,
+        parse,
+        run,
     };
-    match run(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("cloister-vsock: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    program.main()
 }
 
 fn run(arguments: Arguments) -> io::Result<()> {
     // Inherited descriptors are taken before any other is opened.
-    let control = arguments.control.map(take_inherited).transpose()?;
+    let channel = arguments.channel.map(take_inherited).transpose()?;
     let mut vmm_listener = listen_for_vmm(&arguments.vhost_user)?;
     allow_descriptors(&arguments.limits)?;
     let reactor = Reactor::new()?;
     let reactor_fd = reactor.as_fd().try_clone_to_owned()?;
     let bell = reactor.bell()?;
-    let control = control
-        .map(|fd| Control::new(UnixStream::from(fd), &reactor))
+    let channel = channel
+        .map(|fd| Channel::new(UnixStream::from(fd), &reactor))
         .transpose()?;
     let listener = bind(&arguments.uds_path)?;
     let (uds_path, has_private_root) = enter_directory(&arguments.uds_path)?;
@@ -70,7 +65,7 @@ fn run(arguments: Arguments) -> io::Result<()> {
         &reactor,
     )?;
     let report = sandbox::enter(Reach::UnixSockets, has_private_root)?;
-    let card = Card::new(device, reactor, control, || std::process::exit(0));
+    let card = Card::new(device, reactor, channel, || std::process::exit(0));
     watch("cloister-vsock", card.pulse(), bell)?;
     let card = Arc::new(Mutex::new(card));
     lock(&card).tell(&json!({ "event": "ready", "sandbox": report }));

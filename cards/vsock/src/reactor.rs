@@ -1,4 +1,4 @@
-//! The card's own epoll set: unix sockets, the control channel and a timer. It is nested in the
+//! The card's own epoll set: unix sockets, the card channel and a timer. It is nested in the
 //! epoll of vhost-user-backend's worker, so that one thread does all the work.
 
 use std::io;

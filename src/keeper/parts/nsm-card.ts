@@ -2,21 +2,19 @@
 // names the card's place and QEMU can give a guest such a device. Every stock AWS image's does; ours
 // names the vsock card's alone, measured, and its agent offers the device.
 
-import { chownSync, mkdirSync } from 'node:fs'
 import { startNsmCard, type NsmCard } from '../../nsm/index.ts'
 import { NSM_DEVICE, offersDevice } from '../../vmm/index.ts'
-import { describeSandbox, type CardOptions } from './vsock-card.ts'
+import { adoptCard, prepareCard, type CardLaunch } from './card-directory.ts'
 import { nsmDirectory } from '../../enclaves/index.ts'
 import type { EnclaveChip } from './chip.ts'
 import { serveNsm } from '../guest/nsm-channel.ts'
 import type { MeasuredImage } from './measured-image.ts'
-import { stageProgram } from './stage-program.ts'
 
 const WITHOUT_CARD =
   'this image has no /dev/nsm, unless its init is the agent of Cloister: ' +
   `the QEMU here has no ${NSM_DEVICE}; install QEMU 10.2 or later, or name one in CLOISTER_QEMU`
 
-export interface NsmCardLaunch extends CardOptions {
+export interface NsmCardLaunch extends CardLaunch {
   readonly chip: EnclaveChip
 }
 
@@ -25,7 +23,7 @@ export interface NsmCardLaunch extends CardOptions {
  * journal says when only QEMU is in the way.
  */
 export async function needsNsmCard(
-  { request, users, journal }: Pick<CardOptions, 'request' | 'users' | 'journal'>,
+  { request, users, journal }: Pick<CardLaunch, 'request' | 'users' | 'journal'>,
   image: Pick<MeasuredImage, 'looksForNsmCard'>,
 ): Promise<boolean> {
   if (!image.looksForNsmCard) return false
@@ -40,19 +38,11 @@ export async function needsNsmCard(
  * @throws `ERR_PROCESS_SPAWN`, `ERR_NSM_CARD`
  */
 export async function startEnclaveNsmCard(launch: NsmCardLaunch): Promise<NsmCard> {
-  const { request, place, lifetime, users, journal, chip } = launch
+  const { request, place, users, chip } = launch
   const directory = nsmDirectory(place.directory)
-  mkdirSync(directory, { mode: 0o700 })
-  const { uid } = users.nsmCard
-  if (uid !== undefined) chownSync(directory, uid, uid)
-  const card = await startNsmCard({
-    program: stageProgram(request.programs.nsmCard, directory, users.nsmCard),
-    directory,
-    confinement: users.nsmCard,
-  })
-  await lifetime.own(card)
-  journal.write(describeSandbox('NSM card', card.sandbox))
-  // A card that sends what is no request is cut off; it then ends, and the enclave with it.
+  const card = await startNsmCard(prepareCard(request.programs.nsmCard, directory, users.nsmCard))
+  await adoptCard(card, launch)
+  // A card that sends a malformed request is cut off; it then ends, and the enclave with it.
   void serveNsm(card.channel, chip.handle).catch(() => card.channel.destroy())
   return card
 }

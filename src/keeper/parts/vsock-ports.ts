@@ -1,65 +1,51 @@
-// The vsock of a running enclave, for whoever asks its keeper: what goes on there, and which ports
-// are open.
+// The vsock of a running enclave, for requests to its keeper: what goes on there, and which ports are
+// open.
 
-import type { Journal } from '../journal.ts'
-import {
-  policyTexts,
-  type CardControl,
-  type CardStatus,
-  type PortPolicy,
-  type Refusal,
-  type VsockReport,
+import type {
+  CardStatus,
+  PortLists,
+  Refusal,
+  VsockCardChannel,
+  VsockReport,
 } from '../../vsock/index.ts'
-
-/** What is open when an enclave starts. */
-export interface Policies {
-  readonly policy: PortPolicy
-  /** The part of it that nobody can close. */
-  readonly reserved: PortPolicy
-}
+import type { Journal } from '../journal.ts'
 
 export class EnclaveVsock {
-  readonly #control: CardControl
+  readonly #card: VsockCardChannel
   readonly #journal: Journal
-  readonly #reserved: PortPolicy
-  #policy: PortPolicy
-  #lastChange: Promise<unknown> = Promise.resolve()
 
-  constructor(control: CardControl, policies: Policies, journal: Journal) {
-    this.#control = control
-    this.#policy = policies.policy
-    this.#reserved = policies.reserved
+  constructor(card: VsockCardChannel, journal: Journal) {
+    this.#card = card
     this.#journal = journal
   }
 
   /** @throws `ERR_VSOCK_CONTROL` when the card does not answer within a moment. */
   async report(withConnections: boolean): Promise<VsockReport> {
     const [status, connectionList] = await Promise.all([
-      this.#control.status(),
-      withConnections ? this.#control.connections() : undefined,
+      this.#card.status(),
+      withConnections ? this.#card.connections() : undefined,
     ])
     return connectionList === undefined ? status : { ...status, connectionList }
   }
 
+  /** @throws `ERR_VSOCK_PORTS`, `ERR_VSOCK_CONTROL`; what is open then stays as it was. */
+  async openPorts(ports: PortLists): Promise<CardStatus> {
+    return this.#note(await this.#card.openPorts(ports))
+  }
+
   /**
-   * Changes the policy, one change after the other; `change` gets what is open and what must stay so.
    * Connections on ports that are closed are reset.
    *
-   * @throws `ERR_VSOCK_PORTS`, `ERR_VSOCK_CONTROL`; the policy then stays.
+   * @throws `ERR_VSOCK_PORTS`, `ERR_VSOCK_CONTROL`; what is open then stays as it was.
    */
-  changePorts(
-    change: (policy: PortPolicy, reserved: PortPolicy) => PortPolicy,
-  ): Promise<CardStatus> {
-    const changed = this.#lastChange.then(async () => {
-      const policy = change(this.#policy, this.#reserved)
-      const status = await this.#control.setPolicy(policy)
-      this.#policy = policy
-      const { parentPorts, guestPorts } = policyTexts(policy)
-      this.#journal.write(`open by request: parent ports ${parentPorts}; guest ports ${guestPorts}`)
-      return status
-    })
-    this.#lastChange = changed.catch(() => undefined)
-    return changed
+  async closePorts(ports: PortLists): Promise<CardStatus> {
+    return this.#note(await this.#card.closePorts(ports))
+  }
+
+  #note(status: CardStatus): CardStatus {
+    const { parentPorts, guestPorts } = status
+    this.#journal.write(`open by request: parent ports ${parentPorts}; guest ports ${guestPorts}`)
+    return status
   }
 }
 

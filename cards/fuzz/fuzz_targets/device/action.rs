@@ -87,7 +87,7 @@ pub enum Action {
     Close {
         which: u8,
     },
-    SetPolicy {
+    SetPorts {
         is_parent_open: bool,
         is_guest_open: bool,
     },
@@ -122,13 +122,13 @@ impl Action {
             Self::Poll => card.poll(),
             Self::ReplaceVmm => card.replace_vmm(),
             Self::ListConnections => drop(card.ask(&json!({ "request": "connections" }))),
-            Self::SetPolicy {
+            Self::SetPorts {
                 is_parent_open,
                 is_guest_open,
             } => {
-                let ports = |is_open: bool| if is_open { "all" } else { "9000-9002,7001" };
+                let ports = |is_open: bool| if is_open { "all" } else { "7001" };
                 let (parent, guest) = (ports(*is_parent_open), ports(*is_guest_open));
-                card.set_policy(parent, guest);
+                card.set_ports(parent, guest);
             }
             Self::SetLimits {
                 connections,

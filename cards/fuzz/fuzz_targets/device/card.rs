@@ -4,11 +4,11 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 
 use cloister_vsock::backend::{Card, REACTOR_EVENT};
-use cloister_vsock::control::Control;
+use cloister_vsock::channel::Channel;
 use cloister_vsock::device::{Device, DeviceOptions};
 use cloister_vsock::limits::Limits;
 use cloister_vsock::packet::{Header, Operation};
-use cloister_vsock::policy::Policy;
+use cloister_vsock::policy::{Policy, Ports};
 use cloister_vsock::reactor::Reactor;
 use serde_json::{Value, json};
 use vhost_user_backend::VhostUserBackendMut;
@@ -38,10 +38,12 @@ impl CardUnderTest {
             guest_cid: GUEST_CID,
             uds_path: PLACE.uds_path.clone(),
             listener: PLACE.listener.try_clone().expect("a listener"),
-            policy: Policy {
-                parent_ports: "all".parse().expect("ports"),
-                guest_ports: "all".parse().expect("ports"),
-            },
+            policy: Policy::default()
+                .with_open(&Ports {
+                    parent_ports: "all".parse().expect("ports"),
+                    guest_ports: "all".parse().expect("ports"),
+                })
+                .expect("a policy"),
             limits: Limits {
                 connections: 8,
                 ..Limits::default()
@@ -49,9 +51,9 @@ impl CardUnderTest {
         };
         let device = Device::new(options, &reactor).expect("a device");
         let (keeper, end) = UnixStream::pair().expect("a socket pair");
-        let control = Control::new(end, &reactor).expect("a channel");
+        let channel = Channel::new(end, &reactor).expect("a channel");
         keeper.set_nonblocking(true).expect("non-blocking");
-        let mut card = Card::new(device, reactor, Some(control), || {
+        let mut card = Card::new(device, reactor, Some(channel), || {
             panic!("the keeper is here")
         });
         card.update_memory(Driver::memory()).expect("memory");
@@ -87,9 +89,11 @@ impl CardUnderTest {
         memory.expect("memory");
     }
 
-    pub fn set_policy(&mut self, parent_ports: &str, guest_ports: &str) {
+    /// Closes everything, then opens these.
+    pub fn set_ports(&mut self, parent_ports: &str, guest_ports: &str) {
+        self.ask(&json!({ "request": "closePorts", "parentPorts": "all", "guestPorts": "all" }));
         self.ask(&json!({
-            "request": "setPolicy",
+            "request": "openPorts",
             "parentPorts": parent_ports,
             "guestPorts": guest_ports,
         }));
@@ -138,7 +142,7 @@ impl CardUnderTest {
     pub fn replace_everything(&mut self) {
         self.host.close_all();
         self.replace_vmm();
-        self.set_policy("all", "all");
+        self.set_ports("all", "all");
         self.set_limits(MAX_CONNECTIONS, u32::MAX, Limits::default().buffer_bytes);
         for _ in 0..16 {
             self.driver.post_buffer();

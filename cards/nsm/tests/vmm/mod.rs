@@ -47,7 +47,7 @@ impl CardProcess {
         ours.set_read_timeout(Some(HANG_GUARD)).unwrap();
         let listener = UnixListener::bind(directory.join("v")).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_cloister-nsm"))
-            .args(["--keeper", &inherited(&theirs)])
+            .args(["--channel", &inherited(&theirs)])
             .args(["--vhost-user", &inherited(&listener)])
             .current_dir(&directory)
             .stdin(Stdio::null())

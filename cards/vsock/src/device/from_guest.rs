@@ -147,7 +147,7 @@ impl Device {
     fn on_request(&mut self, request: &Header, reactor: &Reactor) {
         let key = key_of(request);
         let now = Instant::now();
-        if !self.policy.parent_ports.contains(key.parent_port) {
+        if !self.policy.open().parent_ports.contains(key.parent_port) {
             self.counters.refused_by_policy += 1;
             self.refuse_dial(key, Reason::Closed);
         } else if self.entries.len() >= self.limits.connections

@@ -88,7 +88,7 @@ impl Device {
 
     /// Asks the guest for a connection to one of its ports; refused is closed.
     fn call(&mut self, guest_port: u32, socket: UnixStream, reactor: &Reactor) {
-        if !self.policy.guest_ports.contains(guest_port) {
+        if !self.policy.open().guest_ports.contains(guest_port) {
             self.counters.refused_by_policy += 1;
             self.refusals.note(Refusal {
                 dialled_by: Dialler::Host,

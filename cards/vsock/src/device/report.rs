@@ -76,8 +76,8 @@ impl Device {
 /// Whether the policy allows the port that a stream was dialled on.
 pub(super) fn is_allowed(policy: &Policy, stream: &Connection) -> bool {
     match stream.direction {
-        Direction::FromGuest => policy.parent_ports.contains(stream.key.parent_port),
-        Direction::FromHost => policy.guest_ports.contains(stream.key.guest_port),
+        Direction::FromGuest => policy.open().parent_ports.contains(stream.key.parent_port),
+        Direction::FromHost => policy.open().guest_ports.contains(stream.key.guest_port),
     }
 }
 

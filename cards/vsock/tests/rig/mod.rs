@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use cloister_vsock::device::{Device, DeviceOptions, Notify};
 use cloister_vsock::limits::Limits;
 use cloister_vsock::packet::{Header, Operation};
-use cloister_vsock::policy::Policy;
+use cloister_vsock::policy::{Policy, Ports};
 use cloister_vsock::reactor::{Event, Reactor};
 use virtio_queue::Queue;
 
@@ -50,10 +50,12 @@ impl Rig {
             guest_cid: 16,
             listener: UnixListener::bind(&uds_path).unwrap(),
             uds_path,
-            policy: Policy {
-                parent_ports: "all".parse().unwrap(),
-                guest_ports: "all".parse().unwrap(),
-            },
+            policy: Policy::default()
+                .with_open(&Ports {
+                    parent_ports: "all".parse().unwrap(),
+                    guest_ports: "all".parse().unwrap(),
+                })
+                .unwrap(),
             limits: Limits {
                 connections: 16,
                 connections_per_second: 1_000_000,

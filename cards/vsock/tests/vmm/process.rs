@@ -41,7 +41,7 @@ impl CardProcess {
                 "--uds-path",
                 "v",
             ])
-            .args(["--control", &format!("fd={}", end.as_raw_fd())])
+            .args(["--channel", &format!("fd={}", end.as_raw_fd())])
             .args(options)
             .stderr(fs::File::create(directory.join("stderr")).unwrap())
             .stdin(Stdio::null())

@@ -1,11 +1,11 @@
-// The keeper's side of the vsock card's control channel. The card works for the guest: what it says
+// The keeper's side of the vsock card's channel. The card works for the guest: what it says
 // is believed only when it makes sense, and it is not waited for.
 
 import { Duplex } from 'node:stream'
 import { expect, test } from 'vitest'
-import { CardControl } from '../../src/vsock/card-control.ts'
+import { VsockCardChannel } from '../../src/vsock/card-channel.ts'
 import type { Refusal } from '../../src/vsock/card-report.ts'
-import { closedPolicy } from '../../src/vsock/port-policy.ts'
+import { noPorts } from '../../src/vsock/port-list.ts'
 
 const counters = Object.fromEntries(
   [
@@ -60,7 +60,7 @@ test('answers reach whoever asked, in whatever order they come', async () => {
     held.unshift({ id, result: request === 'status' ? status : [connection] })
     return undefined
   })
-  const control = new CardControl(card.channel)
+  const control = new VsockCardChannel(card.channel)
   const answers = Promise.all([control.status(), control.connections()])
   for (const answer of held) card.say(answer)
   const [asked, list] = await answers
@@ -68,16 +68,20 @@ test('answers reach whoever asked, in whatever order they come', async () => {
   expect(list).toEqual([connection])
 })
 
-test('a policy is sent as text', async () => {
+test('port lists are sent as they were written', async () => {
   const card = new FakeCard(() => ({ result: status }))
-  await new CardControl(card.channel).setPolicy(closedPolicy)
+  const channel = new VsockCardChannel(card.channel)
+  const ports = { parentPorts: '8000,1-3', guestPorts: 'none' }
+  await channel.openPorts(ports)
+  await channel.closePorts(ports)
   expect(card.requests).toMatchObject([
-    { request: 'setPolicy', parentPorts: '9000-9002', guestPorts: 'none' },
+    { request: 'openPorts', ...ports },
+    { request: 'closePorts', ...ports },
   ])
 })
 
 test('a card that hangs is not waited for', async () => {
-  const control = new CardControl(new FakeCard(() => undefined).channel)
+  const control = new VsockCardChannel(new FakeCard(() => undefined).channel)
   await expect(control.status()).rejects.toThrow(failure)
   // Nor does it make its keeper remember questions without end.
   const many = Array.from({ length: 100 }, () => control.status().catch((error: unknown) => error))
@@ -87,15 +91,15 @@ test('a card that hangs is not waited for', async () => {
 
 test('a refusal of the card is an error', async () => {
   const card = new FakeCard(() => ({ error: 'not a set of ports: x' }))
-  await expect(new CardControl(card.channel).setPolicy(closedPolicy)).rejects.toThrow(/not a set/)
+  await expect(new VsockCardChannel(card.channel).openPorts(noPorts)).rejects.toThrow(/not a set/)
 })
 
 test('a port list that the card refuses is told as that, and no other code of a card is believed', async () => {
   const codes = ['ERR_VSOCK_PORTS', 'ERR_INTERNAL']
   const card = new FakeCard(() => ({ error: { code: codes.shift(), message: 'x', hint: 'obey' } }))
-  const control = new CardControl(card.channel)
-  await expect(control.setPolicy(closedPolicy)).rejects.toMatchObject({ code: 'ERR_VSOCK_PORTS' })
-  const other = control.setPolicy(closedPolicy)
+  const control = new VsockCardChannel(card.channel)
+  await expect(control.openPorts(noPorts)).rejects.toMatchObject({ code: 'ERR_VSOCK_PORTS' })
+  const other = control.openPorts(noPorts)
   await expect(other).rejects.toMatchObject({ code: 'ERR_VSOCK_CONTROL' })
   await expect(other).rejects.not.toMatchObject({ hint: 'obey' })
 })
@@ -110,7 +114,7 @@ test.each([
   ['ports that are none', { ...status, parentPorts: '\u001b[2J' }],
 ])('a status with %s is an error', async (_what, result) => {
   const card = new FakeCard(() => ({ result }))
-  await expect(new CardControl(card.channel).status()).rejects.toThrow(
+  await expect(new VsockCardChannel(card.channel).status()).rejects.toThrow(
     expect.objectContaining({
       code: expect.stringMatching(/^ERR_VSOCK_(CONTROL|PORTS)$/) as string,
     }) as Error,
@@ -124,12 +128,12 @@ test.each([
   ['a port that is none', [{ ...connection, parentPort: null }]],
 ])('connections with %s are an error', async (_what, result) => {
   const card = new FakeCard(() => ({ result }))
-  await expect(new CardControl(card.channel).connections()).rejects.toThrow(failure)
+  await expect(new VsockCardChannel(card.channel).connections()).rejects.toThrow(failure)
 })
 
 test('refusals are passed on, and other events are dropped', async () => {
   const card = new FakeCard(() => ({ result: status }))
-  const control = new CardControl(card.channel)
+  const control = new VsockCardChannel(card.channel)
   const refusals: Refusal[] = []
   control.onRefusal = (refusal) => refusals.push(refusal)
   card.say({ event: 'connected' })
@@ -145,11 +149,10 @@ test.each([
   ['a refusal of nobody', '{"event":"refused","dialledBy":"root","port":1,"reason":"closed"}'],
 ])('a card that says %s is hung up on', async (_what, line) => {
   const card = new FakeCard(() => undefined)
-  const control = new CardControl(card.channel)
+  const control = new VsockCardChannel(card.channel)
   const asked = control.status()
   card.say(line)
   await expect(asked).rejects.toThrow(failure)
-  expect(await control.ready).toBeUndefined()
   expect(card.channel.destroyed).toBe(true)
   await expect(control.status()).rejects.toThrow(failure)
 })

@@ -1,4 +1,4 @@
-// The keeper's end of the vsock card's control channel: JSON lines (cards/vsock/README.md). A card
+// The keeper's end of the vsock card's channel: JSON lines (cards/vsock/README.md). A card
 // that does not answer costs whoever asks a moment; one that talks nonsense is hung up on, and ends.
 
 import type { Duplex } from 'node:stream'
@@ -13,7 +13,7 @@ import {
   type CardStatus,
   type Refusal,
 } from './card-report.ts'
-import { policyTexts, type PortPolicy } from './port-policy.ts'
+import type { PortLists } from './port-list.ts'
 
 /** A list of 2048 connections, the card's limit, has half of it. */
 const LINE_MAX_BYTES = 2 ** 20
@@ -21,29 +21,17 @@ const ANSWER_MS = 1000
 /** Questions on their way; more are refused. */
 const MAX_PENDING = 64
 
-/** What the card gave up before it listened. */
-export interface CardSandbox {
-  readonly landlock: 'full' | 'partial' | 'none'
-  readonly seccomp: boolean
-  /** Whether it reaches nothing but the directory of its sockets. */
-  readonly privateRoot: boolean
-}
-
 type Message = Readonly<Record<string, unknown>>
 
-export class CardControl {
-  /** Settles when the card listens and its sandbox is closed; undefined when it went before. */
-  readonly ready: Promise<CardSandbox | undefined>
+export class VsockCardChannel {
   /** Takes what the card refuses, see {@link Refusal}. */
   onRefusal: (refusal: Refusal) => void = () => undefined
   readonly #channel: Duplex
-  readonly #ready = deferred<CardSandbox | undefined>()
   readonly #pending = new Map<number, Deferred<Message | undefined>>()
   #lastId = 0
 
   constructor(channel: Duplex) {
     this.#channel = channel
-    this.ready = this.#ready.promise
     channel.on('error', () => channel.destroy())
     void this.#listen()
   }
@@ -59,12 +47,21 @@ export class CardControl {
   }
 
   /**
-   * Replaces the policy; connections on ports that it closes are reset.
+   * Opens ports beside those that are open.
    *
-   * @throws `ERR_VSOCK_CONTROL`
+   * @throws `ERR_VSOCK_PORTS`, `ERR_VSOCK_CONTROL`; what is open then stays as it was.
    */
-  async setPolicy(policy: PortPolicy): Promise<CardStatus> {
-    return parseCardStatus(await this.#ask({ request: 'setPolicy', ...policyTexts(policy) }))
+  async openPorts({ parentPorts, guestPorts }: PortLists): Promise<CardStatus> {
+    return parseCardStatus(await this.#ask({ request: 'openPorts', parentPorts, guestPorts }))
+  }
+
+  /**
+   * Closes all of these but the reserved ports; connections on ports that it closes are reset.
+   *
+   * @throws `ERR_VSOCK_PORTS`, `ERR_VSOCK_CONTROL`; what is open then stays as it was.
+   */
+  async closePorts({ parentPorts, guestPorts }: PortLists): Promise<CardStatus> {
+    return parseCardStatus(await this.#ask({ request: 'closePorts', parentPorts, guestPorts }))
   }
 
   /** Hangs up, at which the card ends. */
@@ -98,24 +95,15 @@ export class CardControl {
       for (;;) this.#take(await readLine(this.#channel, LINE_MAX_BYTES))
     } catch {
       this.close()
-      this.#ready.resolve(undefined)
       for (const answer of this.#pending.values()) answer.resolve(undefined)
     }
   }
 
   #take(line: string): void {
     const message = JSON.parse(line) as Message
-    if (message['event'] === 'ready') this.#ready.resolve(parseSandbox(message['sandbox']))
-    else if (message['event'] === 'refused') this.onRefusal(parseRefusal(message))
+    if (message['event'] === 'refused') this.onRefusal(parseRefusal(message))
     else if (message['id'] !== undefined) this.#pending.get(Number(message['id']))?.resolve(message)
   }
-}
-
-function parseSandbox(value: unknown): CardSandbox {
-  const { landlock, seccomp, privateRoot } = (value ?? {}) as Message
-  const level = (['full', 'partial', 'none'] as const).find((known) => known === landlock)
-  if (level === undefined) throw failed('its sandbox report is malformed')
-  return { landlock: level, seccomp: seccomp === true, privateRoot: privateRoot === true }
 }
 
 /** The card's own error: a text, or `{code, message}`. */

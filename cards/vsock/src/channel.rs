@@ -1,4 +1,4 @@
-//! The keeper's channel: JSON lines over an inherited stream socket. The keeper is trusted, but a
+//! The card channel: JSON lines over an inherited stream socket. The keeper is trusted, but a
 //! line is bounded, and no further request is read while an answer waits to be taken.
 
 use std::io;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::device::Device;
 use crate::limits::Limits;
-use crate::policy::{Policy, PortSet};
+use crate::policy::{Policy, PortSet, PortSetError, Ports};
 use crate::reactor::{EventFlags, Reactor};
 
 const MAX_REQUEST_BYTES: usize = 64 * 1024;
@@ -37,14 +37,31 @@ enum RequestBody {
     Status,
     /// Every connection.
     Connections,
-    /// Replaces the ports that are named; the others stay.
-    SetPolicy {
-        parent_ports: Option<String>,
-        guest_ports: Option<String>,
-    },
+    /// Opens ports beside those that are open.
+    OpenPorts(PortLists),
+    /// Closes ports; the reserved ones stay open.
+    ClosePorts(PortLists),
     SetLimits {
         limits: Limits,
     },
+}
+
+/// Ports as their owner writes them; what is left out is `none`.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct PortLists {
+    parent_ports: Option<String>,
+    guest_ports: Option<String>,
+}
+
+impl PortLists {
+    fn parse(&self) -> Result<Ports, PortSetError> {
+        let set = |text: &Option<String>| text.as_deref().map_or(Ok(PortSet::none()), str::parse);
+        Ok(Ports {
+            parent_ports: set(&self.parent_ports)?,
+            guest_ports: set(&self.guest_ports)?,
+        })
+    }
 }
 
 /// The channel's end; `Gone` once the keeper has closed its own.
@@ -54,13 +71,13 @@ pub enum Keeper {
     Gone,
 }
 
-pub struct Control {
+pub struct Channel {
     socket: UnixStream,
     inbox: Vec<u8>,
     outbox: Vec<u8>,
 }
 
-impl Control {
+impl Channel {
     pub const TOKEN: u64 = u64::MAX - 17;
 
     /// # Errors
@@ -147,7 +164,10 @@ pub fn answer(line: &[u8], device: &mut Device) -> Value {
                 Err(error) => json!({ "id": id, "error": error }),
             }
         }
-        Err(error) => json!({ "id": id_of(line), "error": error.to_string() }),
+        Err(error) => json!({
+            "id": id_of(line),
+            "error": { "code": "ERR_VSOCK_CONTROL", "message": error.to_string() },
+        }),
     }
 }
 
@@ -159,36 +179,45 @@ fn id_of(line: &[u8]) -> Value {
         .unwrap_or_default()
 }
 
-fn perform(body: RequestBody, device: &mut Device) -> Result<Value, String> {
+/// An error as the keeper reads it: `ERR_VSOCK_PORTS` for a bad port list.
+#[derive(Serialize)]
+struct Failure {
+    code: &'static str,
+    message: String,
+}
+
+fn perform(body: RequestBody, device: &mut Device) -> Result<Value, Failure> {
     match body {
         RequestBody::Status => {}
         RequestBody::Connections => return Ok(json!(device.connections())),
-        RequestBody::SetPolicy {
-            parent_ports,
-            guest_ports,
-        } => {
-            let current = device.policy().clone();
-            device.set_policy(Policy {
-                parent_ports: parse_ports(parent_ports, current.parent_ports)?,
-                guest_ports: parse_ports(guest_ports, current.guest_ports)?,
-            });
-        }
+        RequestBody::OpenPorts(lists) => change(device, &lists, Policy::with_open)?,
+        RequestBody::ClosePorts(lists) => change(device, &lists, Policy::with_closed)?,
         RequestBody::SetLimits { limits } => device.set_limits(limits),
     }
     Ok(status(device))
 }
 
-fn parse_ports(text: Option<String>, current: PortSet) -> Result<PortSet, String> {
-    text.map_or(Ok(current), |text| {
-        text.parse().map_err(|error| format!("{error}"))
-    })
+fn change(
+    device: &mut Device,
+    lists: &PortLists,
+    apply: fn(&Policy, &Ports) -> Result<Policy, PortSetError>,
+) -> Result<(), Failure> {
+    let changed = lists
+        .parse()
+        .and_then(|ports| apply(device.policy(), &ports));
+    let policy = changed.map_err(|error| Failure {
+        code: "ERR_VSOCK_PORTS",
+        message: error.to_string(),
+    })?;
+    device.set_policy(policy);
+    Ok(())
 }
 
 fn status(device: &Device) -> Value {
     json!({
         "guestCid": device.guest_cid(),
-        "parentPorts": device.policy().parent_ports.to_string(),
-        "guestPorts": device.policy().guest_ports.to_string(),
+        "parentPorts": device.policy().open().parent_ports.to_string(),
+        "guestPorts": device.policy().open().guest_ports.to_string(),
         "limits": device.limits(),
         "connections": device.connection_count(),
         "bufferedBytes": device.buffered_bytes(),

@@ -1,5 +1,5 @@
 //! Any bytes from the keeper, in pieces of any size: a response is heard once it is whole and is
-//! what was sent; what is longer than any, or more than was asked for, is no keeper's. What the card
+//! what was sent; what is longer than any, or more than was asked for, is not a keeper's. What the card
 //! asks goes out behind its length.
 #![no_main]
 
@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
 use arbitrary::Arbitrary;
-use cloister_nsm::keeper::{Heard, Keeper};
+use cloister_nsm::channel::{Channel, Heard};
 use libfuzzer_sys::fuzz_target;
 
 const MAX_REQUEST_BYTES: u16 = 0x1000;
@@ -28,7 +28,7 @@ enum Step {
 fuzz_target!(|steps: Vec<Step>| {
     let (ours, theirs) = UnixStream::pair().expect("a socket pair");
     let mut line = Line {
-        keeper: Keeper::new(ours),
+        channel: Channel::new(ours),
         other: Some(theirs),
         inbox: Vec::new(),
     };
@@ -40,7 +40,7 @@ fuzz_target!(|steps: Vec<Step>| {
 });
 
 struct Line {
-    keeper: Keeper,
+    channel: Channel,
     other: Option<UnixStream>,
     /// What the card should have taken, and not handed on.
     inbox: Vec<u8>,
@@ -65,8 +65,8 @@ impl Line {
             }
             Step::Close => {
                 self.other = None;
-                assert_eq!(self.keeper.listen(), Heard::Gone);
-                assert!(self.keeper.ask(b"x").is_err());
+                assert_eq!(self.channel.listen(), Heard::Gone);
+                assert!(self.channel.ask(b"x").is_err());
                 false
             }
         }
@@ -78,9 +78,9 @@ impl Line {
             other.write_all(piece).expect("room for a piece");
             self.inbox.extend_from_slice(piece);
             let expected = self.expected();
-            assert_eq!(self.keeper.listen(), expected);
+            assert_eq!(self.channel.listen(), expected);
             if matches!(expected, Heard::Response(_)) {
-                assert_eq!(self.keeper.listen(), Heard::Nothing);
+                assert_eq!(self.channel.listen(), Heard::Nothing);
                 self.inbox.clear();
             }
             expected != Heard::Gone
@@ -102,7 +102,7 @@ impl Line {
 
     fn ask(&mut self, length: usize) {
         let request = vec![9; length];
-        self.keeper.ask(&request).expect("room for a request");
+        self.channel.ask(&request).expect("room for a request");
         let mut frame = vec![0; 4 + length];
         let mut other = self.other.as_ref().expect("an open end");
         other.read_exact(&mut frame).expect("a whole request");

@@ -1,4 +1,4 @@
-//! The stream to the keeper: after one line that says that the card is ready, messages of a 4-byte
+//! The card channel: after one line that says that the card is ready, messages of a 4-byte
 //! big-endian length and that many bytes, a request and its response in turn. The card ends with it.
 
 use std::io::{self, Write};
@@ -24,12 +24,12 @@ pub enum Heard {
     Gone,
 }
 
-pub struct Keeper {
+pub struct Channel {
     socket: UnixStream,
     inbox: Vec<u8>,
 }
 
-impl Keeper {
+impl Channel {
     #[must_use]
     pub fn new(socket: UnixStream) -> Self {
         Self {
@@ -87,7 +87,7 @@ impl Keeper {
     }
 }
 
-impl AsRawFd for Keeper {
+impl AsRawFd for Channel {
     fn as_raw_fd(&self) -> RawFd {
         self.socket.as_raw_fd()
     }
@@ -98,51 +98,51 @@ mod tests {
     use super::*;
     use std::io::Read;
 
-    fn pair() -> (Keeper, UnixStream) {
+    fn pair() -> (Channel, UnixStream) {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        (Keeper::new(ours), theirs)
+        (Channel::new(ours), theirs)
     }
 
     #[test]
     fn a_response_is_heard_when_it_is_whole() {
-        let (mut keeper, mut other) = pair();
-        assert_eq!(keeper.listen(), Heard::Nothing);
+        let (mut channel, mut other) = pair();
+        assert_eq!(channel.listen(), Heard::Nothing);
         for byte in [0, 0, 0, 2, 7] {
             other.write_all(&[byte]).unwrap();
-            assert_eq!(keeper.listen(), Heard::Nothing);
+            assert_eq!(channel.listen(), Heard::Nothing);
         }
         other.write_all(&[8]).unwrap();
-        assert_eq!(keeper.listen(), Heard::Response(vec![7, 8]));
+        assert_eq!(channel.listen(), Heard::Response(vec![7, 8]));
     }
 
     #[test]
     fn an_empty_response_is_one() {
-        let (mut keeper, mut other) = pair();
+        let (mut channel, mut other) = pair();
         other.write_all(&[0; 4]).unwrap();
-        assert_eq!(keeper.listen(), Heard::Response(Vec::new()));
+        assert_eq!(channel.listen(), Heard::Response(Vec::new()));
     }
 
     #[test]
     fn a_response_longer_than_any_or_followed_by_another_is_no_keeper_s() {
         for bytes in [&[0, 0, 0x30, 1][..], &[0, 0, 0, 1, 7, 0]] {
-            let (mut keeper, mut other) = pair();
+            let (mut channel, mut other) = pair();
             other.write_all(bytes).unwrap();
-            assert_eq!(keeper.listen(), Heard::Gone);
+            assert_eq!(channel.listen(), Heard::Gone);
         }
     }
 
     #[test]
     fn the_end_of_the_stream_is_the_keeper_s() {
-        let (mut keeper, other) = pair();
+        let (mut channel, other) = pair();
         drop(other);
-        assert_eq!(keeper.listen(), Heard::Gone);
-        assert!(keeper.ask(b"x").is_err());
+        assert_eq!(channel.listen(), Heard::Gone);
+        assert!(channel.ask(b"x").is_err());
     }
 
     #[test]
     fn a_request_goes_out_behind_its_length() {
-        let (mut keeper, mut other) = pair();
-        keeper.ask(b"abc").unwrap();
+        let (mut channel, mut other) = pair();
+        channel.ask(b"abc").unwrap();
         let mut frame = [0; 7];
         other.read_exact(&mut frame).unwrap();
         assert_eq!(&frame, b"\0\0\0\x03abc");

@@ -1,4 +1,4 @@
-//! Any bytes on the control channel, in pieces of any size: every line gets one answer, which is
+//! Any bytes on the card channel, in pieces of any size: every line gets one answer, which is
 //! JSON and repeats the id; the card outlives them all.
 #![no_main]
 
@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 
-use cloister_vsock::control::{Control, Keeper, answer};
+use cloister_vsock::channel::{Channel, Keeper, answer};
 use cloister_vsock::device::{Device, DeviceOptions};
 use cloister_vsock::limits::Limits;
 use cloister_vsock::policy::Policy;
@@ -21,11 +21,11 @@ fuzz_target!(|input: (u8, &[u8])| {
     check_answers(bytes, &mut device);
     let (card, keeper) = UnixStream::pair().expect("a socket pair");
     keeper.set_nonblocking(true).expect("non-blocking");
-    let mut control = Control::new(card, &reactor).expect("a control channel");
+    let mut channel = Channel::new(card, &reactor).expect("a channel");
     let mut answers = 0;
     for piece in bytes.chunks(usize::from(piece) + 1) {
         (&keeper).write_all(piece).expect("room for a piece");
-        if control.on_ready(&mut device) == Keeper::Gone {
+        if channel.on_ready(&mut device) == Keeper::Gone {
             return;
         }
         answers += count_answers(&keeper);
