@@ -75,7 +75,7 @@ async function launchOurs(request: LaunchRequest): Promise<number> {
 async function launchBare(eifPath: string, directory: string): Promise<number> {
   mkdirSync(directory)
   await using lifetime = new Lifetime()
-  using image = await measureImage(eifPath, directory, MEMORY_MIB)
+  using image = await measureImage(eifPath, directory, { memoryMib: MEMORY_MIB, cpuCount: 1 })
   const device = await startVsockCard({
     program: resolve('build/bin/cloister-vsock'),
     directory,

@@ -9,6 +9,7 @@ export {
   type Measurements,
 } from './measurements.ts'
 export type { BuildMetadata, EifMetadata } from './metadata.ts'
+export { MemoryMeter, type MemoryLoad } from './memory-meter.ts'
 export { readEif, type Eif, type SectionSink } from './read-eif.ts'
 export type { EifSection } from './section-table.ts'
 export {

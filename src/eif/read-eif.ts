@@ -45,9 +45,6 @@ export interface Eif {
  */
 export type SectionSink = (section: EifSection, chunk: Uint8Array) => void | Promise<void>
 
-/** Sees the checked sections, in file order, before any content is read; what it throws ends the reading. */
-export type SectionCheck = (sections: readonly EifSection[]) => void
-
 interface SectionHeader {
   readonly bytes: Uint8Array
   readonly section: EifSection
@@ -57,20 +54,15 @@ interface SectionHeader {
  * Reads, checks and measures an image: header; table and section headers, which must agree and
  * fill the file without gap, overlap or rest; which sections there are; CRC; command line and
  * metadata; the signature, if there is one, over the PCR0 measured here. When this throws, whatever went into `sink` must be thrown away.
- * @throws ERR_EIF_*, and what `accept` throws.
+ * @throws ERR_EIF_*
  */
-export async function readEif(
-  source: ByteSource,
-  sink?: SectionSink,
-  accept?: SectionCheck,
-): Promise<Eif> {
+export async function readEif(source: ByteSource, sink?: SectionSink): Promise<Eif> {
   const headerBytes = await readExactly(source, 0, HEADER_BYTES)
   const header = decodeHeader(headerBytes)
   checkTable(header.table, source.size)
   const sectionHeaders = await readSectionHeaders(source, header.table)
   const sections = sectionHeaders.map(({ section }) => section)
   checkSections(sections)
-  accept?.(sections)
   const contents = await readContents(source, headerBytes, sectionHeaders, sink)
   checkCrc(header, contents.crc)
   const signed = verifySignature(sections, contents)

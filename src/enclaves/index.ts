@@ -21,7 +21,7 @@ export { askVsock, changePorts } from './keeper-client.ts'
 export { parseKeeperRequest, type KeeperReply, type KeeperRequest } from './keeper-request.ts'
 export type { KeeperMessage, Seen } from './keeper-messages.ts'
 export type { LaunchDescription, LaunchRequest } from './launch-request.ts'
-export { checkMemory } from './memory-size.ts'
+export { checkMemory, neededMemoryMib, type MachineSize } from './memory-size.ts'
 export { openConsole } from './open-console.ts'
 export {
   isAlive,

@@ -126,7 +126,7 @@ async function start(launch: Launch): Promise<Started> {
   const { request, place, timeline, lifetime, guest } = launch
   const { description } = request
   using image = await timeline.measure('measure the image', () =>
-    measureImage(description.eifPath, place.directory, description.memoryMib),
+    measureImage(description.eifPath, place.directory, description),
   )
   const chip = await timeline.measure('start the virtual TPM and extend its PCRs', () =>
     startChip({

@@ -1,11 +1,21 @@
 // An image, measured while it is copied: the bytes that QEMU gets are the bytes that were hashed.
 
-import { checkMemory } from '../../enclaves/index.ts'
-import { checkCertificateDates, readEif, type Eif, type SectionSink } from '../../eif/index.ts'
+import { checkMemory, type MachineSize } from '../../enclaves/index.ts'
+import {
+  checkCertificateDates,
+  MemoryMeter,
+  readEif,
+  type Eif,
+  type SectionSink,
+} from '../../eif/index.ts'
 import { check } from '../../errors.ts'
 import { openInputFile } from '../../files/index.ts'
 import { cmdlineSuffix, looksForNsmCard } from '../../vmm/index.ts'
 import { UnnamedFile } from './unnamed-file.ts'
+
+const MIB = 1024 * 1024
+/** Contents are unpacked up to this many times the machine's memory, to name the memory needed. */
+const MOST_UNPACKED_PER_MEMORY = 16
 
 export interface MeasuredImage extends Disposable {
   readonly eif: Eif
@@ -20,8 +30,8 @@ export interface MeasuredImage extends Disposable {
 }
 
 /**
- * Reads, checks, measures and copies the EIF at `path` in one pass. An image that does not fit
- * `memoryMib` is refused by its section table, before anything of it is copied.
+ * Reads, checks, measures and copies the EIF at `path` in one pass. An image that will not be
+ * unpacked whole in a machine of this size is refused.
  *
  * @param directory - Private; the copies are made there without a name.
  * @throws `ERR_EIF_*` (also for a signature that is wrong or out of date), `ERR_KEEPER_MEMORY`,
@@ -30,12 +40,13 @@ export interface MeasuredImage extends Disposable {
 export async function measureImage(
   path: string,
   directory: string,
-  memoryMib: number,
+  size: MachineSize,
 ): Promise<MeasuredImage> {
   const kernel = new UnnamedFile(directory, 'kernel')
   const initrd = new UnnamedFile(directory, 'initrd')
   try {
-    const eif = await copyImage(path, { kernel, initrd, memoryMib })
+    const meter = new MemoryMeter(MOST_UNPACKED_PER_MEMORY * size.memoryMib * MIB)
+    const eif = await copyImage(path, { kernel, initrd, meter, size })
     if (eif.signingCertificate !== undefined)
       checkCertificateDates(eif.signingCertificate, new Date())
     check(
@@ -47,6 +58,7 @@ export async function measureImage(
       },
     )
     const cmdline = eif.cmdline + cmdlineSuffix(eif.cmdline)
+    checkMemory(size, await meter.end(), cmdline)
     return {
       eif,
       cmdline,
@@ -68,16 +80,19 @@ export async function measureImage(
 interface Copies {
   readonly kernel: UnnamedFile
   readonly initrd: UnnamedFile
-  readonly memoryMib: number
+  readonly meter: MemoryMeter
+  readonly size: MachineSize
 }
 
-async function copyImage(path: string, { kernel, initrd, memoryMib }: Copies): Promise<Eif> {
+async function copyImage(path: string, { kernel, initrd, meter, size }: Copies): Promise<Eif> {
   await using file = await openInputFile(path, 'ERR_EIF_UNREADABLE')
-  const copy: SectionSink = (section, chunk) => {
-    if (section.type === 'kernel') kernel.append(chunk)
-    if (section.type === 'ramdisk') initrd.append(chunk)
+  const source = file.source()
+  // What is larger than the machine is refused in the end; it is read on only to say why.
+  const isCopied = source.size <= size.memoryMib * MIB
+  const copy: SectionSink = async (section, chunk) => {
+    if (isCopied && section.type === 'kernel') kernel.append(chunk)
+    if (isCopied && section.type === 'ramdisk') initrd.append(chunk)
+    await meter.push(section, chunk)
   }
-  return await readEif(file.source(), copy, (sections) => {
-    checkMemory(memoryMib, sections)
-  })
+  return await readEif(source, copy)
 }
