@@ -30,7 +30,7 @@ export interface BlobOverrides {
 
 /** Without a serial port, which only a debug enclave has, console=ttyS0 has no effect. */
 export const DEFAULT_CMDLINE =
-  'reboot=t panic=-1 console=ttyS0 virtio_mmio.device=512@0xfeb00e00:12'
+  'reboot=t panic=-1 console=ttyS0 virtio_mmio.device=512@0xfeb00e00:12 initramfs_options=size=80%'
 
 interface Magic {
   readonly offset: number

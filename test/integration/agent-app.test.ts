@@ -14,6 +14,9 @@ interface Surroundings {
   readonly status: Readonly<Record<string, string>>
   readonly mounts: Readonly<Record<string, string>>
   readonly loopback: boolean
+  readonly hosts: readonly boolean[]
+  readonly output: string
+  readonly lowPort: boolean
   readonly entropy: boolean
   readonly temporaryMode: number
   readonly writable: readonly boolean[]
@@ -28,8 +31,7 @@ beforeAll(async () => {
   host = new TestHost()
   rootfs = await guestRootfs(host.directory, 'probe')
   mkdirSync(join(rootfs, 'etc'))
-  mkdirSync(join(rootfs, 'srv/work'), { recursive: true })
-  appendFileSync(join(rootfs, 'etc/passwd'), 'app:x:1234:1235::/:/probe\n')
+  appendFileSync(join(rootfs, 'etc/passwd'), 'app:x:1234:1235::/home/app:/probe\n')
   appendFileSync(join(rootfs, 'etc/group'), 'app:x:1235:\nextra:x:77:app\n')
   writeFileSync(join(rootfs, 'etc/notes'), 'not a program\n')
 })
@@ -54,6 +56,7 @@ describe('the surroundings of an app', () => {
   let report: Surroundings
 
   beforeAll(async () => {
+    // The image does not have its workdir.
     const config = ['--workdir', '/srv/work', '--user', 'app', '--env', 'COLOUR=blue', 'EMPTY=']
     const words = ['--entrypoint', '/probe', 'look', '--cmd', 'one two', '$HOME']
     const enclave = await host.start(await image('look', ...words, ...config))
@@ -64,9 +67,10 @@ describe('the surroundings of an app', () => {
     expect(report.arguments).toEqual(['look', 'one two', '$HOME'])
   })
 
-  test('its environment is what the image says, and a PATH', () => {
+  test('its environment is what the image says, and PATH, HOME and HOSTNAME', () => {
     const { PATH, ...others } = report.environment
-    expect(others).toEqual({ COLOUR: 'blue', EMPTY: '' })
+    const given = { HOME: '/home/app', HOSTNAME: 'enclave' }
+    expect(others).toEqual({ COLOUR: 'blue', EMPTY: '', ...given })
     expect(PATH).toContain('/bin')
   })
 
@@ -102,8 +106,12 @@ describe('the surroundings of an app', () => {
     expect(report.links).toEqual([true, true])
   })
 
-  test('127.0.0.1 works, and random bytes are there at once', () => {
-    expect(report).toMatchObject({ loopback: true, entropy: true })
+  test('localhost and the host name resolve and work, and random bytes are there at once', () => {
+    expect(report).toMatchObject({ loopback: true, hosts: [true, true], entropy: true })
+  })
+
+  test('its output is dropped, its input is at its end, and it may listen on any port', () => {
+    expect(report).toMatchObject({ output: 'accepted', lowPort: true })
   })
 
   test('nothing of the initramfs around it can be seen', () => {
@@ -165,8 +173,8 @@ describe('an app that cannot be started', () => {
     expect(await refused('--entrypoint', '/etc/notes')).toContain('start /etc/notes')
   })
 
-  test('a missing workdir is told by name', async () => {
-    const args = ['--entrypoint', '/probe', '--workdir', '/no/such/place']
-    expect(await refused(...args)).toContain('enter the workdir /no/such/place')
+  test('a workdir that cannot be made is told by name', async () => {
+    const args = ['--entrypoint', '/probe', '--workdir', '/probe/place']
+    expect(await refused(...args)).toContain('enter the workdir /probe/place')
   })
 })

@@ -9,6 +9,7 @@ import {
   mkdtempSync,
   readFileSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -20,11 +21,22 @@ const repository = resolve(import.meta.dirname, '../..')
 const blobs = process.env['CLOISTER_BLOBS'] ?? join(repository, 'build/blobs')
 const vsockCard = join(repository, 'build/bin/cloister-vsock')
 const target = join(repository, 'target/probe')
-const MEMORY_MIB = 64
+
+/** What the image promises of what the kernel has to unpack: `/unpacked.json`. */
+export interface Promised {
+  readonly entries: number
+  readonly bytes: number
+}
 
 export interface BootOptions extends ParentOptions {
   /** The bytes of cloister.yaml, or an object for it; absent: the initramfs has none. */
   readonly manifest?: string | object
+  /** Files of this size below /rootfs, in the order of their numbers. */
+  readonly files?: { readonly count: number; readonly bytes: number }
+  /** 64 by default. */
+  readonly memoryMib?: number
+  /** Changes what /unpacked.json says, by default the truth; `null`: the image has none. */
+  readonly promise?: ((truth: Promised) => object) | null
 }
 
 export interface Boot {
@@ -59,7 +71,7 @@ export async function bootAgent(options: BootOptions): Promise<Boot> {
     await parent.listen()
     device = spawn(vsockCard, deviceArguments(directory), { stdio: 'ignore' })
     while (!existsSync(join(directory, 'vu'))) await sleep(10)
-    const qemu = spawn('qemu-system-x86_64', qemuArguments(directory), {
+    const qemu = spawn('qemu-system-x86_64', qemuArguments(directory, options), {
       stdio: ['ignore', 'ignore', 'inherit'],
       timeout: 60_000,
     })
@@ -73,27 +85,41 @@ export async function bootAgent(options: BootOptions): Promise<Boot> {
   }
 }
 
-function writeInitramfs(directory: string, { manifest }: BootOptions): void {
+function writeInitramfs(directory: string, options: BootOptions): void {
   const root = join(directory, 'initramfs')
+  const program = join(target, 'x86_64-unknown-linux-gnu/release/examples/probe')
   mkdirSync(join(root, 'dev'), { recursive: true })
   mkdirSync(join(root, 'rootfs'))
   cpSync(join(blobs, 'init'), join(root, 'init'))
-  cpSync(
-    join(target, 'x86_64-unknown-linux-gnu/release/examples/probe'),
-    join(root, 'rootfs/probe'),
-  )
+  cpSync(program, join(root, 'rootfs/probe'))
+  const names = ['dev', 'init', ...writeContents(root, options)]
+  const archive = execFileSync('cpio', ['-o', '-H', 'newc', '-R', '0:0', '--quiet'], {
+    cwd: root,
+    input: names.map((name) => `${name}\n`).join(''),
+    maxBuffer: 2 ** 28,
+  })
+  writeFileSync(join(directory, 'initramfs.cpio'), archive)
+}
+
+/** The application's part; returns its names, in the order of the archive. */
+function writeContents(root: string, { manifest, files, promise }: BootOptions): string[] {
+  const names = ['rootfs', 'rootfs/probe']
   if (manifest !== undefined) {
     const text = typeof manifest === 'string' ? manifest : `${JSON.stringify(manifest)}\n`
     writeFileSync(join(root, 'cloister.yaml'), text)
+    names.unshift('cloister.yaml')
   }
-  const names =
-    'dev\ninit\nrootfs\nrootfs/probe\n' + (manifest === undefined ? '' : 'cloister.yaml\n')
-  const archive = execFileSync('cpio', ['-o', '-H', 'newc', '-R', '0:0', '--quiet'], {
-    cwd: root,
-    input: names,
-    maxBuffer: 2 ** 26,
-  })
-  writeFileSync(join(directory, 'initramfs.cpio'), archive)
+  for (let index = 0; index < (files?.count ?? 0); index++) {
+    const name = `rootfs/${String(index)}`
+    writeFileSync(join(root, name), new Uint8Array(files?.bytes ?? 0))
+    names.push(name)
+  }
+  if (manifest === undefined || promise === null) return names
+  const sizes = names.map((name) => statSync(join(root, name))).filter((it) => it.isFile())
+  const truth = { entries: names.length, bytes: sizes.reduce((sum, { size }) => sum + size, 0) }
+  const unpacked = { version: 1, names: ['cloister.yaml', 'rootfs'], ...truth, ...promise?.(truth) }
+  writeFileSync(join(root, 'unpacked.json'), JSON.stringify(unpacked))
+  return [...names, 'unpacked.json']
 }
 
 function deviceArguments(directory: string): string[] {
@@ -101,8 +127,8 @@ function deviceArguments(directory: string): string[] {
   return ['--guest-cid', '16', ...sockets]
 }
 
-function qemuArguments(directory: string): string[] {
-  const memory = String(MEMORY_MIB)
+function qemuArguments(directory: string, { memoryMib = 64 }: BootOptions): string[] {
+  const memory = String(memoryMib)
   return [
     ...['-M', 'microvm,acpi=off,isa-serial=on,auto-kernel-cmdline=off,memory-backend=m'],
     ...['-accel', 'tcg,tb-size=32', '-cpu', 'max,-erms,-fsrm,level-func7=0', '-m', memory],

@@ -2,7 +2,7 @@
 // something is wrong. Whatever happens, the machine ends by itself.
 
 import { beforeAll, describe, expect, it } from 'vitest'
-import { bootAgent, buildProbe, probeManifest } from './agent-machine.ts'
+import { bootAgent, buildProbe, probeManifest, type Promised } from './agent-machine.ts'
 
 const LONG_TIME_MS = 300_000
 
@@ -27,9 +27,11 @@ describe('an app', () => {
         'env:NAME=a=b',
         'env:EMPTY=',
         'env:PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+        'env:HOME=/',
+        'env:HOSTNAME=enclave',
       ]),
     )
-    expect(boot.console.match(/^env:/gm)).toHaveLength(3)
+    expect(boot.console.match(/^env:/gm)).toHaveLength(5)
     expect(boot.events.at(-1)).toEqual({ event: 'exited', code: 0 })
   })
 
@@ -60,9 +62,9 @@ describe('the parent hears', () => {
   it.each([
     ['a program that is not there', probeManifest([], { entrypoint: ['/none'] }), 'start /none'],
     [
-      'a workdir that is not there',
-      probeManifest([], { workdir: '/none' }),
-      'enter the workdir /none',
+      'a workdir that cannot be made',
+      probeManifest([], { workdir: '/probe/none' }),
+      'enter the workdir /probe/none',
     ],
     ['a manifest of another version', probeManifest([], { version: 2 }), 'read cloister.yaml'],
     ['a manifest with an unknown key', probeManifest([], { extra: 1 }), 'read cloister.yaml'],
@@ -83,9 +85,32 @@ describe('the parent hears', () => {
   })
 })
 
-it('says on the console that there is no control port, and powers off', async () => {
-  const boot = await bootAgent({ manifest: probeManifest([]), closedPorts: [9002] })
+describe('an image that was not unpacked whole', () => {
+  const manifest = probeManifest(['exit', '0'])
+
+  it.each([
+    ['by bytes', { memoryMib: 112, files: { count: 1, bytes: 44 * 2 ** 20 } }],
+    ['by count', { files: { count: 6000, bytes: 1 } }],
+    ['by a file that is shorter', { promise: ({ bytes }: Promised) => ({ bytes: bytes + 1 }) }],
+    ['by an entry', { promise: ({ entries }: Promised) => ({ entries: entries + 1 }) }],
+    ['by its last entry', { promise: null }],
+    ['in a way of another version', { promise: () => ({ version: 2 }) }],
+  ])('never starts its app: %s', async (_, contents) => {
+    const boot = await bootAgent({ manifest, ...contents })
+    expect(boot.events).toMatchObject([{ event: 'failed', step: 'unpack the image' }])
+    expect(boot.exitCode).toBe(0)
+  })
+
+  it('starts it when all is there', async () => {
+    const boot = await bootAgent({ manifest, files: { count: 2000, bytes: 1 } })
+    expect(boot.events.at(-1)).toEqual({ event: 'exited', code: 0 })
+  })
+})
+
+it('runs the app without a control port, as with AWS, and powers off after it', async () => {
+  const manifest = probeManifest(['report'])
+  const boot = await bootAgent({ manifest, closedPorts: [9002] })
   expect(boot.events).toEqual([])
-  expect(boot.console).toContain("connect to the parent's control port 9002")
+  expect(boot.console).toContain('argv=/probe|report')
   expect(boot.exitCode).toBe(0)
 })

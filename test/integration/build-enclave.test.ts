@@ -106,7 +106,13 @@ describe('an image of an OCI layout', () => {
     const expected = await census(rootfs)
     for (const name of ['dev', 'run', 'sys', 'var', 'proc', 'tmp']) expected[name] ??= '40755 0:0'
     expect(await census(join(ramdisk, 'rootfs'))).toEqual(expected)
-    expect((await readdir(ramdisk)).sort()).toEqual(['cloister.yaml', 'cmd', 'env', 'rootfs'])
+    expect((await readdir(ramdisk)).sort()).toEqual([
+      'cloister.yaml',
+      'cmd',
+      'env',
+      'rootfs',
+      'unpacked.json',
+    ])
     expect(JSON.parse(await readFile(join(ramdisk, 'cloister.yaml'), 'utf8'))).toMatchObject({
       version: 1,
       entrypoint: ['/usr/bin/app'],

@@ -3,10 +3,8 @@
 
 use crate::event::Event;
 use crate::failure::{Failure, Step};
-use crate::kernel;
 use crate::manifest::Manifest;
-use std::fs;
-use std::io::{self, ErrorKind};
+use crate::{kernel, program, surroundings};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,16 +20,21 @@ impl App {
     /// Starts the app with the environment, working directory and user of the manifest.
     pub fn start(manifest: &Manifest) -> Result<Arc<Self>, Failure> {
         let workdir = &manifest.workdir;
-        check_directory(workdir).step(&format!("enter the workdir {}", workdir.display()))?;
-        let mut command = Command::new(&manifest.argv[0]);
+        let enter = format!("enter the workdir {}", workdir.display());
+        surroundings::make_workdir(workdir).step(&enter)?;
+        let program = &manifest.argv[0];
+        let mut command = Command::new(program);
         command
             .args(&manifest.argv[1..])
             .env_clear()
             .envs(manifest.variables())
             .current_dir(workdir);
         kernel::become_user_before_exec(&mut command, &manifest.user);
-        let start = format!("start {}", manifest.argv[0].display());
-        let child = command.spawn().step(&start)?;
+        let child = command.spawn().map_err(|error| {
+            let why = program::explain(program, &manifest.variable("PATH"), workdir);
+            let why = why.unwrap_or_else(|| error.to_string());
+            Failure::new(format!("start {}", program.display()), why)
+        })?;
         Ok(Arc::new(Self {
             pid: child.id(),
             exists: Mutex::new(true),
@@ -61,15 +64,6 @@ impl App {
                 return Ok(end_of(status));
             }
         }
-    }
-}
-
-/// Before the app starts, because exec's errors do not tell a directory from a program.
-fn check_directory(path: &std::path::Path) -> io::Result<()> {
-    if fs::metadata(path)?.is_dir() {
-        Ok(())
-    } else {
-        Err(ErrorKind::NotADirectory.into())
     }
 }
 

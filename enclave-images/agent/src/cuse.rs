@@ -18,7 +18,6 @@ use std::thread;
 
 /// Above what a message can be: the kernel wants room for `abi::MAX_TRANSFER_BYTES` and headers.
 const BUFFER_BYTES: usize = 2 * abi::MAX_TRANSFER_BYTES as usize;
-const DEVICE: &str = "/dev/nsm";
 /// Any user in the enclave may ask the NSM, as with AWS's driver.
 const MODE: u32 = 0o666;
 
@@ -29,7 +28,7 @@ pub fn offer(nsm: nsm::Channel) -> io::Result<()> {
     let length = cuse.read(&mut buffer)?;
     let reply = protocol::initialise(&buffer[..length]).ok_or(ErrorKind::InvalidData)?;
     cuse.write_all(&reply)?;
-    fs::set_permissions(DEVICE, Permissions::from_mode(MODE))?;
+    fs::set_permissions(nsm::DEVICE, Permissions::from_mode(MODE))?;
     let server = move || {
         let Err(error) = serve(cuse, buffer, nsm);
         crate::end(&Event::failed("serve /dev/nsm", &error.to_string()))

@@ -1,26 +1,43 @@
-//! Seeds the kernel's random pool from the NSM (GetRandom) before the app starts: a virtual
-//! machine has no other source that the measured image can count on.
+//! Random numbers before the app starts: the kernel's pool is seeded from the NSM (GetRandom),
+//! because a virtual machine has no other source that the measured image can count on.
 #![forbid(unsafe_code)]
 
-use crate::{kernel, nsm};
+use crate::kernel;
 use minicbor::Decoder;
+use std::fs;
 use std::io::{self, ErrorKind};
+use std::path::Path;
 
 /// `"GetRandom"` in CBOR.
 const GET_RANDOM: &[u8] = b"\x69GetRandom";
 /// A full seed of the kernel's generator is 32 bytes; AWS's NSM returns 256.
 const MIN_SEED_BYTES: usize = 32;
 pub const MAX_SEED_BYTES: usize = 256;
+/// The kernel's hardware generators: `rng_available`, `rng_current`.
+const GENERATORS: &str = "/sys/class/misc/hw_random";
 
-/// Credits what the NSM returns to the pool in full.
+/// Credits what `ask_nsm` returns to the pool in full.
 ///
 /// # Errors
 /// `InvalidData` when the NSM answers anything but 32 to 256 random bytes.
-pub fn seed(nsm: &mut nsm::Channel) -> io::Result<()> {
-    let response = nsm.call(GET_RANDOM)?;
+pub fn seed(ask_nsm: impl FnOnce(&[u8]) -> io::Result<Vec<u8>>) -> io::Result<()> {
+    let response = ask_nsm(GET_RANDOM)?;
     let random =
         decode(&response).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
     kernel::credit_entropy(random)
+}
+
+/// Has the kernel read from a hardware generator where there is one and none is in use.
+pub fn select_generator() -> io::Result<()> {
+    let generators = Path::new(GENERATORS);
+    let Ok(available) = fs::read_to_string(generators.join("rng_available")) else {
+        return Ok(());
+    };
+    let current = fs::read_to_string(generators.join("rng_current"))?;
+    match available.split_whitespace().next() {
+        Some(first) if current.trim() == "none" => fs::write(generators.join("rng_current"), first),
+        _ => Ok(()),
+    }
 }
 
 /// The bytes of `{"GetRandom": {"random": bstr}}`.

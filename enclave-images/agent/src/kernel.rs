@@ -82,6 +82,34 @@ pub fn credit_entropy(seed: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// `_IOWR(0x0a, 0, struct nsm_raw)` of Linux include/uapi/linux/nsm.h.
+const NSM_IOCTL_RAW: libc::Ioctl = 0xc020_0a00;
+
+/// `struct nsm_raw`: where the request lies, and where the response goes.
+#[repr(C)]
+struct NsmRaw {
+    request: libc::iovec,
+    response: libc::iovec,
+}
+
+/// Sends a request to the kernel's NSM device; returns how many bytes of `response` were filled.
+pub fn ask_nsm(device: &File, request: &[u8], response: &mut [u8]) -> io::Result<usize> {
+    let mut message = NsmRaw {
+        request: libc::iovec {
+            iov_base: request.as_ptr().cast_mut().cast(),
+            iov_len: request.len(),
+        },
+        response: libc::iovec {
+            iov_base: response.as_mut_ptr().cast(),
+            iov_len: response.len(),
+        },
+    };
+    // SAFETY: the kernel reads the request and writes at most iov_len bytes of the response, and both
+    // outlive the call; it leaves the number of bytes in iov_len.
+    check(unsafe { libc::ioctl(device.as_raw_fd(), NSM_IOCTL_RAW, &raw mut message) })?;
+    Ok(message.response.iov_len.min(response.len()))
+}
+
 /// Makes the command lead a session of its own and drop to `user` just before it is executed.
 pub fn become_user_before_exec(command: &mut Command, user: &User) {
     let User { uid, gid, groups } = user;

@@ -1,5 +1,6 @@
 //! The guest agent: PID 1 of an enclave. The order follows AWS's init
-//! (aws-nitro-enclaves-sdk-bootstrap), with what that leaves out: `lo`, entropy, working directory, user, exit status).
+//! (aws-nitro-enclaves-sdk-bootstrap), with what that leaves out: completeness, `lo`, entropy,
+//! surroundings, user, exit status.
 //!
 //! `unsafe` lives in `kernel` alone, which holds the calls that have no safe wrapper.
 #![deny(unsafe_code)]
@@ -8,6 +9,7 @@
 #![cfg_attr(not(test), no_main)]
 
 mod app;
+mod completeness;
 mod console;
 mod control;
 mod cuse;
@@ -23,7 +25,9 @@ mod mounts;
 mod nsm;
 mod parent;
 mod power;
+mod program;
 mod rootfs;
+mod surroundings;
 
 use app::App;
 use event::Event;
@@ -35,7 +39,7 @@ use std::sync::Arc;
 /// Called by the entry point in `kernel`; never returns in an enclave.
 fn run() -> i32 {
     if std::process::id() != 1 {
-        console::say("cloister-agent is the init process of an enclave; it does nothing elsewhere");
+        eprintln!("cloister-agent is the init process of an enclave; it does nothing elsewhere");
         return 64;
     }
     panic::set_hook(Box::new(|panic| {
@@ -45,31 +49,50 @@ fn run() -> i32 {
     end(&app.wait().unwrap_or_else(|failure| failure.into()))
 }
 
-/// From nothing to a running app. Control comes as early as it can: from then on a failing step
-/// reaches the parent in words.
+/// From nothing to a running app. The control stream comes first: from then on a failing step
+/// reaches the parent in words. AWS's parent has no such port; the app then runs on its own.
 fn boot() -> Result<Arc<App>, Failure> {
+    let control = control::connect();
     mounts::mount_devices().step("mount /dev")?;
     console::attach().step("open the standard streams")?;
-    let control = control::connect().step("connect to the parent's control port 9002")?;
-    let manifest = Manifest::read().step("read cloister.yaml")?;
+    if let Err(error) = &control {
+        console::say(&format!(
+            "no control port, so nobody hears how the app ends: {error}"
+        ));
+    }
+    completeness::check()?;
+    let mut manifest = Manifest::read().step("read cloister.yaml")?;
     rootfs::enter().step("enter /rootfs")?;
     mounts::mount_all()?;
     kernel::bring_up_loopback().step("bring up lo")?;
     heartbeat::exchange().step("heartbeat on the parent's port 9000")?;
-    let mut nsm = nsm::Channel::default();
-    entropy::seed(&mut nsm).step("get entropy from the NSM")?;
-    if !nsm::is_offered_by_kernel() {
-        cuse::offer(nsm).step("offer /dev/nsm")?;
-    }
+    offer_nsm()?;
+    surroundings::prepare(&mut manifest);
     let app = App::start(&manifest)?;
-    control.send(&Event::Started { pid: app.pid() });
-    control::serve(control, Arc::clone(&app)).step("serve the control port")?;
+    if let Ok(control) = control {
+        control.send(&Event::Started { pid: app.pid() });
+        control::serve(control, Arc::clone(&app)).step("serve the control port")?;
+    }
     Ok(app)
 }
 
-/// Tells the parent how the enclave ends, waits until the parent has it, and powers off.
+/// The kernel's NSM where the machine has one, else the parent's behind a device of ours.
+fn offer_nsm() -> Result<(), Failure> {
+    const SEED: &str = "get entropy from the NSM";
+    if let Some(device) = nsm::open_kernel_device().step("open /dev/nsm")? {
+        entropy::seed(|request| nsm::call_kernel(&device, request)).step(SEED)?;
+        return entropy::select_generator().step("choose the random number generator");
+    }
+    let mut nsm = nsm::Channel::default();
+    entropy::seed(|request| nsm.call(request)).step(SEED)?;
+    cuse::offer(nsm).step("offer /dev/nsm")
+}
+
+/// Says how the enclave ends, on the console and to the parent, and powers off: within seconds,
+/// whatever the parent does.
 fn end(event: &Event) -> ! {
     console::say(&event.to_string());
+    console::drain();
     control::report_end(event);
     power::off()
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// Largest file that is read, in bytes: what exec takes as arguments is smaller.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 /// What an app gets when neither the image nor its configuration names a PATH.
-const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The app: never empty arguments, an absolute working directory, a PATH in the environment.
 #[derive(Debug, PartialEq, Eq)]
@@ -103,7 +103,7 @@ impl Manifest {
             .chain(&self.user.groups)
             .any(|&id| id == u32::MAX)
         {
-            return Err(invalid("4294967295 is no user or group"));
+            return Err(invalid("4294967295 is not a user or group id"));
         }
         if self
             .argv
@@ -123,14 +123,24 @@ impl Manifest {
                 entry.display()
             )));
         }
-        if !self
-            .env
-            .iter()
-            .any(|entry| entry.as_encoded_bytes().starts_with(b"PATH="))
-        {
-            self.env.push(DEFAULT_PATH.into());
-        }
+        self.set_default("PATH", DEFAULT_PATH.into());
         Ok(self)
+    }
+
+    /// Adds a variable unless the image has one of that name.
+    pub fn set_default(&mut self, name: &str, value: OsString) {
+        if self.variables().all(|(other, _)| other != name) {
+            let mut entry = OsString::from(name);
+            entry.push("=");
+            entry.push(value);
+            self.env.push(entry);
+        }
+    }
+
+    /// The value of a variable; empty when it is not there.
+    pub fn variable(&self, name: &str) -> OsString {
+        let mut values = self.variables().filter(|(other, _)| other == name);
+        values.next().map(|(_, value)| value).unwrap_or_default()
     }
 
     /// The environment as names and values.
@@ -160,7 +170,8 @@ fn lines(bytes: &[u8]) -> Vec<OsString> {
         .collect()
 }
 
-fn read_file(path: impl AsRef<Path>) -> io::Result<Option<Vec<u8>>> {
+/// The bytes of a file of at most 1 MiB; `None` when it does not exist.
+pub fn read_file(path: impl AsRef<Path>) -> io::Result<Option<Vec<u8>>> {
     let file = match File::open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         result => result?,

@@ -3,6 +3,7 @@
 //! and container runtimes have left it.
 #![forbid(unsafe_code)]
 
+use crate::console;
 use crate::failure::{Failure, Step};
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
@@ -28,7 +29,7 @@ const DEVICES: Mount = Mount {
 };
 
 /// In the order of mounting: what lies inside another follows it.
-const MOUNTS: [Mount; 8] = [
+const MOUNTS: [Mount; 9] = [
     DEVICES,
     Mount {
         kind: "proc",
@@ -72,7 +73,17 @@ const MOUNTS: [Mount; 8] = [
         flags: NOSUID.union(NOEXEC),
         options: "gid=5,mode=0620,ptmxmode=0666",
     },
+    Mount {
+        kind: "mqueue",
+        target: "/dev/mqueue",
+        flags: NOSUID.union(NODEV).union(NOEXEC),
+        options: "",
+    },
 ];
+
+/// Where an image may have something of its own, which a mount would hide: sockets' directories
+/// with their owners below /run, for instance. Then the root file system serves as well.
+const KEPT_UNLESS_EMPTY: [&str; 2] = ["/run", "/tmp"];
 
 /// Conventional names in /dev for the standard streams.
 const LINKS: [(&str, &str); 4] = [
@@ -93,7 +104,16 @@ pub fn mount_devices() -> io::Result<()> {
 /// Mounts everything in the app's root, making mount points that an image lacks.
 pub fn mount_all() -> Result<(), Failure> {
     for entry in &MOUNTS {
-        mount_one(entry).step(&format!("mount {}", entry.target))?;
+        if KEPT_UNLESS_EMPTY.contains(&entry.target) && !is_empty(entry.target) {
+            continue;
+        }
+        match mount_one(entry) {
+            // A kernel built without it; the app may not need it.
+            Err(error) if error.raw_os_error() == Some(Errno::ENODEV as i32) => {
+                console::say(&format!("mount {}: {error}", entry.target));
+            }
+            result => result.step(&format!("mount {}", entry.target))?,
+        }
     }
     for (link, target) in LINKS {
         match symlink(target, link) {
@@ -104,6 +124,10 @@ pub fn mount_all() -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+fn is_empty(directory: &str) -> bool {
+    fs::read_dir(directory).map_or(true, |mut entries| entries.next().is_none())
 }
 
 fn mount_one(entry: &Mount) -> io::Result<()> {

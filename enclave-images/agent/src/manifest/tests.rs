@@ -30,7 +30,7 @@ fn reads_a_whole_manifest() {
 #[test]
 fn gives_a_path_to_an_app_without_one() {
     let manifest = Manifest::parse(WHOLE.replace("PATH=/x", "PATHS=/x").as_bytes()).unwrap();
-    assert_eq!(manifest.env.last().unwrap(), DEFAULT_PATH);
+    assert_eq!(manifest.variable("PATH"), DEFAULT_PATH);
 }
 
 #[test]
@@ -81,7 +81,8 @@ fn reads_the_files_of_an_aws_image() {
     );
     let manifest = manifest.unwrap();
     assert_eq!(manifest.argv, ["/bin/app", "--flag"]);
-    assert_eq!(manifest.env, ["A=1", "B=", DEFAULT_PATH]);
+    assert_eq!(manifest.env[..2], ["A=1", "B="]);
+    assert_eq!(manifest.variable("PATH"), DEFAULT_PATH);
     assert_eq!(manifest.user, User::default());
 }
 
@@ -89,7 +90,7 @@ fn reads_the_files_of_an_aws_image() {
 fn an_aws_image_without_files_runs_a_shell() {
     let manifest = Manifest::from_lines(None, None).unwrap();
     assert_eq!(manifest.argv, ["sh"]);
-    assert_eq!(manifest.env, [DEFAULT_PATH]);
+    assert_eq!(manifest.variable("PATH"), DEFAULT_PATH);
 }
 
 #[test]

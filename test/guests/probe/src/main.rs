@@ -32,6 +32,7 @@ fn run() {
         "trap" => trap(number(1)),
         "ignore" => system::ignore_sigterm(),
         "orphans" => orphans(),
+        "count" => serve(&surroundings::contents(word(1))),
         "leave-orphan" => leave_orphan(),
         "attack" => attack::run(),
         "dialler" => dialler::run(),
