@@ -2,6 +2,7 @@
 
 import { fileURLToPath } from 'node:url'
 
+import { DOCUMENT_BOUNDS, parseBoundedJson } from '../bounded-json.ts'
 import { CloisterError, check } from '../errors.ts'
 import { parseSigner, type Architecture, type EifSigner } from '../eif/index.ts'
 import {
@@ -113,11 +114,14 @@ function readSigner(flags: BuildFlags): EifSigner | undefined {
 
 function readMetadata(path: string): unknown {
   const bytes = readFileArgument('--metadata', path, MAX_CUSTOM_METADATA_BYTES)
-  try {
-    return JSON.parse(new TextDecoder().decode(bytes))
-  } catch (cause) {
-    throw new CloisterError('ERR_EIF_METADATA', `${path} is not JSON`, { cause })
-  }
+  // It lies one level deep in the metadata, whose reader has the same bounds.
+  const maxDepth = DOCUMENT_BOUNDS.maxDepth - 1
+  return parseBoundedJson(bytes, {
+    ...DOCUMENT_BOUNDS,
+    maxDepth,
+    code: 'ERR_EIF_METADATA',
+    name: path,
+  })
 }
 
 /** Seconds since 1970: https://reproducible-builds.org/specs/source-date-epoch/ */
