@@ -16,6 +16,11 @@ const checks = [
   ['no unused code', 'npx --no-install knip'],
   ['docs/errors.md is current', 'node scripts/error-docs.mjs --check'],
   ['package of the verifier', 'npx --no-install publint --strict attestation'],
+  [
+    'types of the package as consumers resolve them',
+    'npx --no-install attw --pack attestation --profile esm-only --quiet',
+  ],
+  ['size of the package', 'cd attestation && npx --no-install size-limit --silent'],
   ['rustfmt', 'cargo fmt --all --check && cargo fmt --manifest-path cards/fuzz/Cargo.toml --check'],
   ['clippy', 'cargo clippy --workspace --all-targets --locked --quiet -- -D warnings'],
   ['clippy of the fuzz targets', 'bash scripts/fuzz.sh --clippy'],
