@@ -1,6 +1,7 @@
 // The COSE_Sign1 over PCR0 in a signed image: aws-nitro-enclaves-image-format 0.5.0; RFC 9052 section 4.4
 // for what is signed, RFC 9053 section 2.1 for ECDSA. The curve of the key chooses the algorithm.
 
+import { sigStructure } from '@cloister/attestation/cose'
 import { isArray, isBytes, isMap } from '@cloister/attestation/cbor'
 import { sign, verify, type KeyObject } from 'node:crypto'
 
@@ -41,7 +42,7 @@ export function signPcr0(pcr0: Uint8Array, privateKey: KeyObject): Uint8Array {
     ]),
   )
   const key = { key: privateKey, dsaEncoding } as const
-  const signature = sign(algorithm.hash, signedBytes(protectedHeader, payload), key)
+  const signature = sign(algorithm.hash, sigStructure(protectedHeader, payload), key)
   return encodeCbor([protectedHeader, new Map(), payload, new Uint8Array(signature)])
 }
 
@@ -63,7 +64,7 @@ export function verifyPcr0(sign1: Uint8Array, pcr0: Uint8Array, publicKey: KeyOb
   const isForKey = header.get(HEADER_ALG) === algorithm.number
   check(isForKey, 'ERR_EIF_SIGNATURE_INVALID', 'the algorithm does not fit the key')
   const key = { key: publicKey, dsaEncoding } as const
-  const isRight = verify(algorithm.hash, signedBytes(protectedHeader, payload), key, signature)
+  const isRight = verify(algorithm.hash, sigStructure(protectedHeader, payload), key, signature)
   check(isRight, 'ERR_EIF_SIGNATURE_INVALID', 'the signature does not fit the certificate')
   checkPayload(payload, pcr0)
 }
@@ -80,11 +81,6 @@ function checkPayload(payload: Uint8Array, pcr0: Uint8Array): void {
       actual: Buffer.from(pcr0).toString('hex'),
     },
   })
-}
-
-/** Sig_structure: `["Signature1", protected, external_aad (empty), payload]`. */
-function signedBytes(protectedHeader: Uint8Array, payload: Uint8Array): Uint8Array {
-  return encodeCbor(['Signature1', protectedHeader, new Uint8Array(), payload])
 }
 
 function algorithmOf(key: KeyObject): EcdsaAlgorithm | undefined {

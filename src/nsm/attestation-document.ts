@@ -1,6 +1,7 @@
 // Attestation documents, byte for byte in AWS's form: an untagged COSE_Sign1 (RFC 9052 section 4.2)
 // with ES384 around a CBOR map in AWS's key order. AWS's attestation_process.md section 2.2.
 
+import { sigStructure } from '@cloister/attestation/cose'
 import type { Leaf, P384Signer } from '../chip/index.ts'
 import { cborMap, encodeCbor, type CborInput } from '../cbor.ts'
 import type { AttestationFields } from './protocol.ts'
@@ -23,7 +24,6 @@ export interface SignedPayload {
 
 // { 1: -35 }: ES384 (RFC 9053 section 2.1).
 const PROTECTED_HEADER = encodeCbor(new Map([[1, -35]]))
-const NO_EXTERNAL_AAD = new Uint8Array(0)
 
 export function encodePayload(content: DocumentContent): Uint8Array {
   return encodeCbor(
@@ -43,7 +43,7 @@ export function encodePayload(content: DocumentContent): Uint8Array {
 
 /** Signs the Sig_structure of RFC 9052 section 4.4. */
 export async function signPayload(payload: Uint8Array, signer: P384Signer): Promise<SignedPayload> {
-  const toBeSigned = encodeCbor(['Signature1', PROTECTED_HEADER, NO_EXTERNAL_AAD, payload])
+  const toBeSigned = sigStructure(PROTECTED_HEADER, payload)
   const algorithm = { name: 'ECDSA', hash: 'SHA-384' }
   const signature = await signer.subtle.sign(algorithm, signer.privateKey, toBeSigned)
   return { payload, signature: new Uint8Array(signature) }

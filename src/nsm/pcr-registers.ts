@@ -2,6 +2,7 @@
 // this process has the TPM's channel, and it does not extend a locked one. The others are NV EXTEND
 // indices, which take data of any length and which the TPM itself locks.
 
+import { isNvPcr } from '@cloister/attestation/tpm'
 import type { SoftwareTpm } from '../chip/index.ts'
 import { PCR_COUNT } from './protocol.ts'
 
@@ -24,10 +25,8 @@ export interface LaunchMeasurements {
   readonly debug: boolean
 }
 
-/** NSM PCRs that are TPM PCRs of the same number: what a quote covers. */
-export const QUOTED_PCRS: readonly number[] = range(0, 16).filter((pcr) => pcr !== 3 && pcr !== 4)
 /** NSM PCRs that are NV indices. */
-const NV_PCRS: readonly number[] = [3, 4, ...range(16, PCR_COUNT)]
+const NV_PCRS: readonly number[] = range(0, PCR_COUNT).filter(isNvPcr)
 const LOCKED_AT_LAUNCH = 16
 const ZERO = new Uint8Array(48)
 

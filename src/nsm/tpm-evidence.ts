@@ -2,11 +2,12 @@
 // quote of its PCRs over this very payload, and a certification of each locked, written NV index.
 // A verifier that knows nothing of it sees an ordinary Nitro document.
 
+import { QUOTED_PCRS } from '@cloister/attestation/tpm'
 import { createHash } from 'node:crypto'
 import { pcrDigestOfQuote, type NvCertification, type SoftwareTpm } from '../chip/index.ts'
 import { check } from '../errors.ts'
 import { cborMap, type CborInput } from '../cbor.ts'
-import { QUOTED_PCRS, type PcrRegisters } from './pcr-registers.ts'
+import type { PcrRegisters } from './pcr-registers.ts'
 
 export class TpmEvidence {
   readonly #tpm: SoftwareTpm

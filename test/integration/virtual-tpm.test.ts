@@ -1,11 +1,12 @@
 // The virtual TPM on a real swtpm. Expected values are computed here, with node:crypto.
 
+import { nvIndexOf } from '@cloister/attestation/tpm'
 import { createPublicKey, verify, webcrypto } from 'node:crypto'
 import { readdir, readFile, stat, writeFile, mkdir } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { signerOf, startVirtualTpm, type SoftwareTpm } from '../../src/chip/index.ts'
 import { responseCodeOf } from '../../src/chip/tpm/command.ts'
-import { defineNvPcr, nvIndexOf } from '../../src/chip/tpm/nv-pcr.ts'
+import { defineNvPcr } from '../../src/chip/tpm/nv-pcr.ts'
 import { manufacture } from '../../src/chip/tpm/startup.ts'
 import { startSwtpm } from '../../src/chip/tpm/swtpm.ts'
 import { sha384, ZERO_PCR } from '../fixtures/launched-nsm.ts'

@@ -5,6 +5,7 @@
 
 import { isArray, isBytes, isMap, type CborMap, type CborValue } from '../cbor/index.ts'
 import { AttestationError, check } from '../errors.ts'
+import { isNvPcr } from './pcr-layout.ts'
 
 /** The label in the unprotected header. */
 export const TPM_EVIDENCE_LABEL = 'tpm'
@@ -59,13 +60,9 @@ export function decodeTpmEvidence(value: CborValue): TpmEvidence {
 function readCertifiedNv(value: CborValue): CertifiedNv {
   const entry = fields(value, ['pcr', 'nvPublic', 'attested', 'signature'])
   const pcr = entry.get('pcr')
-  check(isNvPcr(pcr), 'ERR_TPM_EVIDENCE_FORMAT', 'pcr is not 3, 4 or 16 to 31')
+  const right = typeof pcr === 'number' && isNvPcr(pcr)
+  check(right, 'ERR_TPM_EVIDENCE_FORMAT', 'pcr is not 3, 4 or 16 to 31')
   return { pcr, nvPublic: bytesOf(entry, 'nvPublic'), ...readSigned(entry) }
-}
-
-/** Whether an NSM PCR is kept in an NV EXTEND index: a TPM PCR cannot take its data or its lock. */
-export function isNvPcr(pcr: CborValue | undefined): pcr is number {
-  return typeof pcr === 'number' && (pcr === 3 || pcr === 4 || (pcr >= 16 && pcr <= 31))
 }
 
 function readSigned(entry: CborMap): SignedAttest {

@@ -15,6 +15,15 @@ export {
   type TpmEvidence,
 } from './evidence.ts'
 export { computeName, decodeNvPublic, type NvPublic } from './nv-public.ts'
+export {
+  isNvPcr,
+  LOCKED_NV_PCR_ATTRIBUTES,
+  NV_PCR_ATTRIBUTES,
+  nvIndexOf,
+  QUOTED_PCRS,
+  unsatisfiablePolicy,
+} from './pcr-layout.ts'
+export { TpmReader } from './reader.ts'
 export { verifyTpmEvidence, type TpmEvidenceContext, type VerifiedTpmEvidence } from './verify.ts'
 export type { WebCrypto, WebCryptoSubtle } from '../signature/webcrypto.ts'
 export { AttestationError } from '../errors.ts'

@@ -1,9 +1,9 @@
 // Reads TPM structures in canonical form: big-endian integers and byte strings of stated length
 // (TPM 2.0 Library, part 1 section "Structure marshaling").
 
-import { check } from '../errors.ts'
+import { AttestationError } from '../errors.ts'
 
-/** Reads big-endian fields in order, and never past the end. */
+/** Reads big-endian fields in order; a read past the end is an error. */
 export class TpmReader {
   readonly #bytes: Uint8Array
   readonly #view: DataView
@@ -41,14 +41,24 @@ export class TpmReader {
     return this.take(this.u16())
   }
 
+  /** How many bytes are left. */
+  get left(): number {
+    return this.#bytes.length - this.#offset
+  }
+
   /** Requires that nothing is left. */
   end(): void {
-    check(this.#offset === this.#bytes.length, 'ERR_TPM_STRUCTURE', 'bytes follow a TPM structure')
+    if (this.left !== 0) throw this.failure('bytes follow a TPM structure')
+  }
+
+  /** The error of a structure that is too short or too long; ERR_TPM_STRUCTURE here. */
+  protected failure(problem: string): Error {
+    return new AttestationError('ERR_TPM_STRUCTURE', problem)
   }
 
   #advance(length: number): number {
     const from = this.#offset
-    check(length <= this.#bytes.length - from, 'ERR_TPM_STRUCTURE', 'a TPM structure ends early')
+    if (length > this.left) throw this.failure('a TPM structure ends early')
     this.#offset += length
     return from
   }

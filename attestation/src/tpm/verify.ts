@@ -14,21 +14,18 @@ import {
   type WebCrypto,
 } from '../signature/webcrypto.ts'
 import { decodeNvCertify, decodeQuote, type QuoteAttest, type TpmClock } from './attest.ts'
-import { isNvPcr, type CertifiedNv, type SignedAttest, type TpmEvidence } from './evidence.ts'
+import type { CertifiedNv, SignedAttest, TpmEvidence } from './evidence.ts'
 import { computeName, decodeNvPublic } from './nv-public.ts'
+import {
+  isNvPcr,
+  LOCKED_NV_PCR_ATTRIBUTES,
+  nvIndexOf,
+  QUOTED_PCRS,
+  unsatisfiablePolicy,
+} from './pcr-layout.ts'
 
-/** PCRs 0 to 15 without 3 and 4. */
-const QUOTED_PCRS: readonly number[] = [0, 1, 2, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]
+/** {@link QUOTED_PCRS} as a TPMS_PCR_SELECTION's mask. */
 const QUOTED_MASK = Uint8Array.of(0xe7, 0xff, 0x00)
-/** The NV index of NSM PCR n is this plus n: in the platform's range. */
-const NV_INDEX_BASE = 0x01400200
-/**
- * TPMA_NV of a locked and written PCR: PLATFORMCREATE, WRITTEN, CLEAR_STCLEAR, NO_DA, AUTHREAD,
- * OWNERREAD, WRITE_STCLEAR, WRITELOCKED, POLICY_DELETE, type EXTEND, AUTHWRITE.
- */
-const NV_ATTRIBUTES = 0x6a064c44
-/** No sequence of policy commands is known to hash to this: nobody can delete the index. */
-const UNSATISFIABLE_POLICY = /* @__PURE__ */ new Uint8Array(SHA384_BYTES).fill(0xff)
 
 /** What the evidence is checked against; all of it must be verified already. */
 export interface TpmEvidenceContext {
@@ -144,10 +141,10 @@ async function checkCertified(certified: CertifiedNv, about: CertifiedContext): 
 function checkNvPublic(pcr: number, bytes: Uint8Array): void {
   const { index, attributes, dataSize, authPolicy } = decodeNvPublic(bytes)
   const right =
-    index === NV_INDEX_BASE + pcr &&
-    attributes === NV_ATTRIBUTES &&
+    index === nvIndexOf(pcr) &&
+    attributes === LOCKED_NV_PCR_ATTRIBUTES &&
     dataSize === SHA384_BYTES &&
-    equalBytes(authPolicy, UNSATISFIABLE_POLICY)
+    equalBytes(authPolicy, unsatisfiablePolicy())
   const details = { pcr, index: index.toString(16), attributes: attributes.toString(16), dataSize }
   check(right, 'ERR_TPM_BINDING', `PCR${pcr} is not in a locked NV EXTEND index`, details)
 }

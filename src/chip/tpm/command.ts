@@ -75,12 +75,12 @@ function decodeResponse(
 ): CommandResult {
   const reader = new ResponseReader(response)
   const tag = reader.u16()
-  reader.skip(4) // responseSize, checked by the transport
+  reader.take(4) // responseSize, checked by the transport
   const rc = reader.u32()
   check(rc === 0, 'ERR_CHIP_TPM_RC', `TPM2_${name} was refused with 0x${rc.toString(16)}`, {
     details: { command: name, rc },
   })
   const handle = returnsHandle ? reader.u32() : 0
-  const parameters = tag === TPM_ST_SESSIONS ? reader.bytes(reader.u32()) : reader.rest()
+  const parameters = tag === TPM_ST_SESSIONS ? reader.take(reader.u32()) : reader.rest()
   return { handle, parameters: new ResponseReader(parameters) }
 }

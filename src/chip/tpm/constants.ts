@@ -29,8 +29,6 @@ export type CommandName = keyof typeof commandCodes
 
 export const TPM_ST_NO_SESSIONS = 0x8001
 export const TPM_ST_SESSIONS = 0x8002
-export const TPM_ST_ATTEST_QUOTE = 0x8018
-export const TPM_GENERATED_VALUE = 0xff544347
 
 export const TPM_RH_OWNER = 0x40000001
 export const TPM_RS_PW = 0x40000009

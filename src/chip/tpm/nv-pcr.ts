@@ -3,6 +3,7 @@
 // deletion asks for cannot be satisfied), and a write lock holds until the TPM is power-cycled,
 // which also clears the index. TPM 2.0 Library, Part 2 section 13, Part 3 section 31.
 
+import { NV_PCR_ATTRIBUTES, nvIndexOf, unsatisfiablePolicy } from '@cloister/attestation/tpm'
 import {
   MAX_BUFFER_BYTES,
   SHA384_BYTES,
@@ -22,22 +23,10 @@ export interface NvCertification extends SignedAttestation {
   readonly nvPublic: Uint8Array
 }
 
-const FIRST_INDEX = 0x01400200
-// PLATFORMCREATE | CLEAR_STCLEAR | NO_DA | AUTHREAD | OWNERREAD | WRITE_STCLEAR | POLICY_DELETE |
-// EXTEND | AUTHWRITE
-const ATTRIBUTES = 0x4a064444
-// No policy session can reach this digest (all zeros it would reach: that is where one starts).
-const UNSATISFIABLE_POLICY = new Uint8Array(SHA384_BYTES).fill(0xff)
-
-/** The NV index that holds an NSM PCR. */
-export function nvIndexOf(pcr: number): number {
-  return FIRST_INDEX + pcr
-}
-
 export async function defineNvPcr(channel: TpmChannel, pcr: number): Promise<void> {
   const nvPublic = concat(
-    ...[u32(nvIndexOf(pcr)), u16(TPM_ALG_SHA384), u32(ATTRIBUTES)],
-    ...[sized16(UNSATISFIABLE_POLICY), u16(SHA384_BYTES)],
+    ...[u32(nvIndexOf(pcr)), u16(TPM_ALG_SHA384), u32(NV_PCR_ATTRIBUTES)],
+    ...[sized16(unsatisfiablePolicy()), u16(SHA384_BYTES)],
   )
   await execute(channel, 'NV_DefineSpace', {
     handles: [TPM_RH_PLATFORM],

@@ -26,7 +26,7 @@ export function readPcrSelection(reader: ResponseReader): readonly PcrBank[] {
   const banks: PcrBank[] = []
   for (let left = reader.u32(); left > 0; left--) {
     const algorithm = reader.u16()
-    banks.push({ algorithm, pcrs: pcrsOf(reader.bytes(reader.u8())) })
+    banks.push({ algorithm, pcrs: pcrsOf(reader.take(reader.u8())) })
   }
   return banks
 }

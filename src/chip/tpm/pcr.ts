@@ -45,7 +45,7 @@ async function readSomePcrs(channel: TpmChannel, pcrs: readonly number[]): Promi
   const { parameters } = await execute(channel, 'PCR_Read', {
     parameters: pcrSelection([{ algorithm: TPM_ALG_SHA384, pcrs }]),
   })
-  parameters.skip(4) // pcrUpdateCounter
+  parameters.take(4) // pcrUpdateCounter
   const returned = readPcrSelection(parameters).flatMap((bank) => bank.pcrs)
   const count = parameters.u32()
   check(count === returned.length, 'ERR_CHIP_TPM_PROTOCOL', 'PCR_Read: count of digests')

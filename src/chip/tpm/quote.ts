@@ -1,18 +1,14 @@
-// Quotes of the SHA-384 bank, and the part of TPMS_ATTEST that the chip itself looks at.
+// Quotes of the SHA-384 bank.
 // TPM 2.0 Library, Part 2 section 10.12, Part 3 section 18.4.
 
-import { check } from '../../errors.ts'
+import { decodeQuote } from '@cloister/attestation/tpm'
+import { CloisterError } from '../../errors.ts'
 import type { AttestationKey } from './attestation-key.ts'
-import {
-  TPM_ALG_NULL,
-  TPM_ALG_SHA384,
-  TPM_GENERATED_VALUE,
-  TPM_ST_ATTEST_QUOTE,
-} from './constants.ts'
+import { TPM_ALG_NULL, TPM_ALG_SHA384 } from './constants.ts'
 import { execute, type TpmChannel } from './command.ts'
 import { concat, sized16, u16 } from './marshal.ts'
-import { pcrSelection, readPcrSelection } from './pcr-selection.ts'
-import { ResponseReader } from './response-reader.ts'
+import { pcrSelection } from './pcr-selection.ts'
+import type { ResponseReader } from './response-reader.ts'
 import { readSignature } from './signing.ts'
 
 /** A statement of the TPM with its signature. */
@@ -22,9 +18,6 @@ export interface SignedAttestation {
   /** `r || s`, 96 bytes. */
   readonly signature: Uint8Array
 }
-
-const CLOCK_INFO_BYTES = 17
-const FIRMWARE_VERSION_BYTES = 8
 
 /** TPM2_Quote over PCRs of the SHA-384 bank; `qualifyingData` becomes extraData, 48 bytes. */
 export async function quotePcrs(
@@ -52,16 +45,14 @@ export function readSignedAttestation(parameters: ResponseReader): SignedAttesta
   return { attested, signature }
 }
 
-/** The 48-byte pcrDigest of a quote: SHA-384 of the selected PCRs in index order. */
+/**
+ * The 48-byte pcrDigest of a quote: SHA-384 of the selected PCRs in index order.
+ * @throws ERR_CHIP_TPM_PROTOCOL when the TPM answered with something else
+ */
 export function pcrDigestOfQuote(attested: Uint8Array): Uint8Array {
-  const reader = new ResponseReader(attested)
-  const quote = reader.u32() === TPM_GENERATED_VALUE && reader.u16() === TPM_ST_ATTEST_QUOTE
-  check(quote, 'ERR_CHIP_TPM_PROTOCOL', 'the TPM answered with something that is not a quote')
-  reader.sized16() // qualifiedSigner
-  reader.sized16() // extraData
-  reader.skip(CLOCK_INFO_BYTES + FIRMWARE_VERSION_BYTES)
-  readPcrSelection(reader)
-  const pcrDigest = reader.sized16()
-  reader.end()
-  return pcrDigest
+  try {
+    return decodeQuote(attested).pcrDigest
+  } catch (cause) {
+    throw new CloisterError('ERR_CHIP_TPM_PROTOCOL', 'the TPM sent a malformed quote', { cause })
+  }
 }

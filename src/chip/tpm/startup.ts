@@ -50,7 +50,7 @@ async function checkBanks(channel: TpmChannel): Promise<void> {
   const { parameters } = await execute(channel, 'GetCapability', {
     parameters: concat(u32(TPM_CAP_PCRS), u32(0), u32(1)),
   })
-  parameters.skip(1 + 4) // moreData, capability
+  parameters.take(1 + 4) // moreData, capability
   const banks = readPcrSelection(parameters).filter((bank) => bank.pcrs.length > 0)
   const sha384Only = banks.length === 1 && banks[0]?.algorithm === TPM_ALG_SHA384
   check(sha384Only, 'ERR_CHIP_TPM_START', 'the TPM has other PCR banks than SHA-384', {
