@@ -65,8 +65,8 @@ export interface VerifiedParts {
 }
 
 /**
- * Puts verified parts together. PCRs and certificates are made into text and copies when they are
- * first asked for: out of bytes that nobody else holds.
+ * Puts verified parts together. PCRs and certificates are converted on first access, from bytes that
+ * no other code can reach.
  */
 export function attestationOf(parts: VerifiedParts): Attestation {
   const { payload, path, atMs, tpm, matchedPcrs } = parts

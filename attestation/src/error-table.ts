@@ -27,7 +27,7 @@ const rows = {
   },
   ERR_CBOR_DUPLICATE_KEY: {
     meaning: 'A map has the same key twice.',
-    hint: 'Refuse the sender: decoders disagree on which of the two counts.',
+    hint: 'Do not accept such input: decoders disagree on which of the two counts.',
   },
   ERR_CBOR_KEY_TYPE: {
     meaning: 'A map key is neither an integer nor a text string.',
@@ -106,7 +106,7 @@ const rows = {
   },
   ERR_CHAIN_PATH_LENGTH: {
     meaning: 'More intermediate certificates follow a CA than its pathLenConstraint allows.',
-    hint: 'The chain was extended by somebody who was not allowed to.',
+    hint: 'An issuer in the chain was not allowed to issue CA certificates.',
   },
   ERR_CHAIN_LEAF: {
     meaning: 'The leaf certificate is a CA, or its keyUsage does not fit one that signs documents.',
@@ -118,7 +118,7 @@ const rows = {
   },
   ERR_CHAIN_SIGNATURE: {
     meaning: 'The signature of a certificate does not match the key above it.',
-    hint: 'The certificate was changed or made by somebody else.',
+    hint: 'The certificate was changed, or issued by another key.',
   },
   ERR_CERTIFICATE_EXPIRED: {
     meaning: 'A certificate of the chain is no longer valid at the chosen time.',
@@ -138,7 +138,7 @@ const rows = {
     hint: 'See `details.field`.',
   },
   ERR_DOCUMENT_KIND: {
-    meaning: 'The document is of another kind than was asked for.',
+    meaning: 'The document is of a different kind than requested.',
     hint: "Enclave documents carry `pcrs`, NitroTPM documents `nitrotpm_pcrs`; ask for the other with `kind: 'nitro-tpm'` or `'nitro-enclave'`.",
   },
   ERR_DOCUMENT_TOO_OLD: {
@@ -156,8 +156,8 @@ const rows = {
     hint: 'Start the enclave without debug mode, or set `allowDebug` in development.',
   },
   ERR_PCR_MISMATCH: {
-    meaning: 'A PCR has another value than expected.',
-    hint: 'Another image runs there. Compare `details.actual` with the measurements of your builds.',
+    meaning: 'A PCR does not have the expected value.',
+    hint: 'A different image is running. Compare `details.actual` with the measurements of your builds.',
   },
   ERR_PCR_MISSING: {
     meaning: 'An expected PCR is not in the document.',
@@ -169,7 +169,7 @@ const rows = {
   },
   ERR_PUBLIC_KEY_MISMATCH: {
     meaning: 'The public key is absent or not the expected one.',
-    hint: 'Do not use this connection or key: another party may be in between.',
+    hint: 'Do not use this connection or key: it may be intercepted.',
   },
   ERR_USER_DATA_MISMATCH: {
     meaning: 'The user data is absent or not the expected one.',
@@ -195,7 +195,7 @@ const rows = {
   },
   ERR_HTTP_CHALLENGE: {
     meaning: 'The nonce of a document is not one of this server, has expired, or was used before.',
-    hint: 'Ask for a new challenge: each one is good for one request.',
+    hint: 'Ask for a new challenge: each is valid for one request.',
   },
   ERR_HTTP_OVERLOADED: {
     meaning:
@@ -208,7 +208,7 @@ const rows = {
   },
   ERR_TLS_KEY_MISMATCH: {
     meaning: "A server's certificate has another public key than the verified document binds.",
-    hint: 'Somebody is in between, or the server changed its key: attest it again.',
+    hint: 'The connection is intercepted, or the server changed its key: attest it again.',
   },
   // --- policies
   ERR_POLICY_FORMAT: {
@@ -247,7 +247,7 @@ const rows = {
   },
   ERR_TPM_PCR_MISMATCH: {
     meaning: "The TPM's registers do not hold what the document says.",
-    hint: 'The host wrote PCR values into the document that its TPM does not have. Trust nothing of it.',
+    hint: 'The host wrote PCR values into the document that its TPM does not have. Trust nothing in it.',
   },
 } as const
 

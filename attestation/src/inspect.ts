@@ -16,7 +16,7 @@ export interface InspectedData {
 }
 
 /**
- * What a document claims, for display only: anybody can write such a document. `JSON.stringify` writes
+ * What a document claims, for display only: anyone can write such a document. `JSON.stringify` writes
  * its byte strings as lower-case hexadecimal text.
  */
 export interface InspectedDocument extends InspectedData, Jsonable<InspectedData> {}

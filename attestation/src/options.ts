@@ -1,5 +1,5 @@
-// What a caller can ask for, and the check that he asked for it correctly. An option that is misspelt,
-// inherited or `undefined` by accident would silently check nothing, so these are TypeErrors.
+// What a caller can ask for, and the validation of those options. An option that is misspelt, inherited
+// or `undefined` by accident would silently check nothing, so these are TypeErrors.
 
 import { ASSURANCES, type Assurance } from './assurance.ts'
 import type { DocumentKind } from './document/payload.ts'
@@ -85,7 +85,7 @@ const OPTIONS = [
 ]
 
 /**
- * Checks options and parses the roots. Everything is copied: nobody can change it afterwards.
+ * Checks options and parses the roots. Everything is copied, so later changes by the caller have no effect.
  * @throws TypeError or RangeError on options that are missing, misspelt, inherited or of the wrong
  * type; AttestationError when a root is not a certificate of the profile or measurements are
  * malformed.
@@ -148,7 +148,7 @@ function parseTimes(options: VerifierOptions): Pick<Policy, 'at' | 'maxAgeMs' | 
     throw new RangeError(`option ${name} is not a number of milliseconds`)
   }
   const archived = at === 'document' && 'maxAgeMs' in options
-  if (archived) throw new TypeError("maxAgeMs means nothing with at: 'document'")
+  if (archived) throw new TypeError("maxAgeMs has no meaning with at: 'document'")
   return { at: parseMoment(at), maxAgeMs, clockSkewMs }
 }
 
@@ -158,7 +158,7 @@ function parseMoment(at: unknown): Policy['at'] {
   return new Date(at)
 }
 
-/** The `slice` of a Node Buffer is no copy. */
+/** A Node Buffer's `slice` shares its memory, so the roots are copied by the constructor. */
 function parseRoots(roots: unknown): readonly Certificate[] {
   const given = Array.isArray(roots) && roots.length > 0
   demand(given && roots.every((root) => root instanceof Uint8Array), 'roots')
@@ -178,5 +178,5 @@ function isOneOf(value: unknown, allowed: readonly unknown[]): boolean {
 }
 
 function demand(condition: boolean, name: string): asserts condition {
-  if (!condition) throw new TypeError(`option ${name} has a wrong value`)
+  if (!condition) throw new TypeError(`option ${name} has an invalid value`)
 }

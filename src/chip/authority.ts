@@ -1,5 +1,5 @@
-// The development authority: a root CA for one machine, made on first use. Nobody trusts it unless
-// he says so: the verifier takes roots as an argument. For a fleet the authority is elsewhere.
+// The development authority: a root CA for one machine, made on first use. It is trusted
+// only where it is named: the verifier takes roots as an argument. For a fleet the authority is elsewhere.
 
 import { createHash, createPrivateKey, createPublicKey, X509Certificate } from 'node:crypto'
 import { readFile, writeFile } from 'node:fs/promises'

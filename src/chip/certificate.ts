@@ -50,7 +50,7 @@ const OID = {
 
 /**
  * The DER certificate, at most 1024 bytes.
- * @throws ERR_CHIP_KEY_UNSUPPORTED, ERR_CHIP_CERTIFICATE_SIZE, whatever signing throws
+ * @throws ERR_CHIP_KEY_UNSUPPORTED, ERR_CHIP_CERTIFICATE_SIZE, and what signing throws
  */
 export async function issueCertificate(
   request: CertificateRequest,

@@ -1,5 +1,5 @@
-// Signing certificates and documents takes a WebCrypto provider and an ASN.1 encoder: some 100 ms
-// of modules, which are loaded when the first signature is made, so that a guest boots meanwhile.
+// Signing certificates and documents needs a WebCrypto provider and an ASN.1 encoder: some 100 ms of
+// module loading, which is put off to the first signature, while the guest boots.
 
 import type { P384Signer } from './tpm-crypto.ts'
 import type { SoftwareTpm } from './software-tpm.ts'

@@ -71,19 +71,21 @@ export function verifyCommand(): Command {
       '--measurements <file>',
       "what build-enclave printed; the document's PCRs must be these",
     )
-    .option('--module-id <id>', 'the enclave it must come from')
+    .option('--module-id <id>', 'the module id it must have')
     .option(
       '--at <when>',
-      "'now', an RFC 3339 time, or 'document': its own time, for archived ones",
+      "when to verify: 'now', an RFC 3339 time, or 'document' (its own time, for archives)",
       'now',
     )
-    .option('--max-age <seconds>', 'how old the document may be', wholeNumber(0, 10 ** 9))
+    .option('--max-age <seconds>', 'the maximum age of the document', wholeNumber(0, 10 ** 9))
     .option('--allow-debug', 'accept documents of debug enclaves')
     .addOption(
-      new Option('--assurance <kind>', 'what must hold the keys').choices(['hardware-tpm']),
+      new Option('--assurance <kind>', 'how the signing key must be protected').choices([
+        'hardware-tpm',
+      ]),
     )
     .addOption(
-      new Option('--tpm-evidence <rule>', 'what to do about the TPM quote')
+      new Option('--tpm-evidence <rule>', 'whether the document must carry TPM evidence')
         .choices(['require', 'verify-if-present'])
         .default('verify-if-present'),
     )

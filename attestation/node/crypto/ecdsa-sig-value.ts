@@ -1,4 +1,4 @@
-// Signatures as OpenSSL has them: ECDSA-Sig-Value (RFC 3279 section 2.2.3). Given r and s, Node makes
+// Signatures in OpenSSL's form: ECDSA-Sig-Value (RFC 3279 section 2.2.3). Given r and s, Node makes
 // that itself, but must know how long they are, for which Node 24 sets up the curve every time: 50 us.
 
 const TAG_INTEGER = 0x02

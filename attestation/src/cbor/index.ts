@@ -1,4 +1,4 @@
-// Strict CBOR decoding (RFC 8949) for messages that somebody else made.
+// Strict CBOR decoding (RFC 8949) for messages from untrusted sources.
 
 export { decodeCbor, type DecodeCborOptions } from './decode.ts'
 export {

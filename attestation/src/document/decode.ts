@@ -16,8 +16,8 @@ export interface DecodedDocument {
 }
 
 /**
- * Decodes a copy of a document: what follows waits, and the caller must not be able to change the
- * bytes meanwhile.
+ * Decodes a copy of a document: verification is asynchronous, and the caller must not be able to
+ * change the bytes while it runs.
  * @throws AttestationError ERR_DOCUMENT_TOO_LONG, ERR_CBOR_*, ERR_COSE_*, ERR_DOCUMENT_FIELD,
  * ERR_TPM_EVIDENCE_FORMAT; TypeError when the document is not a Uint8Array.
  */

@@ -18,7 +18,7 @@ export interface Payload {
   readonly pcrs: ReadonlyMap<number, Uint8Array>
   /** DER certificate of the key that signed the document. */
   readonly certificate: Uint8Array
-  /** DER certificates, root first. The first is no trust anchor. */
+  /** DER certificates, root first. The first is not a trust anchor. */
   readonly cabundle: readonly Uint8Array[]
   readonly publicKey: Uint8Array | null
   readonly userData: Uint8Array | null
@@ -109,7 +109,7 @@ function readCabundle(value: CborValue | undefined): readonly Uint8Array[] {
 
 function readCertificate(value: CborValue | undefined, name: string): Uint8Array {
   const right = isBytes(value) && value.length >= 1 && value.length <= MAX_CERTIFICATE_BYTES
-  field(right, name, `holds something else than 1 to ${MAX_CERTIFICATE_BYTES} bytes`)
+  field(right, name, `is not 1 to ${MAX_CERTIFICATE_BYTES} bytes`)
   return value
 }
 

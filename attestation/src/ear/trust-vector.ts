@@ -6,7 +6,7 @@ import type { Assurance } from '../assurance.ts'
 import type { Attestation } from '../attestation.ts'
 import type { AttestationErrorCode } from '../error-table.ts'
 
-/** The aspects that a document speaks of. */
+/** The aspects that a document covers. */
 export type TrustAspect = 'instance-identity' | 'configuration' | 'executables' | 'hardware'
 
 /** AR4SI claims: 0 none, 2 to 31 affirming, 32 to 95 warning, 96 to 127 contraindicated. */
@@ -49,7 +49,7 @@ export function trustVectorOf({ debug, matchedPcrs, assurance, kind }: Attestati
   }
 }
 
-/** The vector of a refusal: the one aspect that the code speaks about. */
+/** The vector of a refusal: the one aspect that the code is about. */
 export function trustVectorOfRefusal(code: AttestationErrorCode): TrustVector {
   if (code === 'ERR_PCR_MISMATCH' || code === 'ERR_PCR_MISSING') {
     return { executables: CONTRAINDICATED }

@@ -8,7 +8,7 @@ import { readOptions } from '../read-options.ts'
 
 /** Bounds of the challenges that a gate hands out. */
 export interface ChallengeOptions {
-  /** How long a challenge is good; 60 seconds by default. */
+  /** How long a challenge is valid; 60 seconds by default. */
   readonly challengeLifetimeMs?: number
   /** How many used nonces are remembered; 100000 by default. Beyond it, documents are refused. */
   readonly maxUsed?: number
@@ -79,8 +79,8 @@ export class Challenges {
   }
 
   /**
-   * All lifetimes are equal, so the oldest entries expire first or nearly so. The moment is that at
-   * which the nonce at hand was still good: else its own entry could be forgotten just before it.
+   * All lifetimes are equal, so the oldest entries expire first or nearly so. The moment is the
+   * one at which this nonce was found valid; a later one could drop this nonce's own entry first.
    */
   #forgetExpired(nowMs: number): void {
     for (const [index, expiresMs] of this.#used) {

@@ -49,7 +49,7 @@ export function createGate(verifier: Verifier, options: ChallengeOptions = {}): 
   }
 }
 
-/** The nonce is redeemed last, when everything else about the document is right. */
+/** The nonce is redeemed last, once everything else about the document has been verified. */
 async function admitOne(
   document: string | null | undefined,
   verifier: Verifier,

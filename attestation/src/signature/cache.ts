@@ -1,6 +1,6 @@
 // A bounded memory of what verified: the certificates of chains that were trusted, parsed, each with
-// the key that it verified under, and signatures of TPM attestations. It holds no opinions: only
-// what follows from the bytes alone and stays true. Dates, names and policy are checked anew every
+// the key that it verified under, and signatures of TPM attestations. It holds only what
+// follows from the bytes alone and stays true. Dates, names and policy are checked anew every
 // time, and nothing of a failed chain gets in.
 
 import { equalBytes } from '../bytes.ts'
@@ -61,7 +61,7 @@ export class SignatureCache {
 
   /**
    * Remembers the certificates of a path, root first, that was trusted as a whole. They are kept as
-   * they are, so they must not be views into bytes that somebody else holds.
+   * they are, so they must not be views into bytes that other code can change.
    */
   rememberPath(path: readonly Certificate[]): void {
     path.forEach((certificate, i) => {

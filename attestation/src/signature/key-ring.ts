@@ -1,4 +1,4 @@
-// Imported keys, each remembered by the very byte string it was read from, as long as that lives:
+// Imported keys, each remembered by the byte string it was read from, for as long as that exists:
 // a root's with its verifier, a remembered certificate's with its entry in the cache, every other
 // with its document. An import proves nothing, so having a key here says nothing about trust.
 
@@ -14,7 +14,7 @@ export class KeyRing {
   }
 
   /**
-   * The key of an uncompressed P-384 point, 97 bytes that nobody changes afterwards; rejects when it
+   * The key of an uncompressed P-384 point, 97 bytes that must not change afterwards; rejects when it
    * is not on the curve.
    */
   async key(point: Uint8Array): Promise<VerificationKey> {

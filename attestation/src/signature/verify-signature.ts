@@ -4,7 +4,7 @@ import { RememberingCrypto } from './remembering-crypto.ts'
 import { importPoint, P384_SIGNATURE_BYTES, verifyP384 } from './webcrypto.ts'
 import type { SignedMessage, WebCrypto } from './webcrypto.ts'
 
-/** Whether the signature is right. False also for a public key that is not a point of the curve. */
+/** Whether the signature is valid. False also for a public key that is not a point of the curve. */
 export async function verifySignature(signed: SignedMessage, crypto: WebCrypto): Promise<boolean> {
   const { publicKey, signature, message } = signed
   if (signature.length !== P384_SIGNATURE_BYTES) return false

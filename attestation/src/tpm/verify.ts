@@ -27,7 +27,7 @@ import {
 /** {@link QUOTED_PCRS} as a TPMS_PCR_SELECTION's mask. */
 const QUOTED_MASK = Uint8Array.of(0xe7, 0xff, 0x00)
 
-/** What the evidence is checked against; all of it must be verified already. */
+/** What the evidence is checked against; every part must be verified already. */
 export interface TpmEvidenceContext {
   /** The COSE payload as received. */
   readonly payload: Uint8Array
@@ -150,8 +150,8 @@ function checkNvPublic(pcr: number, bytes: Uint8Array): void {
 }
 
 async function verifyAttest(signed: SignedAttest, context: EvidenceContext): Promise<void> {
-  const right = await verifySignature(signedMessage(signed, context), context.crypto)
-  check(right, 'ERR_TPM_SIGNATURE', 'a TPM attestation is not signed by the key of the leaf')
+  const valid = await verifySignature(signedMessage(signed, context), context.crypto)
+  check(valid, 'ERR_TPM_SIGNATURE', 'a TPM attestation is not signed by the key of the leaf')
 }
 
 function signedMessage(

@@ -82,7 +82,7 @@ function readSignatureAlgorithm(reader: DerReader): void {
 
 /**
  * SubjectPublicKeyInfo of an uncompressed P-384 point, RFC 5480 section 2. The curve must be named:
- * a curve given by its parameters can be made so that anybody has the private key (CVE-2020-0601).
+ * a curve given by its parameters can be chosen so that anyone knows the private key (CVE-2020-0601).
  */
 function readPublicKey(spki: DerReader): Uint8Array {
   const algorithm = spki.enter(TAG.sequence)

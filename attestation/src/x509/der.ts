@@ -1,5 +1,5 @@
 // A strict DER reader (ITU-T X.690): one-byte tags, definite minimal lengths, nothing left over.
-// It runs over one byte string by offsets; a view is made only of what somebody asks for.
+// It works on one byte string by offsets; views are made only of what the caller asks for.
 
 import { toHex } from '../bytes.ts'
 import { AttestationError, check } from '../errors.ts'
@@ -52,7 +52,7 @@ export class DerReader {
     return this.#bytes.subarray(this.#offset - length, this.#offset)
   }
 
-  /** As {@link next}, but a view of all of it: tag, length and contents. */
+  /** As {@link next}, but a view of the whole element: tag, length and contents. */
   whole(tag: number): Uint8Array {
     const start = this.#offset
     const length = this.#head(tag)
@@ -135,7 +135,7 @@ function isOid(bytes: Uint8Array, start: number, end: number): boolean {
 }
 
 function wrongTag(expected: number, actual: number): AttestationError {
-  const message = `DER tag ${actual} where ${expected} belongs`
+  const message = `DER tag ${actual} instead of ${expected}`
   return new AttestationError('ERR_DER_INVALID', message, { details: { expected, actual } })
 }
 

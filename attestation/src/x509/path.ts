@@ -32,7 +32,7 @@ export interface ValidatePathOptions {
  * keyCertSign, and its pathLen holds; 5. the leaf is not a CA and has digitalSignature, not
  * keyCertSign; 6. an extendedKeyUsage below the root lists tcg-kp-AIKCertificate; 7. signatures.
  * @throws AttestationError ERR_CHAIN_*, ERR_CERTIFICATE_EXPIRED, ERR_CERTIFICATE_NOT_YET_VALID;
- * RangeError when `atMs` is no time.
+ * RangeError when `atMs` is not a valid time.
  * @see RFC 5280 section 6.1
  */
 export async function validatePath(
