@@ -53,7 +53,7 @@ main() {
   local blobs out kernel binaries
   blobs=$(cd "$1" && pwd)
   out=$(cd "${2:-$(dirname "$blobs")}" && pwd)
-  kernel=$("$here/kernel/build.sh" | tail -n 1)
+  kernel=$("$here/kernel/build.sh" minimal | tail -n 1)
   build_binaries
   binaries=$target_dir/$target/release
   place 644 "$kernel/bzImage" "$blobs/bzImage"

@@ -1,31 +1,42 @@
 #!/usr/bin/env bash
-# Builds the enclave kernel, reproducibly, from Debian's linux-source-6.12 and the fragment beside
-# this file. Prints progress on stderr and, as its last line on stdout, the directory with
-# bzImage, vmlinux (stripped), kernel.config and build.json.
+# Builds one flavour of the enclave kernel, reproducibly, from Debian's linux-source-6.12 and the
+# fragments beside this file:
 #
-# The result is cached by the hash of all inputs: source archive, fragment, lock file, this script,
-# compiler and linker. Two builds at the same time do not clash: the second waits for the first.
+#   enclave-images/kernel/build.sh minimal
 #
-#   CLOISTER_KERNEL_SOURCE  the source archive (default /usr/src/linux-source-6.12.tar.xz)
-#   CLOISTER_JOBS           parallel compilers (default: one per CPU)
-#   XDG_CACHE_HOME          holds cloister/kernel/<hash> (default ~/.cache)
+# Prints progress on stderr and, as its last line on stdout, the directory with bzImage, vmlinux
+# (stripped), kernel.config and build.json.
+#
+# A source that kernel.lock does not name is refused: images would be measured differently from the
+# published ones, and nobody here has looked at it. CLOISTER_KERNEL_UNLOCKED=1 builds it anyway.
+#
+# The result is cached by the hash of all inputs: source archive, fragments, recipe.sh, compiler and
+# linker. A kernel in the cache that was made of what kernel.lock names is used even when the
+# installed source has been updated since. Of two builds of one kernel the second waits.
+#
+#   CLOISTER_KERNEL_SOURCE    the source archive (default /usr/src/linux-source-6.12.tar.xz)
+#   CLOISTER_KERNEL_UNLOCKED  1: build from a source that kernel.lock does not name
+#   CLOISTER_JOBS             parallel compilers (default: one per CPU)
+#   XDG_CACHE_HOME            holds cloister/kernel/<hash> (default ~/.cache)
 set -euo pipefail
 umask 022
 export LC_ALL=C TZ=UTC
 
 readonly here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-readonly fragment=$here/enclave-kernel.config
 readonly lock_file=$here/kernel.lock
 readonly package=linux-source-6.12
 readonly archive=${CLOISTER_KERNEL_SOURCE:-/usr/src/$package.tar.xz}
 readonly jobs=${CLOISTER_JOBS:-$(nproc)}
 readonly cache=${XDG_CACHE_HOME:-$HOME/.cache}/cloister/kernel
-# Only the progress line depends on this count; 6.12 with our fragment compiles about as many.
-readonly expected_objects=1060
 readonly progress_seconds=5
+# Only the progress line depends on these counts.
+declare -Ar expected_objects=([minimal]=1060)
 
 work= # where a build takes place; removed however the script ends
 trap '[[ -z $work ]] || rm -rf "$work"' EXIT
+
+# shellcheck source=recipe.sh
+source "$here/recipe.sh"
 
 say() { printf 'kernel: %s\n' "$*" >&2; }
 die() { say "$@"; exit 1; }
@@ -34,6 +45,14 @@ sha256_of() { sha256sum "$1" | cut -d ' ' -f 1; }
 compiler_version() { gcc --version | head -n 1; }
 linker_version() { ld --version | head -n 1; }
 
+# The fragments of a flavour, in order: of two lines about one option the later one counts.
+fragments_of() {
+  case $1 in
+    minimal) printf '%s\n' minimal.config ;;
+    *) return 1 ;;
+  esac
+}
+
 check_tools() {
   local tool missing=()
   for tool in gcc ld make bc bison flex lz4 perl tar xz flock; do
@@ -41,10 +60,14 @@ check_tools() {
   done
   ((${#missing[@]} == 0)) ||
     die "missing: ${missing[*]}; install build-essential bc bison flex libelf-dev lz4 xz-utils"
-  [[ -r $archive ]] || die "no kernel source at $archive; install the package $package"
 }
 
-# The version the lock file names for an archive hash; empty when it is not among the locked ones.
+# locked NAME: what the lock file says after a name; for a source its versions.
+locked_value() { sed -n "s/^$1 //p" "$lock_file"; }
+locked_sources() { awk -v package="$package" '$1 == "source" && $2 == package { print $4 }' "$lock_file"; }
+locked_versions() { awk -v package="$package" '$1 == "source" && $2 == package { print $3 }' "$lock_file"; }
+
+# The version that the lock file names for an archive's hash; empty when it names none.
 locked_version() {
   awk -v package="$package" -v hash="$1" \
     '$1 == "source" && $2 == package && $4 == hash { print $3; exit }' "$lock_file"
@@ -54,59 +77,73 @@ installed_version() {
   dpkg-query --show --showformat='${Version}' "$package" 2>/dev/null || printf unknown
 }
 
-warn_unless_locked() {
-  local version=$1 locked=$2
-  [[ $locked == true ]] && return
-  say '*********************************************************************************'
-  say "source $version, $(compiler_version), $(linker_version):"
-  say 'not what kernel.lock names. The kernel is built from the same configuration, but'
-  say 'PCR0 and PCR1 of images made with it WILL DIFFER from the published measurements.'
-  say '*********************************************************************************'
-}
-
-# true when source, compiler and linker are all as locked.
-is_locked() {
-  [[ -n $(locked_version "$1") ]] &&
-    grep -qxF "compiler $(compiler_version)" "$lock_file" &&
-    grep -qxF "linker $(linker_version)" "$lock_file" &&
-    printf true || printf false
-}
-
-hash_inputs() {
+# key SOURCE_HASH COMPILER LINKER: the name of a kernel in the cache. Remarks in fragments do not count.
+key() {
   {
-    printf '%s\n' "$1" "$(compiler_version)" "$(linker_version)"
-    cat "$fragment" "$lock_file" "$here/build.sh"
+    printf '%s\n' "$@"
+    grep -hE '^(# )?CONFIG_' "${fragments[@]/#/$here/}"
+    cat "$here/recipe.sh"
   } | sha256sum | cut -c 1-32
 }
 
-# make with nothing from the caller's environment, and nothing of this machine in the result.
-kernel_make() {
-  env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/nonexistent LC_ALL=C TZ=UTC \
-    KBUILD_BUILD_TIMESTAMP='Thu Jan  1 00:00:00 UTC 1970' KBUILD_BUILD_VERSION=1 \
-    KBUILD_BUILD_USER=cloister KBUILD_BUILD_HOST=cloister \
-    make ARCH=x86_64 "$@"
+# A kernel in the cache that was made of what the lock file names, whatever is installed today.
+find_locked_kernel() {
+  local hash directory
+  while read -r hash; do
+    directory=$cache/$(key "$hash" "$(locked_value compiler)" "$(locked_value linker)")
+    [[ ! -d $directory ]] || { printf '%s\n' "$directory"; return; }
+  done < <(locked_sources)
 }
 
-configure() {
-  kernel_make tinyconfig &&
-    env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C \
-      scripts/kconfig/merge_config.sh -m .config "$fragment" &&
-    kernel_make olddefconfig
+check_archive() {
+  [[ -r $archive ]] && return
+  say "cannot read the kernel source $archive"
+  say "What to do: install the package $package, or name another archive in CLOISTER_KERNEL_SOURCE."
+  exit 1
 }
 
-# Kconfig drops what it cannot satisfy without a word, so compare every line of the fragment.
+# What a newcomer sees whose linux-source is newer than ours, so it says how to go on.
+refuse_source() {
+  cat >&2 <<END
+kernel: $archive (version $(installed_version)) is not a source that kernel.lock names
+kernel:   SHA-256 of the archive: $1
+kernel:   versions in kernel.lock: $(locked_versions | paste -sd ' ')
+kernel: A kernel built from it would work, but PCR0 and PCR1 of your images would differ from the
+kernel: published measurements.
+What to do: to build it anyway, and go by the measurements of your own builds, set
+CLOISTER_KERNEL_UNLOCKED=1:
+  CLOISTER_KERNEL_UNLOCKED=1 npm start
+For the published measurements, fetch a version that kernel.lock names (Debian's archive, or
+snapshot.debian.org when it is no longer there) and give its linux-source-6.12.tar.xz in
+CLOISTER_KERNEL_SOURCE.
+END
+  exit 1
+}
+
+warn_of_other_measurements() {
+  say '*********************************************************************************'
+  say "source $1, $(compiler_version), $(linker_version):"
+  say 'not what kernel.lock names. The kernel has the same configuration, but PCR0 and'
+  say 'PCR1 of images made with it WILL DIFFER from the published measurements.'
+  say '*********************************************************************************'
+}
+
+toolchain_is_locked() {
+  [[ $(compiler_version) == "$(locked_value compiler)" && $(linker_version) == "$(locked_value linker)" ]]
+}
+
+# Kconfig drops what it cannot satisfy without a word, so compare the last line of each option.
 check_configuration() {
   local lost
-  lost=$(awk '
-    NR == FNR { set[$0] = 1; if (/^CONFIG_/) { sub(/=.*/, ""); on[$0] = 1 } next }
-    /^CONFIG_.*=n$/ || /^# CONFIG_.* is not set$/ {
-      name = $0; sub(/^# /, "", name); sub(/(=n| is not set)$/, "", name)
-      if (name in on) print "  " $0
-      next
-    }
-    /^CONFIG_/ && !($0 in set) { print "  " $0 }
-  ' .config "$fragment")
-  [[ -z $lost ]] || die "these lines of the fragment did not survive olddefconfig:
+  lost=$(cat "$@" | awk '
+    /^CONFIG_/ { name = $0; sub(/=.*/, "", name); wanted[name] = /=n$/ ? "" : $0 }
+    /^# CONFIG_.* is not set$/ { wanted[$2] = "" }
+    END { for (name in wanted) print name "\t" wanted[name] }
+  ' | awk -F '\t' '
+    NR == FNR { if (/^CONFIG_/) { name = $0; sub(/=.*/, "", name); actual[name] = $0 } next }
+    actual[$1] != $2 { print "  " $1 ": wanted " ($2 ? $2 : "off") ", is " (actual[$1] ? actual[$1] : "off") }
+  ' .config -)
+  [[ -z $lost ]] || die "these lines of the fragments did not survive olddefconfig:
 $lost"
 }
 
@@ -114,7 +151,7 @@ $lost"
 report_progress() {
   local log=$1 start=$2
   while sleep "$progress_seconds" >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
-    say "$(grep -cE '^  (CC|AS) ' "$log" || true) of about $expected_objects objects, $((SECONDS - start)) s"
+    say "$flavour: $(grep -cE '^  (CC|AS) ' "$log" || true) of about ${expected_objects[$flavour]} objects, $((SECONDS - start)) s"
   done
 }
 
@@ -130,8 +167,9 @@ logged() {
 
 write_build_record() {
   local version=$1 source_hash=$2 locked=$3 out=$4
-  cat >"$out/build.json" <<EOF
+  cat >"$out/build.json" <<END
 {
+  "flavour": "$flavour",
   "package": "$package",
   "version": "$version",
   "sourceSha256": "$source_hash",
@@ -142,7 +180,7 @@ write_build_record() {
   "vmlinuxSha256": "$(sha256_of "$out/vmlinux")",
   "configSha256": "$(sha256_of "$out/kernel.config")"
 }
-EOF
+END
 }
 
 compile() {
@@ -157,45 +195,58 @@ compile() {
 
 # Builds in $work (which holds nothing yet) and leaves the kernel's three files in $work/out.
 build_in_work() {
-  local log=$work/log out=$work/out
+  local log=$work/log out=$work/out paths=("${fragments[@]/#/$here/}")
   mkdir "$work/source" "$out"
   say "unpacking $archive"
   tar --extract --file "$archive" --directory "$work/source" --strip-components 1
   cd "$work/source"
-  logged "$log" configure
-  check_configuration
-  say "compiling with $jobs jobs"
+  logged "$log" configure "${paths[@]}"
+  check_configuration "${paths[@]}"
+  say "compiling $flavour with $jobs jobs"
   compile "$log"
-  cp arch/x86/boot/bzImage "$out/bzImage"
-  strip --strip-all -o "$out/vmlinux" vmlinux
-  cp .config "$out/kernel.config"
-  chmod 644 "$out"/*
+  collect "$out"
 }
 
-main() {
+# Builds the kernel of this machine's source and toolchain, unless it is in the cache.
+build() {
+  local source_hash version locked=false target
   check_tools
-  local source_hash version locked key target
+  check_archive
   source_hash=$(sha256_of "$archive")
   version=$(locked_version "$source_hash")
+  if [[ -n $version ]] && toolchain_is_locked; then locked=true; fi
+  [[ -n $version || ${CLOISTER_KERNEL_UNLOCKED:-} == 1 ]] || refuse_source "$source_hash"
   version=${version:-$(installed_version)}
-  locked=$(is_locked "$source_hash")
-  warn_unless_locked "$version" "$locked"
+  [[ $locked == true ]] || warn_of_other_measurements "$version"
 
-  key=$(hash_inputs "$source_hash")
-  target=$cache/$key
+  target=$cache/$(key "$source_hash" "$(compiler_version)" "$(linker_version)")
   mkdir -p "$cache"
-  exec 9>"$cache/$key.lock"
-  flock --nonblock 9 || { say 'another build of the same kernel is running; waiting'; flock 9; }
+  exec 9>"$target.lock"
+  flock --nonblock 9 || { say "another build of the $flavour kernel is running; waiting"; flock 9; }
   if [[ ! -d $target ]]; then
     # We hold the lock, so a directory of this key is what a killed build left.
-    rm -rf "$cache/.building-$key".*
-    work=$(mktemp --directory "$cache/.building-$key.XXXXXX")
+    rm -rf "$cache/.building-${target##*/}".*
+    work=$(mktemp --directory "$cache/.building-${target##*/}.XXXXXX")
     (build_in_work 9>&-)
     write_build_record "$version" "$source_hash" "$locked" "$work/out"
     mv --no-target-directory "$work/out" "$target"
-    say "built $version in $SECONDS s"
+    say "built $flavour of $version in $SECONDS s"
   fi
   printf '%s\n' "$target"
 }
 
+main() {
+  local found=
+  [[ -n ${CLOISTER_KERNEL_SOURCE:-} ]] || found=$(find_locked_kernel)
+  if [[ -n $found ]]; then printf '%s\n' "$found"; else build; fi
+}
+
+flavour=${1:-}
+if (($# != 1)) || ! fragments_of "$flavour" >/dev/null; then
+  say 'usage: enclave-images/kernel/build.sh minimal'
+  exit 64
+fi
+readonly flavour
+mapfile -t fragments < <(fragments_of "$flavour")
+readonly fragments
 main
