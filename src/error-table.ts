@@ -142,6 +142,11 @@ const rows = {
     meaning: "The enclave's keeper did not answer, or refused a request.",
     hint: '`cloister describe-enclaves --all` shows whether it still runs.',
   },
+  ERR_KEEPER_STOP: {
+    nitro: 39,
+    meaning: 'A process of the enclave cannot be killed, so the enclave still runs.',
+    hint: 'See the state of that process with `ps`: it may hang in a broken disk or device, or belong to another user. Then stop the enclave again.',
+  },
   ERR_KEEPER_DIED: {
     nitro: 39,
     meaning: 'The keeper died while starting the enclave.',
@@ -300,6 +305,11 @@ const rows = {
     nitro: 0,
     meaning: 'The TPM exited or closed its channel.',
     hint: 'Start the enclave again.',
+  },
+  ERR_CHIP_TPM_FAILED: {
+    nitro: 0,
+    meaning: 'The TPM has failed for good, for example because it could not write its state.',
+    hint: "Check the free space where its state lies (CLOISTER_RUNTIME_DIR for an enclave's TPM, CLOISTER_STATE_DIR for the host's), then start the enclave anew.",
   },
   ERR_CHIP_TPM_TIMEOUT: {
     nitro: 0,

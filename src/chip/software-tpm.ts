@@ -4,7 +4,7 @@
 
 import { chmod, chown, mkdir, readdir, rm } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { check } from '../errors.ts'
+import { check, type CloisterError } from '../errors.ts'
 import type { Confinement, ManagedProcess } from '../subprocess/index.ts'
 import { createAttestationKey, type AttestationKey } from './tpm/attestation-key.ts'
 import {
@@ -109,6 +109,11 @@ export class SoftwareTpm implements AsyncDisposable {
     this.#state = state
     this.ak = ak
     this.process = swtpm.process
+  }
+
+  /** Why it takes no more commands; undefined while it does. */
+  get failure(): CloisterError | undefined {
+    return this.#swtpm.failure
   }
 
   /** `new = SHA384(old || digest)` in a TPM PCR; 48-byte digest. */

@@ -2,19 +2,23 @@
 
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { isRunning, killProcess } from '../subprocess/index.ts'
+import { CloisterError } from '../errors.ts'
+import { isRunning, killProcess, type ProcessIdentity } from '../subprocess/index.ts'
 import { askKeeper } from './keeper-client.ts'
 import { isAlive, processesOf, type EnclaveRecord } from './record.ts'
 import type { Registry } from './registry.ts'
 
 /** How long a keeper may take to clear up, once the app had its grace. */
 const CLEAR_UP_MS = 10_000
+/** How long a killed process may take to go. */
+const KILLED_MS = 5000
 
 /**
  * Ends the enclave and returns when nothing of it runs any more. An enclave that had ended already
  * is removed from the registry. A keeper that does not answer is killed, and everything with it.
  *
  * @param graceMs - How long its app may take after SIGTERM.
+ * @throws `ERR_KEEPER_STOP` when a process of the enclave cannot be killed; its record then stays.
  */
 export async function endEnclave(
   registry: Registry,
@@ -28,9 +32,33 @@ export async function endEnclave(
   const deadline = AbortSignal.timeout(graceMs + CLEAR_UP_MS)
   await askToTerminate(registry, record, graceMs, deadline)
   while (isRunning(record.keeper) && !deadline.aborted) await sleep(5)
-  killProcess(record.keeper)
-  for (const child of processesOf(record)) killProcess(child)
+  await killAll([{ ...record.keeper, name: 'keeper' }, ...processesOf(record)])
   registry.settle()
+}
+
+type NamedProcess = ProcessIdentity & { readonly name: string }
+
+/** Kills what still runs, and returns when it has gone. */
+async function killAll(processes: readonly NamedProcess[]): Promise<void> {
+  const failures = processes.map(tryKill)
+  const deadline = Date.now() + KILLED_MS
+  while (processes.some(isRunning) && Date.now() < deadline) await sleep(5)
+  const left = processes.filter(isRunning)
+  if (left.length === 0) return
+  const names = left.map(({ name, pid }) => `${name} (process ${String(pid)})`).join(', ')
+  throw new CloisterError('ERR_KEEPER_STOP', `the enclave still runs: ${names} cannot be killed`, {
+    cause: failures.find((failure) => failure !== undefined),
+    details: { left: left.map(({ name, pid }) => ({ name, pid })) },
+  })
+}
+
+function tryKill(process: NamedProcess): unknown {
+  try {
+    killProcess(process)
+    return undefined
+  } catch (error) {
+    return error
+  }
 }
 
 /** Returns when the keeper has gone, or cannot be asked because it is going or has just begun. */

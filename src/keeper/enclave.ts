@@ -16,7 +16,8 @@ import { needsNsmCard, startEnclaveNsmCard } from './parts/nsm-card.ts'
 import { startEnclaveVsockCard } from './parts/vsock-card.ts'
 import { startChip, type EnclaveChip } from './parts/chip.ts'
 import { ConsoleLog } from './guest/console-log.ts'
-import { causeOfEnd, causingEnd, type Part } from './end-cause.ts'
+import type { Part } from './end-cause.ts'
+import { firstEnd, foretoldEnd } from './first-end.ts'
 import { GuestReports } from './guest/guest-reports.ts'
 import type { EndCause, LaunchRequest, Place, Timeline } from '../enclaves/index.ts'
 import type { EnclaveVsock } from './parts/vsock-ports.ts'
@@ -158,7 +159,7 @@ async function start(launch: Launch): Promise<Started> {
   )
   const cards = [card, nsmCard].flatMap((it) => it?.process ?? [])
   const parts = [machine.process, chip.process, ...cards]
-  const ended = firstEnd(parts, guest, machine)
+  const ended = firstEnd({ parts, guest, machine })
   const console = machine.console === undefined ? undefined : new ConsoleLog(machine.console)
   const wait = (awaited: Promise<undefined>, what: string): Promise<void> =>
     waitForGuest({
@@ -167,6 +168,7 @@ async function start(launch: Launch): Promise<Started> {
       firstEnd: ended,
       deadline,
       timeoutMs: description.bootTimeoutMs,
+      foretold: () => foretoldEnd(guest),
       consoleTail: () => console?.tail(20),
     })
   await timeline.measure('boot to the heartbeat', () => wait(guest.heartbeat, 'heartbeat'))
@@ -198,15 +200,4 @@ function startMachine(
       nsmCard: nsmCard !== undefined,
     },
   })
-}
-
-async function firstEnd(
-  parts: readonly Part[],
-  guest: GuestReports,
-  machine: Machine,
-): Promise<EndCause> {
-  const ends = parts.map(async (part) => ({ part, end: await part.ended, agent: guest.lastEvent }))
-  const first = await causingEnd(await Promise.race(ends), machine.process)
-  const qemu = first.part === machine.process ? await machine.shutdownReason() : undefined
-  return causeOfEnd(first.part, first.end, { agent: first.agent, qemu })
 }

@@ -3,7 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { EndCause } from '../enclaves/index.ts'
 import type { PartName, ProcessEnd } from '../subprocess/index.ts'
-import type { ShutdownReason } from '../vmm/index.ts'
+import type { ShutdownReason, Stall } from '../vmm/index.ts'
 import type { AgentEvent } from './guest/agent-channel.ts'
 
 /** A process that an enclave is made of. */
@@ -47,7 +47,9 @@ export async function causingEnd(noticed: PartEnd, qemu: Part): Promise<PartEnd>
  * the host, or its guest, and then what the guest's agent said last tells why.
  */
 export function causeOfEnd(part: Part, end: ProcessEnd, last: LastWord): EndCause {
-  if (part.name === 'QEMU' && end.code === 0) return causeOnHost(last.qemu) ?? causeInGuest(last)
+  if (part.name === 'QEMU' && end.code === 0) {
+    return causeOnHost(last.qemu) ?? causeInGuest(last.agent, guestDeed(last.qemu))
+  }
   if (end.signal !== null) {
     return {
       first: part.name,
@@ -80,7 +82,14 @@ function causeOnHost(reason: ShutdownReason | undefined): EndCause | undefined {
   }
 }
 
-function causeInGuest({ agent: event, qemu }: LastWord): EndCause {
+/** The cause of a machine that stands still while QEMU runs on. */
+export function causeOfStall(stall: Stall, agent: AgentEvent | undefined): EndCause {
+  if (stall === 'halted') return causeInGuest(agent, 'halted or powered off')
+  return { first: 'QEMU', reason: `QEMU stopped the machine: ${stall}` }
+}
+
+/** What the agent said last says why a guest ended; `deed` is what the guest did otherwise. */
+export function causeInGuest(event: AgentEvent | undefined, deed: string): EndCause {
   switch (event?.event) {
     case 'exited':
       return {
@@ -97,7 +106,7 @@ function causeInGuest({ agent: event, qemu }: LastWord): EndCause {
     case 'failed':
       return { first: 'agent', reason: `the agent could not ${event.step}: ${event.error}` }
     default:
-      return { first: 'guest', reason: `the guest ended without a word: it ${guestDeed(qemu)}` }
+      return { first: 'guest', reason: `the guest ended without saying why: it ${deed}` }
   }
 }
 

@@ -8,11 +8,11 @@ const NSM_CARD_PLACE = 'virtio_mmio.device=512@0xfeb00c00:11'
 
 /**
  * AWS's command lines name no virtio-mmio device (on EC2 the device is found in another way) and
- * restart through a keyboard controller that a microvm does not have. For such an image this one
- * constant is appended, and nothing else ever is. Our own images name the vsock card's place
+ * restart through a keyboard controller that a microvm does not have, 30 s after a panic, in which
+ * the enclave would seem to run. For such an image this one constant is appended, and nothing else ever is. Our own images name the vsock card's place
  * themselves, measured. Naming a place where there is no card does no harm.
  */
-const STOCK_IMAGE_CMDLINE_SUFFIX = ` ${VSOCK_CARD_PLACE} ${NSM_CARD_PLACE} reboot=t`
+const STOCK_IMAGE_CMDLINE_SUFFIX = ` ${VSOCK_CARD_PLACE} ${NSM_CARD_PLACE} reboot=t panic=-1`
 
 /** What is appended to an image's command line: nothing, or {@link STOCK_IMAGE_CMDLINE_SUFFIX}. */
 export function cmdlineSuffix(cmdline: string): string {

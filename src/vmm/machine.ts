@@ -13,6 +13,7 @@ import {
 import { machineFds, type MachineSpec } from './machine-spec.ts'
 import { qemuArgs } from './qemu-args.ts'
 import { QmpClient, type ShutdownReason } from './qmp.ts'
+import { untilStalled, type Stall } from './stall-watch.ts'
 
 /** How long the last words over QMP may take once QEMU has ended. */
 const LAST_EVENT_MS = 1000
@@ -35,17 +36,28 @@ export interface MachineOptions {
   readonly timeoutMs: number
 }
 
-/** Its process belongs to whoever took it by `own`. */
+interface RunningOptions {
+  readonly console: Readable | undefined
+  readonly cpuCount: number
+}
+
+/** Its process belongs to the lifetime that took it by `own`. */
 export class Machine {
   readonly process: ManagedProcess
   /** What the guest writes to its serial port; only in debug mode. */
   readonly console: Readable | undefined
+  /** Settles when the machine stands still for good while QEMU runs on; it may stay pending. */
+  readonly stalled: Promise<Stall>
   readonly #qmp: QmpClient
 
-  private constructor(process: ManagedProcess, qmp: QmpClient, console: Readable | undefined) {
+  private constructor(process: ManagedProcess, qmp: QmpClient, options: RunningOptions) {
     this.process = process
     this.#qmp = qmp
-    this.console = console
+    this.console = options.console
+    // A QEMU that does not answer, or not properly, is one that goes: its process says how.
+    this.stalled = untilStalled(qmp, options.cpuCount).catch(
+      () => new Promise<never>(() => undefined),
+    )
   }
 
   /**
@@ -58,7 +70,7 @@ export class Machine {
     try {
       const console = options.spec.debug ? output(process.channel(machineFds.console)) : undefined
       const qmp = await QmpClient.open(process.channel(machineFds.qmp), options.timeoutMs)
-      return new Machine(process, qmp, console)
+      return new Machine(process, qmp, { console, cpuCount: options.spec.cpuCount })
     } catch (cause) {
       await process[Symbol.asyncDispose]()
       throw await notStarted(process, cause)

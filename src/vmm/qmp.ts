@@ -37,6 +37,7 @@ export class QmpClient {
   readonly #stream: Duplex
   readonly #waiters: Waiter[] = []
   readonly #closed = deferred<undefined>()
+  readonly #stopped = deferred<undefined>()
   #pending = ''
   #shutdownReason: ShutdownReason | undefined
 
@@ -55,6 +56,11 @@ export class QmpClient {
   /** Settles when everything QEMU said was heard. */
   get closed(): Promise<undefined> {
     return this.#closed.promise
+  }
+
+  /** Settles when QEMU has stopped its machine, which nobody asks it to do. */
+  get stopped(): Promise<undefined> {
+    return this.#stopped.promise
   }
 
   /** Of the last SHUTDOWN event, if there was one. */
@@ -108,6 +114,7 @@ export class QmpClient {
 
   #handle(message: QmpMessage): void {
     if (message.event !== undefined) {
+      if (message.event === 'STOP') this.#stopped.resolve(undefined)
       if (message.event === 'SHUTDOWN') this.#shutdownReason = knownReason(message.data?.reason)
       return
     }

@@ -25,6 +25,12 @@ export const commandCodes = {
   HashSequenceStart: 0x186,
 } as const
 
+/**
+ * TPM_RC_FAILURE: the TPM is in failure mode, for example because it could not write its state, and
+ * answers every command so from then on (Part 1 section 12.4 "Failure Mode").
+ */
+export const TPM_RC_FAILURE = 0x101
+
 export type CommandName = keyof typeof commandCodes
 
 export const TPM_ST_NO_SESSIONS = 0x8001

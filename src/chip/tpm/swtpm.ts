@@ -3,9 +3,10 @@
 
 import { once } from 'node:events'
 import type { Duplex } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { check, CloisterError } from '../../errors.ts'
 import { startProcess, type Confinement, type ManagedProcess } from '../../subprocess/index.ts'
-import { TPM_CAP_PCRS } from './constants.ts'
+import { TPM_CAP_PCRS, TPM_RC_FAILURE } from './constants.ts'
 import { execute, type TpmChannel } from './command.ts'
 import { concat, u32 } from './marshal.ts'
 import { TpmTransport } from './transport.ts'
@@ -22,6 +23,9 @@ const CMD_INIT = concat(u32(2), u32(0))
 const CMD_SUCCESS = u32(0)
 const CONTROL_TIMEOUT_MS = 10_000
 const STOP_TIMEOUT_MS = 2_000
+const LAST_WORDS_MS = 50
+/** After the tag and the size. */
+const RESPONSE_CODE_OFFSET = 6
 // libtpms' words when another swtpm has the state directory.
 const LOCKED = 'Could not lock access to lockfile'
 
@@ -82,8 +86,23 @@ export class Swtpm implements TpmChannel {
     })
   }
 
-  transmit(command: Uint8Array): Promise<Uint8Array> {
-    return this.#transport.transmit(command)
+  /**
+   * @throws ERR_CHIP_TPM_FAILED when the TPM is in failure mode; swtpm is ended then. Otherwise as
+   *   {@link TpmTransport.transmit}.
+   */
+  async transmit(command: Uint8Array): Promise<Uint8Array> {
+    const response = await this.#transport.transmit(command)
+    if (responseCode(response) !== TPM_RC_FAILURE) return response
+    // What swtpm writes to its standard error may come after its answer.
+    await sleep(LAST_WORDS_MS)
+    const failure = failed(this.process.lastWords())
+    this.#transport.fail(failure)
+    throw this.#transport.failure ?? failure
+  }
+
+  /** Why it takes no more commands; undefined while it does. */
+  get failure(): CloisterError | undefined {
+    return this.#transport.failure
   }
 
   /**
@@ -126,6 +145,19 @@ export class Swtpm implements TpmChannel {
       clearTimeout(insist)
     })
   }
+}
+
+function responseCode(response: Uint8Array): number {
+  return new DataView(response.buffer, response.byteOffset).getUint32(RESPONSE_CODE_OFFSET)
+}
+
+function failed(lastWords: string): CloisterError {
+  // Among them are dumps of the commands.
+  const errors = lastWords.split('\n').filter((line) => /error|fail/i.test(line))
+  const reason = errors.slice(0, 2).join('; ') || 'it did not say why'
+  return new CloisterError('ERR_CHIP_TPM_FAILED', `the TPM has failed for good: ${reason}`, {
+    details: { swtpm: lastWords },
+  })
 }
 
 function endedError(): CloisterError {

@@ -54,6 +54,11 @@ export class TpmTransport implements TpmChannel {
     })
   }
 
+  /** What ended the transport; undefined while it lives. */
+  get failure(): CloisterError | undefined {
+    return this.#failure
+  }
+
   /** Ends the transport: everyone who waits, and everyone who comes later, gets `failure`. */
   fail(failure: CloisterError): void {
     if (this.#failure) return

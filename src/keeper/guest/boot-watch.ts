@@ -15,6 +15,8 @@ export interface BootWatch {
   readonly deadline: number
   /** How long the guest had in all, for errors. */
   readonly timeoutMs: number
+  /** Why the guest will end, when its agent has said so already. */
+  readonly foretold: () => EndCause | undefined
   /** The last lines of the console, in debug mode. */
   readonly consoleTail: () => string | undefined
 }
@@ -29,8 +31,9 @@ export async function waitForGuest(watch: BootWatch): Promise<void> {
   })
   try {
     const result = await Promise.race([watch.awaited, watch.firstEnd, timeout])
+    const cause = result === 'timeout' ? watch.foretold() : result
+    if (cause !== undefined) throw died(watch, cause)
     if (result === 'timeout') throw timedOut(watch)
-    if (result !== undefined) throw died(watch, result)
   } finally {
     clearTimeout(timer)
   }

@@ -13,6 +13,7 @@ export class GuestReports {
   readonly #journal: Journal
   readonly #heartbeat = deferred<undefined>()
   readonly #appStarted = deferred<undefined>()
+  readonly #lastWord = deferred<AgentEvent>()
   lastEvent: AgentEvent | undefined
 
   constructor(journal: Journal) {
@@ -25,6 +26,11 @@ export class GuestReports {
 
   get appStarted(): Promise<undefined> {
     return this.#appStarted.promise
+  }
+
+  /** Settles when the agent has said how the app ended, or why it cannot start. */
+  get lastWord(): Promise<AgentEvent> {
+    return this.#lastWord.promise
   }
 
   readonly onHeartbeat = (): void => {
@@ -45,5 +51,6 @@ export class GuestReports {
     this.lastEvent = event
     this.#journal.writeOfGuest(describeEvent(event))
     if (event.event === 'started') this.#appStarted.resolve(undefined)
+    else this.#lastWord.resolve(event)
   }
 }

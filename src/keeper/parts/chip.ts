@@ -1,6 +1,7 @@
 // The chip of one enclave: a virtual TPM with the image's measurements in it, certified by the host
 // chip, answering NSM requests.
 
+import { statfsSync } from 'node:fs'
 import {
   openHostChip,
   LeafRenewal,
@@ -17,6 +18,9 @@ import {
 import { tpmDirectory } from '../../enclaves/index.ts'
 import type { Part } from '../end-cause.ts'
 import { chipUser, type PartUsers } from './part-users.ts'
+
+/** A TPM's state takes less. */
+const FULL_BYTES = 64 * 1024
 
 export interface EnclaveChip extends AsyncDisposable {
   readonly assurance: string
@@ -75,11 +79,28 @@ async function launchNsm(
   certified.catch(() => undefined)
   return {
     assurance: host.assurance,
-    process: tpm.process,
+    process: partOf(tpm, request.enclaveDirectory),
     certified,
     handle: nsm.handle.bind(nsm),
     [Symbol.asyncDispose]: () => tpm[Symbol.asyncDispose](),
   }
+}
+
+/** A TPM that failed says why itself; swtpm ends after it. */
+function partOf(tpm: SoftwareTpm, directory: string): Part {
+  const { name, pid, ended } = tpm.process
+  const lastWords = (): string => {
+    const { failure } = tpm
+    const isCause = failure !== undefined && failure.code !== 'ERR_CHIP_TPM_GONE'
+    return isCause ? failure.message + diskNote(directory) : tpm.process.lastWords()
+  }
+  return { name, pid, ended, lastWords }
+}
+
+/** swtpm does not say why it could not write its state, and a full disk is the likely reason. */
+function diskNote(directory: string): string {
+  const { bavail, bsize } = statfsSync(directory)
+  return bavail * bsize < FULL_BYTES ? `; no space is left where its state lies, ${directory}` : ''
 }
 
 /** The PCRs at launch: the image's, the role's and the host's. */

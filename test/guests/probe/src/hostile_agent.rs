@@ -25,6 +25,27 @@ pub fn run(what: &str) {
             sleep(Duration::from_secs(1));
         }
         "flood" => flood(&mut control),
+        "halt" | "power-off" => {
+            start(&mut control);
+            sleep(Duration::from_secs(1));
+            crate::system::halt(what == "power-off");
+        }
+        "exit" => {
+            start(&mut control);
+            sleep(Duration::from_secs(1));
+        }
+        "exited" => {
+            start(&mut control);
+            send(&mut control, b"\xa2\x65event\x66exited\x64code\x07");
+            loop_for_ever();
+        }
+        "failed" => {
+            send(
+                &mut control,
+                &failed("mount the moon", "it is made of cheese"),
+            );
+            loop_for_ever();
+        }
         "garbage" => {
             send(&mut control, b"\xff\xff\xff");
             sleep(Duration::from_secs(1));
@@ -37,10 +58,20 @@ pub fn run(what: &str) {
     exit(1)
 }
 
-/// Says that an app runs, and attacks without end.
-fn flood(control: &mut VsockStream) {
+fn start(control: &mut VsockStream) {
     heartbeat();
     send(control, b"\xa2\x65event\x67started\x63pid\x01");
+}
+
+fn loop_for_ever() {
+    loop {
+        sleep(Duration::from_secs(60));
+    }
+}
+
+/// Says that an app runs, and attacks without end.
+fn flood(control: &mut VsockStream) {
+    start(control);
     std::thread::spawn(|| {
         let mut held = Vec::new();
         loop {

@@ -42,6 +42,17 @@ pub fn ignore_sigterm() {
     unsafe { libc::signal(libc::SIGTERM, libc::SIG_IGN) };
 }
 
+/// Stops every CPU for good; without ACPI, powering off does no more.
+pub fn halt(power_off: bool) {
+    let how = if power_off {
+        libc::RB_POWER_OFF
+    } else {
+        libc::RB_HALT_SYSTEM
+    };
+    // SAFETY: no memory is involved.
+    unsafe { libc::reboot(how) };
+}
+
 /// Whether the kernel's random pool is ready, without waiting for it.
 pub fn has_entropy() -> bool {
     let mut bytes = [0u8; 32];

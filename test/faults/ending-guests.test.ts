@@ -1,0 +1,100 @@
+// However a guest ends, its enclave has ended soon after, and the record says why.
+
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { AWS_CMDLINE, buildAwsImage } from '../fixtures/aws-image.ts'
+import { guestProgram, guestReport, guestRootfs } from '../fixtures/guest-program.ts'
+import { helloRootfs, recentQemu, TestHost, type DescribedEnclave } from '../host.ts'
+
+const OUR_CMDLINE = 'reboot=t panic=-1 console=ttyS0 virtio_mmio.device=512@0xfeb00e00:12'
+
+let host: TestHost
+
+beforeAll(() => {
+  host = new TestHost()
+})
+
+afterAll(async () => {
+  await host[Symbol.asyncDispose]()
+})
+
+/** An image whose PID 1 is the probe, which ends its guest in some way. */
+async function image(how: string, cmdline = OUR_CMDLINE): Promise<string> {
+  const source = ['--rootfs', helloRootfs, '--entrypoint', '/hello']
+  const init = ['--init', await guestProgram('probe')]
+  return host.build(how, ...source, ...init, '--cmdline', `${cmdline} hostile-agent ${how}`)
+}
+
+/** How an enclave has ended. Its guest does so a second after its start. */
+async function end({ EnclaveID }: DescribedEnclave, on = host): Promise<DescribedEnclave['End']> {
+  const state = async (): Promise<string> => (await on.describe(EnclaveID)).State
+  await expect.poll(state, { timeout: 30_000, interval: 500 }).toBe('TERMINATED')
+  return (await on.describe(EnclaveID)).End
+}
+
+test.each([
+  ['halt', ['--cpu-count', '2']],
+  ['power-off', []],
+])('a guest that ends by %s has ended', async (how, args) => {
+  const enclave = await host.start(await image(how), ...args)
+  expect(await end(enclave)).toMatchObject({
+    First: 'guest',
+    Reason: expect.stringContaining('halted') as string,
+  })
+})
+
+test('an app that has exited has ended, although its agent leaves the machine running', async () => {
+  const enclave = await host.start(await image('exited'))
+  expect(await end(enclave)).toMatchObject({ First: 'app', ExitCode: 7 })
+})
+
+test("a start that fails is told in the agent's words, although the machine runs on", async () => {
+  const run = ['run-enclave', '--eif-path', await image('failed'), '--memory', '128']
+  const result = await host.run(...run)
+  expect(result).toMatchObject({ status: 36, stdout: '' })
+  expect(result.stderr).toContain('ERR_BOOT_AGENT')
+  expect(result.stderr).toContain('could not mount the moon: it is made of cheese')
+})
+
+test('a stock AWS image whose app halts the machine has ended, without an agent that could say so', async () => {
+  await using recent = new TestHost({ CLOISTER_QEMU: recentQemu() })
+  const enclave = await recent.start(await buildAwsImage(recent, 'probe', 'halt'))
+  expect(await end(enclave, recent)).toMatchObject({ First: 'guest' })
+})
+
+test("a stock image's kernel that panics has ended at once, and not after the 30 s of its command line", async () => {
+  const enclave = await host.start(await image('exit', AWS_CMDLINE.replace('nomodules ', '')))
+  expect(await end(enclave)).toMatchObject({ First: 'guest' })
+})
+
+test('a TPM that cannot write its state any more ends the enclave, and the record says why', async () => {
+  mkdirSync(host.runtime, { mode: 0o700, recursive: true })
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=96m,mode=0700', 'none', host.runtime])
+  try {
+    const rootfs = await guestRootfs(host.directory, 'probe')
+    const eif = await host.build('extend', '--rootfs', rootfs, '--entrypoint', '/probe', 'extend')
+    const enclave = await host.start(eif)
+    expect(await guestReport<string>(enclave.VsockSocket)).toContain('ExtendPCR')
+    fill(join(host.runtime, 'fill'))
+    const answer = await guestReport<string>(enclave.VsockSocket, 5000).catch(() => 'gone')
+    expect(answer).not.toContain('ExtendPCR')
+    expect(await end(enclave)).toMatchObject({
+      First: 'swtpm',
+      Reason: expect.stringContaining('no space is left') as string,
+    })
+    await host.run('terminate-enclave', '--enclave-id', enclave.EnclaveID)
+  } finally {
+    execFileSync('umount', ['--lazy', host.runtime])
+  }
+})
+
+/** Writes zeros until the file system is full. */
+function fill(path: string): void {
+  try {
+    for (let size = 2 ** 24; ;) writeFileSync(path, Buffer.alloc(size), { flag: 'a' })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error
+  }
+}
