@@ -16,7 +16,9 @@ packages=(
   linux-source-6.12 gcc make bc flex bison libelf-dev libssl-dev lz4 xz-utils binutils
 )
 # Second opinions, peers, a browser, and a compiler for libFuzzer.
-readonly test_packages=(g++ tpm2-tools openssl socat skopeo umoci buildah docker-registry attr cpio chromium)
+test_packages=(g++ tpm2-tools openssl socat skopeo umoci buildah docker-registry attr cpio chromium)
+# For the lab, a host with KVM, a TPM and UEFI in software: what makes its images and runs in it.
+test_packages+=(squashfs-tools busybox-static kmod e2fsprogs iproute2 ovmf swtpm-tools)
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 
@@ -89,6 +91,12 @@ install_recent_qemu() {
   ln -sfn "$directory/bin/qemu-system-x86_64" build/bin/recent-qemu
 }
 
+# The kernel of the lab's host.
+install_lab_kernel() {
+  bash scripts/lab-kernel.sh "$cache/lab-kernel"
+  ln -sfn "$cache/lab-kernel" build/lab-kernel
+}
+
 # The cards; for their tests also the guest that the vsock card's run.
 build_cards() {
   cargo build --quiet --locked --release --package cloister-vsock --package cloister-nsm "$@"
@@ -112,7 +120,8 @@ main() {
   npm_packages_are_current || step 'install npm packages' install_npm_packages
   step 'guest kernel, agent and example' bash enclave-images/build.sh build/blobs >&2
   step 'vsock card and NSM card' build_cards "${card_parts[@]}"
-  [ "$purpose" != --test ] || step 'QEMU of Debian backports, for tests' install_recent_qemu
+  [ -z "$purpose" ] || step 'QEMU of Debian backports, for tests' install_recent_qemu
+  [ -z "$purpose" ] || step "kernel of the lab's host" install_lab_kernel
   [ "$purpose" != --bench ] || step "vhost-device-vsock $stock_vsock_version" install_stock_vsock
   step 'compile TypeScript' npx --no-install tsc -b
 }

@@ -1,0 +1,156 @@
+// Cloister under real KVM, as root and as ordinary users, in a host of the lab's: one boot of it for
+// every test of this file. Images are built outside, and documents are verified outside too.
+
+import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
+import { verifyAttestation } from '@cloister/attestation'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { buildAwsImage } from '../fixtures/aws-image.ts'
+import { guestRootfs, type CheckReport } from '../fixtures/guest-program.ts'
+import { TestHost } from '../host.ts'
+import { Lab } from './lab.ts'
+import * as enclaves from './lab-enclaves.ts'
+import type { LabCaller, LabEnclave } from './lab-enclaves.ts'
+import { recentQemu } from './recent-qemu.ts'
+
+const REPORT_PORT = 5006
+
+let outside: TestHost
+let lab: Lab
+let root: LabCaller
+let production: LabEnclave
+let debug: LabEnclave
+let mountsBefore: string
+/** Started together, because the host has two processors, and looked at one after the other. */
+let stock: Promise<LabEnclave>
+
+beforeAll(async () => {
+  outside = new TestHost()
+  const probe = await guestRootfs(outside.directory, 'probe')
+  await outside.build('hello')
+  await outside.build('attacker', '--rootfs', probe, '--entrypoint', '/probe', 'attack')
+  await buildAwsImage(outside, 'nsm-check')
+  lab = await Lab.start({ files: outside.directory })
+  root = { lab, user: 'root' }
+  mountsBefore = await enclaves.output(root, 'cat', '/proc/mounts')
+  ;[production, debug] = await Promise.all([
+    enclaves.startEnclave(root, '/files/hello.eif'),
+    enclaves.startEnclave(root, '/files/hello.eif', '--enclave-name', 'debug', '--debug-mode'),
+  ])
+})
+
+afterAll(async () => {
+  try {
+    await lab[Symbol.asyncDispose]()
+  } finally {
+    await outside[Symbol.asyncDispose]()
+  }
+})
+
+test('two enclaves run at once under KVM, each QEMU as a user of its own', async () => {
+  const users = await Promise.all(
+    [production, debug].map(async (enclave) => {
+      expect(enclave).toMatchObject({ State: 'RUNNING', Accelerator: 'kvm' })
+      const pid = String(enclave.Processes['QEMU'])
+      const files = await enclaves.output(root, 'ls', '-l', `/proc/${pid}/fd`)
+      expect(files).toMatch(/anon_inode:kvm-vcpu/)
+      return enclaves.output(root, 'stat', '--format=%u', `/proc/${pid}`)
+    }),
+  )
+  expect(new Set([...users, '0\n']).size).toBe(3)
+})
+
+test('the document of a production enclave verifies, with TPM evidence', async () => {
+  const nonce = randomBytes(32)
+  const document = await enclaves.requestDocument(root, production, nonce)
+  const attestation = await verifyAttestation(document, {
+    roots: [await enclaves.rootCertificate(root)],
+    nonce,
+    measurements: production.Measurements,
+    tpmEvidence: 'require',
+  })
+  expect(attestation).toMatchObject({ moduleId: production.EnclaveID, debug: false })
+})
+
+test('the image measures under KVM what it measures under TCG', async () => {
+  const file = join(outside.directory, 'hello.eif')
+  const { Measurements } = await outside.json<Pick<LabEnclave, 'Measurements'>>(
+    ...['describe-eif', '--eif-path', file],
+  )
+  expect(production.Measurements).toMatchObject(Measurements)
+})
+
+test('a debug enclave shows its console, on which its kernel says that it runs on KVM', async () => {
+  const args = ['console', '--enclave-id', debug.EnclaveID, '--disconnect-timeout', '20']
+  const { status, stdout, stderr } = await enclaves.cloister(root, ...args)
+  expect(status, stderr).toBe(0)
+  expect(stdout).toMatch(/Hypervisor detected: KVM/)
+  expect(stdout).toMatch(/kvm-clock/)
+})
+
+test('the document of a debug enclave is refused unless debug is allowed', async () => {
+  const document = await enclaves.requestDocument(root, debug, randomBytes(8))
+  const roots = [await enclaves.rootCertificate(root)] as const
+  await expect(verifyAttestation(document, { roots })).rejects.toMatchObject({
+    code: expect.stringMatching(/DEBUG/) as string,
+  })
+  expect(await verifyAttestation(document, { roots, allowDebug: true })).toMatchObject({
+    debug: true,
+  })
+})
+
+test('an ordinary user in group kvm runs the demo, under KVM', async () => {
+  const newer = { lab, user: 'root', env: { CLOISTER_QEMU: recentQemu() } }
+  stock = enclaves.startEnclave(newer, '/files/aws-nsm-check.eif')
+  stock.catch(() => undefined) // the next test awaits it
+  const { status, stdout, stderr } = await enclaves.cloister({ lab, user: 'lab' }, 'demo')
+  expect(status, stderr).toBe(0)
+  expect(stdout).toContain('The document verifies')
+  expect(stdout).toContain('Accelerator: kvm')
+})
+
+test('a stock AWS image has its NSM from a card, and every claim of its program holds', async () => {
+  const enclave = await stock
+  expect(enclave).toMatchObject({ Accelerator: 'kvm' })
+  expect(enclave.Processes).toHaveProperty(['NSM card'])
+  const report = JSON.parse(await enclaves.report(root, enclave, REPORT_PORT)) as CheckReport
+  expect(report.claims.filter(({ failure }) => failure !== null)).toEqual([])
+  expect(report.claims).toHaveLength(26)
+})
+
+test('a guest that attacks its parent leaves its neighbour alone', async () => {
+  const attacker = await enclaves.startEnclave(root, '/files/attacker.eif')
+  const report = JSON.parse(await enclaves.report(root, attacker, REPORT_PORT)) as object
+  expect(report).toMatchObject({ closed: true })
+  const nonce = randomBytes(8)
+  const document = await enclaves.requestDocument(root, production, nonce)
+  const roots = [await enclaves.rootCertificate(root)] as const
+  expect(await verifyAttestation(document, { roots, nonce })).toMatchObject({ debug: false })
+  expect(await enclaves.describeEnclave(root, attacker.EnclaveID)).toMatchObject({
+    State: 'RUNNING',
+  })
+})
+
+test('a user outside group kvm is told why KVM is not used, and gets no KVM by asking for it', async () => {
+  const outsider: LabCaller = { lab, user: 'outsider' }
+  const run = ['run-enclave', '--eif-path', '/files/hello.eif', '--memory', '128']
+  const [chosen, asked] = await Promise.all([
+    enclaves.cloister(outsider, ...run, '--enclave-name', 'chosen', '--boot-timeout', '1'),
+    enclaves.cloister(outsider, ...run, '--enclave-name', 'asked', '--accelerator', 'kvm'),
+  ])
+  expect(chosen.stderr).toMatch(/\/dev\/kvm.*TCG/)
+  expect(asked.stderr).toContain('ERR_VMM_START')
+  expect(asked.status).not.toBe(0)
+})
+
+test('after the end of every enclave no process, mount or file of theirs is left', async () => {
+  for (const user of ['root', 'lab', 'outsider'])
+    await enclaves.output({ lab, user }, 'cloister', 'terminate-enclave', '--all', '--timeout', '1')
+  const processes = await enclaves.output(root, 'ps', '-e', '-o', 'args')
+  expect(processes).not.toMatch(/qemu-system|swtpm|cloister-(vsock|nsm)|keeper/)
+  expect(await enclaves.output(root, 'cat', '/proc/mounts')).toBe(mountsBefore)
+  const find = `find /run/cloister /run/user/{lab,outsider}/cloister -type f -printf '%f\\n' | sort -u`
+  expect(await enclaves.output(root, 'bash', '-c', find)).toBe(
+    'console.log\njournal.log\nrecord.json\n',
+  )
+})
