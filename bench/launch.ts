@@ -1,130 +1,57 @@
-// Launch to heartbeat: `startEnclave` (measuring, virtual TPM, certificate and all) against the same
-// QEMU command and vsock card run bare, in turns.
+// Launch to heartbeat beside the same QEMU bare: on this machine, and under KVM in the lab's host. There
+// only the ratio says something, because both are emulated.
 
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
-// The built keeper: it is a process of its own, and Node runs no TypeScript.
-import {
-  describeLaunch,
-  endEnclave,
-  Registry,
-  startEnclave,
-  type LaunchRequest,
-} from '../dist/enclaves/index.js'
-import { serveHeartbeat } from '../src/keeper/guest/heartbeat.ts'
-import { measureImage } from '../src/keeper/parts/measured-image.ts'
-import { deferred, Lifetime } from '../src/subprocess/index.ts'
-import { Machine, probeAccelerator } from '../src/vmm/index.ts'
-import { listenForGuest, noPorts, reservedPorts, startVsockCard } from '../src/vsock/index.ts'
+import { join } from 'node:path'
+import ts from 'typescript'
+import { Lab } from '../test/lab/lab.ts'
 import { buildHello } from './hello-image.ts'
+import { measureLaunch, type LaunchTimes } from './launch-rounds.ts'
 import { median, type BenchRow } from './row.ts'
 
 const ROUNDS = 7
-const MEMORY_MIB = 128
+const LAB_ROUNDS = 3
+const LAB_TIMEOUT_MS = 1_200_000
 
 export async function run(): Promise<readonly BenchRow[]> {
   const scratch = mkdtempSync(join(tmpdir(), 'cloister-bench-'))
   try {
     const eifPath = join(scratch, 'hello.eif')
     await buildHello(eifPath)
-    const ours: number[] = []
-    const bare: number[] = []
-    for (let round = 0; round < ROUNDS; round++) {
-      ours.push(await launchOurs(requestFor(eifPath, scratch)))
-      bare.push(await launchBare(eifPath, join(scratch, `bare${String(round)}`)))
-    }
-    const [a, b] = [median(ours), median(bare)]
     return [
-      {
-        claim: 'launch to heartbeat',
-        ours: `${a.toFixed(0)} ms`,
-        peer: `same QEMU bare: ${b.toFixed(0)} ms`,
-        ratio: a / b,
-      },
+      row('launch to heartbeat', await measureLaunch(eifPath, ROUNDS)),
+      row('launch to heartbeat, KVM in the lab', await measureInLab(scratch)),
     ]
   } finally {
     rmSync(scratch, { recursive: true, force: true })
   }
 }
 
-function requestFor(eifPath: string, scratch: string): LaunchRequest {
-  const directories = { state: join(scratch, 'state'), runtime: join(scratch, 'run') }
-  for (const directory of Object.values(directories))
-    mkdirSync(directory, { recursive: true, mode: 0o700 })
-  return {
-    directories,
-    programs: {
-      qemu: 'qemu-system-x86_64',
-      vsockCard: resolve('build/bin/cloister-vsock'),
-      nsmCard: resolve('build/bin/cloister-nsm'),
-    },
-    description: describeLaunch({ eifPath, memoryMib: MEMORY_MIB }),
-  }
+function row(claim: string, { ours, bare }: LaunchTimes): BenchRow {
+  const [a, b] = [median(ours), median(bare)]
+  const peer = `same QEMU bare: ${b.toFixed(0)} ms`
+  return { claim, ours: `${a.toFixed(0)} ms`, peer, ratio: a / b }
 }
 
-async function launchOurs(request: LaunchRequest): Promise<number> {
-  const begin = performance.now()
-  const { record } = await startEnclave(request)
-  const took = performance.now() - begin
-  await endEnclave(new Registry(request.directories.runtime), record, 0)
-  return took
+/** The lab's host has the built checkout and no compiler: the rounds come as JavaScript. */
+async function measureInLab(files: string): Promise<LaunchTimes> {
+  writeFileSync(join(files, 'rounds.mjs'), roundsAsJavaScript())
+  await using lab = await Lab.start({ files })
+  const call = `import { measureLaunch } from '/files/rounds.mjs'
+    console.log(JSON.stringify(await measureLaunch('/files/hello.eif', ${String(LAB_ROUNDS)})))`
+  const script = 'cd /cloister && exec node --input-type=module --eval "$1"'
+  const argv = ['bash', '-c', script, 'bash', call]
+  const { status, stdout, stderr } = await lab.run(argv, { timeoutMs: LAB_TIMEOUT_MS })
+  if (status !== 0) throw new Error(`the launches in the lab failed: ${stderr}`)
+  return JSON.parse(stdout) as LaunchTimes
 }
 
-/** From the start of QEMU to the heartbeat; the kernel and ramdisks are ready, nothing is measured. */
-async function launchBare(eifPath: string, directory: string): Promise<number> {
-  mkdirSync(directory)
-  await using lifetime = new Lifetime()
-  using image = await measureImage(eifPath, directory, { memoryMib: MEMORY_MIB, cpuCount: 1 })
-  const device = await startVsockCard({
-    program: resolve('build/bin/cloister-vsock'),
-    directory,
-    guestCid: 16,
-    reservedPorts: '9000-9002',
-    ports: noPorts,
-    confinement: {},
-  })
-  await lifetime.own(device)
-  const heartbeat = deferred<undefined>()
-  const { socketPath } = device
-  const held = (): Promise<void> => Promise.resolve()
-  await lifetime.own(
-    await listenForGuest({ socketPath, port: reservedPorts.nsm, maxConnections: 1 }, held),
-  )
-  await lifetime.own(
-    await listenForGuest({ socketPath, port: reservedPorts.agent, maxConnections: 1 }, held),
-  )
-  await lifetime.own(
-    await listenForGuest(
-      { socketPath, port: reservedPorts.heartbeat, maxConnections: 4 },
-      (socket) =>
-        serveHeartbeat(socket, () => {
-          heartbeat.resolve(undefined)
-        }),
-    ),
-  )
-  const begin = performance.now()
-  const machine = await Machine.start({
-    program: 'qemu-system-x86_64',
-    confinement: {},
-    vsock: device.vmm,
-    kernelFd: image.kernelFd,
-    initrdFd: image.initrdFd,
-    own: (process) => lifetime.own(process),
-    timeoutMs: 180_000,
-    spec: {
-      accelerator: probeAccelerator().accelerator,
-      memoryMib: MEMORY_MIB,
-      cpuCount: 1,
-      cpuIds: [],
-      cmdline: image.cmdline,
-      debug: false,
-      nsmCard: false,
-    },
-  })
-  const died = machine.process.ended.then(() => {
-    throw new Error(`QEMU ended before the heartbeat: ${machine.process.lastWords()}`)
-  })
-  await Promise.race([heartbeat.promise, died])
-  return performance.now() - begin
+function roundsAsJavaScript(): string {
+  const source = readFileSync(join(import.meta.dirname, 'launch-rounds.ts'), 'utf8')
+  const compilerOptions = { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext }
+  const { outputText } = ts.transpileModule(source, { compilerOptions })
+  return outputText
+    .replaceAll(/'\.\.\/src\/(.*)\.ts'/g, "'/cloister/dist/$1.js'")
+    .replaceAll("'../dist/", "'/cloister/dist/")
 }
