@@ -17,7 +17,7 @@ import { readLine } from './read-line.ts'
 const cardFds = { channel: 3, vhostUser: 4 } as const
 /** There for a moment: it loses its name before the card runs. */
 const VHOST_USER_SOCKET = 'vmm.sock'
-const START_TIMEOUT_MS = 5000
+const START_TIMEOUT_MS = 15_000
 const READY_MAX_BYTES = 4096
 
 const startErrors = { 'vsock card': 'ERR_VSOCK_CARD', 'NSM card': 'ERR_NSM_CARD' } as const

@@ -4,8 +4,8 @@
 import { execFile } from 'node:child_process'
 import { confine, PROGRAM_PATH, type Confinement } from '../subprocess/index.ts'
 
-/** Far longer than QEMU takes; one that hangs is taken to know nothing. */
-const TIMEOUT_MS = 10_000
+/** Far longer than QEMU takes on a busy host; one that hangs is taken to know nothing. */
+const TIMEOUT_MS = 60_000
 
 /**
  * Asks the QEMU program `program` for the options of `device`, run as the user that will run it. A
