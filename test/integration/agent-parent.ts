@@ -16,6 +16,8 @@ export type AgentEvent = Readonly<Record<string, string | number>>
 export interface ParentOptions {
   /** A signal, below 24, that the parent asks for as soon as the app runs. */
   readonly signal?: number
+  /** The parent never closes the control stream. */
+  readonly staysOpen?: boolean
   /** Ports that nobody serves. */
   readonly closedPorts?: readonly number[]
 }
@@ -69,9 +71,10 @@ export class Parent {
 
   #take(socket: Socket, event: AgentEvent): void {
     this.events.push(event)
-    const { signal } = this.#options
-    if (event['event'] !== 'started') socket.end()
-    else if (signal !== undefined) send(socket, signalRequest(signal))
+    const { signal, staysOpen = false } = this.#options
+    const isLast = event['event'] !== 'started'
+    if (isLast && !staysOpen) socket.end()
+    if (!isLast && signal !== undefined) send(socket, signalRequest(signal))
   }
 }
 

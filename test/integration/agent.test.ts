@@ -114,3 +114,17 @@ it('runs the app without a control port, as with AWS, and powers off after it', 
   expect(boot.console).toContain('argv=/probe|report')
   expect(boot.exitCode).toBe(0)
 })
+
+it('powers off after its last message although the parent never closes the stream', async () => {
+  const manifest = probeManifest([], { entrypoint: ['/none'] })
+  const boot = await bootAgent({ manifest, staysOpen: true })
+  expect(boot.events).toMatchObject([{ event: 'failed', step: 'start /none' }])
+  expect(boot.exitCode).toBe(0)
+})
+
+it('loses no line of the console, and lets any user open the standard output by name', async () => {
+  const user = { uid: 1000, gid: 1000, groups: [] }
+  const boot = await bootAgent({ manifest: probeManifest(['lines', '30'], { user }) })
+  expect(boot.console.match(/^line \d+$/gm)).toHaveLength(3000)
+  expect(boot.console).toMatch(/line 3000\n(.*\n)*cloister: the app exited with status 0\n/)
+})

@@ -16,6 +16,7 @@ fn main() -> ExitCode {
     };
     match arguments.first().map(String::as_str) {
         Some("exit") => return ExitCode::from(number()),
+        Some("lines") => print_lines(u64::from(number()) * 100),
         Some("panic") => panic!("as told"),
         Some("sleep") => sleep(Duration::from_secs(3600)),
         Some("orphans") => make_orphans(u64::from(number())),
@@ -39,6 +40,12 @@ fn report() {
     println!("cwd={}", env::current_dir().unwrap_or_default().display());
     println!("argv={}", env::args().collect::<Vec<_>>().join("|"));
     env::vars().for_each(|(name, value)| println!("env:{name}={value}"));
+}
+
+/// Through /dev/stdout, which the app's user must be allowed to open.
+fn print_lines(count: u64) {
+    let text: String = (1..=count).map(|line| format!("line {line}\n")).collect();
+    fs::write("/dev/stdout", text).expect("the standard output opens by name");
 }
 
 /// Children whose parents end first, so that PID 1 inherits them; prints how many stay zombies.
