@@ -42,8 +42,8 @@ struct Contents {
 /// Compares the initramfs around us with what the image says that it holds. To be called before
 /// anything is mounted or written there.
 ///
-/// An image without `/cloister.yaml`, as AWS's tools make it, promises nothing; what it needs is
-/// left to whoever sizes the machine.
+/// An image without `/cloister.yaml`, as AWS's tools make it, promises nothing; the keeper computes what
+/// it needs.
 pub fn check() -> Result<(), Failure> {
     let promise = match read_file("/unpacked.json") {
         Ok(Some(bytes)) => serde_json::from_slice(&bytes).map_err(io::Error::from),

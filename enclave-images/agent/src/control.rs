@@ -40,7 +40,7 @@ impl Control {
         }
     }
 
-    /// The parent closes the stream when it has read the last event. Waits for that, not for ever.
+    /// The parent closes the stream when it has read the last event. Waits for that, but not indefinitely.
     /// Bytes that still come are dropped.
     fn wait_until_closed(&self) {
         let deadline = Instant::now() + CLOSE_TIMEOUT;

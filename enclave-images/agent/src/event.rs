@@ -16,7 +16,7 @@ const MAX_ERROR_BYTES: usize = 3072;
 /// The highest signal number of Linux (SIGRTMAX).
 const MAX_SIGNAL: u8 = 64;
 
-/// What the agent tells the parent.
+/// What the agent reports to the parent.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event {
     Failed { step: String, error: String },
@@ -113,7 +113,7 @@ impl Request {
     /// Decodes `{"request": "signal", "signal": uint}`, keys in either order.
     ///
     /// # Errors
-    /// Anything else: other keys, a key twice, trailing bytes, a number that is no signal.
+    /// Anything else: other keys, a key twice, trailing bytes, an invalid signal number.
     pub fn decode(bytes: &[u8]) -> Result<Self, minicbor::decode::Error> {
         let refuse = minicbor::decode::Error::message;
         let mut from = Decoder::new(bytes);

@@ -136,14 +136,14 @@ pub fn become_user_before_exec(command: &mut Command, user: &User) {
     unsafe { command.pre_exec(drop_privileges) };
 }
 
-/// Signals a process group. That it is gone already is no error.
+/// Signals a process group. A group that is already gone is not an error.
 pub fn signal_group(leader: u32, signal: u8) {
     // SAFETY: no memory is involved. A pid fits pid_t (the kernel's limit is 2^22).
     unsafe { libc::kill(-leader.cast_signed(), libc::c_int::from(signal)) };
 }
 
-/// Waits until some child has ended, and leaves it to be reaped: until then nobody else can get
-/// its number. (nix has this call, but its types know no real-time signals.)
+/// Waits until some child has ended, and leaves it to be reaped: until then its
+/// number is not reused. (nix has this call, but its types know no real-time signals.)
 pub fn wait_for_any_child() -> io::Result<u32> {
     loop {
         // SAFETY: siginfo_t is plain data; waitid fills it, and si_pid is valid after success.

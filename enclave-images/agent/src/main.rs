@@ -57,7 +57,7 @@ fn boot() -> Result<Arc<App>, Failure> {
     console::attach().step("open the standard streams")?;
     if let Err(error) = &control {
         console::say(&format!(
-            "no control port, so nobody hears how the app ends: {error}"
+            "no control port, so the app's exit status will not be reported: {error}"
         ));
     }
     completeness::check()?;

@@ -1,5 +1,5 @@
 //! The file systems that every enclave has. As AWS's init, except that control groups are the
-//! unified hierarchy (version 2): a version 1 one that no manager delegates is of use to nobody,
+//! unified hierarchy (version 2): a version 1 hierarchy without a manager serves no purpose,
 //! and container runtimes have left it.
 #![forbid(unsafe_code)]
 

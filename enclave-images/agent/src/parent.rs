@@ -13,7 +13,7 @@ pub const NSM_PORT: u32 = 9001;
 pub const CONTROL_PORT: u32 = 9002;
 
 /// Connects to a port of the parent. The kernel gives up after 2 s. Reads and writes on the
-/// stream fail after `timeout`; none blocks for ever unless `timeout` is `None`.
+/// stream fail after `timeout`; without one they may block indefinitely.
 pub fn connect(port: u32, timeout: Option<Duration>) -> io::Result<VsockStream> {
     let stream = VsockStream::connect_with_cid_port(PARENT_CID, port)?;
     stream.set_read_timeout(timeout)?;

@@ -31,7 +31,7 @@ fn main() -> io::Result<()> {
         if let Some(seat) = seat {
             thread::spawn(move || {
                 let _seat = seat;
-                // A client that goes away in the middle of a line is no concern of ours.
+                // A client that goes away in the middle of a line is ignored.
                 let _ = serve(&stream, &nsm);
             });
         }

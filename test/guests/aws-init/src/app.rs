@@ -1,5 +1,5 @@
 //! The app: AWS's init starts it, reaps whatever ends, and goes when the app has ended. How it ended
-//! is told to nobody.
+//! is not reported.
 #![forbid(unsafe_code)]
 
 use crate::entry::lead_session;

@@ -38,7 +38,7 @@ pub fn send(
     }
 }
 
-/// Sends an argument that is no memory of ours.
+/// Sends an argument that does not point to memory of ours.
 pub fn send_nowhere(device: &File) -> io::Result<()> {
     // SAFETY: the driver must not trust the address; page 0 is never mapped.
     match unsafe { libc::ioctl(device.as_raw_fd(), NSM, 8) } {

@@ -33,7 +33,7 @@ fn main() -> io::Result<()> {
     registers::check_locking(&report);
     let json = serde_json::to_vec(&report)?;
     for stream in VsockListener::bind_with_cid_port(VMADDR_CID_ANY, PORT)?.incoming() {
-        // A reader that goes away is no concern of ours.
+        // A reader that goes away is ignored.
         let _ = stream.and_then(|mut stream| stream.write_all(&json));
     }
     Ok(())

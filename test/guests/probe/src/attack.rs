@@ -15,7 +15,7 @@ const HEARTBEAT: u32 = 9000;
 const NSM: u32 = 9001;
 const AGENT: u32 = 9002;
 
-/// Answered with 12 KiB each time when nobody reads them.
+/// Answered with 12 KiB each time when they are not read.
 const ATTEST: &[u8] = b"\xa1\x6bAttestation\xa3\x69user_data\xf6\x65nonce\xf6\x6apublic_key\xf6";
 /// `{"event": "exited", "code": 99}`
 const LIE: &[u8] = b"\xa2\x65event\x66exited\x64code\x18\x63";

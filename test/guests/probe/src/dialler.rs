@@ -1,4 +1,4 @@
-//! An app that dials ports of its parent for whoever connects and names them, and tells how it went.
+//! An app that dials ports of its parent on request and reports how it went.
 #![forbid(unsafe_code)]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -8,7 +8,7 @@ use vsock::{VMADDR_CID_ANY, VsockListener, VsockStream};
 const PARENT: u32 = 3;
 
 /// Each connection: a line `<first> <last>`, for each port of which a line `<port> open` or
-/// `<port> refused`; a line with one port keeps its stream, and tells its end with `<port> closed`.
+/// `<port> refused`; a line with one port keeps its stream, and reports its end with `<port> closed`.
 pub fn run() {
     let listener = VsockListener::bind_with_cid_port(VMADDR_CID_ANY, crate::PORT).expect("a port");
     for stream in listener.incoming().flatten() {

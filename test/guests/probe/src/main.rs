@@ -1,4 +1,4 @@
-//! A test guest that does what its arguments say: it ends in some way, tells what it sees around
+//! A test guest that does what its arguments say: it ends in some way, reports what it sees around
 //! itself, dials ports of its parent, or attacks it. It is an app, or PID 1 itself
 //! (`hostile-agent`, for which the kernel's command line carries the argument behind `--`).
 #![deny(unsafe_code)]
@@ -86,11 +86,11 @@ fn extend() {
     }
 }
 
-/// Writes `report` to whoever connects, for ever.
+/// Writes `report` to every connection.
 fn serve(report: &Value) {
     let listener = VsockListener::bind_with_cid_port(VMADDR_CID_ANY, PORT).expect("a port");
     for stream in listener.incoming() {
-        // A reader that goes away is no concern of ours.
+        // A reader that goes away is ignored.
         let _ = stream.and_then(|mut stream| stream.write_all(report.to_string().as_bytes()));
     }
 }

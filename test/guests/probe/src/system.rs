@@ -38,7 +38,7 @@ pub fn wait_for_sigterm() {
 }
 
 pub fn ignore_sigterm() {
-    // SAFETY: SIG_IGN is no function of ours.
+    // SAFETY: SIG_IGN is not a function of ours.
     unsafe { libc::signal(libc::SIGTERM, libc::SIG_IGN) };
 }
 
