@@ -1,4 +1,4 @@
-import type { Readable } from 'node:stream'
+import { Transform, type Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { Command, Option } from 'commander'
 import { CloisterError } from '../errors.ts'
@@ -9,6 +9,7 @@ interface ConsoleOptions {
   readonly enclaveId?: string
   readonly enclaveName?: string
   readonly disconnectTimeout?: number
+  readonly raw?: boolean
 }
 
 export function consoleCommand(): Command {
@@ -17,6 +18,7 @@ export function consoleCommand(): Command {
     .addOption(new Option('--enclave-id <id>').conflicts('enclaveName'))
     .option('--enclave-name <name>')
     .option('--disconnect-timeout <seconds>', 'stop after this many seconds', wholeNumber(1, 86400))
+    .option('--raw', 'pass control characters to a terminal too; to a file or pipe they always go')
     .addHelpText('after', '\nExample:\n  cloister console --enclave-name hello\n')
     .action(showConsole)
 }
@@ -30,14 +32,35 @@ async function showConsole(options: ConsoleOptions): Promise<void> {
   if (options.disconnectTimeout !== undefined) {
     setTimeout(() => output.destroy(), options.disconnectTimeout * 1000).unref()
   }
-  await printConsole(output)
+  await printConsole(output, options.raw)
 }
 
-/** Passes the raw console on until it ends or is cut off. */
-export async function printConsole(output: Readable): Promise<void> {
+/**
+ * Passes the console on until it ends or is cut off: to a terminal without control characters, unless
+ * it is wanted `raw`.
+ */
+export async function printConsole(output: Readable, raw = false): Promise<void> {
+  const isFiltered = process.stdout.isTTY && !raw
   try {
-    await pipeline(output, process.stdout, { end: false })
+    await (isFiltered
+      ? pipeline(output, printableOnly(), process.stdout, { end: false })
+      : pipeline(output, process.stdout, { end: false }))
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ERR_STREAM_PREMATURE_CLOSE') throw error
   }
+}
+
+/** Keeps ASCII, tabs and line ends; a guest must not control the terminal of its reader. */
+function printableOnly(): Transform {
+  return new Transform({
+    transform(bytes: Buffer, _encoding, done) {
+      done(
+        null,
+        bytes
+          .toString('latin1')
+          .replaceAll('\r', '')
+          .replace(/[^\t\n\x20-\x7e]/g, '?'),
+      )
+    },
+  })
 }

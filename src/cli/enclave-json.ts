@@ -43,7 +43,7 @@ export function enclaveJson(record: EnclaveRecord, context: DescribeContext): Js
     ...launchJson(record),
     State: record.state,
     Flags: record.description.debug ? 'DEBUG_MODE' : 'NONE',
-    Measurements: { HashAlgorithm: 'Sha384 { ... }', ...imageOf(record)?.measurements },
+    ...measurementsOf(record),
     ...(context.metadata ? metadataJson(imageOf(record)) : {}),
     Journal: journalPath(context.registry.directory(record.id)),
     ...(isAlive(record) ? aliveJson(record, context) : { End: endJson(record.end) }),
@@ -63,6 +63,22 @@ function aliveJson(record: AliveRecord, { registry, vsock }: DescribeContext): J
 /** Not known of an enclave that still starts, or that ended before it ran. */
 function imageOf(record: EnclaveRecord): LaunchFacts['image'] | undefined {
   return 'image' in record ? record.image : undefined
+}
+
+/** What documents carry: in debug mode zeros, and the image's own values under a key of their own. */
+function measurementsOf(record: EnclaveRecord): Json {
+  const measurements = imageOf(record)?.measurements
+  const shown = (values: typeof measurements): Json => ({
+    HashAlgorithm: 'Sha384 { ... }',
+    ...values,
+  })
+  if (!record.description.debug || measurements === undefined)
+    return { Measurements: shown(measurements) }
+  const zeros = Object.fromEntries(['PCR0', 'PCR1', 'PCR2'].map((pcr) => [pcr, '0'.repeat(96)]))
+  return {
+    Measurements: shown({ ...measurements, ...zeros }),
+    ImageMeasurements: shown(measurements),
+  }
 }
 
 function metadataJson(image: LaunchFacts['image'] | undefined): Json {

@@ -169,6 +169,7 @@ async function start(launch: Launch): Promise<Started> {
       deadline,
       timeoutMs: description.bootTimeoutMs,
       foretold: () => foretoldEnd(guest),
+      consoleDrained: () => console?.drained(),
       consoleTail: () => console?.tail(20),
     })
   await timeline.measure('boot to the heartbeat', () => wait(guest.heartbeat, 'heartbeat'))

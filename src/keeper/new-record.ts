@@ -41,12 +41,20 @@ export function runningRecord(
       measurements: shownMeasurements(eif),
       name: imageName,
       version: imageVersion,
-      metadata: eif.metadata,
+      metadata: boundedMetadata(eif),
     },
   }
 }
 
-/** As nitro-cli, which shows the image's values in debug mode too, where documents carry zeros. */
+/** What a record holds of an image's metadata at most, as JSON; nitro-cli's own take some hundred. */
+const MAX_METADATA_CHARACTERS = 64 * 1024
+
+/** Longer metadata are left out of the record; `describe-eif` shows them. */
+function boundedMetadata({ metadata }: Eif): Eif['metadata'] | null {
+  return JSON.stringify(metadata).length <= MAX_METADATA_CHARACTERS ? metadata : null
+}
+
+/** The image's own values, in debug mode too, where documents carry zeros. */
 function shownMeasurements({ measurements }: Eif): MeasurementTexts {
   const { pcr0, pcr1, pcr2, pcr8 } = measurements
   const shown = {

@@ -25,7 +25,10 @@ export async function recordEnd(ending: Ending): Promise<void> {
     }
   }
   await attempt('end every part', () => enclave[Symbol.asyncDispose]())
-  await attempt('save the console', () => enclave.console?.save(registry.directory(running.id)))
+  await attempt('save the console', async () => {
+    await enclave.console?.drained()
+    enclave.console?.save(registry.directory(running.id))
+  })
   await attempt(`record that ${cause.first} ended first (${cause.reason})`, () =>
     registry.finish(running, {
       ...cause,

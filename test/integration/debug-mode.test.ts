@@ -33,7 +33,10 @@ test('a debug enclave is told as such, and its documents are refused unless debu
     tpmEvidence: 'require',
   })
   expect(allowed.debug).toBe(true)
-  for (const pcr of [0, 1, 2]) expect(allowed.pcrs[pcr]).toBe('0'.repeat(96))
+  for (const pcr of [0, 1, 2]) {
+    expect(allowed.pcrs[pcr]).toBe('0'.repeat(96))
+    expect(debug.Measurements[`PCR${String(pcr)}`]).toBe('0'.repeat(96))
+  }
 })
 
 test('its console can be read while it runs and after its end', async () => {

@@ -17,6 +17,8 @@ export interface BootWatch {
   readonly timeoutMs: number
   /** Why the guest will end, when its agent has said so already. */
   readonly foretold: () => EndCause | undefined
+  /** Settles when the console of a machine that has ended is here as a whole. */
+  readonly consoleDrained: () => Promise<void> | undefined
   /** The last lines of the console, in debug mode. */
   readonly consoleTail: () => string | undefined
 }
@@ -32,7 +34,10 @@ export async function waitForGuest(watch: BootWatch): Promise<void> {
   try {
     const result = await Promise.race([watch.awaited, watch.firstEnd, timeout])
     const cause = result === 'timeout' ? watch.foretold() : result
-    if (cause !== undefined) throw died(watch, cause)
+    if (cause !== undefined) {
+      await watch.consoleDrained()
+      throw died(watch, cause)
+    }
     if (result === 'timeout') throw timedOut(watch)
   } finally {
     clearTimeout(timer)
@@ -60,5 +65,10 @@ function died(watch: BootWatch, cause: EndCause): CloisterError {
 
 function consolePart(watch: BootWatch): string {
   const tail = watch.consoleTail()
-  return tail === undefined ? '' : `\nThe console's last lines:\n${tail}`
+  return tail === undefined ? '' : `\nThe console's last lines:\n${quoted(tail)}`
+}
+
+/** Lines of the guest's, each marked, so that none passes for one of ours. */
+function quoted(lines: string): string {
+  return lines.replace(/^/gm, '| ')
 }

@@ -2,6 +2,7 @@
 
 import { rmSync, writeFileSync } from 'node:fs'
 import type { Readable, Writable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { savedConsolePath } from '../../enclaves/index.ts'
 
 /** How much is kept: the end. */
@@ -9,28 +10,41 @@ const KEPT_BYTES = 256 * 1024
 
 /** A reader that lags this far behind is dropped, so that it cannot make the keeper grow. */
 const READER_LAG_BYTES = 1024 * 1024
+const LAG_NOTE = '\n[cloister: this reader was too slow; the rest of the console is left out]\n'
+
+/** How long what an ended machine has written may take to arrive. */
+const DRAIN_MS = 1000
 
 export class ConsoleLog {
-  #kept = Buffer.alloc(0)
+  /** A ring: the byte at `n` of the whole console lies at `n % KEPT_BYTES`. */
+  readonly #ring = Buffer.alloc(KEPT_BYTES)
+  #total = 0
   readonly #readers = new Set<Writable>()
+  readonly #ended: Promise<void>
 
   constructor(source: Readable) {
     source.on('data', (bytes: Buffer) => {
-      this.#kept = Buffer.concat([this.#kept, bytes]).subarray(-KEPT_BYTES)
+      this.#keep(bytes)
       for (const reader of this.#readers) this.#pass(reader, bytes)
     })
+    this.#ended = new Promise((resolve) => source.once('end', resolve).once('close', resolve))
+  }
+
+  /** Settles when all that the machine wrote is here, or a second later; for a machine that has ended. */
+  async drained(): Promise<void> {
+    await Promise.race([this.#ended, sleep(DRAIN_MS, undefined, { ref: false })])
   }
 
   /** Sends what was kept, then everything that follows, until `reader` closes. */
   follow(reader: Writable): void {
-    reader.write(this.#kept)
+    reader.write(this.#kept())
     this.#readers.add(reader)
     reader.once('close', () => this.#readers.delete(reader))
   }
 
   /** The last `lines` lines. */
   tail(lines: number): string {
-    return this.#kept.toString('latin1').trimEnd().split('\n').slice(-lines).join('\n')
+    return this.#kept().toString('latin1').trimEnd().split('\n').slice(-lines).join('\n')
   }
 
   /**
@@ -40,7 +54,7 @@ export class ConsoleLog {
   save(directory: string): void {
     const path = savedConsolePath(directory)
     try {
-      writeFileSync(path, this.#kept, { mode: 0o600 })
+      writeFileSync(path, this.#kept(), { mode: 0o600 })
     } catch (error) {
       rmSync(path, { recursive: true, force: true })
       throw error
@@ -49,9 +63,28 @@ export class ConsoleLog {
     }
   }
 
+  #keep(bytes: Buffer): void {
+    const kept = bytes.subarray(-KEPT_BYTES)
+    const at = (this.#total + bytes.length - kept.length) % KEPT_BYTES
+    const copied = kept.copy(this.#ring, at)
+    kept.copy(this.#ring, 0, copied)
+    this.#total += bytes.length
+  }
+
+  /** A copy, for the ring goes on. */
+  #kept(): Buffer {
+    if (this.#total <= KEPT_BYTES) return Buffer.from(this.#ring.subarray(0, this.#total))
+    const at = this.#total % KEPT_BYTES
+    return Buffer.concat([this.#ring.subarray(at), this.#ring.subarray(0, at)])
+  }
+
   #pass(reader: Writable, bytes: Buffer): void {
-    const isGone = !reader.writable || reader.writableLength > READER_LAG_BYTES
-    if (isGone) reader.destroy()
-    else reader.write(bytes)
+    if (reader.writable && reader.writableLength <= READER_LAG_BYTES) {
+      reader.write(bytes)
+      return
+    }
+    this.#readers.delete(reader)
+    if (reader.writable) reader.end(LAG_NOTE)
+    else reader.destroy()
   }
 }
