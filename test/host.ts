@@ -40,12 +40,19 @@ export class TestHost implements AsyncDisposable {
   readonly state = join(this.directory, 's')
   readonly runtime = join(this.directory, 'r')
 
+  /** The program that its `cloister` is. */
+  readonly cli = cli
   readonly #env: NodeJS.ProcessEnv
 
   /** @param env - What its `cloister` finds in the environment, beside the directories. */
   constructor(env: NodeJS.ProcessEnv = {}) {
     const directories = { CLOISTER_STATE_DIR: this.state, CLOISTER_RUNTIME_DIR: this.runtime }
     this.#env = { ...process.env, ...env, ...directories }
+  }
+
+  /** A path in its directory. */
+  path(name: string): string {
+    return join(this.directory, name)
   }
 
   /** Runs `cloister` and returns how it went, whatever that is. */

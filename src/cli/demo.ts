@@ -2,8 +2,7 @@
 // over a fresh nonce, verify it against the chip's root and the image's measurements, stop.
 
 import { randomBytes } from 'node:crypto'
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { verifyAttestation, type Attestation } from '@cloister/attestation'
@@ -19,6 +18,7 @@ import {
   vsockSocketPath,
   type RunningEnclave,
 } from '../enclaves/index.ts'
+import { temporaryDirectory } from '../files/index.ts'
 import { isRunning } from '../subprocess/index.ts'
 import { noPorts } from '../vsock/index.ts'
 import { developmentRootPath } from './enclave-json.ts'
@@ -44,11 +44,7 @@ export function demoCommand(): Command {
 type DemoOptions = Pick<RunOptions, 'accelerator'>
 
 async function demo(options: DemoOptions): Promise<void> {
-  const scratch = mkdtempSync(join(tmpdir(), 'cloister-demo-'))
-  process.once('exit', () => {
-    rmSync(scratch, { recursive: true, force: true })
-  })
-  await runDemo(scratch, options)
+  await runDemo(temporaryDirectory('demo'), options)
 }
 
 async function runDemo(scratch: string, { accelerator }: DemoOptions): Promise<void> {

@@ -51,6 +51,46 @@ export function mendCrc(bytes: Uint8Array): Uint8Array {
   return copy
 }
 
+/** The golden image with one field replaced and the CRC mended. */
+export function withField(offset: number, ...bytes: number[]): Uint8Array {
+  return mendCrc(patch(goldenBytes, offset, bytes))
+}
+
+/**
+ * Rebuilds the file from sections in a new order or number, with a fitting table and CRC.
+ *
+ * @param types - Other types, by position.
+ * @param emptied - The position of a section to leave empty.
+ */
+export function assemble(
+  indices: readonly number[],
+  types: Readonly<Record<number, number>> = {},
+  emptied?: number,
+): Uint8Array {
+  const bodies = indices.map((index, position) => {
+    const { headerOffset = 0, size: whole = 0 } = golden.sections[index] ?? {}
+    const size = position === emptied ? 0 : whole
+    const body = goldenBytes.slice(headerOffset, headerOffset + 12 + size)
+    new DataView(body.buffer).setBigUint64(4, BigInt(size))
+    const type = types[position]
+    if (type !== undefined) body[1] = type
+    return body
+  })
+  const total = bodies.reduce((sum, body) => sum + body.length, 548)
+  const bytes = new Uint8Array(total)
+  bytes.set(goldenBytes.subarray(0, 0x1a))
+  const view = new DataView(bytes.buffer)
+  view.setUint16(0x1a, bodies.length)
+  let offset = 548
+  for (const [index, body] of bodies.entries()) {
+    view.setBigUint64(0x1c + 8 * index, BigInt(offset))
+    view.setBigUint64(0x11c + 8 * index, BigInt(body.length - 12))
+    bytes.set(body, offset)
+    offset += body.length
+  }
+  return mendCrc(bytes)
+}
+
 export function hex(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString('hex')
 }

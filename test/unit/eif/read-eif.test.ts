@@ -2,39 +2,20 @@ import { describe, expect, it } from 'vitest'
 
 import { readEif } from '../../../src/eif/index.ts'
 import { sourceOfBytes } from '../../../src/files/index.ts'
-import { CRC_OFFSET, golden, goldenBytes, hex, mendCrc, patch, readCode } from './golden.ts'
+import {
+  assemble,
+  CRC_OFFSET,
+  golden,
+  goldenBytes,
+  hex,
+  mendCrc,
+  patch,
+  readCode,
+  withField,
+} from './golden.ts'
 
 const [kernel, cmdline, metadata, ramdisk0, ramdisk1] = golden.sections
 const tableEnd = 0x11c + 32 * 8
-
-/** The golden image with one field replaced and the CRC mended. */
-function withField(offset: number, ...bytes: number[]): Uint8Array {
-  return mendCrc(patch(goldenBytes, offset, bytes))
-}
-
-/** Rebuilds the file from sections in a new order or number, with a fitting table and CRC. */
-function assemble(indices: readonly number[], types: Readonly<Record<number, number>> = {}) {
-  const bodies = indices.map((index, position) => {
-    const { headerOffset = 0, size = 0 } = golden.sections[index] ?? {}
-    const body = goldenBytes.slice(headerOffset, headerOffset + 12 + size)
-    const type = types[position]
-    if (type !== undefined) body[1] = type
-    return body
-  })
-  const total = bodies.reduce((sum, body) => sum + body.length, 548)
-  const bytes = new Uint8Array(total)
-  bytes.set(goldenBytes.subarray(0, 0x1a))
-  const view = new DataView(bytes.buffer)
-  view.setUint16(0x1a, bodies.length)
-  let offset = 548
-  for (const [index, body] of bodies.entries()) {
-    view.setBigUint64(0x1c + 8 * index, BigInt(offset))
-    view.setBigUint64(0x11c + 8 * index, BigInt(body.length - 12))
-    bytes.set(body, offset)
-    offset += body.length
-  }
-  return mendCrc(bytes)
-}
 
 describe('readEif', () => {
   it.each([
