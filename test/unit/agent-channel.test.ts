@@ -4,7 +4,11 @@ import { PassThrough } from 'node:stream'
 import type { Socket } from 'node:net'
 import { Encoder } from 'cbor-x'
 import { expect, test } from 'vitest'
-import { AgentChannel, type AgentEvent } from '../../src/keeper/guest/agent-channel.ts'
+import {
+  AgentChannel,
+  parseAgentEvent,
+  type AgentEvent,
+} from '../../src/keeper/guest/agent-channel.ts'
 import { encodeFrame } from '../../src/vsock/index.ts'
 
 const cbor = new Encoder({ useRecords: false, mapsAsObjects: false, tagUint8Array: false })
@@ -34,4 +38,64 @@ test('an agent that tells of a second start is heard no more', async () => {
   const { heard, failure } = await serve(started, started, started)
   expect(heard).toEqual([started])
   expect(failure).toMatchObject({ code: 'ERR_KEEPER_AGENT' })
+})
+
+test('a second connection is closed, and what it says is not heard', async () => {
+  const heard: AgentEvent[] = []
+  const channel = new AgentChannel((event) => heard.push(event))
+  const first = new PassThrough()
+  const serving = channel.serve(first as unknown as Socket)
+  const other = new PassThrough()
+  other.end(message(exited))
+  await channel.serve(other as unknown as Socket)
+  expect(other.destroyed).toBe(true)
+  expect(heard).toEqual([])
+  first.end(message(started))
+  await serving
+  expect(heard).toEqual([started])
+})
+
+test('nothing is heard after the app has ended', async () => {
+  const { heard } = await serve(started, exited, { event: 'exited', code: 9 })
+  expect(heard).toEqual([started, exited])
+})
+
+test('an agent that is gone takes no signal', async () => {
+  const channel = new AgentChannel(() => undefined)
+  expect(channel.signal(15)).toBe(false)
+  const stream = new PassThrough()
+  const serving = channel.serve(stream as unknown as Socket).catch(() => undefined)
+  expect(channel.signal(15)).toBe(true)
+  stream.destroy()
+  await serving
+  expect(channel.signal(15)).toBe(false)
+})
+
+const bytesOf = (value: unknown): Uint8Array => cbor.encode(value)
+const map = (fields: object): Uint8Array => bytesOf(new Map(Object.entries(fields)))
+
+test.each([
+  ['a list', bytesOf(['started'])],
+  ['an unknown event', map({ event: 'rebooted' })],
+  ['a status that is negative', map({ event: 'exited', code: -1 })],
+  ['a status that is half', map({ event: 'exited', code: 0.5 })],
+  ['a signal as text', map({ event: 'signaled', signal: 'KILL' })],
+  ['a process as text', map({ event: 'started', pid: '7' })],
+  ['a step as a number', map({ event: 'failed', step: 1, error: 'x' })],
+  ['no error', map({ event: 'failed', step: 'x' })],
+])('a message with %s is malformed', (_what, bytes) => {
+  const error = expect.objectContaining({ code: 'ERR_KEEPER_AGENT' }) as Error
+  expect(() => parseAgentEvent(bytes)).toThrow(error)
+})
+
+test('every event is read, and control characters of a guest are not', () => {
+  expect(parseAgentEvent(map({ event: 'signaled', signal: 9 }))).toEqual({
+    event: 'signaled',
+    signal: 9,
+  })
+  expect(parseAgentEvent(map({ event: 'failed', step: 'a\u001b[2J', error: 'b\nc' }))).toEqual({
+    event: 'failed',
+    step: 'a?[2J',
+    error: 'b?c',
+  })
 })

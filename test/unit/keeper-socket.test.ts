@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { CloisterError } from '../../src/errors.ts'
 import { ConsoleLog } from '../../src/keeper/guest/console-log.ts'
-import { askVsock, changePorts } from '../../src/enclaves/keeper-client.ts'
+import { askKeeper, askVsock, changePorts } from '../../src/enclaves/keeper-client.ts'
 import { keeperSocketPath } from '../../src/enclaves/index.ts'
 import { serveKeeperSocket } from '../../src/keeper/keeper-socket.ts'
 import type { CardStatus } from '../../src/vsock/card-report.ts'
@@ -121,6 +121,24 @@ test('a refusal keeps its code on the way to the caller', async () => {
 test('whoever asks for the connections gets them', async () => {
   expect(await askVsock(directory, true)).toMatchObject({ connections: 1 })
   expect(await askVsock(directory, false)).toMatchObject({ connections: 0 })
+})
+
+test('what an enclave does not have yet, or never, is told by its code', async () => {
+  const bare = mkdtempSync(join(tmpdir(), 'cloister-control-'))
+  const starting = await serveKeeperSocket(bare, {
+    terminate: () => undefined,
+    console: () => undefined,
+    vsock: () => undefined,
+  })
+  try {
+    await expect(askKeeper(bare, { command: 'console' })).rejects.toMatchObject({
+      code: 'ERR_KEEPER_NO_CONSOLE',
+    })
+    await expect(askVsock(bare, false)).rejects.toMatchObject({ code: 'ERR_KEEPER_CONTROL' })
+  } finally {
+    starting.close()
+    rmSync(bare, { recursive: true })
+  }
 })
 
 test('a keeper that hangs is not waited for', async () => {

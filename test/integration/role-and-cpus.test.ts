@@ -1,0 +1,61 @@
+// What run-enclave promises of an identity and of CPUs, from its flags to the document and the kernel.
+
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { X509Certificate } from 'node:crypto'
+import { verifyAttestation } from '@cloister/attestation'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { requestDocument } from '../../src/cli/hello-client.ts'
+import { TestHost, type DescribedEnclave } from '../host.ts'
+
+const ROLE = 'arn:aws:iam::123456789012:role/Webserver'
+
+let host: TestHost
+let enclave: DescribedEnclave & { readonly CPUIDs: readonly number[] }
+/** The last of the CPUs that this process may run on. */
+let cpu: string
+
+beforeAll(async () => {
+  host = new TestHost()
+  cpu = allowedCpus('self').split(/[,-]/).at(-1) ?? '0'
+  await host.build('hello')
+  const launched = await host.json<{ readonly EnclaveID: string }>(
+    ...['run-enclave', '--eif-path', host.path('hello.eif'), '--memory', '128'],
+    ...['--guest-ports', '5005', '--role', ROLE, '--cpu-ids', cpu],
+  )
+  enclave = (await host.describe(launched.EnclaveID)) as typeof enclave
+})
+
+afterAll(async () => {
+  await host[Symbol.asyncDispose]()
+})
+
+/** CPUs that a task may run on (proc_pid_status(5)). */
+function allowedCpus(task: string): string {
+  const status = readFileSync(join('/proc', task, 'status'), 'utf8')
+  return /^Cpus_allowed_list:\s*(.+)$/m.exec(status)?.[1] ?? ''
+}
+
+test('--role is PCR3 of the document, and `pcr --role` predicts it', async () => {
+  const root = new X509Certificate(readFileSync(join(host.state, 'authority/root.pem'))).raw
+  const { PCR3 } = await host.json<{ readonly PCR3: string }>('pcr', '--role', ROLE)
+  const document = await requestDocument(enclave.VsockSocket, Buffer.from('nonce'))
+  const options = { roots: [root], tpmEvidence: 'require' } as const
+  const { pcrs, tpm } = await verifyAttestation(document, { ...options, measurements: { PCR3 } })
+  expect(pcrs[3]).toBe(PCR3)
+  expect(tpm?.certifiedPcrs).toContain(3)
+  const other = await host.json<{ readonly PCR3: string }>('pcr', '--role', `${ROLE}2`)
+  await expect(
+    verifyAttestation(document, { ...options, measurements: { PCR3: other.PCR3 } }),
+  ).rejects.toMatchObject({ code: 'ERR_PCR_MISMATCH' })
+})
+
+test('--cpu-ids keeps every thread of QEMU on the CPUs it names, and nothing else', () => {
+  expect(enclave.CPUIDs).toEqual([Number(cpu)])
+  const pid = String(enclave.Processes['QEMU'])
+  const threads = readdirSync(join('/proc', pid, 'task'))
+  expect(threads.length).toBeGreaterThan(1)
+  for (const thread of threads) expect(allowedCpus(join(pid, 'task', thread))).toBe(cpu)
+  const swtpm = String(enclave.Processes['swtpm'])
+  expect(allowedCpus(swtpm)).toBe(allowedCpus('self'))
+})
