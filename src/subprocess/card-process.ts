@@ -118,7 +118,7 @@ async function whenReady(card: ManagedProcess, name: CardOptions['name']): Promi
   try {
     return parseReady(await readLine(channel, READY_MAX_BYTES))
   } catch (cause) {
-    const lastWords = card.lastWords()
+    const lastWords = await card.finalWords()
     throw new CloisterError(startErrors[name], `the ${name} did not start: ${lastWords}`, {
       cause,
       details: { stderr: lastWords },

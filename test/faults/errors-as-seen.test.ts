@@ -35,6 +35,9 @@ const elsewhere: Partial<Record<ErrorCode, string>> = {
   ERR_NSM_CARD: 'faults/failing-starts.test.ts',
   ERR_NSM_QUOTE_MISMATCH: 'faults/swtpm-death.test.ts',
   ERR_IMAGE_LIMIT: 'integration/build-enclave.test.ts',
+  ERR_IMAGE_PULL: 'integration/image-sources.test.ts',
+  ERR_IMAGE_DOCKERFILE: 'integration/image-sources.test.ts',
+  ERR_IMAGE_TOOL_MISSING: 'integration/image-sources.test.ts',
   ERR_CHIP_TPM_GONE: 'faults/swtpm-death.test.ts',
   ERR_CHIP_TPM_TIMEOUT: 'unit/tpm-transport.test.ts',
   ERR_CHIP_TPM_PROTOCOL: 'unit/tpm-transport.test.ts',
@@ -250,7 +253,7 @@ describe('a person sees', () => {
       'a chip with a foreign file',
       withState('echo "{}" > "$CLOISTER_STATE_DIR/chip/chip.json"'),
     ],
-    ['ERR_IMAGE_SOURCE_UNSUPPORTED', 'a registry', buildImage('--docker-uri', 'busybox')],
+    ['ERR_IMAGE_REFERENCE', 'a path without its kind', buildImage('--docker-uri', './busybox')],
     ['ERR_IMAGE_SOURCE_MISSING', 'a missing directory', buildImage('--rootfs', '/no/such')],
     [
       'ERR_IMAGE_LAYOUT',
@@ -267,8 +270,11 @@ describe('a person sees', () => {
     ],
     ['ERR_IMAGE_LAYER', 'a layer of noise', buildLayer(app, { packed: [Buffer.from('noise')] })],
     ['ERR_IMAGE_PATH', 'a path that leads out', buildLayer([{ name: '../app', data: 'x' }])],
-    ['ERR_IMAGE_DUPLICATE', 'a name twice', buildLayer([...app, ...app])],
-    ['ERR_IMAGE_ENTRY', 'a device', buildLayer([{ name: 'null', type: 'character-device' }])],
+    [
+      'ERR_IMAGE_ENTRY',
+      'a hard link to nothing',
+      buildLayer([{ name: 'l', type: 'link', linkname: 'none' }]),
+    ],
     ['ERR_IMAGE_CONFIG', 'nothing to run', buildLayer(app, { config: {} })],
     [
       'ERR_IMAGE_USER',

@@ -122,24 +122,6 @@ test.each([
 })
 
 test.each([
-  ['no sandbox', undefined],
-  ['an unknown Landlock', { landlock: 'most', seccomp: true, privateRoot: true }],
-])('a card that is ready with %s is hung up on', async (_what, sandbox) => {
-  const card = new FakeCard(() => undefined)
-  const control = new CardControl(card.channel)
-  card.say({ event: 'ready', sandbox })
-  expect(await control.ready).toBeUndefined()
-  expect(card.channel.destroyed).toBe(true)
-})
-
-test('what a card does not say of its sandbox it does not have', async () => {
-  const card = new FakeCard(() => undefined)
-  const control = new CardControl(card.channel)
-  card.say({ event: 'ready', sandbox: { landlock: 'full', seccomp: 'yes' } })
-  expect(await control.ready).toEqual({ landlock: 'full', seccomp: false, privateRoot: false })
-})
-
-test.each([
   ['no list', { connections: [] }],
   ['a state that is none', [{ ...connection, state: 'owned' }]],
   ['a dialler that is none', [{ ...connection, dialledBy: '' }]],
