@@ -63,6 +63,8 @@ const notProvoked: Partial<Record<ErrorCode, string>> = {
   ERR_VSOCK_LISTEN: 'the directory is new and private: nobody else can listen there',
   ERR_DEMO_APP: 'the set-up builds the example before any test runs',
   ERR_EIF_CONTENT: 'takes a file that changes within the milliseconds of writing',
+  ERR_KEEPER_STOP: 'takes a process that not even SIGKILL ends',
+  ERR_CHIP_TPM_FAILED: 'ends an enclave that runs: it is in the record, not on a command line',
   ERR_CHIP_BUSY: 'takes another swtpm on the directory for 30 seconds',
 }
 

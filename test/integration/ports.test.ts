@@ -142,6 +142,18 @@ test('every connection is listed, and closing its port cuts it off at both ends'
   expect(ConnectionList.map(({ ParentPort }) => ParentPort)).not.toContain(8001)
 })
 
+test('closing a port of the guest cuts off the host that dialled it', async () => {
+  const socket = await connectWhenListening()
+  socket.on('error', () => undefined).resume()
+  const port = ['--guest-ports', String(DIALLER_PORT)]
+  await host.json('close-ports', '--enclave-id', enclave.EnclaveID, ...port)
+  await expect.poll(() => socket.destroyed).toBe(true)
+  const refused = expect.objectContaining({ code: 'ERR_VSOCK_CONNECT' }) as Error
+  await expect(connectGuest(enclave.VsockSocket, DIALLER_PORT)).rejects.toThrow(refused)
+  await openPorts(...port)
+  ;(await connectWhenListening()).destroy()
+})
+
 test('closing everything leaves the enclave its reserved ports', async () => {
   const all = ['--parent-ports', 'all', '--guest-ports', 'none']
   await host.json('close-ports', '--enclave-id', enclave.EnclaveID, ...all)
