@@ -32,9 +32,9 @@ export interface BuildOptions {
   readonly customMetadata?: unknown
   /** Seconds since 1970; 0 by default, so that the file is reproducible too. */
   readonly buildTime?: number
-  /** How a root directory is taken. */
+  /** How owners and modes of a root directory are read. */
   readonly directory?: DirectoryOptions
-  /** Is told how far the build is, and what was left out. */
+  /** Receives progress, and notices of what was left out. */
   readonly report?: ReportProgress
   /** Signs PCR0, which gives the image a PCR8. */
   readonly signer?: EifSigner
@@ -44,7 +44,7 @@ export interface BuildOptions {
 const BUILD_TOOL = { buildTool: 'cloister', buildToolVersion: '0.1.0' } as const
 
 /**
- * Builds an image and returns its measurements, made of the bytes as they were written.
+ * Builds an image and returns its measurements, computed from the bytes as they are written.
  * @throws ERR_IMAGE_*, ERR_EIF_CMDLINE, ERR_EIF_METADATA, ERR_EIF_CONTENT, ERR_EIF_SIGNING
  */
 export async function buildImage(options: BuildOptions): Promise<WrittenEif> {
@@ -70,16 +70,16 @@ export async function buildImage(options: BuildOptions): Promise<WrittenEif> {
   })
 }
 
-/** Tells how much of the image is written, at every 64th part of it. */
+/** Reports how much of the image is written, 64 times in all. */
 function reportWriting(sink: ByteSink, input: EifInput, report: ReportProgress): ByteSink {
   const total = input.ramdisks.reduce((sum, { size }) => sum + size, input.kernel.size)
-  let [done, told] = [0, 0]
+  let [done, reported] = [0, 0]
   return {
     async write(offset, bytes) {
       await sink.write(offset, bytes)
       done += bytes.length
-      if (done - told < total / 64) return
-      told = done
+      if (done - reported < total / 64) return
+      reported = done
       report({ step: 'write', done: Math.min(done, total), total })
     },
   }

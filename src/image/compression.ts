@@ -1,5 +1,5 @@
-// How a layer or an archive is packed, told by its first bytes: RFC 1952, RFC 8878, xz-file-format.txt,
-// bzip2's "BZh".
+// Detects the compression of a layer or an archive from its first bytes: RFC 1952, RFC 8878,
+// xz-file-format.txt, bzip2's "BZh".
 
 import { CloisterError } from '../errors.ts'
 
@@ -15,7 +15,7 @@ const MAGICS: readonly (readonly [string, readonly number[]])[] = [
 export const MAGIC_BYTES = 8
 
 /**
- * Tells the compression by the first {@link MAGIC_BYTES} bytes.
+ * Detects the compression from the first {@link MAGIC_BYTES} bytes.
  * @throws ERR_IMAGE_LAYER for xz and bzip2
  */
 export function compressionOf(start: Uint8Array): Compression {

@@ -1,4 +1,4 @@
-// Images that are not on this disk yet, brought into an OCI layout by the tool for it: skopeo from a
+// Images that are not on this disk yet, copied into an OCI layout by the tool for it: skopeo from a
 // registry or a Docker daemon, with the user's own credentials and policy; buildah from a Dockerfile.
 // What they leave there is verified like any other layout.
 
@@ -18,7 +18,7 @@ const TAG = 'image'
 
 export interface CopyOptions {
   readonly architecture: Architecture
-  /** An existing private directory, which the layout is made in. */
+  /** An existing private directory; the layout is created in it. */
   readonly directory: string
 }
 
@@ -42,6 +42,7 @@ export async function copyImage(
     'copy',
     '--quiet',
     ...(isInsecure ? ['--src-tls-verify=false'] : []),
+    ...(transport === 'docker-daemon' ? daemonHost() : []),
     source,
     `oci:${path}:${TAG}`,
   ])
@@ -77,7 +78,14 @@ export async function buildDockerfile(
   return { transport: 'oci', path, tag: TAG }
 }
 
-/** Docker's own variable counts for the credentials too, as it does for nitro-cli. */
+/** Where Docker's own tools would look; skopeo only knows the default. */
+function daemonHost(): readonly string[] {
+  const { DOCKER_HOST } = process.env
+  if (DOCKER_HOST === undefined || DOCKER_HOST === '') return []
+  return [`--src-daemon-host=${DOCKER_HOST}`]
+}
+
+/** DOCKER_CONFIG selects the credentials too, as it does for Docker and nitro-cli. */
 function skopeoEnvironment(): NodeJS.ProcessEnv {
   const { DOCKER_CONFIG, REGISTRY_AUTH_FILE } = process.env
   if (DOCKER_CONFIG === undefined || REGISTRY_AUTH_FILE !== undefined) return process.env
@@ -85,7 +93,7 @@ function skopeoEnvironment(): NodeJS.ProcessEnv {
   return existsSync(file) ? { ...process.env, REGISTRY_AUTH_FILE: file } : process.env
 }
 
-/** skopeo refuses to work without a signature policy, and some packages of it bring none. */
+/** skopeo refuses to work without a signature policy, and some of its packages ship without one. */
 function hasPolicy(): boolean {
   const paths = [join(homedir(), '.config/containers/policy.json'), '/etc/containers/policy.json']
   return paths.some((path) => existsSync(path))

@@ -8,6 +8,9 @@ import { CloisterError } from '../errors.ts'
 import type { Compression } from './compression.ts'
 import { unpackZstd } from './zstd.ts'
 
+/** Larger than zlib's 16 KiB, so that hashing and writing do not take as many small steps. */
+const CHUNK_BYTES = 256 * 1024
+
 type Write = (chunk: Uint8Array) => Promise<void>
 
 /**
@@ -35,7 +38,7 @@ async function writeAll(chunks: AsyncIterable<unknown>, write: Write): Promise<v
 
 /** Of the errors at both ends of the pipe, the one that says what went wrong is ours. */
 async function unpackGzip(packed: AsyncIterable<Uint8Array>, write: Write): Promise<void> {
-  const gunzip = createGunzip()
+  const gunzip = createGunzip({ chunkSize: CHUNK_BYTES })
   const ends = [pipeline(Readable.from(packed), gunzip), writeAll(gunzip, write)]
   const failures: unknown[] = (await Promise.allSettled(ends))
     .filter((end) => end.status === 'rejected')

@@ -1,5 +1,5 @@
 // Content descriptors (image-spec descriptor.md): what a blob is, how long, and its digest. Nothing
-// of a blob is used before both length and digest were found true.
+// of a blob is used before its length and digest are verified.
 
 import { createHash } from 'node:crypto'
 
@@ -35,7 +35,7 @@ export function asDescriptor(value: unknown, name: string): Descriptor {
 }
 
 /**
- * The chunks of a blob; the stream ends with an error unless length and digest were right.
+ * The chunks of a blob; the stream ends with an error unless length and digest match.
  * @throws ERR_IMAGE_DIGEST, ERR_IMAGE_SOURCE_MISSING
  */
 export async function* readBlob(
@@ -44,7 +44,7 @@ export async function* readBlob(
 ): AsyncGenerator<Uint8Array> {
   const [algorithm = '', hex = ''] = digest.split(':')
   await using blob = await store.open(`blobs/${algorithm}/${hex}`)
-  check(blob.size === size, 'ERR_IMAGE_DIGEST', `blob ${digest} has another length`, {
+  check(blob.size === size, 'ERR_IMAGE_DIGEST', `blob ${digest} has the wrong length`, {
     details: { digest, expected: size, actual: blob.size },
   })
   const hash = createHash(algorithm)
@@ -53,7 +53,7 @@ export async function* readBlob(
     yield chunk
   }
   const actual = `${algorithm}:${hash.digest('hex')}`
-  check(actual === digest, 'ERR_IMAGE_DIGEST', `blob ${digest} has other contents`, {
+  check(actual === digest, 'ERR_IMAGE_DIGEST', `blob ${digest} has the wrong contents`, {
     details: { expected: digest, actual },
   })
 }
@@ -81,7 +81,7 @@ export async function readLayoutBytes(store: BlobStore, path: string): Promise<U
 }
 
 function checkDocumentSize(size: number, name: string): void {
-  check(size <= MAX_DOCUMENT_BYTES, 'ERR_IMAGE_LIMIT', `${name} is too long for a document`, {
+  check(size <= MAX_DOCUMENT_BYTES, 'ERR_IMAGE_LIMIT', `${name} is too long`, {
     details: { size, limit: MAX_DOCUMENT_BYTES },
   })
 }

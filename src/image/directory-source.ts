@@ -1,8 +1,8 @@
 // A root file system in a directory of the host, as a container image made of it would have it: modes,
 // owners, symbolic links, hard links and named pipes. The owner of the top directory becomes root, and
-// that its group may write is not kept (a umask of 002 allows it), so that a checkout gives the same
+// its group's write permission is dropped (a umask of 002 grants it), so that a checkout gives the same
 // image for every user, while a tree that root made keeps every owner.
-// Left out: times, and extended attributes, for which a ramdisk has no place.
+// Left out: times, and extended attributes, which a ramdisk cannot store.
 
 import { type Dirent, type Stats } from 'node:fs'
 import { lstat, readdir, readlink, stat } from 'node:fs/promises'
@@ -32,7 +32,7 @@ export interface DirectoryOptions {
   readonly owner?: Owner
   /**
    * `git`: 0755 for what the owner may execute and for directories, else 0644: what a checkout keeps
-   * under any umask. `keep`: as they are, but for what a umask of 002 adds.
+   * under any umask. `keep`: as they are, except what a umask of 002 adds.
    */
   readonly modes?: 'keep' | 'git'
   readonly budget?: UnpackBudget

@@ -69,12 +69,12 @@ function complete(name: string): string {
   return reference === undefined ? name : canonicalReference(reference)
 }
 
-/** `<hex>.json` of old, `blobs/sha256/<hex>` since Docker 25. */
+/** The name is `<hex>.json`, and `blobs/sha256/<hex>` since Docker 25. */
 function checkConfigDigest(path: string, bytes: Uint8Array): void {
   const [, expected] = /^([0-9a-f]{64})(?:\.json)?$/.exec(basename(path)) ?? []
   if (expected === undefined) return
   const actual = createHash('sha256').update(bytes).digest('hex')
-  check(actual === expected, 'ERR_IMAGE_DIGEST', `${path} has other contents`, {
+  check(actual === expected, 'ERR_IMAGE_DIGEST', `${path} has the wrong contents`, {
     details: { expected, actual },
   })
 }

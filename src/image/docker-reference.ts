@@ -1,5 +1,5 @@
 // Names of images as Docker writes them: [DOMAIN/]PATH[:TAG][@DIGEST], by the grammar of
-// distribution/reference. Short names are Docker Hub's.
+// distribution/reference. Short names belong to Docker Hub.
 
 export interface DockerReference {
   readonly domain: string
@@ -26,7 +26,7 @@ export function parseDockerReference(text: string): DockerReference | undefined 
   const [, first = '', rest = '', tag, digest] = match
   const isDomain = first === 'localhost' || /[.:]/.test(first)
   const name = isDomain || first === '' ? rest : `${first}/${rest}`
-  // What looked like a domain and is none must be a path in lower case.
+  // The first part, when it is not a domain, belongs to the path: lower case only.
   if (!isDomain && !new RegExp(`^${COMPONENT}(?:/${COMPONENT})*$`).test(name)) return undefined
   const domain = isDomain && first !== 'index.docker.io' ? first : DOCKER_HUB
   const path = domain === DOCKER_HUB && !name.includes('/') ? `library/${name}` : name

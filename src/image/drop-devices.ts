@@ -1,6 +1,6 @@
-// What an enclave's root cannot have, or a ramdisk cannot carry, leaves the image with one notice
-// each: device nodes and sockets (the agent mounts a devtmpfs on /dev), and extended attributes, file
-// capabilities among them, for which the initramfs format has no place.
+// Removes what an enclave's root must not have or a ramdisk cannot carry, with one notice for each
+// kind: device nodes and sockets (the agent mounts a devtmpfs on /dev), and extended attributes, file
+// capabilities among them, which the initramfs format cannot store.
 
 import { showName, type ByteName } from './byte-name.ts'
 import { flatten, type Directory } from './tree.ts'
@@ -39,6 +39,6 @@ export function lostAttributes(root: Directory): readonly Notice[] {
 function notice(paths: readonly ByteName[], what: string): readonly Notice[] {
   if (paths.length === 0) return []
   const shown = paths.slice(0, SHOWN).map((path) => `/${showName(path)}`)
-  const rest = paths.length > SHOWN ? ', ...' : ''
-  return [`${what}: ${String(paths.length)} of ${shown.join(', ')}${rest}`]
+  const more = paths.length - SHOWN
+  return [`${what}: ${shown.join(', ')}${more > 0 ? ` and ${String(more)} more` : ''}`]
 }

@@ -1,6 +1,6 @@
 // Follows a path through a tree as the kernel does with the tree as its root: symbolic links on the
 // way are followed, absolute ones from the tree's root. A link that climbs above the root is an
-// error, as it would mean another file to every tool.
+// error: tools disagree on what it means.
 
 import type { ByteName } from './byte-name.ts'
 import {
@@ -30,7 +30,7 @@ const MAX_LINKS = 40
 /**
  * The directory that `names` lead to; undefined when something on the way is missing or not a
  * directory.
- * @throws ERR_IMAGE_PATH when a link leads out of the tree or in a circle
+ * @throws ERR_IMAGE_PATH when a link leads out of the tree or in a loop
  */
 export function findDirectory(
   root: Directory,

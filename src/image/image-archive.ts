@@ -14,7 +14,7 @@ import { readTar, type TarEntry } from './tar.ts'
 import { parsePath } from './tree.ts'
 import type { UnpackBudget } from './unpack-budget.ts'
 
-/** `docker save` of old wrote a layer that stands twice as a link to the first. */
+/** Older versions of `docker save` wrote a repeated layer as a link to the first. */
 const MAX_LINKS = 8
 
 /** @throws ERR_IMAGE_SOURCE_MISSING, ERR_IMAGE_TAR, ERR_IMAGE_LAYER, ERR_IMAGE_LIMIT */

@@ -1,4 +1,4 @@
-// What a layout or an archive says of one image: image-spec config.md, which is Docker's image
+// What a layout or an archive says about one image: image-spec config.md, which is Docker's image
 // configuration too.
 
 import { createHash } from 'node:crypto'
@@ -12,7 +12,7 @@ import type { ImageConfig } from './run-config.ts'
 export interface ImageLayer {
   /** Digest of the uncompressed archive. */
   readonly diffId: string
-  /** `undefined`: told by the first bytes. */
+  /** `undefined`: detected from the first bytes. */
   readonly compression: Compression | undefined
   /** The packed bytes, verified at their end where they have a digest of their own. */
   chunks(): AsyncIterable<Uint8Array>
@@ -76,9 +76,14 @@ export function pairLayers<T>(
   layers: readonly T[],
   diffIds: readonly string[],
 ): readonly (readonly [T, string])[] {
-  check(layers.length === diffIds.length, 'ERR_IMAGE_LAYOUT', 'not one diff_id per layer', {
-    details: { layers: layers.length, diffIds: diffIds.length },
-  })
+  check(
+    layers.length === diffIds.length,
+    'ERR_IMAGE_LAYOUT',
+    'the image does not have one diff_id for each layer',
+    {
+      details: { layers: layers.length, diffIds: diffIds.length },
+    },
+  )
   check(layers.length <= MAX_LAYERS, 'ERR_IMAGE_LIMIT', 'the image has too many layers', {
     details: { layers: layers.length, limit: MAX_LAYERS },
   })

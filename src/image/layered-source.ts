@@ -91,9 +91,14 @@ async function unpackLayer(layer: ImageLayer, spool: Spool, budget: UnpackBudget
     await spool.append(chunk)
   })
   const actual = `${algorithm}:${hash.digest('hex')}`
-  check(actual === diffId, 'ERR_IMAGE_DIGEST', 'a layer unpacks to other contents', {
-    details: { expected: diffId, actual },
-  })
+  check(
+    actual === diffId,
+    'ERR_IMAGE_DIGEST',
+    'a layer does not unpack to the contents its diff_id names',
+    {
+      details: { expected: diffId, actual },
+    },
+  )
 }
 
 interface Packed {
@@ -101,7 +106,7 @@ interface Packed {
   readonly compression: Compression
 }
 
-/** Tells an unknown compression by the first bytes, without losing them. */
+/** Detects an unknown compression from the first bytes, without losing them. */
 async function detect(
   chunks: AsyncIterable<Uint8Array>,
   compression: Compression | undefined,

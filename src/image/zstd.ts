@@ -1,5 +1,5 @@
 // Unpacks zstd (RFC 8878) with libzstd, compiled to WebAssembly (zstddec). The library is synchronous
-// and does not report errors: an error is seen by the lack of any progress. libzstd itself refuses a
+// and does not report errors: an error shows as a lack of progress. libzstd itself refuses a
 // window above 128 MiB, as the zstd command does; memory is used as far as data is unpacked.
 
 import { ZSTDDecoder } from 'zstddec/stream'
@@ -15,8 +15,8 @@ const CHUNK_BYTES = 128 * 1024
 const MAX_EMPTY_RESULTS = CHUNK_BYTES / 8 + 1
 
 /**
- * Unpacks `packed` into `write`. The packed data is kept in a temporary file, so that whatever
- * checks it at its end has done so before any of it is unpacked.
+ * Unpacks `packed` into `write`. The packed data goes to a temporary file first, so that its digest
+ * is checked before any of it is unpacked.
  * @throws ERR_IMAGE_LAYER
  */
 export async function unpackZstd(
@@ -36,7 +36,7 @@ export async function unpackZstd(
   }
 }
 
-/** The first frame's window, so that its size can be told; libzstd checks every frame's. */
+/** Checks the first frame's window, so that the error can name its size; libzstd checks every frame. */
 function checkWindow(start: Uint8Array): void {
   const window = windowBytes(start)
   if (window === undefined || window <= MAX_WINDOW_BYTES) return

@@ -1,12 +1,13 @@
 // One image, brought in by every way there is: the enclave image is the same to the byte, whichever
 // way, whoever builds it and where. The registry, skopeo, buildah and umoci are the real ones.
 
+import { createReadStream, mkdtempSync, rmSync } from 'node:fs'
 import { chmod, copyFile, cp, mkdir, readFile, readdir, symlink, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
-import { mkdtempSync, rmSync } from 'node:fs'
 import { tarOf, writeLayout, type Member } from '../unit/image/archive.ts'
 import {
   compileCli,
@@ -119,6 +120,60 @@ describe('the same image', () => {
       `${registry.host}/team/app:v2s2`,
     ]) {
       expect((await bytesOf(reference, options)) === expected, reference).toBe(true)
+    }
+  })
+})
+
+describe.runIf(isRoot)('a root directory', () => {
+  it('gives the same bytes as a container image made of it', async () => {
+    const rootfs = join(scratch, 'rootfs')
+    await mkdir(rootfs)
+    const script = `
+      mkdir -p dev usr/bin home/user tmp && chmod 700 home/user && chown 1000:1000 home/user
+      chmod 1777 tmp && mknod dev/console c 5 1 && mkfifo dev/initctl
+      head -c 2000000 /dev/urandom > usr/bin/tool && chmod 4755 usr/bin/tool
+      for i in $(seq 100); do ln usr/bin/tool usr/bin/tool$i; done
+      echo secret > usr/shadow && chmod 600 usr/shadow && chown 0:42 usr/shadow
+      echo x > "$(printf 'latin1-\\344')" && ln -s usr/bin bin
+      cd .. && tar -C rootfs --numeric-owner -cf rootfs.tar .`
+    await tool('sh', '-c', `cd ${rootfs} && ${script}`)
+    const image = join(scratch, 'rootfs-layout')
+    await writeLayout(image, { layers: [await readFile(`${rootfs}.tar`)], config: {} })
+    const build = async (...source: readonly string[]): Promise<Buffer> => {
+      const output = `${rootfs}.eif`
+      const labels = ['--name=x', '--version=1', '--entrypoint=/bin/tool', '--blobs', blobs]
+      const flags = [...source, ...labels, '--output-file', output]
+      const { status, stderr } = await runCli('build-enclave', flags)
+      expect({ status, stderr }).toMatchObject({ status: 0 })
+      expect(stderr.match(/^Note: .*$/gm)).toHaveLength(1)
+      return readFile(output)
+    }
+    const made = await build('--docker-uri', `oci:${image}`)
+    expect(made.length).toBeLessThan(2_200_000)
+    expect((await build('--rootfs', rootfs)).equals(made)).toBe(true)
+    expect((await build('--docker-uri', `dir:${rootfs}`)).equals(made)).toBe(true)
+  })
+})
+
+describe('a Docker daemon', () => {
+  it('is asked for the image where DOCKER_HOST says', async () => {
+    // The daemon's answers to `docker save`, from a stand-in that has one image.
+    const socket = join(scratch, 'docker.sock')
+    const asked: string[] = []
+    const daemon = createServer((request, response) => {
+      asked.push(request.url ?? '')
+      if (request.url?.includes('/get') === true) {
+        createReadStream(join(scratch, 'docker.tar')).pipe(response)
+      } else response.end('OK')
+    })
+    await new Promise<void>((resolve) => daemon.listen(socket, resolve))
+    try {
+      const env = { ...process.env, DOCKER_HOST: `unix://${socket}` }
+      const expected = await bytesOf(`oci:${layout}`)
+      expect((await bytesOf('docker-daemon:team/app:1.2', { env })) === expected).toBe(true)
+      expect(asked.join()).toContain(encodeURIComponent('team/app:1.2'))
+    } finally {
+      daemon.close()
     }
   })
 })
