@@ -88,7 +88,7 @@ test.each(['swtpm', 'qemu'])(
     const mute = await host.buildMute()
     const launch = host.interruptible('run-enclave', '--eif-path', mute, '--memory', '128')
     await expect
-      .poll(() => host.processes().join('\n'), { timeout: 10_000, interval: 5 })
+      .poll(() => host.processes().join('\n'), { timeout: 60_000, interval: 5 })
       .toContain(` ${part}`)
     launch.kill('SIGKILL')
     await expect.poll(() => host.processes(), { timeout: 5000 }).toEqual([])

@@ -35,7 +35,7 @@ const run = (): readonly string[] => ['run-enclave', '--eif-path', eif, '--memor
 async function untilListed(state: string): Promise<void> {
   const states = async (): Promise<readonly string[]> =>
     (await host.list()).map(({ State }) => State)
-  await expect.poll(states, { timeout: 10_000, interval: 10 }).toContain(state)
+  await expect.poll(states, { timeout: 60_000, interval: 10 }).toContain(state)
 }
 
 async function nothingIsLeft(): Promise<void> {
@@ -67,7 +67,7 @@ test('an enclave is terminated while it starts', async () => {
 
 test('an enclave whose record cannot be written once it runs is ended and forgotten', async () => {
   const start = host.run(...run())
-  await expect.poll(startingRecord, { timeout: 10_000, interval: 2 }).toBeDefined()
+  await expect.poll(startingRecord, { timeout: 60_000, interval: 2 }).toBeDefined()
   const { id = '', keeper } = startingRecord() ?? {}
   mkdirSync(join(host.runtime, 'enclaves', id, `record.json.${String(keeper?.pid)}`))
   expect(await start).toMatchObject({ stdout: '' })
@@ -93,7 +93,7 @@ test('terminating an enclave whose app is just ending succeeds', async () => {
 test('a keeper killed at any moment of the start leaves nothing, and its name is free', async () => {
   for (let round = 0; round < KEEPER_KILLS; round++) {
     const start = host.run(...run())
-    await expect.poll(keeperPid, { timeout: 10_000, interval: 2 }).toBeDefined()
+    await expect.poll(keeperPid, { timeout: 60_000, interval: 2 }).toBeDefined()
     await sleep(Math.random() * 900)
     const pid = keeperPid()
     if (pid !== undefined) process.kill(pid, 'SIGKILL')
@@ -140,7 +140,7 @@ test('a keeper that hangs is ended all the same', async () => {
 test.each([0, 150, 400, 700, 1000])('Ctrl-C after %i ms of a start leaves nothing', async (ms) => {
   const start = host.interruptible(...run())
   const ended = once(start, 'exit')
-  await expect.poll(keeperPid, { timeout: 10_000, interval: 2 }).toBeDefined()
+  await expect.poll(keeperPid, { timeout: 60_000, interval: 2 }).toBeDefined()
   await sleep(ms)
   if (start.exitCode === null) process.kill(-(start.pid ?? 0), 'SIGINT')
   const [code] = (await ended) as [number | null]

@@ -224,7 +224,7 @@ test('Ctrl-C during build-enclave leaves nothing beside the output', async () =>
     ]
     const build = host.interruptible(...args)
     await expect
-      .poll(() => readdirSync(directory), { timeout: 10_000, interval: 5 })
+      .poll(() => readdirSync(directory), { timeout: 60_000, interval: 5 })
       .toHaveLength(1)
     const ended = once(build, 'exit')
     build.kill(signal)
