@@ -80,7 +80,7 @@ export async function checkTpmStatePresent(tpmDir: string): Promise<void> {
   })
 }
 
-/** Whoever owns the TPM's state runs its swtpm: the user was chosen when the chip was made. */
+/** The owner of the TPM's state runs its swtpm: the user was chosen when the chip was made. */
 export async function confinementOf(tpmDir: string): Promise<Confinement> {
   const { uid } = await stat(tpmDir)
   return uid === process.getuid?.() ? {} : { uid }

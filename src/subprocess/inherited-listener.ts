@@ -29,7 +29,7 @@ export async function listenForChild(path: string): Promise<InheritedListener> {
   const fd = descriptorOf(server)
   if (fd !== undefined) return { fd, release }
   release()
-  throw new CloisterError('ERR_INTERNAL', 'this Node.js does not tell the descriptor of a socket')
+  throw new CloisterError('ERR_INTERNAL', 'this Node.js does not expose the descriptor of a socket')
 }
 
 /** Not documented, and what every version from 0.10 to 24 has. */

@@ -21,7 +21,7 @@ export class Lifetime implements AsyncDisposable {
     throw new CloisterError('ERR_PROCESS_ABANDONED', 'the start was given up half-way')
   }
 
-  /** Whoever asks again waits for the same end. */
+  /** A second call waits for the same end. */
   [Symbol.asyncDispose](): Promise<void> {
     this.#ending ??= this.#endAll()
     return this.#ending

@@ -1,6 +1,6 @@
 // QMP, QEMU's machine protocol (docs/interop/qmp-spec): JSON lines, a greeting, capabilities
 // negotiation, then one reply per command. Only commands without a result we need. QEMU may be its
-// guest's by now: what is no QMP ends the connection.
+// guest's by now: anything that is not QMP ends the connection.
 
 import type { Duplex } from 'node:stream'
 import { CloisterError } from '../errors.ts'

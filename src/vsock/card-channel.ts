@@ -1,5 +1,6 @@
 // The keeper's end of the vsock card's channel: JSON lines (cards/vsock/README.md). A card
-// that does not answer costs whoever asks a moment; one that talks nonsense is hung up on, and ends.
+// that does not answer delays the caller by a second; one that sends malformed lines is disconnected,
+// and exits.
 
 import type { Duplex } from 'node:stream'
 import { fromData } from '../error-data.ts'

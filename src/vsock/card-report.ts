@@ -55,7 +55,7 @@ export interface CardConnection extends Counts<typeof connectionNumbers> {
   readonly state: (typeof states)[number]
 }
 
-/** A connection that was refused, told once per port and reason. */
+/** A connection that was refused, reported once per port and reason. */
 export interface Refusal {
   readonly dialledBy: (typeof diallers)[number]
   /** Of the parent when the guest dialled it, else of the guest. */

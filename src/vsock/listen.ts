@@ -1,4 +1,4 @@
-// Guest to host: a guest that dials port P of its parent reaches whoever listens on the unix socket
+// Guest to host: a guest that dials port P of its parent reaches the listener on the unix socket
 // `<vsock socket>_<P>`, if the enclave's policy lets it.
 
 import { lchownSync } from 'node:fs'

@@ -71,7 +71,9 @@ test('connections beyond the limit are refused, and the others go on', async () 
 test('requests that are none are answered with an error', async () => {
   await using card = new VsockBackEnd('card')
   await expect(card.request({ request: 'frobnicate' })).rejects.toThrow('unknown variant')
-  await expect(card.request({ request: 'openPorts', guestPorts: '5-1' })).rejects.toThrow('port list')
+  await expect(card.request({ request: 'openPorts', guestPorts: '5-1' })).rejects.toThrow(
+    'port list',
+  )
   expect(await card.status()).toMatchObject({ guestPorts: 'none' })
 })
 

@@ -1,6 +1,6 @@
 //! The card's own root directory and network. Landlock cannot say which unix sockets a process may
 //! connect to; a root can: beyond its enclave's directory the card then reaches no socket of the
-//! host, whoever it runs as, and without the host's network no abstract socket either.
+//! host, whatever user it runs as, and without the host's network no abstract socket either.
 
 use std::io;
 

@@ -209,6 +209,6 @@ fn next_chain<'a>(
     })
 }
 
-/// The keeper has answered what nobody asked: it is no keeper.
+/// An answer without a request: the other end is not a keeper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnaskedAnswer;

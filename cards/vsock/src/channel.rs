@@ -171,7 +171,7 @@ pub fn answer(line: &[u8], device: &mut Device) -> Value {
     }
 }
 
-/// The id of a line that is no request otherwise, as far as it has one.
+/// The id of a line that is not a valid request, when it has one.
 fn id_of(line: &[u8]) -> Value {
     let value: Option<Value> = serde_json::from_slice(line).ok();
     value

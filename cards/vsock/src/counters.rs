@@ -18,7 +18,7 @@ pub struct Counters {
     pub refused_without_listener: u64,
     /// Refused because of a limit.
     pub refused_by_limit: u64,
-    /// Packets that are no packets: broken chains, short headers, lengths beyond the buffer.
+    /// Malformed packets: broken chains, short headers, lengths beyond the buffer.
     pub malformed: u64,
     /// Packets that break the protocol: wrong CIDs, socket types, operations, credit lies.
     pub violations: u64,

@@ -25,7 +25,7 @@ use rustix::process::{Resource, Rlimit, chdir, getrlimit, setrlimit};
 use serde_json::json;
 use vhost::vhost_user::Listener;
 
-/// Descriptors that are no connections: sockets, queues, epoll sets.
+/// Descriptors other than connections: sockets, queues, epoll sets.
 const OWN_DESCRIPTORS: u64 = 64;
 /// How long the host may take to read what a guest left when its VMM went.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
@@ -153,7 +153,7 @@ fn allow_descriptors(limits: &Limits) -> io::Result<()> {
     Ok(())
 }
 
-/// The card's state stays usable after a panic elsewhere; there is none to be expected.
+/// The card's state stays usable after a panic elsewhere; none is expected.
 fn lock(card: &Mutex<Card>) -> std::sync::MutexGuard<'_, Card> {
     card.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,11 +1,11 @@
-//! Refused connections that the keeper is told about, so that a person learns which port is closed
-//! or not served. A guest can dial as often as it likes: each port is told once per reason, and
+//! Refused connections that are reported to the keeper, so that a person learns which port is closed
+//! or not served. A guest can dial as often as it likes: each port is reported once per reason, and
 //! only so many of them, until the keeper changes the policy.
 
 use serde::Serialize;
 
-/// Ports told for each side.
-const MAX_TOLD: usize = 32;
+/// Ports reported for each side.
+const MAX_REPORTED: usize = 32;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -34,23 +34,23 @@ pub struct Refusal {
     pub reason: Reason,
 }
 
-/// What has been told, and what is still to be.
+/// What has been reported, and what is still to be.
 #[derive(Debug, Default)]
 pub struct Refusals {
-    told: [Vec<Refusal>; 2],
+    reported: [Vec<Refusal>; 2],
     waiting: Vec<Refusal>,
 }
 
 impl Refusals {
     pub fn note(&mut self, refusal: Refusal) {
-        let told = &mut self.told[refusal.dialled_by as usize];
-        if told.len() < MAX_TOLD && !told.contains(&refusal) {
-            told.push(refusal);
+        let reported = &mut self.reported[refusal.dialled_by as usize];
+        if reported.len() < MAX_REPORTED && !reported.contains(&refusal) {
+            reported.push(refusal);
             self.waiting.push(refusal);
         }
     }
 
-    /// What the keeper has not been told yet.
+    /// What has not been reported yet.
     pub fn take(&mut self) -> Vec<Refusal> {
         std::mem::take(&mut self.waiting)
     }
@@ -90,7 +90,7 @@ mod tests {
         for port in 0..100_000 {
             refusals.note(refusal(Dialler::Guest, port));
         }
-        assert_eq!(refusals.take().len(), MAX_TOLD);
+        assert_eq!(refusals.take().len(), MAX_REPORTED);
         refusals.note(refusal(Dialler::Host, 5005));
         assert_eq!(refusals.take(), [refusal(Dialler::Host, 5005)]);
     }

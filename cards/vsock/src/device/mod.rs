@@ -149,7 +149,7 @@ impl Device {
         }
     }
 
-    /// Refused connections that the keeper has not been told of yet.
+    /// Refused connections that were not reported to the keeper yet.
     pub fn take_refusals(&mut self) -> Vec<Refusal> {
         self.refusals.take()
     }

@@ -119,7 +119,7 @@ impl Device {
         }
     }
 
-    /// Forgets buffers of queues that are no more.
+    /// Forgets buffers of queues that no longer exist.
     pub fn forget_queue(&mut self) {
         self.pool = ReceptaclePool::default();
         self.completions = Completions::default();
