@@ -96,6 +96,7 @@ test('an image may name both places itself; its agent leaves the device to the k
   const mixed = await host.start(image)
   const { facts, claims } = await guestReport<CheckReport>(mixed.VsockSocket)
   expect(Buffer.from(facts['miscDevice'] ?? '', 'base64').toString()).toMatch(/^10:\d+\n$/)
+  expect(Buffer.from(facts['generator'] ?? '', 'base64').toString()).toBe('nsm-hwrng\n')
   expect(claims.filter(({ failure }) => failure !== null)).toEqual([])
 })
 
