@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, socket_with,
+};
 use virtio_queue::{Queue, QueueOwnedT, QueueT};
 use vm_memory::GuestMemoryMmap;
 
@@ -163,7 +165,7 @@ impl Device {
     /// Connects to the host's listener; one whose backlog is full is tried again for a while.
     fn dial(&mut self, request: &Header, reactor: &Reactor) {
         let key = key_of(request);
-        match connect_to(self.listener_path(key.parent_port)) {
+        match self.connect_listener(&key) {
             Ok(socket) => self.accept(request, socket, reactor),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 let deadline = Instant::now() + BACKLOG_TIMEOUT;
@@ -202,7 +204,7 @@ impl Device {
             };
             let (request, deadline) = (*request, *deadline);
             let key = key_of(&request);
-            match connect_to(self.listener_path(key.parent_port)) {
+            match self.connect_listener(&key) {
                 Ok(socket) => {
                     self.drop_dial(token, key);
                     self.accept(&request, socket, reactor);
@@ -283,6 +285,19 @@ impl Device {
         });
     }
 
+    fn connect_listener(&self, key: &Key) -> io::Result<UnixStream> {
+        let Key {
+            guest_port,
+            parent_cid,
+            parent_port,
+        } = key;
+        let name = format!(
+            "vsock:{}:{guest_port}:{parent_cid}:{parent_port}",
+            self.guest_cid
+        );
+        connect_to(self.listener_path(*parent_port), &name)
+    }
+
     fn listener_path(&self, port: u32) -> PathBuf {
         let mut path = self.uds_path.clone().into_os_string();
         path.push(format!("_{port}"));
@@ -305,10 +320,16 @@ pub(super) fn key_of(header: &Header) -> Key {
     }
 }
 
-/// A non-blocking connection, at once or not at all: std's would wait for a full backlog.
-fn connect_to(path: PathBuf) -> io::Result<UnixStream> {
+/// A non-blocking connection, at once or not at all: std's would wait for a full backlog. The listener
+/// finds `name`, in the abstract namespace, as its peer's address.
+fn connect_to(path: PathBuf, name: &str) -> io::Result<UnixStream> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    // Where the name is taken, by somebody else in the host's network, it goes without.
+    let _ = bind(
+        &socket,
+        &SocketAddrUnix::new_abstract_name(name.as_bytes())?,
+    );
     let address = SocketAddrUnix::new(path)?;
     loop {
         match connect(&socket, &address) {
