@@ -97,10 +97,10 @@ install_lab_kernel() {
   ln -sfn "$cache/lab-kernel" build/lab-kernel
 }
 
-# The cards; for their tests also the guest that the vsock card's run.
+# The cards, and what runs parent programs; for the cards' tests also the guest that the vsock card's run.
 build_cards() {
-  cargo build --quiet --locked --release --package cloister-vsock --package cloister-nsm "$@"
-  install -m 0755 -C target/x86_64-unknown-linux-gnu/release/cloister-{vsock,nsm} build/bin/
+  cargo build --quiet --locked --release --package cloister-vsock --package cloister-nsm --package cloister-parent "$@"
+  install -m 0755 -C target/x86_64-unknown-linux-gnu/release/cloister-{vsock,nsm,parent} build/bin/
 }
 
 main() {
@@ -119,7 +119,7 @@ main() {
   [ ${#missing[@]} -eq 0 ] || step "install ${missing[*]}" install_packages "${missing[@]}"
   npm_packages_are_current || step 'install npm packages' install_npm_packages
   step 'guest kernel, agent and example' bash enclave-images/build.sh build/blobs >&2
-  step 'vsock card and NSM card' build_cards "${card_parts[@]}"
+  step 'vsock card, NSM card and cloister-parent' build_cards "${card_parts[@]}"
   [ -z "$purpose" ] || step 'QEMU of Debian backports, for tests' install_recent_qemu
   [ -z "$purpose" ] || step "kernel of the lab's host" install_lab_kernel
   [ "$purpose" != --bench ] || step "vhost-device-vsock $stock_vsock_version" install_stock_vsock

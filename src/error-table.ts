@@ -88,6 +88,27 @@ const rows = {
     meaning: 'A vsock port list is invalid, or has too many ranges.',
     hint: 'Write `all`, `none`, or a list of ports and ranges such as 8000,9100-9110.',
   },
+  // --- parent programs (parent/src/failure.rs prints these, with the same hints)
+  ERR_PARENT_KERNEL: {
+    nitro: 0,
+    meaning: 'The kernel cannot report system calls of a program, or not to us (exit status 125).',
+    hint: 'Linux 5.14 or later is needed, with seccomp (CONFIG_SECCOMP_FILTER); in a container its profile must allow seccomp(2), pidfd_getfd(2) and process_vm_readv(2).',
+  },
+  ERR_PARENT_NESTED: {
+    nitro: 0,
+    meaning: 'The program is already supervised (exit status 125).',
+    hint: 'Run it once: what `cloister parent` starts is covered, children included. Some container tools supervise too.',
+  },
+  ERR_PARENT_DESCRIPTOR: {
+    nitro: 0,
+    meaning: "The program would inherit a socket of the host's own AF_VSOCK (exit status 125).",
+    hint: 'Start the program without it: under `cloister parent` it reaches enclaves only.',
+  },
+  ERR_PARENT_PROGRAM: {
+    nitro: 0,
+    meaning: 'The program was not found (exit status 127) or cannot be run (126).',
+    hint: "Check the program's name, that it is executable, and that the interpreter of a script is there.",
+  },
   // --- NSM card
   ERR_NSM_CARD: {
     nitro: 8,

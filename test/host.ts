@@ -79,6 +79,16 @@ export class TestHost implements AsyncDisposable {
     })
   }
 
+  /** Starts `cloister parent -- command`, without waiting for it. */
+  parent(...command: readonly string[]): ChildProcess {
+    return this.spawn('parent', '--', ...command)
+  }
+
+  /** Starts `cloister` with its streams as pipes, without waiting for it. */
+  spawn(...args: readonly string[]): ChildProcess {
+    return spawn(process.execPath, [cli, ...args], { env: this.#env })
+  }
+
   /** Runs a shell script in which `cloister` is this host's, in its directory. */
   shell(script: string): Promise<CliResult> {
     const cloister = `cloister() { '${process.execPath}' '${cli}' "$@"; }`
@@ -139,6 +149,12 @@ export class TestHost implements AsyncDisposable {
     const found = (await this.list('--all')).find(({ EnclaveID }) => EnclaveID === id)
     if (found === undefined) throw new Error(`there is no enclave ${id}`)
     return found
+  }
+
+  /** Removes the directories of a host that has started no enclave. */
+  discard(): void {
+    expect(this.processes()).toEqual([])
+    rmSync(this.directory, { recursive: true, force: true })
   }
 
   /** Ends every enclave, and fails when anything of them is left. */

@@ -8,6 +8,7 @@ import { demoCommand } from './demo.ts'
 import { describeEifCommand } from './describe-eif.ts'
 import { describeEnclavesCommand } from './describe-enclaves.ts'
 import { metricsCommand } from './metrics.ts'
+import { parentCommand } from './parent.ts'
 import { checkOptionValues } from './parse-arguments.ts'
 import { pcrCommand } from './pcr.ts'
 import { closePortsCommand, openPortsCommand } from './ports.ts'
@@ -35,6 +36,7 @@ const commands = [
   connectCommand(),
   openPortsCommand(),
   closePortsCommand(),
+  parentCommand(),
   metricsCommand(),
   describeEifCommand(),
   pcrCommand(),

@@ -21,6 +21,15 @@ export function findPrograms(env: NodeJS.ProcessEnv = process.env): Programs {
   }
 }
 
+/**
+ * `CLOISTER_PARENT`, a cloister-parent, else what the set-up built.
+ *
+ * @throws `ERR_PROCESS_SPAWN` when it is not there.
+ */
+export function findParentProgram(env: NodeJS.ProcessEnv = process.env): string {
+  return card('cloister-parent', env['CLOISTER_PARENT'], 'cloister-parent')
+}
+
 function card(name: string, chosen: string | undefined, program: string): string {
   const path = chosen ?? fileURLToPath(new URL(program, installed))
   if (existsSync(path)) return path

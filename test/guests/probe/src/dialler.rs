@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::Shutdown;
 use std::thread;
 use vsock::{VMADDR_CID_ANY, VsockListener, VsockStream};
 
@@ -9,6 +10,7 @@ const PARENT: u32 = 3;
 
 /// Each connection: a line `<first> <last>`, for each port of which a line `<port> open` or
 /// `<port> refused`; a line with one port keeps its stream, and reports its end with `<port> closed`.
+/// With `echo <port> <word>` what the port answers to the word is passed on.
 pub fn run() {
     let listener = VsockListener::bind_with_cid_port(VMADDR_CID_ANY, crate::PORT).expect("a port");
     for stream in listener.incoming().flatten() {
@@ -22,6 +24,9 @@ pub fn run() {
 fn serve(asker: VsockStream) -> std::io::Result<()> {
     let mut line = String::new();
     BufReader::new(asker.try_clone()?).read_line(&mut line)?;
+    if let ["echo", port, word] = line.split_whitespace().collect::<Vec<_>>()[..] {
+        return echo(port.parse().unwrap_or_default(), word, &asker);
+    }
     let ports: Vec<u32> = line.split_whitespace().flat_map(str::parse).collect();
     match ports[..] {
         [port] => dial_and_stay(port, asker),
@@ -35,6 +40,15 @@ fn dial(port: u32, mut asker: &VsockStream) -> std::io::Result<Option<VsockStrea
     let outcome = if stream.is_some() { "open" } else { "refused" };
     writeln!(asker, "{port} {outcome}")?;
     Ok(stream)
+}
+
+fn echo(port: u32, word: &str, mut asker: &VsockStream) -> std::io::Result<()> {
+    let Some(mut stream) = dial(port, asker)? else {
+        return Ok(());
+    };
+    stream.write_all(word.as_bytes())?;
+    stream.shutdown(Shutdown::Write)?;
+    std::io::copy(&mut stream, &mut asker).map(drop)
 }
 
 fn dial_and_stay(port: u32, mut asker: VsockStream) -> std::io::Result<()> {

@@ -1,0 +1,78 @@
+// `cloister parent -- PROGRAM`: hands over to cloister-parent (parent/), which runs the program with
+// its AF_VSOCK answered by the enclaves of this host.
+
+import { spawn } from 'node:child_process'
+import { constants } from 'node:os'
+import { Command } from 'commander'
+import { CloisterError } from '../errors.ts'
+import { findParentProgram, openDirectories } from '../enclaves/index.ts'
+
+interface ParentOptions {
+  readonly enclaveId: readonly string[]
+  readonly enclaveName: readonly string[]
+}
+
+/** What somebody who ends or asks the program sends to the process that they have started. */
+const PASSED_ON = ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGHUP', 'SIGUSR1', 'SIGUSR2'] as const
+
+export function parentCommand(): Command {
+  return new Command('parent')
+    .description("run a program of the parent's: its AF_VSOCK leads to the enclaves of this host")
+    .usage('[options] -- <program> [args...]')
+    .argument('<program>', 'the program, looked for in PATH')
+    .argument('[args...]', "the program's arguments")
+    .option('--enclave-name <name>', 'serve ports of this enclave only (repeatable)', append, [])
+    .option('--enclave-id <id>', 'the same by id (repeatable)', append, [])
+    .passThroughOptions()
+    .addHelpText(
+      'after',
+      '\nThe program dials an enclave by its CID, and serves the enclaves when it listens at CID 3.\n' +
+        'Ports are declared as ever: --guest-ports and --parent-ports of run-enclave, or open-ports.\n' +
+        'Exit status and signals are the ones of the program.\n' +
+        '\nExample:\n  cloister parent -- socat - VSOCK-CONNECT:16:5005\n',
+    )
+    .action(runParent)
+}
+
+function append(value: string, values: readonly string[]): readonly string[] {
+  return [...values, value]
+}
+
+async function runParent(
+  program: string,
+  args: readonly string[],
+  { enclaveId, enclaveName }: ParentOptions,
+): Promise<void> {
+  const supervisor = findParentProgram()
+  const enclaves = [...enclaveId, ...enclaveName].flatMap((wanted) => ['--enclave', wanted])
+  const options = ['--runtime', openDirectories().runtime, ...enclaves]
+  const command = ['--', program, ...args]
+  becomeProgram(supervisor, [...options, ...command])
+  process.exitCode = await supervise(supervisor, [...options, '--with-parent', ...command])
+}
+
+/** Replaces this process, from Node.js 22.15 on: nothing stays between the caller and the program. */
+function becomeProgram(program: string, args: readonly string[]): void {
+  const { execve } = process as {
+    readonly execve?: (file: string, args: readonly string[], env: NodeJS.ProcessEnv) => never
+  }
+  if (execve !== undefined) execve.call(process, program, [program, ...args], process.env)
+}
+
+/** @throws `ERR_PROCESS_SPAWN` */
+async function supervise(program: string, args: readonly string[]): Promise<number> {
+  const child = spawn(program, args, { stdio: 'inherit' })
+  for (const signal of PASSED_ON) {
+    process.removeAllListeners(signal)
+    process.on(signal, () => child.kill(signal))
+  }
+  return new Promise((resolve, reject) => {
+    child.once('error', (cause) => {
+      const message = `cannot start ${program}: ${cause.message}`
+      reject(new CloisterError('ERR_PROCESS_SPAWN', message, { cause }))
+    })
+    child.once('exit', (code, signal) => {
+      resolve(code ?? 128 + (signal === null ? 0 : constants.signals[signal]))
+    })
+  })
+}
