@@ -42,7 +42,7 @@ export async function measureLaunch(eifPath: string, rounds: number): Promise<La
   }
 }
 
-function requestFor(eifPath: string, scratch: string): LaunchRequest {
+export function requestFor(eifPath: string, scratch: string): LaunchRequest {
   const directories = { state: join(scratch, 'state'), runtime: join(scratch, 'run') }
   for (const directory of Object.values(directories))
     mkdirSync(directory, { recursive: true, mode: 0o700 })
@@ -57,7 +57,8 @@ function requestFor(eifPath: string, scratch: string): LaunchRequest {
   }
 }
 
-async function launchOurs(request: LaunchRequest): Promise<number> {
+/** Milliseconds from the request to the app's start; the enclave is gone afterwards. */
+export async function launchOurs(request: LaunchRequest): Promise<number> {
   const begin = performance.now()
   const { record } = await startEnclave(request)
   const took = performance.now() - begin

@@ -5,12 +5,21 @@ import { test } from 'vitest'
 import * as attestation from './attestation.ts'
 import * as imageBuild from './image-build.ts'
 import * as imageLayer from './image-layer.ts'
+import * as kernelFlavours from './kernel-flavours.ts'
 import * as launch from './launch.ts'
 import * as nsmDocuments from './nsm-documents.ts'
 import { formatRows, type BenchRow } from './row.ts'
 import * as vsockCard from './vsock-card.ts'
 
-const benches = { attestation, launch, nsmDocuments, imageBuild, imageLayer, vsockCard }
+const benches = {
+  attestation,
+  launch,
+  kernelFlavours,
+  nsmDocuments,
+  imageBuild,
+  imageLayer,
+  vsockCard,
+}
 
 test('bench', { timeout: 3_600_000 }, async () => {
   const rows: BenchRow[] = []

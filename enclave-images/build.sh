@@ -1,11 +1,16 @@
 #!/usr/bin/env bash
-# Builds what enclave images are made of: kernel, agent, and the example app's root file system.
+# Builds what enclave images are made of: kernels, agent, and the example app's root file system.
 #
 #   enclave-images/build.sh <blobs directory> [<output directory>]
 #
-# <blobs> receives bzImage, vmlinux, kernel.config, init (the agent) and cmdline; <output> (default:
+# <blobs> receives init (the agent), cmdline and the kernel of the flavour `standard`: bzImage,
+# vmlinux, kernel.config. <blobs>/minimal receives those of the flavour `minimal`. <output> (default:
 # the directory that holds <blobs>) receives hello/rootfs. The same sources and compiler give the
 # same bytes, whatever the checkout directory, user, cargo home or target directory.
+#
+#   CLOISTER_KERNEL_FLAVOURS  the flavours to build (default "standard minimal")
+#
+# kernel/build.sh has variables of its own.
 set -euo pipefail
 umask 022
 export LC_ALL=C TZ=UTC
@@ -16,7 +21,7 @@ readonly target=x86_64-unknown-linux-gnu
 readonly cargo_home=${CARGO_HOME:-$HOME/.cargo}
 # A guest kernel finds the vsock device by this string alone (no ACPI, no device tree), and the
 # string is measured with the image. Without a serial port console=ttyS0 has no effect.
-readonly cmdline='reboot=t panic=-1 console=ttyS0 virtio_mmio.device=512@0xfeb00e00:12 initramfs_options=size=80%'
+readonly cmdline='reboot=t panic=-1 console=ttyS0 virtio_mmio.device=512@0xfeb00e00:12'
 
 # Paths end up in panic messages. Registry sources lie in a folder named after the registry's
 # address, so each such folder is mapped, not just the one above.
@@ -47,18 +52,29 @@ place() {
   mv "$to.new" "$to"
 }
 
+# place_kernel FLAVOUR DIRECTORY: builds it, or takes it from the cache.
+place_kernel() {
+  local kernel file
+  kernel=$("$here/kernel/build.sh" "$1" | tail -n 1)
+  mkdir -p "$2"
+  for file in bzImage vmlinux kernel.config; do place 644 "$kernel/$file" "$2/$file"; done
+}
+
 main() {
-  (($# == 1 || $# == 2)) || { sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 64; }
+  (($# == 1 || $# == 2)) || { sed -n '2,14s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 64; }
   mkdir -p "$1" "${2:-$(dirname "$1")}/hello/rootfs"
-  local blobs out kernel binaries
+  local blobs out flavour binaries
   blobs=$(cd "$1" && pwd)
   out=$(cd "${2:-$(dirname "$blobs")}" && pwd)
-  kernel=$("$here/kernel/build.sh" minimal | tail -n 1)
+  for flavour in ${CLOISTER_KERNEL_FLAVOURS:-standard minimal}; do
+    if [[ $flavour == standard ]]; then
+      place_kernel standard "$blobs"
+    else
+      place_kernel "$flavour" "$blobs/$flavour"
+    fi
+  done
   build_binaries
   binaries=$target_dir/$target/release
-  place 644 "$kernel/bzImage" "$blobs/bzImage"
-  place 644 "$kernel/vmlinux" "$blobs/vmlinux"
-  place 644 "$kernel/kernel.config" "$blobs/kernel.config"
   place 755 "$binaries/cloister-agent" "$blobs/init"
   place 644 <(printf '%s' "$cmdline") "$blobs/cmdline"
   place 755 "$binaries/hello" "$out/hello/rootfs/hello"

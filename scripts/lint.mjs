@@ -15,6 +15,7 @@ const checks = [
   ],
   ['no unused code', 'npx --no-install knip'],
   ['docs/errors.md is current', 'node scripts/error-docs.mjs --check'],
+  ['docs/kernel.md is current', 'node scripts/kernel-docs.mjs --check'],
   ['package of the verifier', 'npx --no-install publint --strict attestation'],
   [
     'types of the package as consumers resolve them',

@@ -17,6 +17,8 @@ packages=(
 )
 # Second opinions, peers, a browser, and a compiler for libFuzzer.
 test_packages=(g++ tpm2-tools openssl socat skopeo umoci buildah docker-registry attr cpio chromium)
+# What the guests of the kernel's tests are made of.
+test_packages+=(erofs-utils iptables podman crun)
 # For the lab, a host with KVM, a TPM and UEFI in software: what makes its images and runs in it.
 test_packages+=(squashfs-tools busybox-static kmod e2fsprogs iproute2 ovmf swtpm-tools)
 
@@ -104,10 +106,11 @@ build_cards() {
 }
 
 main() {
-  local purpose=${1:-} card_parts=(--bins)
+  local purpose=${1:-} card_parts=(--bins) flavours=standard
   if [ -n "$purpose" ]; then
     packages+=("${test_packages[@]}")
     card_parts+=(--examples)
+    flavours='standard minimal'
     command -v go >/dev/null || packages+=(golang-go)
   fi
   mkdir -p build/bin "$cache"
@@ -118,7 +121,8 @@ main() {
   mapfile -t missing < <(missing_packages)
   [ ${#missing[@]} -eq 0 ] || step "install ${missing[*]}" install_packages "${missing[@]}"
   npm_packages_are_current || step 'install npm packages' install_npm_packages
-  step 'guest kernel, agent and example' bash enclave-images/build.sh build/blobs >&2
+  export CLOISTER_KERNEL_FLAVOURS=${CLOISTER_KERNEL_FLAVOURS:-$flavours}
+  step "guest kernel ($CLOISTER_KERNEL_FLAVOURS), agent and example" bash enclave-images/build.sh build/blobs >&2
   step 'vsock card, NSM card and cloister-parent' build_cards "${card_parts[@]}"
   [ -z "$purpose" ] || step 'QEMU of Debian backports, for tests' install_recent_qemu
   [ -z "$purpose" ] || step "kernel of the lab's host" install_lab_kernel

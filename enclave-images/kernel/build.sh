@@ -2,7 +2,7 @@
 # Builds one flavour of the enclave kernel, reproducibly, from Debian's linux-source-6.12 and the
 # fragments beside this file:
 #
-#   enclave-images/kernel/build.sh minimal
+#   enclave-images/kernel/build.sh standard|minimal
 #
 # Prints progress on stderr and, as its last line on stdout, the directory with bzImage, vmlinux
 # (stripped), kernel.config and build.json.
@@ -30,7 +30,7 @@ readonly jobs=${CLOISTER_JOBS:-$(nproc)}
 readonly cache=${XDG_CACHE_HOME:-$HOME/.cache}/cloister/kernel
 readonly progress_seconds=5
 # Only the progress line depends on these counts.
-declare -Ar expected_objects=([minimal]=1060)
+declare -Ar expected_objects=([minimal]=1060 [standard]=1560)
 
 work= # where a build takes place; removed however the script ends
 trap '[[ -z $work ]] || rm -rf "$work"' EXIT
@@ -49,6 +49,7 @@ linker_version() { ld --version | head -n 1; }
 fragments_of() {
   case $1 in
     minimal) printf '%s\n' minimal.config ;;
+    standard) printf '%s\n' minimal.config standard.config ;;
     *) return 1 ;;
   esac
 }
@@ -243,7 +244,7 @@ main() {
 
 flavour=${1:-}
 if (($# != 1)) || ! fragments_of "$flavour" >/dev/null; then
-  say 'usage: enclave-images/kernel/build.sh minimal'
+  say 'usage: enclave-images/kernel/build.sh standard|minimal'
   exit 64
 fi
 readonly flavour

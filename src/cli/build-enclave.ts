@@ -2,7 +2,7 @@
 
 import { Command, Option } from 'commander'
 
-import { buildImage } from '../image/index.ts'
+import { KERNEL_FLAVOURS, buildImage } from '../image/index.ts'
 import { ARCHITECTURES, buildOptions, defaultBlobs, type BuildFlags } from './build-options.ts'
 import { BuildProgress } from './build-progress.ts'
 import { measurementsJson } from './measurements-json.ts'
@@ -66,7 +66,18 @@ export function buildEnclaveCommand(): Command {
     )
     .option('--signing-certificate <pem>', 'certificate of the signer, measured into PCR8')
     .option('--private-key <pem>', 'its key: P-256, P-384 or P-521')
-    .option('--kernel <file>', 'another kernel: bzImage, or Image for aarch64')
+    .addOption(
+      new Option(
+        '--kernel-flavour <flavour>',
+        'standard: what software for AWS Nitro finds in a kernel; minimal: smaller, boots sooner ' +
+          '(default: standard)',
+      ).choices(KERNEL_FLAVOURS),
+    )
+    .addOption(
+      new Option('--kernel <file>', 'another kernel: bzImage, or Image for aarch64').conflicts(
+        'kernelFlavour',
+      ),
+    )
     .option('--init <file>', 'another agent')
     .option('--cmdline <text>', 'another kernel command line')
     .option('--quiet', 'print no progress')

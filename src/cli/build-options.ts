@@ -11,6 +11,7 @@ import {
   type DirectoryOptions,
   type ImageConfig,
   type ImageSource,
+  type KernelFlavour,
 } from '../image/index.ts'
 import { readFileArgument } from './arguments.ts'
 import { defined } from './defined.ts'
@@ -29,6 +30,7 @@ export interface BuildFlags {
   readonly version?: string
   readonly metadata?: string
   readonly blobs?: string
+  readonly kernelFlavour?: KernelFlavour
   readonly kernel?: string
   readonly init?: string
   readonly cmdline?: string
@@ -56,9 +58,9 @@ export const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
 
 /** @throws ERR_CLI_ARGUMENT, ERR_IMAGE_BLOBS, ERR_EIF_METADATA, ERR_EIF_SIGNING */
 export async function buildOptions(flags: BuildFlags): Promise<BuildOptions> {
-  const { kernel, init, cmdline, name, version } = flags
+  const { kernelFlavour, kernel, init, cmdline, name, version } = flags
   const overrides = {
-    ...defined({ kernel, init, cmdline, architecture: ARCHITECTURES[flags.arch] }),
+    ...defined({ kernelFlavour, kernel, init, cmdline, architecture: ARCHITECTURES[flags.arch] }),
   }
   return {
     source: sourceOf(flags),

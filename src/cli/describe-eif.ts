@@ -57,6 +57,9 @@ function describe(eif: Eif): object {
       BuildToolVersion: metadata.build.buildToolVersion,
       OperatingSystem: metadata.build.operatingSystem,
       KernelVersion: metadata.build.kernelVersion,
+      ...(metadata.build.kernelFlavour !== undefined && {
+        KernelFlavour: metadata.build.kernelFlavour,
+      }),
       DockerInfo: metadata.dockerInfo,
     },
     Cmdline: eif.cmdline,

@@ -11,6 +11,8 @@ export interface BuildMetadata {
   readonly buildToolVersion: string
   readonly operatingSystem: string
   readonly kernelVersion: string
+  /** A key of our own, after AWS's; absent when another tool or another kernel made the image. */
+  readonly kernelFlavour?: string
 }
 
 export interface EifMetadata {
@@ -43,6 +45,7 @@ export function encodeMetadata(metadata: EifMetadata): Uint8Array {
       BuildToolVersion: build.buildToolVersion,
       OperatingSystem: build.operatingSystem,
       KernelVersion: build.kernelVersion,
+      ...(build.kernelFlavour !== undefined && { KernelFlavour: build.kernelFlavour }),
     },
     DockerInfo: metadata.dockerInfo ?? null,
     CustomMetadata: metadata.custom ?? null,
@@ -69,6 +72,9 @@ export function decodeMetadata(bytes: Uint8Array): EifMetadata {
       buildToolVersion: readText(build, 'BuildToolVersion'),
       operatingSystem: readText(build, 'OperatingSystem'),
       kernelVersion: readText(build, 'KernelVersion'),
+      ...(Object.hasOwn(build, 'KernelFlavour') && {
+        kernelFlavour: readText(build, 'KernelFlavour'),
+      }),
     },
     dockerInfo: json['DockerInfo'],
     custom: json['CustomMetadata'],

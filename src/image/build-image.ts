@@ -99,7 +99,7 @@ function variableName(item: string): string {
 }
 
 function metadataOf(options: BuildOptions, source: OpenSource): EifMetadata {
-  const { operatingSystem, kernelVersion } = options.blobs
+  const { operatingSystem, kernelVersion, kernelFlavour } = options.blobs
   const buildTime = new Date((options.buildTime ?? 0) * 1000)
   return {
     imageName: options.name ?? source.name,
@@ -109,6 +109,7 @@ function metadataOf(options: BuildOptions, source: OpenSource): EifMetadata {
       ...BUILD_TOOL,
       operatingSystem,
       kernelVersion,
+      ...(kernelFlavour !== undefined && { kernelFlavour }),
     },
     dockerInfo: null,
     custom: options.customMetadata ?? null,

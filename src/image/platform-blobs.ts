@@ -1,5 +1,5 @@
 // What every image has in common: the kernel, its command line and the agent that is PID 1. They
-// come from the blobs directory, which `npm run setup` fills.
+// come from the blobs directory, which `npm run setup` fills: the kernel `standard` is at its top.
 
 import { join } from 'node:path'
 
@@ -7,19 +7,25 @@ import { check, type CloisterError, type ErrorCode } from '../errors.ts'
 import type { Architecture, Content } from '../eif/index.ts'
 import { openInputFile, readInputFile } from '../files/index.ts'
 import { fileContent } from './blob-content.ts'
+import {
+  checkFlavour,
+  kernelDirectory,
+  parseKernelConfig,
+  type KernelFlavour,
+  type KernelLabels,
+} from './kernel-flavour.ts'
 
-export interface PlatformBlobs {
+export interface PlatformBlobs extends KernelLabels {
   readonly architecture: Architecture
   readonly kernel: Content
   readonly init: Content
   readonly cmdline: string
-  /** From the kernel's configuration, "Unknown" when that is absent. */
-  readonly operatingSystem: string
-  readonly kernelVersion: string
 }
 
 export interface BlobOverrides {
-  /** Path of a bzImage. */
+  /** Which of the kernels in the directory; by default the one at its top. */
+  readonly kernelFlavour?: KernelFlavour
+  /** Path of a kernel. */
   readonly kernel?: string
   /** Path of a static program. */
   readonly init?: string
@@ -70,7 +76,7 @@ const MAX_TEXT_BYTES = 1024 * 1024
 
 /**
  * Opens the blobs directory.
- * @throws ERR_IMAGE_BLOBS when a part is missing or the kernel is not of that architecture
+ * @throws ERR_IMAGE_BLOBS when a part is missing, or the kernel is not of that architecture or flavour
  */
 export async function openPlatformBlobs(
   path: string,
@@ -78,24 +84,22 @@ export async function openPlatformBlobs(
 ): Promise<PlatformBlobs> {
   const { architecture = 'x86_64' } = overrides
   const format = KERNELS[architecture]
-  const kernel = overrides.kernel ?? join(path, format.file)
+  const kernels = kernelDirectory(path, overrides.kernelFlavour)
+  const kernel = overrides.kernel ?? join(kernels, format.file)
   await checkKernel(kernel, format)
+  // A kernel that was given by its path is not the one that the configuration describes.
+  const config =
+    overrides.kernel === undefined ? readOptional(join(kernels, 'kernel.config')) : undefined
+  const labels = parseKernelConfig(config ?? '')
+  checkFlavour(kernel, overrides.kernelFlavour, labels)
   const cmdline = overrides.cmdline ?? readOptional(join(path, 'cmdline'))?.trim()
   return {
     architecture,
     kernel: await fileContent(kernel, CODE),
     init: await fileContent(overrides.init ?? join(path, 'init'), CODE),
     cmdline: cmdline ?? DEFAULT_CMDLINE,
-    ...parseKernelConfig(readOptional(join(path, 'kernel.config')) ?? ''),
+    ...labels,
   }
-}
-
-/** Line 3 is `# Linux/x86 6.12.107 Kernel Configuration`; the words that nitro-cli takes. */
-export function parseKernelConfig(
-  config: string,
-): Pick<PlatformBlobs, 'operatingSystem' | 'kernelVersion'> {
-  const words = (config.split('\n')[2] ?? '').split(/[ /-]/)
-  return { operatingSystem: words[1] ?? 'Unknown', kernelVersion: words[3] ?? 'Unknown' }
 }
 
 async function checkKernel(path: string, { name, magics }: KernelFormat): Promise<void> {

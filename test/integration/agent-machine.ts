@@ -134,7 +134,7 @@ function qemuArguments(directory: string, { memoryMib = 64 }: BootOptions): stri
     ...['-accel', 'tcg,tb-size=32', '-cpu', 'max,-erms,-fsrm,level-func7=0', '-m', memory],
     ...['-object', `memory-backend-memfd,id=m,size=${memory}M,share=on`],
     ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
-    ...['-kernel', join(blobs, 'vmlinux'), '-initrd', join(directory, 'initramfs.cpio')],
+    ...['-kernel', join(blobs, 'minimal/vmlinux'), '-initrd', join(directory, 'initramfs.cpio')],
     ...['-append', `${readFileSync(join(blobs, 'cmdline'), 'utf8')} quiet`],
     ...['-serial', `file:${directory}/console`],
     ...['-chardev', `socket,id=c0,path=${directory}/vu`],

@@ -26,7 +26,7 @@ bzImage:
 vmlinux:
 \t@cp /bin/true vmlinux
 `
-/** As the kernel's own, the later of two lines about one option counts. */
+/** The later of two lines about one option counts, as in the kernel's own. */
 const MERGE_CONFIG = `#!/bin/sh
 shift 2
 cat "$@" | tac | awk '{ name = $0; sub(/^# /, "", name); sub(/[= ].*/, "", name) } name == "" || !seen[name]++' |
@@ -88,7 +88,7 @@ function record(directory: string): { readonly locked: boolean; readonly flavour
 
 test('a source that the lock file does not name is refused, and nothing is built', () => {
   const source = makeSource('6.12.900')
-  const { status, directory, words } = build('minimal', { CLOISTER_KERNEL_SOURCE: source })
+  const { status, directory, words } = build('standard', { CLOISTER_KERNEL_SOURCE: source })
   expect({ status, directory }).toEqual({ status: 1, directory: '' })
   // What was found, what is wanted, and how to go on.
   expect(words).toContain(createHash('sha256').update(readFileSync(source)).digest('hex'))
@@ -100,20 +100,31 @@ test('a source that the lock file does not name is refused, and nothing is built
 test('it is built when asked for, and its record says so', () => {
   const source = makeSource('6.12.901')
   const env = { CLOISTER_KERNEL_SOURCE: source, CLOISTER_KERNEL_UNLOCKED: '1' }
-  const { status, directory, words } = build('minimal', env)
+  const { status, directory, words } = build('standard', env)
   expect(status, words).toBe(0)
   expect(words).toContain('WILL DIFFER')
-  expect(record(directory)).toMatchObject({ locked: false, flavour: 'minimal' })
+  expect(record(directory)).toMatchObject({ locked: false, flavour: 'standard' })
+})
+
+test('of two lines about one option the later fragment counts', () => {
+  const source = makeSource('6.12.902')
+  const env = { CLOISTER_KERNEL_SOURCE: source, CLOISTER_KERNEL_UNLOCKED: '1' }
+  const config = (flavour: string): string =>
+    readFileSync(join(build(flavour, env).directory, 'kernel.config'), 'utf8')
+  expect(config('minimal')).not.toContain('CONFIG_BLOCK=y')
+  expect(config('minimal')).toContain('CONFIG_LOCALVERSION="-enclave"')
+  expect(config('standard')).toContain('CONFIG_BLOCK=y')
+  expect(config('standard')).toContain('CONFIG_LOCALVERSION="-enclave-standard"')
 })
 
 test('an option that the source does not know ends the build, by its name', () => {
   const source = makeSource('6.12.903')
-  const fragment = join(scratch.path, 'kernel/minimal.config')
+  const fragment = join(scratch.path, 'kernel/standard.config')
   const before = readFileSync(fragment)
   // The kernel source above drops every line that ends with "=".
   appendFileSync(fragment, 'CONFIG_NO_SUCH_OPTION=\n')
   const env = { CLOISTER_KERNEL_SOURCE: source, CLOISTER_KERNEL_UNLOCKED: '1' }
-  const { status, words } = build('minimal', env)
+  const { status, words } = build('standard', env)
   writeFileSync(fragment, before)
   expect(status).toBe(1)
   expect(words).toContain('CONFIG_NO_SUCH_OPTION')

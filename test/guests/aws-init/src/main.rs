@@ -1,8 +1,7 @@
 //! A test guest's PID 1 that does what the init of AWS's images does, in its order
 //! (aws-nitro-enclaves-sdk-bootstrap, init/init.c), and nothing that ours does beyond it: it speaks
 //! to nobody but the heartbeat's port and leaves /dev/nsm to the kernel. Any failure ends it, and a
-//! kernel panics without its init. Left out: nsm.ko, which a kernel that has the driver does not
-//! need, and control groups of version 1.
+//! kernel panics without its init. Left out: nsm.ko, which AWS's init skips too when it is absent.
 #![deny(unsafe_code)]
 // std's own start-up aborts when descriptors 0 to 2 are closed and /dev/null cannot be opened,
 // which is how the kernel starts PID 1 when there is no console.

@@ -3,12 +3,15 @@
 
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{chroot, symlink};
-use std::{env, fs, io};
+use std::{env, fs};
 
 const NOTHING: Option<&str> = None;
 const NOSUID_NOEXEC: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NOEXEC);
 const CLOSED: MsFlags = NOSUID_NOEXEC.union(MsFlags::MS_NODEV);
+
+const CGROUPS: &str = "/sys/fs/cgroup";
 
 const LINKS: [(&str, &str); 4] = [
     ("/dev/fd", "/proc/self/fd"),
@@ -64,12 +67,42 @@ pub fn mount_rest() -> io::Result<()> {
         NOTHING,
     )?;
     mount(Some("sysfs"), "/sys", Some("sysfs"), CLOSED, NOTHING)?;
+    mount(
+        Some("cgroup_root"),
+        CGROUPS,
+        Some("tmpfs"),
+        CLOSED,
+        Some("mode=0755"),
+    )?;
+    mount_control_groups()
+}
+
+/// Every enabled controller of /proc/cgroups, version 1, as a hierarchy of its own. The first one
+/// that cannot be mounted ends AWS's init, and with it the enclave.
+fn mount_control_groups() -> io::Result<()> {
+    for line in fs::read_to_string("/proc/cgroups")?.lines().skip(1) {
+        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+        let [name, _hierarchy, _groups, enabled] = fields[..] else {
+            return Err(ErrorKind::InvalidData.into());
+        };
+        if enabled != "0" {
+            let target = format!("{CGROUPS}/{name}");
+            fs::create_dir(&target)?;
+            mount(
+                Some(name),
+                target.as_str(),
+                Some("cgroup"),
+                CLOSED,
+                Some(name),
+            )?;
+        }
+    }
     Ok(())
 }
 
 fn unless_there(result: io::Result<()>) -> io::Result<()> {
     match result {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         result => result,
     }
 }
