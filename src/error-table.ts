@@ -163,6 +163,12 @@ const rows = {
     meaning: "The enclave's keeper did not answer, or refused a request.",
     hint: '`cloister describe-enclaves --all` shows whether it still runs.',
   },
+  ERR_KEEPER_USERS: {
+    nitro: 0,
+    meaning:
+      "A user id that an enclave's parts would run as belongs to somebody, or CLOISTER_UID_RANGE is not usable.",
+    hint: 'Set CLOISTER_UID_RANGE=first:count to user and group ids that nothing else uses, in /etc/subuid at most under the name cloister.',
+  },
   ERR_KEEPER_STOP: {
     nitro: 39,
     meaning: 'A process of the enclave cannot be killed, so the enclave still runs.',

@@ -23,7 +23,7 @@ import type { EndCause, LaunchRequest, Place, Timeline } from '../enclaves/index
 import type { EnclaveVsock } from './parts/vsock-ports.ts'
 import { describeIncident, type Journal } from './journal.ts'
 import { measureImage, type MeasuredImage } from './parts/measured-image.ts'
-import { partUsers, type PartUsers } from './parts/part-users.ts'
+import { checkPartUsers, partUsers, type PartUsers } from './parts/part-users.ts'
 import { serveParentPorts } from './guest/parent-ports.ts'
 
 export class Enclave implements AsyncDisposable {
@@ -67,11 +67,13 @@ export class Enclave implements AsyncDisposable {
     signal.addEventListener('abort', undo)
     try {
       signal.throwIfAborted()
+      const users = partUsers(launch.request.description.accelerator)
+      await checkPartUsers(users)
       const started = await start({
         ...launch,
         lifetime,
         guest,
-        users: partUsers(launch.request.description.accelerator),
+        users,
       })
       return new Enclave(started, lifetime, guest.channel)
     } catch (error) {

@@ -15,7 +15,13 @@ function logOf(...chunks: readonly Buffer[]): ConsoleLog {
 
 function kept(log: ConsoleLog): Buffer {
   const chunks: Buffer[] = []
-  log.follow(new Writable({ write: (chunk: Buffer, _, done) => (chunks.push(chunk), done()) }))
+  const reader = new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      chunks.push(chunk)
+      done()
+    },
+  })
+  log.follow(reader)
   return Buffer.concat(chunks)
 }
 

@@ -6,14 +6,7 @@
 import { readFileSync } from 'node:fs'
 import type { Confinement } from '../../subprocess/index.ts'
 import { kvmGroups, type Accelerator } from '../../vmm/index.ts'
-
-/** systemd docs/UIDS-GIDS.md: 1879048192 to 2147483647 is unused. */
-const FIRST_UID = 1_900_000_000
-/** The host chip's swtpm: one user for all keepers, for they share its state. */
-const CHIP_UID = FIRST_UID - 1
-/** Linux's PID_MAX_LIMIT is 2^22, so this range ends before 2^31. */
-const UIDS_PER_KEEPER = 4
-const LAST_UID = FIRST_UID + UIDS_PER_KEEPER * 2 ** 22
+import { checkUnusedIds, uidRange, UIDS_PER_KEEPER } from './uid-range.ts'
 
 export interface PartUsers {
   readonly qemu: Confinement
@@ -32,14 +25,26 @@ export function partUsers(
   canChange: boolean = canChangeUsers(process.getuid?.() ?? 0),
 ): PartUsers {
   if (!canChange) return { qemu: {}, chip: {}, swtpm: {}, vsockCard: {}, nsmCard: {} }
-  const first = FIRST_UID + process.pid * UIDS_PER_KEEPER
+  const chip = uidRange().first
+  const first = chip + 1 + process.pid * UIDS_PER_KEEPER
   return {
     qemu: { uid: first, groups: accelerator === 'kvm' ? kvmGroups() : [] },
-    chip: { uid: CHIP_UID },
+    chip: { uid: chip },
     swtpm: { uid: first + 1 },
     vsockCard: { uid: first + 2 },
     nsmCard: { uid: first + 3 },
   }
+}
+
+/**
+ * Checks that the users are nobody else's.
+ *
+ * @throws `ERR_KEEPER_USERS`
+ */
+export async function checkPartUsers(users: PartUsers): Promise<void> {
+  const all = [users.qemu, users.chip, users.swtpm, users.vsockCard, users.nsmCard]
+  const ids = all.flatMap(({ uid }) => uid ?? [])
+  if (ids.length > 0) await checkUnusedIds(ids)
 }
 
 /** Whom the host chip's swtpm runs as. */
@@ -50,9 +55,10 @@ export function chipUser(): Confinement {
 /** Root of a user namespace has only the users that its map names (user_namespaces(7)). */
 function canChangeUsers(uid: number): boolean {
   if (uid !== 0) return false
+  const wanted = uidRange()
   const ranges = readFileSync('/proc/self/uid_map', 'utf8').trim().split('\n')
   return ranges.some((range) => {
     const [first = 0, , count = 0] = range.trim().split(/\s+/).map(Number)
-    return first <= CHIP_UID && first + count > LAST_UID
+    return first <= wanted.first && first + count >= wanted.first + wanted.count
   })
 }
