@@ -1,6 +1,7 @@
 // The commands of `cloister` and what they share: global options, and how arguments are read.
 
 import { Command, CommanderError, Option } from 'commander'
+import { CloisterError } from '../errors.ts'
 import { buildEnclaveCommand } from './build-enclave.ts'
 import { connectCommand } from './connect.ts'
 import { consoleCommand } from './console.ts'
@@ -63,7 +64,12 @@ export async function runProgram(args: readonly string[]): Promise<void> {
   try {
     await program.parseAsync(args, { from: 'user' })
   } catch (error) {
-    const isHelp = error instanceof CommanderError && error.exitCode === 0
-    if (!isHelp) throw error
+    if (!(error instanceof CommanderError)) throw error
+    if (error.exitCode === 0) return
+    // The help was printed because there was nothing else to do.
+    if (error.code !== 'commander.help') throw error
+    throw new CloisterError('ERR_CLI_ARGUMENT', 'no command, or an unknown one, was given', {
+      hint: 'Give one of the commands that are listed above.',
+    })
   }
 }
