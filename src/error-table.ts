@@ -483,7 +483,7 @@ const rows = {
   ERR_IMAGE_BLOBS: {
     nitro: 52,
     meaning: 'The kernel or the agent for the image is missing or unusable.',
-    hint: 'Run `npm run setup`, or give the directory that contains them with --blobs.',
+    hint: 'Run `npm run setup`, or name the directory that has them with --blobs. `bash enclave-images/build.sh build/blobs` builds the kernel `minimal` too.',
   },
   // --- nsm
   ERR_NSM_QUOTE_MISMATCH: {
