@@ -1,4 +1,4 @@
-// Faults of the host that no code of ours can prevent, told as what they are: a full disk, somebody
+// Faults of the host that no code of ours can prevent, reported as what they are: a full disk, somebody
 // else's directory, too many open files, no memory.
 
 import { causeOf } from './error-data.ts'

@@ -144,7 +144,7 @@ pub struct Peers<'a> {
 }
 
 impl Peers<'_> {
-    /// The kernel tells the card's process, the card its guest's port. A client that is no enclave's
+    /// The kernel tells the card's process, the card its guest's port. A client that is not an enclave's
     /// card is on this host.
     pub fn address_of(&mut self, connection: BorrowedFd<'_>) -> Address {
         let named = card_name(connection);

@@ -156,7 +156,7 @@ impl Supervisor {
 
     /// Gives the answer, and returns a descriptor that the caller did not get.
     fn finish(&self, call: &Call, outcome: Outcome) -> Option<OwnedFd> {
-        // That the caller has gone is no error of ours.
+        // A caller that has gone is not our error.
         match outcome {
             Ok(Answer::Wait) => {}
             Ok(Answer::Pass) => {

@@ -12,7 +12,7 @@ interface ParentOptions {
   readonly enclaveName: readonly string[]
 }
 
-/** What somebody who ends or asks the program sends to the process that they have started. */
+/** Signals for the program that reach the process that the user started. */
 const PASSED_ON = ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGHUP', 'SIGUSR1', 'SIGUSR2'] as const
 
 export function parentCommand(): Command {

@@ -83,7 +83,7 @@ function whole(min: number, max: number, value: unknown): number {
 function numbers(value: unknown): readonly string[] {
   if (Array.isArray(value) && value.every((item) => typeof item === 'number'))
     return value.map(String)
-  throw argument('--config has cpu_ids that are no numbers')
+  throw argument('--config has cpu_ids that are not numbers')
 }
 
 function argument(message: string): CloisterError {

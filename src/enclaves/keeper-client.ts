@@ -12,7 +12,7 @@ import type { VsockReport } from '../vsock/index.ts'
 /** A report with 2048 connections, the card's limit, has half of it. */
 const REPLY_MAX_BYTES = 2 ** 20
 const ANSWER_MS = 5000
-/** Whoever lists enclaves waits no longer for one that hangs. */
+/** A listing of enclaves waits no longer for one that hangs. */
 const REPORT_MS = 2000
 
 /**

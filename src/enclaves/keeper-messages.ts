@@ -13,7 +13,7 @@ export type KeeperMessage =
     }
   | { readonly type: 'failed'; readonly error: ErrorData }
 
-/** The asker's answer to `running`. Whoever goes away without it is taken not to know. */
+/** The asker's answer to `running`. An asker that goes away without it is taken not to know. */
 export interface Seen {
   readonly type: 'seen'
 }

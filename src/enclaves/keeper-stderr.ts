@@ -1,5 +1,5 @@
 // What a keeper says before it can speak over its channel (Node itself failing, say): a file without
-// a name, which goes with whoever has it open last.
+// a name, which is gone once the last process closes it.
 
 import { closeSync, fstatSync, openSync, readSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'

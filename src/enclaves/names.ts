@@ -33,7 +33,7 @@ export class Names {
     }
   }
 
-  /** Frees the name, if this enclave, or nobody, has it. */
+  /** Frees the name, if this enclave, or none, has it. */
   release(name: string, id: string | undefined): void {
     if (id !== undefined) rmSync(join(this.#directory, name, id), { force: true })
     try {
@@ -43,7 +43,7 @@ export class Names {
     }
   }
 
-  /** Every name, with whose it is; nobody's when somebody was killed while releasing it. */
+  /** Every name, with the enclave that has it; none when a process was killed while releasing it. */
   list(): readonly { readonly name: string; readonly id: string | undefined }[] {
     return readdirSync(this.#directory).map((name) => ({ name, id: this.#ownerOf(name) }))
   }

@@ -1,8 +1,9 @@
 // The registry: one directory per enclave below `<runtime>/enclaves`, and the names in use below
 // `<runtime>/names`. Two enclaves that start at the same moment cannot get the same one.
 //
-// `settle` ends and removes what a killed keeper left, and the record says so. Ended enclaves keep nothing but their record, their journal and their saved
-// console. Any number of processes may read at once, so what one finds gone another has settled.
+// `settle` ends and removes what a killed keeper left, and the record says so. Ended enclaves keep only
+// their record, their journal and their saved console. Any number of processes may read at once, so
+// what one finds gone another has settled.
 
 import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
@@ -53,7 +54,7 @@ export class Registry {
   /**
    * Makes the directory of a new enclave, and takes the name that its record wants, or `name_1`,
    * `name_2`, … when it is in use, as nitro-cli does. The record is there before the name is taken:
-   * whoever is killed in between leaves no name that seems to be in use.
+   * a process killed in between leaves no name that seems to be in use.
    *
    * @returns The record as written, with the name it got.
    */

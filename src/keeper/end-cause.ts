@@ -43,7 +43,7 @@ export async function causingEnd(noticed: PartEnd, qemu: Part): Promise<PartEnd>
 }
 
 /**
- * The cause when `part` ended first. A QEMU that ends with status 0 tells who ended it: somebody on
+ * The cause when `part` ended first. A QEMU that ends with status 0 says who ended it: a process of
  * the host, or its guest, and then what the guest's agent said last tells why.
  */
 export function causeOfEnd(part: Part, end: ProcessEnd, last: LastWord): EndCause {

@@ -1,4 +1,4 @@
-// What happened to one enclave, for whoever asks later: one line each, with its time. It stays
+// What happened to one enclave, to be read later: one line each, with its time. It stays
 // beside the record after the end. A guest that causes many lines fills its part and no more: the rest
 // is the host's. A disk that is full costs lines, not the enclave.
 

@@ -26,7 +26,7 @@ const FIRST_AUTOMATIC_CID = 65536
 
 export interface Asker {
   readonly tell: (message: KeeperMessage) => void
-  /** Settles when whoever asked has gone without having seen that the enclave runs. */
+  /** Settles when the asker has gone without having seen that the enclave runs. */
   readonly abandoned: Promise<void>
 }
 
@@ -119,7 +119,7 @@ async function keepRunning(
   await recordEnd({ registry, journal, running, cause, enclave })
 }
 
-/** A full disk keeps nobody from ending an enclave. */
+/** An enclave can be ended although the disk is full. */
 function noteTerminating(directory: string, running: RunningRecord, journal: Journal): void {
   try {
     writeRecord(directory, { ...running, state: 'TERMINATING' })

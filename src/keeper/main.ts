@@ -25,7 +25,7 @@ async function run(request: LaunchRequest): Promise<void> {
   }
 }
 
-/** Whoever asked for the enclave may be gone by now; then nobody is told. */
+/** The asker may have gone by now; then there is nothing to send. */
 function tell(message: KeeperMessage, sent: () => void = () => undefined): void {
   if (process.connected) process.send?.(message, sent)
   else sent()

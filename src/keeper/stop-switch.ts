@@ -1,5 +1,5 @@
-// How a keeper is told to end its enclave: by terminate-enclave, by a signal, or because whoever
-// asked for the enclave went away. It may come at any time, also while the enclave starts.
+// How a keeper learns that it is to end its enclave: by terminate-enclave, by a signal, or because the
+// process that asked for the enclave went away. It may come at any time, also while the enclave starts.
 
 import type { EndCause } from '../enclaves/index.ts'
 import { deferred } from '../subprocess/index.ts'

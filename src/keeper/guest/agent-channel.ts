@@ -39,7 +39,7 @@ export class AgentChannel {
   /**
    * Serves the agent's one connection until its last event; a second connection is refused.
    *
-   * @throws `ERR_KEEPER_AGENT` for what is no message, and for a second start of the app.
+   * @throws `ERR_KEEPER_AGENT` for a malformed message, and for a second start of the app.
    */
   async serve(socket: Socket): Promise<void> {
     if (this.#socket !== undefined) {

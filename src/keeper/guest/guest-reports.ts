@@ -37,7 +37,7 @@ export class GuestReports {
     this.#heartbeat.resolve(undefined)
   }
 
-  /** Serves the agent's connection; what is no message ends it, and the journal says so. */
+  /** Serves the agent's connection; a malformed message ends it, and the journal says so. */
   async listen(socket: Socket): Promise<void> {
     try {
       await this.channel.serve(socket)

@@ -37,7 +37,7 @@ export function partUsers(
 }
 
 /**
- * Checks that the users are nobody else's.
+ * Checks that no account or id range of this host has the users.
  *
  * @throws `ERR_KEEPER_USERS`
  */

@@ -1,4 +1,4 @@
-// The numbers that parts run as, and whether somebody has them: a directory service (FreeIPA, SSSD) or
+// The numbers that parts run as, and whether they are taken: a directory service (FreeIPA, SSSD) or
 // /etc/subuid may give out the same range.
 
 import { execFile } from 'node:child_process'
