@@ -66,10 +66,22 @@ export async function runProgram(args: readonly string[]): Promise<void> {
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error
     if (error.exitCode === 0) return
+    if (error.code === 'commander.excessArguments') throw excessArguments(args)
     // The help was printed because there was nothing else to do.
     if (error.code !== 'commander.help') throw error
     throw new CloisterError('ERR_CLI_ARGUMENT', 'no command, or an unknown one, was given', {
       hint: 'Give one of the commands that are listed above.',
     })
   }
+}
+
+/** A value that no option precedes, as in `cloister run hello.eif`. */
+function excessArguments(args: readonly string[]): CloisterError {
+  const command = program.commands.find((it) =>
+    [it.name(), ...it.aliases()].some((name) => args.includes(name)),
+  )
+  const name = command?.name() ?? '<command>'
+  const message = `${name} does not expect ${(command?.args ?? []).join(' ')} without an option in front`
+  const hint = `See \`cloister ${name} --help\` for the option that takes this value.`
+  return new CloisterError('ERR_CLI_ARGUMENT', message, { hint })
 }

@@ -98,12 +98,17 @@ function launchOptions(options: RunOptions): LaunchOptions {
   }
 }
 
-/** Says why it is emulation when it is. */
+/** Says why it is emulation when it is, and why KVM will probably fail where it was asked for. */
 export function chooseAccelerator(wanted: RunOptions['accelerator']): Accelerator {
-  if (wanted !== 'auto') return wanted
+  if (wanted === 'tcg') return wanted
   const { accelerator, reason } = probeAccelerator()
-  if (accelerator === 'tcg') printProgress(`${reason}; using TCG (emulation, slower).`)
-  return accelerator
+  if (accelerator === 'kvm') return accelerator
+  printProgress(
+    wanted === 'kvm'
+      ? `${reason}; trying it all the same, as --accelerator kvm asks.`
+      : `${reason}; using TCG (emulation, slower).`,
+  )
+  return wanted === 'kvm' ? wanted : accelerator
 }
 
 async function attachConsole(

@@ -81,7 +81,10 @@ function checkedMemory(memoryMib: number): number {
   throw new CloisterError(
     'ERR_KEEPER_MEMORY',
     `a memory of ${String(memoryMib)} MiB is outside ${String(MIN_MEMORY_MIB)} to ${String(MAX_MEMORY_MIB)} MiB`,
-    { details: { memoryMib } },
+    {
+      details: { memoryMib },
+      hint: 'Give a --memory in that range: a number of MiB, or with M, G or T.',
+    },
   )
 }
 

@@ -10,4 +10,4 @@ export type {
 } from './card-report.ts'
 export { encodeFrame, readFrames } from './frame.ts'
 export { checkSocketPath, listenForGuest, type PortOptions } from './listen.ts'
-export { checkPortList, noPorts, reservedPorts, type PortLists } from './port-list.ts'
+export { checkPortList, listsPort, noPorts, reservedPorts, type PortLists } from './port-list.ts'

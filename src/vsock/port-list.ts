@@ -39,6 +39,15 @@ export function checkPortList(text: string): string {
   throw invalid(`${JSON.stringify(text)} is not a valid port list`, text)
 }
 
+/** Whether a valid list has the port. */
+export function listsPort(list: string, port: number): boolean {
+  if (list === 'all' || list === 'none') return list === 'all'
+  return list.split(',').some((range) => {
+    const [first = '', last = first] = range.split('-')
+    return Number(first) <= port && port <= Number(last)
+  })
+}
+
 function isRange(text: string): boolean {
   const [, first = '', last = first] = /^(\d{1,10})(?:-(\d{1,10}))?$/.exec(text) ?? []
   return first !== '' && Number(first) <= Number(last) && Number(last) <= MAX_PORT

@@ -103,6 +103,7 @@ describe('standard output', () => {
       [3, []],
       [3, ['no-such-command']],
       [3, ['describe-eif']],
+      [3, ['run', 'hello.eif']],
       [3, ['run-enclave', '--eif-path', 'hello.eif', '--memory', 'much']],
       [3, ['run-enclave', '--eif-path', join(host.directory, 'hello.eif'), '--cpu-ids', '0', '0']],
       [3, ['run-enclave', '--eif-path', 'hello.eif', '--guest-ports', '5005-']],

@@ -12,7 +12,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { connectGuest } from '../../src/vsock/index.ts'
 import { parseExposition } from '../fixtures/exposition.ts'
 import { guestRootfs } from '../fixtures/guest-program.ts'
-import { TestHost, type DescribedEnclave } from '../host.ts'
+import { TestHost, type CliResult, type DescribedEnclave } from '../host.ts'
 
 const DIALLER_PORT = 5006
 
@@ -121,6 +121,19 @@ test('a host that dials a closed port is refused, and the journal says why', asy
   const refused = expect.objectContaining({ code: 'ERR_VSOCK_CONNECT' }) as Error
   await expect(connectGuest(enclave.VsockSocket, 5007)).rejects.toThrow(refused)
   await expect.poll(journal).toMatch(/host dialled guest port 5007.*closed.*--guest-ports 5007/)
+})
+
+test('connect says which it is: a port that is not open, or one that nothing listens on', async () => {
+  const connect = (port: string): Promise<CliResult> =>
+    host.run('connect', '--enclave-name', 'dialler', '--port', port, '--timeout', '0')
+  const closed = await connect('5007')
+  expect(closed).toMatchObject({ status: 11, stdout: '' })
+  expect(closed.stderr).toContain('open-ports --enclave-name dialler --guest-ports 5007')
+  await openPorts('--guest-ports', '5007')
+  const open = await connect('5007')
+  expect(open).toMatchObject({ status: 11, stdout: '' })
+  expect(open.stderr).not.toContain('open-ports')
+  await host.json('close-ports', '--enclave-name', 'dialler', '--guest-ports', '5007')
 })
 
 test('every connection is listed, and closing its port cuts it off at both ends', async () => {

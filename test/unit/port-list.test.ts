@@ -1,7 +1,7 @@
 // Port lists: what people may write.
 
 import { expect, test } from 'vitest'
-import { checkPortList } from '../../src/vsock/index.ts'
+import { checkPortList, listsPort } from '../../src/vsock/index.ts'
 
 test.each(
   ['none', 'all', '8000', '0', '4294967295', '9100-9110,8000', '5-9,1-20,15-30', '7,7'].map(
@@ -29,4 +29,16 @@ test('a port list has no more ranges than the card takes', () => {
   expect(() => checkPortList(sparse(257))).toThrow(
     expect.objectContaining({ code: 'ERR_VSOCK_PORTS' }) as Error,
   )
+})
+
+test.each([
+  ['all', 0, true],
+  ['none', 0, false],
+  ['8000', 8000, true],
+  ['8000', 800, false],
+  ['9100-9110,8000', 9110, true],
+  ['9100-9110,8000', 9111, false],
+  ['9100-9110,8000', 9099, false],
+])('whether %s has port %i: %s', (list, port, expected) => {
+  expect(listsPort(list, port)).toBe(expected)
 })
