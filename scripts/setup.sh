@@ -16,7 +16,7 @@ packages=(
   linux-source-6.12 gcc make bc flex bison libelf-dev libssl-dev lz4 xz-utils binutils
 )
 # Second opinions, peers, a browser, and a compiler for libFuzzer.
-test_packages=(g++ tpm2-tools openssl socat skopeo umoci buildah docker-registry attr cpio chromium)
+test_packages=(g++ tpm2-tools openssl socat skopeo umoci buildah docker-registry attr cpio chromium python3-minimal)
 # What the guests of the kernel's tests are made of.
 test_packages+=(erofs-utils iptables podman crun)
 # For the lab, a host with KVM, a TPM and UEFI in software: what makes its images and runs in it.
