@@ -21,7 +21,7 @@ readonly target=x86_64-unknown-linux-gnu
 readonly cargo_home=${CARGO_HOME:-$HOME/.cargo}
 # A guest kernel finds the vsock device by this string alone (no ACPI, no device tree), and the
 # string is measured with the image. Without a serial port console=ttyS0 has no effect.
-readonly cmdline='reboot=t panic=-1 console=ttyS0 virtio_mmio.device=512@0xfeb00e00:12'
+readonly cmdline='reboot=t panic=-1 console=ttyS0 virtio_mmio.device=512@0xfeb00e00:12 initramfs_options=size=80%'
 
 # Paths end up in panic messages. Registry sources lie in a folder named after the registry's
 # address, so each such folder is mapped, not just the one above.
