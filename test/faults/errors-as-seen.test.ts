@@ -53,6 +53,9 @@ const elsewhere: Partial<Record<ErrorCode, string>> = {
   ERR_VMM_CONTROL: 'unit/qmp.test.ts',
   ERR_VSOCK_FRAME: 'unit/vsock-frame.test.ts',
   ERR_KEEPER_AGENT: 'unit/agent-channel.test.ts',
+  ERR_KEEPER_USERS: 'unit/part-users.test.ts',
+  ERR_PARENT_NESTED: 'integration/parent-calls.test.ts',
+  ERR_PARENT_PROGRAM: 'integration/parent-calls.test.ts',
 }
 
 const notProvoked: Partial<Record<ErrorCode, string>> = {
@@ -65,6 +68,8 @@ const notProvoked: Partial<Record<ErrorCode, string>> = {
   ERR_EIF_CONTENT: 'takes a file that changes within the milliseconds of writing',
   ERR_KEEPER_STOP: 'takes a process that not even SIGKILL ends',
   ERR_CHIP_TPM_FAILED: 'ends an enclave that runs: it is in the record, not on a command line',
+  ERR_PARENT_DESCRIPTOR: "takes a vsock socket of the host's, and no test makes one",
+  ERR_PARENT_KERNEL: 'takes a kernel without seccomp user notification',
   ERR_CHIP_BUSY: 'takes another swtpm on the directory for 30 seconds',
 }
 

@@ -1,4 +1,4 @@
-// A part that hangs holds up nobody who asks, and outlives nobody it depends on.
+// A part that hangs holds up no request, and does not outlive what it depends on.
 
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { identifyProcess } from '../../src/subprocess/index.ts'
@@ -39,23 +39,23 @@ function pidOf(part: string): number {
 }
 
 test.each(['keeper', 'vsock card'])(
-  'a %s that hangs keeps nobody from listing enclaves, and is told of',
+  'a %s that hangs does not hold up a listing, which names it',
   async (part) => {
     hang(part === 'keeper' ? enclave.ProcessID : pidOf(part))
     const listed = await host.run('describe-enclaves')
     expect(JSON.parse(listed.stdout)).toMatchObject([{ State: 'RUNNING', Vsock: null }])
-    expect(listed.stderr).toContain('Nothing is known of the vsock of hello')
+    expect(listed.stderr).toContain('vsock status of hello')
     const metrics = await host.run('metrics')
     expect(metrics.status).toBe(0)
     expect(metrics.stdout).toMatch(/^cloister_vsock_up\{.*\} 0$/m)
   },
 )
 
-test('a card that hangs opens no port, and whoever asked is told', async () => {
+test('a card that hangs opens no port, and the caller gets its error', async () => {
   hang(pidOf('vsock card'))
   const opened = await host.run('open-ports', '--enclave-name', 'hello', '--guest-ports', '7')
   expect(opened).toMatchObject({ status: 39, stdout: '' })
-  expect(opened.stderr).toContain('ERR_KEEPER_CONTROL')
+  expect(opened.stderr).toContain('ERR_VSOCK_CONTROL')
 })
 
 test('a hung card dies with its keeper, and QEMU gone takes a card along whose keeper hangs', async () => {
