@@ -1,4 +1,4 @@
-// The keeper's life: a place in the registry, the control socket, the launch, the end, the record.
+// The keeper's life: a place in the registry, the keeper socket, the launch, the end, the record.
 
 import { randomBytes } from 'node:crypto'
 import type { Server } from 'node:net'
