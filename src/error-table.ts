@@ -148,6 +148,11 @@ const rows = {
     meaning: 'A CPU that the enclave should run on does not exist.',
     hint: 'Name CPUs of this host that are online (see `lscpu`), or use --cpu-count.',
   },
+  ERR_KEEPER_CPU_COUNT: {
+    nitro: 22,
+    meaning: 'The enclave would have more vCPUs than this host has CPUs.',
+    hint: 'Use a smaller --cpu-count (see `nproc`).',
+  },
   ERR_KEEPER_NO_SUCH_ENCLAVE: {
     nitro: 3,
     meaning: 'No running enclave has that id or name.',
@@ -193,6 +198,11 @@ const rows = {
     nitro: 26,
     meaning: 'The requested memory is out of range, or too small for the image.',
     hint: 'Use a larger --memory.',
+  },
+  ERR_KEEPER_HOST_MEMORY: {
+    nitro: 27,
+    meaning: 'The enclave would have more memory than this host has.',
+    hint: 'Use a smaller --memory (see `free --mebi`).',
   },
   // --- demo
   ERR_DEMO_APP: {

@@ -2,6 +2,7 @@
 // needs no image.
 
 import { existsSync } from 'node:fs'
+import { availableParallelism, totalmem } from 'node:os'
 import { basename, resolve } from 'node:path'
 import { CloisterError } from '../errors.ts'
 import { checkInputPath } from '../files/index.ts'
@@ -54,8 +55,9 @@ export function launchRequest(options: LaunchOptions): LaunchRequest {
 }
 
 /**
- * @throws `ERR_CLI_ARGUMENT` for a name or CID that cannot be, `ERR_KEEPER_MEMORY`, `ERR_KEEPER_CPU`,
- * `ERR_EIF_UNREADABLE`, `ERR_VSOCK_PORTS`
+ * @throws `ERR_CLI_ARGUMENT` for a name or CID that cannot be, `ERR_KEEPER_MEMORY`,
+ * `ERR_KEEPER_HOST_MEMORY`, `ERR_KEEPER_CPU`, `ERR_KEEPER_CPU_COUNT`, `ERR_EIF_UNREADABLE`,
+ * `ERR_VSOCK_PORTS`
  */
 export function describeLaunch(options: LaunchOptions): LaunchDescription {
   const { eifPath, role } = options
@@ -65,7 +67,7 @@ export function describeLaunch(options: LaunchOptions): LaunchDescription {
     eifPath: resolve(eifPath),
     name: enclaveName(options.name ?? basename(eifPath).replace(/\.eif$/, '')),
     memoryMib: checkedMemory(options.memoryMib ?? DEFAULT_MEMORY_MIB),
-    cpuCount: cpuIds.length > 0 ? cpuIds.length : (options.cpuCount ?? 1),
+    cpuCount: cpuIds.length > 0 ? cpuIds.length : checkedCpuCount(options.cpuCount ?? 1),
     cpuIds,
     cid: guestCid(options.cid ?? 0),
     debug: options.debug ?? false,
@@ -76,7 +78,25 @@ export function describeLaunch(options: LaunchOptions): LaunchDescription {
   }
 }
 
+function checkedCpuCount(cpuCount: number): number {
+  const hostCpuCount = availableParallelism()
+  if (cpuCount <= hostCpuCount) return cpuCount
+  throw new CloisterError(
+    'ERR_KEEPER_CPU_COUNT',
+    `${String(cpuCount)} vCPUs are more than the ${String(hostCpuCount)} CPUs of this host`,
+    { details: { cpuCount, hostCpuCount } },
+  )
+}
+
 function checkedMemory(memoryMib: number): number {
+  const hostMib = Math.floor(totalmem() / 2 ** 20)
+  if (memoryMib > hostMib && memoryMib <= MAX_MEMORY_MIB) {
+    throw new CloisterError(
+      'ERR_KEEPER_HOST_MEMORY',
+      `a memory of ${String(memoryMib)} MiB is more than the ${String(hostMib)} MiB of this host`,
+      { details: { memoryMib, hostMib } },
+    )
+  }
   if (memoryMib >= MIN_MEMORY_MIB && memoryMib <= MAX_MEMORY_MIB) return memoryMib
   throw new CloisterError(
     'ERR_KEEPER_MEMORY',

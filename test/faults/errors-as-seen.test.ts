@@ -210,6 +210,12 @@ describe('a person sees', () => {
       cloister stop --enclave-id broken; s=$?; rm -r "$d"; exit $s`,
     ],
     ['ERR_KEEPER_CPU', 'a CPU that is missing', `${run} --cpu-ids 4000`],
+    ['ERR_KEEPER_CPU_COUNT', 'more vCPUs than CPUs', `${run} --cpu-count $(($(nproc) + 1))`],
+    [
+      'ERR_KEEPER_HOST_MEMORY',
+      'more memory than there is',
+      'cloister run --eif-path "$EIF" --memory 9T',
+    ],
     ['ERR_KEEPER_NO_SUCH_ENCLAVE', 'an unknown name', 'cloister console --enclave-name nobody'],
     [
       'ERR_KEEPER_IMAGE',
