@@ -1,8 +1,8 @@
-// The arrows of the design. Each folder under src/ has one door, index.ts; `errors`, `cbor`, `pem`,
+// The arrows of the design. Each folder under src/ has one door, index.ts; `errors`, `cbor`,
 // `subprocess` and `files` are the ground that everything stands on.
 
 const ground =
-  '^src/(errors|error-table|error-data|host-fault|bounded-json|cbor|pem)\\.ts$|^src/(subprocess|files)/index\\.ts$|^attestation/'
+  '^src/(errors|error-table|error-data|host-fault|bounded-json|cbor)\\.ts$|^src/(subprocess|files)/index\\.ts$|^attestation/'
 const door = (folder) => `^src/${folder}/index\\.ts$`
 
 /** What a folder may import besides itself, the ground and packages. */

@@ -13,10 +13,9 @@ export default defineConfig({
         test: {
           name: 'pure',
           include: [
-            'test/{unit,vectors,property,conformance,types}/**/*.test.ts',
+            'test/{unit,vectors,property,conformance}/**/*.test.ts',
             'attestation/test/**/*.test.ts',
           ],
-          exclude: ['**/browser/**'],
           testTimeout: 120_000,
           hookTimeout: 120_000,
         },

@@ -5,6 +5,7 @@ import { spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 
 const checks = [
+  ['build', 'npx --no-install tsc -b'],
   ['types of tests and benches', 'npx --no-install tsc -p test'],
   ['types of the verifier tests', 'npx --no-install tsc -p attestation/test'],
   ['eslint', 'npx --no-install eslint --max-warnings 0 src test attestation bench'],

@@ -44,10 +44,10 @@ as_root() {
 }
 
 check_toolchains() {
-  command -v node >/dev/null || fail 'there is no node' 'install Node.js 20.19 or later'
+  command -v node >/dev/null || fail 'node is missing' 'install Node.js 20.19 or later'
   node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)' ||
     fail "Node.js $(node --version) is too old" 'install Node.js 20.19 or later'
-  command -v cargo >/dev/null || fail 'there is no cargo' 'install Rust 1.92 or later, for example with rustup'
+  command -v cargo >/dev/null || fail 'cargo is missing' 'install Rust 1.92 or later, for example with rustup'
 }
 
 missing_packages() {
@@ -59,7 +59,7 @@ missing_packages() {
 }
 
 install_packages() {
-  command -v apt-get >/dev/null || fail 'this is no Debian' "install by hand: ${packages[*]}"
+  command -v apt-get >/dev/null || fail 'this system is not Debian' "install by hand: ${packages[*]}"
   as_root apt-get -qq update
   as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "$@" >/dev/null
 }

@@ -192,7 +192,7 @@ const rows = {
   ERR_KEEPER_IMAGE: {
     nitro: 7,
     meaning: 'The enclave image is for another architecture.',
-    hint: 'Check the path given with --eif-path.',
+    hint: 'Build the image for x86_64.',
   },
   ERR_KEEPER_MEMORY: {
     nitro: 26,

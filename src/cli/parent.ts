@@ -17,7 +17,9 @@ const PASSED_ON = ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGHUP', 'SIGUSR1', 'SIGUSR2
 
 export function parentCommand(): Command {
   return new Command('parent')
-    .description("run a program of the parent's: its AF_VSOCK leads to the enclaves of this host")
+    .description(
+      "run a program written for AF_VSOCK, connected to this host's enclaves of this host",
+    )
     .usage('[options] -- <program> [args...]')
     .argument('<program>', 'the program, looked for in PATH')
     .argument('[args...]', "the program's arguments")
@@ -27,7 +29,7 @@ export function parentCommand(): Command {
     .addHelpText(
       'after',
       '\nThe program dials an enclave by its CID, and serves the enclaves when it listens at CID 3.\n' +
-        'Ports are declared as ever: --guest-ports and --parent-ports of run-enclave, or open-ports.\n' +
+        'Declare ports as usual: --guest-ports and --parent-ports of run-enclave, or open-ports.\n' +
         'Exit status and signals are the ones of the program.\n' +
         '\nExample:\n  cloister parent -- socat - VSOCK-CONNECT:16:5005\n',
     )

@@ -37,7 +37,7 @@ function userRuntime(env: NodeJS.ProcessEnv): string {
 }
 
 /**
- * Others may not even look: sockets and TPM state live below. A symbolic link is followed when it
+ * Other users must not enter: sockets and TPM state live below. A symbolic link is followed when it
  * is our own or root's: anybody can put one into a shared directory.
  */
 function openPrivate(path: string): string {

@@ -52,8 +52,9 @@ export class Enclave implements AsyncDisposable {
   /**
    * Starts an enclave and waits until its app runs. When `signal` aborts, the start is undone.
    *
-   * @throws `ERR_EIF_*`, `ERR_KEEPER_IMAGE`, `ERR_KEEPER_MEMORY`, `ERR_TPM_*`, `ERR_CHIP_*`,
-   * `ERR_VSOCK_*`, `ERR_NSM_CARD`, `ERR_VMM_START`, `ERR_BOOT_*`, `ERR_PROCESS_ABANDONED`; nothing is left behind
+   * @throws `ERR_EIF_*`, `ERR_KEEPER_IMAGE`, `ERR_KEEPER_MEMORY`, `ERR_KEEPER_USERS`,
+   * `ERR_KEEPER_DIRECTORY`, `ERR_PROCESS_SPAWN`, `ERR_TPM_*`, `ERR_CHIP_*`, `ERR_VSOCK_*`,
+   * `ERR_NSM_CARD`, `ERR_VMM_START`, `ERR_BOOT_*`, `ERR_PROCESS_ABANDONED`; nothing is left behind
    * then.
    */
   static async launch(launch: LaunchOptions): Promise<Enclave> {
@@ -177,7 +178,9 @@ async function start(launch: Launch): Promise<Started> {
   await timeline.measure('boot to the heartbeat', () => wait(guest.heartbeat, 'heartbeat'))
   // AWS's init does not speak to us; our agent does, before the heartbeat.
   if (guest.channel.isConnected) {
-    await timeline.measure('start the app', () => wait(guest.appStarted, 'word that the app runs'))
+    await timeline.measure('start the app', () =>
+      wait(guest.appStarted, 'report that the app runs'),
+    )
   }
   await timeline.measure('wait for the certificate', () => chip.certified)
   return { eif: image.eif, chip, parts, console, vsock, ended }

@@ -1,4 +1,4 @@
-// Parent port 9002: the agent inside tells how it goes, and takes signals for the app.
+// Parent port 9002: the agent inside reports the app's state, and takes signals for the app.
 // Messages are CBOR maps behind a length; the guest is hostile, so they are small and checked.
 
 import type { Socket } from 'node:net'

@@ -35,7 +35,7 @@ export class UnnamedFile implements Disposable {
     }
   }
 
-  /** Closes both ends of a file that never got complete. */
+  /** Closes both ends of a file that was not completed. */
   abandon(): void {
     closeSync(this.#writeFd)
     closeSync(this.#readFd)
