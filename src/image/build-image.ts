@@ -10,14 +10,14 @@ import {
   type WrittenEif,
 } from '../eif/index.ts'
 import { writeOutputFile, type ByteSink } from '../files/index.ts'
-import type { DirectoryOptions } from './directory-source.ts'
-import { dropDevices, lostAttributes } from './drop-devices.ts'
-import { resolveUser } from './image-user.ts'
-import { openSource, type ImageSource, type OpenSource } from './open-source.ts'
-import type { PlatformBlobs } from './platform-blobs.ts'
+import type { DirectoryOptions } from './sources/directory-source.ts'
+import { dropDevices, lostAttributes } from './tree/drop-devices.ts'
+import { resolveUser } from './config/image-user.ts'
+import { openSource, type ImageSource, type OpenSource } from './sources/open-source.ts'
+import type { PlatformBlobs } from './ramdisk/platform-blobs.ts'
 import { ignoreProgress, type ReportProgress } from './progress.ts'
-import { applicationRamdisk, platformRamdisk } from './ramdisks.ts'
-import { makeRunConfig, type ImageConfig } from './run-config.ts'
+import { applicationRamdisk, platformRamdisk } from './ramdisk/ramdisks.ts'
+import { makeRunConfig, type ImageConfig } from './config/run-config.ts'
 
 export interface BuildOptions {
   readonly source: ImageSource

@@ -2,9 +2,13 @@
 // without privileges.
 
 export { buildImage, type BuildOptions } from './build-image.ts'
-export type { DirectoryOptions, Owner } from './directory-source.ts'
-export type { ImageSource } from './open-source.ts'
-export { KERNEL_FLAVOURS, type KernelFlavour } from './kernel-flavour.ts'
-export { openPlatformBlobs, type BlobOverrides, type PlatformBlobs } from './platform-blobs.ts'
+export type { DirectoryOptions, Owner } from './sources/directory-source.ts'
+export type { ImageSource } from './sources/open-source.ts'
+export { KERNEL_FLAVOURS, type KernelFlavour } from './ramdisk/kernel-flavour.ts'
+export {
+  openPlatformBlobs,
+  type BlobOverrides,
+  type PlatformBlobs,
+} from './ramdisk/platform-blobs.ts'
 export type { Progress } from './progress.ts'
-export type { ImageConfig } from './run-config.ts'
+export type { ImageConfig } from './config/run-config.ts'

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 
 import { DOCUMENT_BOUNDS, parseBoundedJson } from '../../src/bounded-json.ts'
-import { canonicalReference, parseDockerReference } from '../../src/image/docker-reference.ts'
+import { canonicalReference, parseDockerReference } from '../../src/image/oci/docker-reference.ts'
 
 const bounds = { ...DOCUMENT_BOUNDS, code: 'ERR_EIF_METADATA', name: 'the text' } as const
 

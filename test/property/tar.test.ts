@@ -4,11 +4,11 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 
 import { sourceOfBytes } from '../../src/files/index.ts'
-import { cpioOf } from '../../src/image/cpio.ts'
-import { dropDevices } from '../../src/image/drop-devices.ts'
-import { applyLayer } from '../../src/image/layer.ts'
-import { directory, flatten } from '../../src/image/tree.ts'
-import { UnpackBudget } from '../../src/image/unpack-budget.ts'
+import { cpioOf } from '../../src/image/ramdisk/cpio.ts'
+import { dropDevices } from '../../src/image/tree/drop-devices.ts'
+import { applyLayer } from '../../src/image/oci/layer.ts'
+import { directory, flatten } from '../../src/image/tree/tree.ts'
+import { UnpackBudget } from '../../src/image/tree/unpack-budget.ts'
 import { codeOf } from '../unit/image/scratch.ts'
 
 const BLOCK = 512

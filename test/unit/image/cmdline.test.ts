@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { expect, test } from 'vitest'
-import { DEFAULT_CMDLINE } from '../../../src/image/platform-blobs.ts'
+import { DEFAULT_CMDLINE } from '../../../src/image/ramdisk/platform-blobs.ts'
 
 test('our kernel and another one get the same command line', () => {
   const script = resolve(import.meta.dirname, '../../../enclave-images/build.sh')

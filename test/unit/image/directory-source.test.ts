@@ -4,11 +4,14 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
 
-import { cpioOf } from '../../../src/image/cpio.ts'
-import { readDirectorySource, type DirectoryOptions } from '../../../src/image/directory-source.ts'
-import { dropDevices } from '../../../src/image/drop-devices.ts'
-import { flatten } from '../../../src/image/tree.ts'
-import { UnpackBudget } from '../../../src/image/unpack-budget.ts'
+import { cpioOf } from '../../../src/image/ramdisk/cpio.ts'
+import {
+  readDirectorySource,
+  type DirectoryOptions,
+} from '../../../src/image/sources/directory-source.ts'
+import { dropDevices } from '../../../src/image/tree/drop-devices.ts'
+import { flatten } from '../../../src/image/tree/tree.ts'
+import { UnpackBudget } from '../../../src/image/tree/unpack-budget.ts'
 import { codeOf, makeScratch } from './scratch.ts'
 
 const isRoot = process.getuid?.() === 0

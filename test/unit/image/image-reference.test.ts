@@ -1,7 +1,10 @@
 import { describe, expect, it } from 'vitest'
 
-import { canonicalReference, parseDockerReference } from '../../../src/image/docker-reference.ts'
-import { parseImageReference } from '../../../src/image/image-reference.ts'
+import {
+  canonicalReference,
+  parseDockerReference,
+} from '../../../src/image/oci/docker-reference.ts'
+import { parseImageReference } from '../../../src/image/sources/image-reference.ts'
 import { codeOf } from './scratch.ts'
 
 const parse = (text: string): Promise<unknown> =>

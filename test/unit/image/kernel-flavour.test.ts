@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { parseKernelConfig } from '../../../src/image/kernel-flavour.ts'
+import { parseKernelConfig } from '../../../src/image/ramdisk/kernel-flavour.ts'
 
 const config = (version: string): string => `#
 # Automatically generated file; DO NOT EDIT.

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest'
 
 import { sourceOfBytes } from '../../../src/files/index.ts'
-import { dropDevices, lostAttributes } from '../../../src/image/drop-devices.ts'
-import { applyLayer } from '../../../src/image/layer.ts'
-import { directory, flatten, type Directory } from '../../../src/image/tree.ts'
-import { UnpackBudget } from '../../../src/image/unpack-budget.ts'
+import { dropDevices, lostAttributes } from '../../../src/image/tree/drop-devices.ts'
+import { applyLayer } from '../../../src/image/oci/layer.ts'
+import { directory, flatten, type Directory } from '../../../src/image/tree/tree.ts'
+import { UnpackBudget } from '../../../src/image/tree/unpack-budget.ts'
 import { tarOf, type Member } from './archive.ts'
 import { codeOf } from './scratch.ts'
 

@@ -3,8 +3,8 @@ import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 
-import { readLayeredSource } from '../../../src/image/layered-source.ts'
-import { UnpackBudget } from '../../../src/image/unpack-budget.ts'
+import { readLayeredSource } from '../../../src/image/sources/layered-source.ts'
+import { UnpackBudget } from '../../../src/image/tree/unpack-budget.ts'
 import { digestOf, tarOf, writeLayout, type LayoutParts } from './archive.ts'
 import { codeOf, makeScratch } from './scratch.ts'
 

@@ -1,9 +1,13 @@
 import { describe, expect, it } from 'vitest'
 
 import { contentOfBytes } from '../../../src/eif/index.ts'
-import { resolveUser } from '../../../src/image/image-user.ts'
-import { encodeRunConfig, makeRunConfig, type ImageConfig } from '../../../src/image/run-config.ts'
-import { directory, file, type Directory } from '../../../src/image/tree.ts'
+import { resolveUser } from '../../../src/image/config/image-user.ts'
+import {
+  encodeRunConfig,
+  makeRunConfig,
+  type ImageConfig,
+} from '../../../src/image/config/run-config.ts'
+import { directory, file, type Directory } from '../../../src/image/tree/tree.ts'
 import { codeOf } from './scratch.ts'
 
 const image: ImageConfig = {

@@ -1,0 +1,91 @@
+// The files of an image in a tar archive (oci-archive, docker-archive), which may be packed as a
+// whole. Files are read where they lie; a packed archive is unpacked into a temporary file first.
+
+import { posix } from 'node:path'
+
+import { CloisterError } from '../../errors.ts'
+import type { Content } from '../../eif/index.ts'
+import { Spool, openInputFile, type ByteSource, type InputFile } from '../../files/index.ts'
+import type { BlobStore } from './blob-store.ts'
+import { nameOfText, showName, type ByteName } from '../tree/byte-name.ts'
+import { MAGIC_BYTES, compressionOf } from '../archive/compression.ts'
+import { decompress } from '../archive/decompress.ts'
+import { readTar, type TarEntry } from '../archive/tar.ts'
+import { parsePath } from '../tree/tree.ts'
+import type { UnpackBudget } from '../tree/unpack-budget.ts'
+
+/** Older versions of `docker save` wrote a repeated layer as a link to the first. */
+const MAX_LINKS = 8
+
+/** @throws ERR_IMAGE_SOURCE_MISSING, ERR_IMAGE_TAR, ERR_IMAGE_LAYER, ERR_IMAGE_LIMIT */
+export async function openImageArchive(path: string, budget: UnpackBudget): Promise<BlobStore> {
+  const archive = await openInputFile(path, 'ERR_IMAGE_SOURCE_MISSING')
+  const opened: AsyncDisposable[] = [archive]
+  const close = async (): Promise<void> => {
+    for (const resource of opened) await resource[Symbol.asyncDispose]()
+  }
+  try {
+    const source = await unpacked(archive, budget, opened)
+    const files = await indexOf(source, budget)
+    return {
+      open: (name) => Promise.resolve().then(() => openFile(path, files, name)),
+      [Symbol.asyncDispose]: close,
+    }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+async function unpacked(
+  archive: InputFile,
+  budget: UnpackBudget,
+  opened: AsyncDisposable[],
+): Promise<ByteSource> {
+  const source = archive.source()
+  const compression = compressionOf(await source.read(0, MAGIC_BYTES))
+  if (compression === 'none') return source
+  const spool = await Spool.create()
+  opened.push(spool)
+  await decompress(archive.chunks(), compression, async (chunk) => {
+    budget.takeBytes(chunk.length)
+    await spool.append(chunk)
+  })
+  return spool.source()
+}
+
+type Index = ReadonlyMap<ByteName, Content | { readonly link: ByteName }>
+
+async function indexOf(source: ByteSource, budget: UnpackBudget): Promise<Index> {
+  const files = new Map<ByteName, Content | { readonly link: ByteName }>()
+  for await (const entry of readTar(source, budget)) {
+    budget.takeEntry()
+    budget.takeMetadata(entry.path.length + entry.linkTarget.length)
+    const path = parsePath(entry.path).join('/')
+    if (entry.type === 'file') files.set(path, entry.content)
+    if (entry.type === 'link' || entry.type === 'symlink') files.set(path, linkOf(path, entry))
+  }
+  return files
+}
+
+function linkOf(path: ByteName, { type, linkTarget }: TarEntry): { readonly link: ByteName } {
+  const target = type === 'link' ? linkTarget : posix.join(posix.dirname(path), linkTarget)
+  return { link: parsePath(target).join('/') }
+}
+
+function openFile(archive: string, files: Index, name: string): Content & AsyncDisposable {
+  let found = files.get(parsePath(nameOfText(name)).join('/'))
+  for (let links = 0; found !== undefined && 'link' in found && links < MAX_LINKS; links++) {
+    found = files.get(found.link)
+  }
+  if (found === undefined || 'link' in found) {
+    const message = `${archive} has no file ${showName(nameOfText(name))}`
+    throw new CloisterError('ERR_IMAGE_SOURCE_MISSING', message, { details: { archive, name } })
+  }
+  const content = found
+  return {
+    size: content.size,
+    chunks: () => content.chunks(),
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  }
+}

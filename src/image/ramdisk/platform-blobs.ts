@@ -1,0 +1,122 @@
+// What every image has in common: the kernel, its command line and the agent that is PID 1. They
+// come from the blobs directory, which `npm run setup` fills: the kernel `standard` is at its top.
+
+import { join } from 'node:path'
+
+import { check, type CloisterError, type ErrorCode } from '../../errors.ts'
+import type { Architecture, Content } from '../../eif/index.ts'
+import { openInputFile, readInputFile } from '../../files/index.ts'
+import { fileContent } from './blob-content.ts'
+import {
+  checkFlavour,
+  kernelDirectory,
+  parseKernelConfig,
+  type KernelFlavour,
+  type KernelLabels,
+} from './kernel-flavour.ts'
+
+export interface PlatformBlobs extends KernelLabels {
+  readonly architecture: Architecture
+  readonly kernel: Content
+  readonly init: Content
+  readonly cmdline: string
+}
+
+export interface BlobOverrides {
+  /** Which of the kernels in the directory; by default the one at its top. */
+  readonly kernelFlavour?: KernelFlavour
+  /** Path of a kernel. */
+  readonly kernel?: string
+  /** Path of a static program. */
+  readonly init?: string
+  readonly cmdline?: string
+  /** x86_64 by default. */
+  readonly architecture?: Architecture
+}
+
+/** Without a serial port, which only a debug enclave has, console=ttyS0 has no effect. */
+export const DEFAULT_CMDLINE =
+  'reboot=t panic=-1 console=ttyS0 virtio_mmio.device=512@0xfeb00e00:12 initramfs_options=size=80%'
+
+interface Magic {
+  readonly offset: number
+  readonly bytes: readonly number[]
+}
+
+interface KernelFormat {
+  readonly file: string
+  readonly name: string
+  readonly magics: readonly Magic[]
+}
+
+/**
+ * Linux Documentation/arch/x86/boot.rst: the signature of a boot sector, then "HdrS";
+ * arch/arm64/booting.rst: "ARM" and 0x64.
+ */
+const KERNELS: Readonly<Record<Architecture, KernelFormat>> = {
+  x86_64: {
+    file: 'bzImage',
+    name: 'an x86 bzImage',
+    magics: [
+      { offset: 0x1fe, bytes: [0x55, 0xaa] },
+      { offset: 0x202, bytes: [0x48, 0x64, 0x72, 0x53] },
+    ],
+  },
+  aarch64: {
+    file: 'Image',
+    name: 'an arm64 Image',
+    magics: [{ offset: 0x38, bytes: [0x41, 0x52, 0x4d, 0x64] }],
+  },
+}
+const SETUP_BYTES = 0x206
+
+const CODE: ErrorCode = 'ERR_IMAGE_BLOBS'
+/** A kernel's configuration has some 200 KiB. */
+const MAX_TEXT_BYTES = 1024 * 1024
+
+/**
+ * Opens the blobs directory.
+ * @throws ERR_IMAGE_BLOBS when a part is missing, or the kernel is not of that architecture or flavour
+ */
+export async function openPlatformBlobs(
+  path: string,
+  overrides: BlobOverrides = {},
+): Promise<PlatformBlobs> {
+  const { architecture = 'x86_64' } = overrides
+  const format = KERNELS[architecture]
+  const kernels = kernelDirectory(path, overrides.kernelFlavour)
+  const kernel = overrides.kernel ?? join(kernels, format.file)
+  await checkKernel(kernel, format)
+  // A kernel that was given by its path is not the one that the configuration describes.
+  const config =
+    overrides.kernel === undefined ? readOptional(join(kernels, 'kernel.config')) : undefined
+  const labels = parseKernelConfig(config ?? '')
+  checkFlavour(kernel, overrides.kernelFlavour, labels)
+  const cmdline = overrides.cmdline ?? readOptional(join(path, 'cmdline'))?.trim()
+  return {
+    architecture,
+    kernel: await fileContent(kernel, CODE),
+    init: await fileContent(overrides.init ?? join(path, 'init'), CODE),
+    cmdline: cmdline ?? DEFAULT_CMDLINE,
+    ...labels,
+  }
+}
+
+async function checkKernel(path: string, { name, magics }: KernelFormat): Promise<void> {
+  await using file = await openInputFile(path, CODE)
+  const setup = await file.source().read(0, SETUP_BYTES)
+  for (const { offset, bytes } of magics) {
+    const matches = bytes.every((byte, index) => setup[offset + index] === byte)
+    check(matches, CODE, `${path} is not ${name}`, { details: { path } })
+  }
+}
+
+function readOptional(path: string): string | undefined {
+  try {
+    return readInputFile(path, { code: CODE, maxBytes: MAX_TEXT_BYTES }).toString('utf8')
+  } catch (error) {
+    const cause = (error as CloisterError).cause as NodeJS.ErrnoException | undefined
+    if (cause?.code === 'ENOENT') return undefined
+    throw error
+  }
+}

@@ -1,0 +1,100 @@
+// Images that are not on this disk yet, copied into an OCI layout by the tool for it: skopeo from a
+// registry or a Docker daemon, with the user's own credentials and policy; buildah from a Dockerfile.
+// What they leave there is verified like any other layout.
+
+import { existsSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+
+import { check } from '../../errors.ts'
+import type { Architecture } from '../../eif/index.ts'
+import { canonicalReference, isLoopback, type DockerReference } from '../oci/docker-reference.ts'
+import { PLATFORM_NAMES } from '../oci/image-description.ts'
+import type { LayeredImage } from './layered-source.ts'
+import { runTool } from './tool.ts'
+
+/** The name of the image in the layout. */
+const TAG = 'image'
+
+export interface CopyOptions {
+  readonly architecture: Architecture
+  /** An existing private directory; the layout is created in it. */
+  readonly directory: string
+}
+
+/**
+ * Copies an image from a registry or the local Docker daemon.
+ * @throws ERR_IMAGE_TOOL_MISSING, ERR_IMAGE_PULL
+ */
+export async function copyImage(
+  transport: 'docker' | 'docker-daemon',
+  image: DockerReference,
+  { architecture, directory }: CopyOptions,
+): Promise<LayeredImage> {
+  const path = join(directory, 'layout')
+  const name = canonicalReference(image)
+  const source = transport === 'docker' ? `docker://${name}` : `docker-daemon:${name}`
+  const isInsecure = transport === 'docker' && isLoopback(image)
+  await runTool({ name: 'skopeo', failure: 'ERR_IMAGE_PULL', env: skopeoEnvironment() }, [
+    ...(hasPolicy() ? [] : ['--insecure-policy']),
+    '--override-os=linux',
+    `--override-arch=${PLATFORM_NAMES[architecture]}`,
+    'copy',
+    '--quiet',
+    ...(isInsecure ? ['--src-tls-verify=false'] : []),
+    ...(transport === 'docker-daemon' ? daemonHost() : []),
+    source,
+    `oci:${path}:${TAG}`,
+  ])
+  return { transport: 'oci', path, tag: TAG }
+}
+
+/**
+ * Builds an image of a directory with a Dockerfile.
+ * @throws ERR_IMAGE_TOOL_MISSING, ERR_IMAGE_DOCKERFILE
+ */
+export async function buildDockerfile(
+  context: string,
+  { architecture, directory }: CopyOptions,
+): Promise<LayeredImage> {
+  const names = ['Dockerfile', 'Containerfile'].map((name) => join(context, name))
+  const file = names.find((name) => existsSync(name))
+  check(file !== undefined, 'ERR_IMAGE_DOCKERFILE', `${context} has no Dockerfile`, {
+    details: { context },
+    hint: 'Give the directory that has the Dockerfile.',
+  })
+  const path = join(directory, 'layout')
+  await runTool({ name: 'buildah', failure: 'ERR_IMAGE_DOCKERFILE' }, [
+    'build',
+    '--isolation=chroot',
+    '--timestamp=0',
+    '--format=oci',
+    '--os=linux',
+    `--arch=${PLATFORM_NAMES[architecture]}`,
+    `--file=${file}`,
+    `--tag=oci:${path}:${TAG}`,
+    context,
+  ])
+  return { transport: 'oci', path, tag: TAG }
+}
+
+/** Where Docker's own tools would look; skopeo only knows the default. */
+function daemonHost(): readonly string[] {
+  const { DOCKER_HOST } = process.env
+  if (DOCKER_HOST === undefined || DOCKER_HOST === '') return []
+  return [`--src-daemon-host=${DOCKER_HOST}`]
+}
+
+/** DOCKER_CONFIG selects the credentials too, as it does for Docker and nitro-cli. */
+function skopeoEnvironment(): NodeJS.ProcessEnv {
+  const { DOCKER_CONFIG, REGISTRY_AUTH_FILE } = process.env
+  if (DOCKER_CONFIG === undefined || REGISTRY_AUTH_FILE !== undefined) return process.env
+  const file = join(DOCKER_CONFIG, 'config.json')
+  return existsSync(file) ? { ...process.env, REGISTRY_AUTH_FILE: file } : process.env
+}
+
+/** skopeo refuses to work without a signature policy, and some of its packages ship without one. */
+function hasPolicy(): boolean {
+  const paths = [join(homedir(), '.config/containers/policy.json'), '/etc/containers/policy.json']
+  return paths.some((path) => existsSync(path))
+}

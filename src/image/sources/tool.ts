@@ -1,0 +1,94 @@
+// Runs a tool of the container world (skopeo, buildah) and reports its failure in its own words. The
+// tool dies with this process; what it prints goes nowhere else.
+
+import { spawn, type ChildProcess } from 'node:child_process'
+
+import { CloisterError, type ErrorCode } from '../../errors.ts'
+
+export interface Tool {
+  readonly name: 'skopeo' | 'buildah'
+  /** The code of the error when the tool ran and failed. */
+  readonly failure: ErrorCode
+  readonly env?: NodeJS.ProcessEnv
+}
+
+/** What is kept of the tool's last words. */
+const MAX_WORDS_BYTES = 8 * 1024
+
+/**
+ * Runs the tool to its end.
+ * @throws ERR_IMAGE_TOOL_MISSING, and the tool's `failure` with its last words
+ */
+export async function runTool(tool: Tool, args: readonly string[]): Promise<void> {
+  const child = spawn(tool.name, args, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: tool.env ?? process.env,
+    detached: true,
+  })
+  const kill = (): void => {
+    killGroup(child)
+  }
+  process.once('exit', kill)
+  try {
+    const words = lastWords(child)
+    const status = await ended(child, tool)
+    if (status === 0) return
+    const text = foreignLines(tool.name, words())
+    throw new CloisterError(tool.failure, `${tool.name} failed:\n${text}`, {
+      details: { tool: tool.name, status },
+    })
+  } finally {
+    process.off('exit', kill)
+  }
+}
+
+function ended(child: ChildProcess, { name, failure }: Tool): Promise<number | string> {
+  return new Promise((resolve, reject) => {
+    child.once('error', (cause: NodeJS.ErrnoException) => {
+      const isMissing = cause.code === 'ENOENT'
+      reject(
+        isMissing
+          ? missingTool(name)
+          : new CloisterError(failure, `cannot start ${name}: ${cause.message}`, { cause }),
+      )
+    })
+    child.once('close', (code, signal) => {
+      resolve(code ?? signal ?? 'unknown')
+    })
+  })
+}
+
+function missingTool(name: Tool['name']): CloisterError {
+  return new CloisterError('ERR_IMAGE_TOOL_MISSING', `${name} is not installed`, {
+    details: { tool: name },
+    hint: `Install it: \`apt-get install ${name}\` on Debian and Ubuntu, \`dnf install ${name}\` on Fedora and Amazon Linux.`,
+  })
+}
+
+/** Keeps the end of what the tool prints; the rest is read and dropped, so that it never waits. */
+function lastWords(child: ChildProcess): () => string {
+  let kept: Buffer = Buffer.alloc(0)
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.on('data', (chunk: Buffer) => {
+      kept = Buffer.concat([kept, chunk]).subarray(-MAX_WORDS_BYTES)
+    })
+  }
+  return () => kept.toString('utf8')
+}
+
+/** Every line with the tool's name before it: its words must not pass for ours. */
+function foreignLines(name: string, words: string): string {
+  const lines = words
+    .trim()
+    .split(/[\r\n]+/)
+    .slice(-8)
+  return lines.map((line) => `${name}: ${line}`).join('\n')
+}
+
+function killGroup({ pid }: ChildProcess): void {
+  try {
+    if (pid !== undefined) process.kill(-pid, 'SIGTERM')
+  } catch {
+    // It has ended.
+  }
+}
