@@ -67,16 +67,15 @@ export class CpioMeter {
   push(chunk: Uint8Array): Uint8Array {
     let at = 0
     while (at < chunk.length) {
-      if (this.#isBetween) {
-        while (chunk[at] === 0) at += 1
-        if (at === chunk.length) break
-        if (chunk[at] !== ASCII_ZERO) return chunk.subarray(at)
-        this.#isBetween = false
-      }
       if (this.#skip > 0) {
         const step = Math.min(this.#skip, chunk.length - at)
         this.#skip -= step
         at += step
+      } else if (this.#isBetween) {
+        while (chunk[at] === 0) at += 1
+        if (at === chunk.length) break
+        if (chunk[at] !== ASCII_ZERO) return chunk.subarray(at)
+        this.#isBetween = false
       } else if (this.#headerBytes < HEADER_BYTES) {
         at += this.#takeHeader(chunk, at)
         if (this.#headerBytes === HEADER_BYTES && !this.#readHeader()) return chunk.subarray(at - 1)
@@ -119,8 +118,8 @@ export class CpioMeter {
     this.#skip = padding + Math.ceil(this.#fileSize / 4) * 4
     this.#headerBytes = 0
     const name = this.#name.subarray(0, this.#nameSize - 1)
+    // The kernel passes over a body of the trailer too.
     if (name.length === TRAILER.length && name.toString('latin1') === TRAILER) {
-      this.#skip = 0
       this.#isBetween = true
     } else this.#count(name.length - 1 - name.lastIndexOf(SLASH))
   }

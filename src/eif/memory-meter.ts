@@ -1,6 +1,6 @@
 // What an image asks of a machine's memory, gathered while the image is read.
 
-import { RamdiskMeter } from './ramdisk-meter.ts'
+import { RamdiskMeter, type UnpackBudget } from './ramdisk-meter.ts'
 import type { UnpackedSize } from './cpio-meter.ts'
 import type { EifSection } from './section-table.ts'
 
@@ -20,16 +20,16 @@ export interface MemoryLoad {
 
 /** Its {@link MemoryMeter.push} sees every section, as a {@link SectionSink} does. */
 export class MemoryMeter {
-  readonly #limitBytes: number
+  readonly #budget: UnpackBudget
   #kernelBytes = DEFAULT_KERNEL_BYTES
   #initrdBytes = 0
   #unpacked: UnpackedSize = { inodes: 0, pages: 0, tableBytes: 0 }
   #section: EifSection | undefined
   #ramdisk: RamdiskMeter | undefined
 
-  /** @param limitBytes - No ramdisk is unpacked further than this. */
+  /** @param limitBytes - All ramdisks together are unpacked no further than this. */
   constructor(limitBytes: number) {
-    this.#limitBytes = limitBytes
+    this.#budget = { limitBytes, leftBytes: limitBytes }
   }
 
   async push(section: EifSection, chunk: Uint8Array): Promise<void> {
@@ -53,7 +53,7 @@ export class MemoryMeter {
     await this.#endRamdisk()
     this.#section = section
     if (section.type === 'kernel') this.#kernelBytes = Math.max(section.size, kernelBytes(chunk))
-    if (section.type === 'ramdisk') this.#ramdisk = new RamdiskMeter(this.#limitBytes)
+    if (section.type === 'ramdisk') this.#ramdisk = new RamdiskMeter(this.#budget)
   }
 
   async #endRamdisk(): Promise<void> {

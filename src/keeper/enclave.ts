@@ -130,7 +130,7 @@ async function start(launch: Launch): Promise<Started> {
   const { request, place, timeline, lifetime, guest } = launch
   const { description } = request
   using image = await timeline.measure('measure the image', () =>
-    measureImage(description.eifPath, place.directory, description),
+    measureImage(description.eifPath, place.directory, { ...description, signal: launch.signal }),
   )
   const chip = await timeline.measure('start the virtual TPM and extend its PCRs', () =>
     startChip({

@@ -49,8 +49,10 @@ export class Journal {
   }
 }
 
+/** Last words of a part and names of an image are foreign: they cannot pass for a line of ours. */
 function dated(text: string): string {
-  return `${new Date().toISOString()} ${text}\n`
+  const lines = text.replace(/[^\P{Cc}\n]/gu, '?').replaceAll('\n', '\n  | ')
+  return `${new Date().toISOString()} ${lines}\n`
 }
 
 export function describeIncident(incident: NsmIncident): string {

@@ -39,12 +39,15 @@ export function runningRecord(
     assurance,
     image: {
       measurements: shownMeasurements(eif),
-      name: imageName,
-      version: imageVersion,
+      name: imageName.slice(0, MAX_LABEL_CHARACTERS),
+      version: imageVersion.slice(0, MAX_LABEL_CHARACTERS),
       metadata: boundedMetadata(eif),
     },
   }
 }
+
+/** What a record holds of an image's name and version at most: both are labels, up to 1 MiB long. */
+const MAX_LABEL_CHARACTERS = 1024
 
 /** What a record holds of an image's metadata at most, as JSON; nitro-cli's own take some hundred. */
 const MAX_METADATA_CHARACTERS = 64 * 1024

@@ -21,3 +21,12 @@ test('the lines of a guest leave room for those of the host, and the journal sta
   expect(read().length).toBeGreaterThan(63 * KIB)
   expect(read().length).toBeLessThanOrEqual(64 * KIB)
 })
+
+test('text with line breaks and control characters cannot pass for a line of the host', async () => {
+  await using directory = await temporaryDirectory()
+  const journal = new Journal(directory.path)
+  journal.write('QEMU ended: x\n2026-01-01T00:00:00.000Z the app started\u001b[2J')
+  const [first, second] = readFileSync(directory.join('journal.log'), 'utf8').split('\n')
+  expect(first).toMatch(/ QEMU ended: x$/)
+  expect(second).toBe('  | 2026-01-01T00:00:00.000Z the app started?[2J')
+})

@@ -48,3 +48,13 @@ test('limits of the command line that no memory can lift are refused', async () 
   const measure = measureImage(path, directory.path, { memoryMib: 4096, cpuCount: 1 })
   await expect(measure).rejects.toMatchObject({ code: 'ERR_KEEPER_MEMORY' })
 })
+
+test('a launch that is given up does not read the image to its end', async () => {
+  await using directory = await temporaryDirectory()
+  const path = directory.join('app.eif')
+  writeFileSync(path, await imageOf('reboot=t', archive))
+  const size = { memoryMib: 4096, cpuCount: 1, signal: AbortSignal.abort() }
+  await expect(measureImage(path, directory.path, size)).rejects.toMatchObject({
+    name: 'AbortError',
+  })
+})

@@ -33,6 +33,8 @@ export interface MeasuredImage extends Disposable {
  * Reads, checks, measures and copies the EIF at `path` in one pass. An image that will not be
  * unpacked whole in a machine of this size is refused.
  *
+ * When `size.signal` aborts, it ends at the next chunk of 64 KiB or so.
+ *
  * @param directory - Private; the copies are made there without a name.
  * @throws `ERR_EIF_*` (also for a signature that is wrong or out of date), `ERR_KEEPER_MEMORY`,
  * `ERR_EIF_UNREADABLE` when the file cannot be read.
@@ -40,13 +42,13 @@ export interface MeasuredImage extends Disposable {
 export async function measureImage(
   path: string,
   directory: string,
-  size: MachineSize,
+  size: MachineSize & { readonly signal?: AbortSignal },
 ): Promise<MeasuredImage> {
   const kernel = new UnnamedFile(directory, 'kernel')
   const initrd = new UnnamedFile(directory, 'initrd')
   try {
     const meter = new MemoryMeter(MOST_UNPACKED_PER_MEMORY * size.memoryMib * MIB)
-    const eif = await copyImage(path, { kernel, initrd, meter, size })
+    const eif = await copyImage(path, { kernel, initrd, meter, ...size })
     if (eif.signingCertificate !== undefined)
       checkCertificateDates(eif.signingCertificate, new Date())
     check(
@@ -81,15 +83,18 @@ interface Copies {
   readonly kernel: UnnamedFile
   readonly initrd: UnnamedFile
   readonly meter: MemoryMeter
-  readonly size: MachineSize
+  readonly memoryMib: number
+  readonly signal?: AbortSignal
 }
 
-async function copyImage(path: string, { kernel, initrd, meter, size }: Copies): Promise<Eif> {
+async function copyImage(path: string, copies: Copies): Promise<Eif> {
+  const { kernel, initrd, meter, memoryMib, signal } = copies
   await using file = await openInputFile(path, 'ERR_EIF_UNREADABLE')
   const source = file.source()
   // What is larger than the machine is refused in the end; it is read on only to say why.
-  const isCopied = source.size <= size.memoryMib * MIB
+  const isCopied = source.size <= memoryMib * MIB
   const copy: SectionSink = async (section, chunk) => {
+    signal?.throwIfAborted()
     if (isCopied && section.type === 'kernel') kernel.append(chunk)
     if (isCopied && section.type === 'ramdisk') initrd.append(chunk)
     await meter.push(section, chunk)

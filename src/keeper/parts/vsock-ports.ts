@@ -10,6 +10,8 @@ import type {
 } from '../../vsock/index.ts'
 import type { Journal } from '../journal.ts'
 
+const JOURNAL_PORTS_LENGTH = 256
+
 export class EnclaveVsock {
   readonly #card: VsockCardChannel
   readonly #journal: Journal
@@ -44,9 +46,15 @@ export class EnclaveVsock {
 
   #note(status: CardStatus): CardStatus {
     const { parentPorts, guestPorts } = status
-    this.#journal.write(`open by request: parent ports ${parentPorts}; guest ports ${guestPorts}`)
+    const [parent, guest] = [parentPorts, guestPorts].map(clipped)
+    this.#journal.write(`open by request: parent ports ${parent}; guest ports ${guest}`)
     return status
   }
+}
+
+/** A list of 256 ranges would take a tenth of the journal. */
+function clipped(ports: string): string {
+  return ports.length <= JOURNAL_PORTS_LENGTH ? ports : `${ports.slice(0, JOURNAL_PORTS_LENGTH)}…`
 }
 
 /** For the journal: what was refused, and what to do about it. */

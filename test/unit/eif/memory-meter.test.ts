@@ -47,6 +47,22 @@ describe('a ramdisk', () => {
     expect(unpacked).toMatchObject({ inodes: 15, pages: 12 })
   })
 
+  test('may go on after a packed archive and zeros, as the kernel does', async () => {
+    const gap = new Uint8Array(512)
+    const packed = Buffer.concat([gzipSync(raw), gap, gzipSync(raw), gap, raw])
+    for (const bytes of [packed.length, 1, 64])
+      expect((await measure(packed, bytes)).unpacked).toMatchObject({ inodes: 15, pages: 12 })
+  })
+
+  test('hides nothing behind a trailer with a body', async () => {
+    const trailer = Buffer.from(archiveOf([]))
+    trailer.write('00000008', 54, 'latin1') // c_filesize
+    const end = 110 + 'TRAILER!!!'.length + 1
+    const body = Buffer.from('07070100', 'latin1')
+    const disguised = Buffer.concat([trailer.subarray(0, end), new Uint8Array(3), body, raw])
+    expect((await measure(disguised)).unpacked).toMatchObject(counted)
+  })
+
   test('of a kind that cannot be read counts four times', async () => {
     const xz = Buffer.concat([Buffer.from('\xfd7zXZ\0', 'latin1'), new Uint8Array(4090)])
     expect((await measure(xz)).unpacked).toMatchObject({ inodes: 0, pages: 4 })
@@ -80,6 +96,10 @@ describe('a ramdisk', () => {
     await meter.push(section, bomb)
     const { unpacked } = await meter.end()
     expect(unpacked.pages).toBe(2 ** 16)
+    // What is left of the limit is all that the next ramdisk gets, and it counts as too large.
+    const next: EifSection = { type: 'ramdisk', offset: bomb.length, size: bomb.length }
+    await meter.push(next, bomb)
+    expect((await meter.end()).unpacked.pages).toBeGreaterThanOrEqual(2 ** 16 + 2 ** 12)
     expect(process.memoryUsage().rss - before).toBeLessThan(64 * 2 ** 20)
   })
 })
