@@ -3,6 +3,7 @@
 import { chmod, cp, mkdir, readFile, symlink, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
+import { asOtherUser } from '../fixtures/other-user.ts'
 
 import { makeScratch } from '../unit/image/scratch.ts'
 import { compileCli, makeBlobs, runCli, tool } from './image-workbench.ts'
@@ -41,15 +42,7 @@ describe('build-enclave', () => {
     )
     expect(first).toMatchObject({ status: 0 })
 
-    // The right to pass directories: the repository may lie below one that only root can enter.
-    const pass = ['--inh-caps=+dac_read_search', '--ambient-caps=+dac_read_search']
-    const asNobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', ...pass]
-    const wrapper = [
-      ...(process.getuid?.() === 0 ? asNobody : []),
-      'sh',
-      '-c',
-      'umask 077; exec "$0" "$@"',
-    ]
+    const wrapper = asOtherUser('077')
     const second = await runCli(
       'build-enclave',
       ['--rootfs', 'deeper/rootfs', '--output-file', 'second.eif', ...flags],

@@ -7,6 +7,7 @@ import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { asOtherUser } from '../fixtures/other-user.ts'
 
 import { tarOf, writeLayout, type Member } from '../unit/image/archive.ts'
 import {
@@ -102,8 +103,7 @@ describe('the same image', () => {
 
   it('gives the same bytes to another user, with another umask, time zone, locale and directory', async () => {
     const expected = await bytesOf(`oci:${layout}`)
-    const asNobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups']
-    const wrapper = [...(isRoot ? asNobody : []), 'sh', '-c', 'umask 077; exec "$0" "$@"']
+    const wrapper = asOtherUser('077')
     const home = join(scratch, 'home')
     await mkdir(home)
     await chmod(home, 0o777)
