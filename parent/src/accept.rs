@@ -88,12 +88,6 @@ impl Accepts {
         }
     }
 
-    /// Whether a waiting call would get a connection now.
-    #[must_use]
-    pub fn is_ready(waiting: &Waiting) -> bool {
-        is_readable(waiting.listener.as_fd())
-    }
-
     fn next_connection(&mut self, listener: BorrowedFd<'_>) -> Result<Option<OwnedFd>, Errno> {
         let inode = inode_of(listener)?;
         if let Some(index) = self.undelivered.iter().position(|(of, _)| *of == inode) {

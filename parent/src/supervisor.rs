@@ -315,8 +315,10 @@ impl Supervisor {
 
     fn proceed_accepts(&mut self, now: Instant) {
         for waiting in std::mem::take(&mut self.accepts.waiting) {
-            if Accepts::is_ready(&waiting) && !self.reports.is_waiting(waiting.call.id) {
-                continue; // interrupted; the connection is for the next call
+            // Interrupted, or its process is gone and its number may be another's by now: nothing may be
+            // written there, and the connection is for the next call.
+            if !self.reports.is_waiting(waiting.call.id) {
+                continue;
             }
             let mut peers = Peers {
                 registry: &self.registry,

@@ -1,4 +1,5 @@
-// A private directory for what other tools write, removed at the end however this process ends.
+// A private directory for what other tools write, removed at the end and at the process's exit (SIGKILL
+// leaves it behind).
 
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
