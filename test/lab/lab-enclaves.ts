@@ -34,8 +34,9 @@ const LOST_GUEST = 'the guest ended without saying why: it restarted or panicked
 const TRIES = 3
 
 /**
- * Runs a command, once more when the emulated KVM reset a guest that was booting: seen once in some 30
- * boots, at no particular place of the guest kernel's start, and never with TCG alone.
+ * Runs a command, again when the emulated KVM reset a guest that was booting: seen in one of the first
+ * four runs of `kvm.test.ts`, cause unknown. A guest kernel that panics looks the same, so a warning says
+ * when it happened.
  */
 async function run(
   { lab, user, env = {} }: LabCaller,
