@@ -26,10 +26,6 @@ build time in its metadata. In a root file system the owner of the top directory
 
 export function buildEnclaveCommand(): Command {
   return new Command('build-enclave')
-    .alias('build')
-    .description(
-      'build an enclave image from a container image, a Dockerfile or a root file system',
-    )
     .option(
       '--docker-uri <image>',
       'the container image; with --docker-dir, the name of the result',

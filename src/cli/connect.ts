@@ -26,7 +26,6 @@ Example:
 
 export function connectCommand(): Command {
   return new Command('connect')
-    .description('connect standard input and output to a vsock port of the guest')
     .addOption(new Option('--enclave-id <id>').conflicts('enclaveName'))
     .option('--enclave-name <name>')
     .requiredOption(

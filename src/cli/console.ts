@@ -14,7 +14,6 @@ interface ConsoleOptions {
 
 export function consoleCommand(): Command {
   return new Command('console')
-    .description('print the console of a debug enclave, also after its end')
     .addOption(new Option('--enclave-id <id>').conflicts('enclaveName'))
     .option('--enclave-name <name>')
     .option('--disconnect-timeout <seconds>', 'stop after this many seconds', wholeNumber(1, 86400))

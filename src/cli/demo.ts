@@ -35,7 +35,6 @@ const MEMORY_MIB = 128
 
 export function demoCommand(): Command {
   return new Command('demo')
-    .description('build, run, attest and verify the example image, end to end')
     .addOption(acceleratorOption())
     .addHelpText('after', '\nExample:\n  cloister demo\n')
     .action(demo)

@@ -26,8 +26,6 @@ const NSM_OF_STOCK_IMAGE =
 
 export function describeEifCommand(): Command {
   return new Command('describe-eif')
-    .alias('inspect')
-    .description('check an enclave image and print its measurements and metadata')
     .requiredOption('--eif-path <file>', 'the enclave image')
     .addHelpText('after', EXAMPLE)
     .action(async ({ eifPath }: { readonly eifPath: string }) => {

@@ -12,8 +12,6 @@ interface DescribeOptions {
 
 export function describeEnclavesCommand(): Command {
   return new Command('describe-enclaves')
-    .alias('list')
-    .description('list running enclaves with their ports and traffic')
     .option('--metadata', "include each image's name, version and metadata")
     .option('-a, --all', 'include ended enclaves, and how they ended')
     .option('--connections', 'include every open vsock connection')

@@ -6,7 +6,6 @@ import { vsockReports } from './vsock-report.ts'
 
 export function metricsCommand(): Command {
   return new Command('metrics')
-    .description("print counters of the running enclaves in Prometheus' text format")
     .addHelpText(
       'after',
       `

@@ -17,9 +17,6 @@ const PASSED_ON = ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGHUP', 'SIGUSR1', 'SIGUSR2
 
 export function parentCommand(): Command {
   return new Command('parent')
-    .description(
-      "run a program written for AF_VSOCK, connected to this host's enclaves of this host",
-    )
     .usage('[options] -- <program> [args...]')
     .argument('<program>', 'the program, looked for in PATH')
     .argument('[args...]', "the program's arguments")

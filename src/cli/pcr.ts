@@ -34,7 +34,6 @@ export function pcrCommand(): Command {
   const option = (flags: string, text: string, name: string): Option =>
     new Option(flags, text).conflicts(sources.filter((other) => other !== name))
   return new Command('pcr')
-    .description('print the PCR of a file, a certificate, an enclave image or an identity')
     .addOption(option('--input <file>', 'PCR of a file', 'input'))
     .addOption(
       option('--signing-certificate <pem>', 'PCR8 of images signed with it', 'signingCertificate'),

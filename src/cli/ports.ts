@@ -16,21 +16,17 @@ interface PortsOptions {
 const GRAMMAR = 'all, none, or a list such as 8000,9100-9110'
 
 export function openPortsCommand(): Command {
-  return portsCommand('open-ports')
-    .description('open further vsock ports of a running enclave')
-    .addHelpText(
-      'after',
-      '\nExample:\n  cloister open-ports --enclave-name hello --guest-ports 5005\n',
-    )
+  return portsCommand('open-ports').addHelpText(
+    'after',
+    '\nExample:\n  cloister open-ports --enclave-name hello --guest-ports 5005\n',
+  )
 }
 
 export function closePortsCommand(): Command {
-  return portsCommand('close-ports')
-    .description('close vsock ports of a running enclave; connections on them are reset')
-    .addHelpText(
-      'after',
-      '\nExample:\n  cloister close-ports --enclave-name hello --guest-ports all\n',
-    )
+  return portsCommand('close-ports').addHelpText(
+    'after',
+    '\nExample:\n  cloister close-ports --enclave-name hello --guest-ports all\n',
+  )
 }
 
 /** `--parent-ports`, which must not be taken for ports to listen at. */

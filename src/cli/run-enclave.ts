@@ -22,8 +22,6 @@ import type { RunOptions } from './run-options.ts'
 
 export function runEnclaveCommand(): Command {
   return new Command('run-enclave')
-    .alias('run')
-    .description('start an enclave from an EIF')
     .option('--eif-path <file>', 'the enclave image')
     .option(
       '--memory <size>',

@@ -19,8 +19,6 @@ interface TerminateOptions {
 
 export function terminateEnclaveCommand(): Command {
   return new Command('terminate-enclave')
-    .alias('stop')
-    .description('end a running enclave; forget one that has ended')
     .addOption(new Option('--enclave-id <id>').conflicts(['enclaveName', 'all']))
     .addOption(new Option('--enclave-name <name>').conflicts('all'))
     .option('--all', 'end every running enclave')

@@ -48,7 +48,6 @@ Examples:
 
 export function verifyCommand(): Command {
   return new Command('verify')
-    .description('verify an attestation document and print what it proves')
     .requiredOption(
       '--document <file>',
       "the document: CBOR, base64, hexadecimal or PEM; '-' reads standard input",

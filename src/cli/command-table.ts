@@ -1,0 +1,92 @@
+// Every command: what the list of commands says of it, and where it is. A command is loaded when it is
+// called, so that the others cost it no time.
+
+import type { Command } from 'commander'
+
+export interface CommandRow {
+  readonly name: string
+  /** A short name, where nitro-cli's is long. */
+  readonly alias?: string
+  /** One line, for the list of commands and for the command's own help. */
+  readonly summary: string
+  /** Options and action; name, alias and summary come from here. */
+  readonly load: () => Promise<Command>
+}
+
+export const commandTable: readonly CommandRow[] = [
+  {
+    name: 'build-enclave',
+    alias: 'build',
+    summary: 'build an enclave image from a container image, a Dockerfile or a root file system',
+    load: async () => (await import('./build-enclave.ts')).buildEnclaveCommand(),
+  },
+  {
+    name: 'run-enclave',
+    alias: 'run',
+    summary: 'start an enclave from an EIF',
+    load: async () => (await import('./run-enclave.ts')).runEnclaveCommand(),
+  },
+  {
+    name: 'describe-enclaves',
+    alias: 'list',
+    summary: 'list running enclaves with their ports and traffic',
+    load: async () => (await import('./describe-enclaves.ts')).describeEnclavesCommand(),
+  },
+  {
+    name: 'terminate-enclave',
+    alias: 'stop',
+    summary: 'end a running enclave; forget one that has ended',
+    load: async () => (await import('./terminate-enclave.ts')).terminateEnclaveCommand(),
+  },
+  {
+    name: 'console',
+    summary: 'print the console of a debug enclave, also after its end',
+    load: async () => (await import('./console.ts')).consoleCommand(),
+  },
+  {
+    name: 'connect',
+    summary: 'connect standard input and output to a vsock port of the guest',
+    load: async () => (await import('./connect.ts')).connectCommand(),
+  },
+  {
+    name: 'open-ports',
+    summary: 'open further vsock ports of a running enclave',
+    load: async () => (await import('./ports.ts')).openPortsCommand(),
+  },
+  {
+    name: 'close-ports',
+    summary: 'close vsock ports of a running enclave; connections on them are reset',
+    load: async () => (await import('./ports.ts')).closePortsCommand(),
+  },
+  {
+    name: 'parent',
+    summary: "run a program written for AF_VSOCK, connected to this host's enclaves",
+    load: async () => (await import('./parent.ts')).parentCommand(),
+  },
+  {
+    name: 'metrics',
+    summary: "print counters of the running enclaves in Prometheus' text format",
+    load: async () => (await import('./metrics.ts')).metricsCommand(),
+  },
+  {
+    name: 'describe-eif',
+    alias: 'inspect',
+    summary: 'check an enclave image and print its measurements and metadata',
+    load: async () => (await import('./describe-eif.ts')).describeEifCommand(),
+  },
+  {
+    name: 'pcr',
+    summary: 'print the PCR of a file, a certificate, an enclave image or an identity',
+    load: async () => (await import('./pcr.ts')).pcrCommand(),
+  },
+  {
+    name: 'verify',
+    summary: 'verify an attestation document and print what it proves',
+    load: async () => (await import('./verify.ts')).verifyCommand(),
+  },
+  {
+    name: 'demo',
+    summary: 'build, run, attest and verify the example image, end to end',
+    load: async () => (await import('./demo.ts')).demoCommand(),
+  },
+]
