@@ -216,8 +216,12 @@ const rows = {
     hint: 'See the message for the field. Unknown fields are refused: a misspelt rule checks nothing.',
   },
   ERR_CONDITION_FORMAT: {
-    meaning: 'A condition block with an unknown operator, or values that are not text.',
-    hint: 'Use the string operators and Null of IAM, without set operators.',
+    meaning: 'A condition block with an unknown operator, or values that it cannot compare.',
+    hint: "Use IAM's operators; in a policy file only the string operators and Null, without set operators.",
+  },
+  ERR_KEY_POLICY_FORMAT: {
+    meaning: 'A key policy, or a policy of an identity, that AWS would not accept.',
+    hint: 'See the message for the statement and the element. Unknown elements are refused: a misspelt one decides nothing.',
   },
   ERR_CONDITION_UNMET: {
     meaning: 'A condition on the document does not hold.',

@@ -1,8 +1,11 @@
 // IAM condition blocks: `{ operator: { key: value or values } }`, string operators and Null, for
 // single-valued keys. Every key of every operator must hold; of several values one must match (for a
-// negated operator, none). Left out: set operators, numbers, dates, policy variables.
+// negated operator, none). Left out, and in key-conditions.ts: set operators, numbers, dates, policy
+// variables.
 
 import { AttestationError, check } from '../errors.ts'
+import { operatorOf } from './operators.ts'
+import { patternOf } from './pattern.ts'
 
 /** `{ StringEqualsIgnoreCase: { 'kms:RecipientAttestation:PCR0': '…' } }`. */
 export type ConditionBlock = Readonly<
@@ -19,24 +22,6 @@ export interface UnmetCondition {
   readonly expected: readonly string[]
   /** Null when the request has no such key. */
   readonly actual: string | null
-}
-
-interface Operator {
-  readonly negated: boolean
-  readonly matches: (actual: string, expected: string) => boolean
-}
-
-const equals = (actual: string, expected: string): boolean => actual === expected
-const equalsIgnoreCase = (actual: string, expected: string): boolean =>
-  actual.toLowerCase() === expected.toLowerCase()
-
-const OPERATORS: Readonly<Record<string, Operator>> = {
-  StringEquals: { negated: false, matches: equals },
-  StringNotEquals: { negated: true, matches: equals },
-  StringEqualsIgnoreCase: { negated: false, matches: equalsIgnoreCase },
-  StringNotEqualsIgnoreCase: { negated: true, matches: equalsIgnoreCase },
-  StringLike: { negated: false, matches: isLike },
-  StringNotLike: { negated: true, matches: isLike },
 }
 
 const IF_EXISTS = 'IfExists'
@@ -76,29 +61,10 @@ function holds(name: string, actual: string | null, expected: readonly string[])
   if (name === 'Null') return expected.includes(String(actual === null))
   const ifExists = name.endsWith(IF_EXISTS)
   const base = ifExists ? name.slice(0, -IF_EXISTS.length) : name
-  const operator = Object.hasOwn(OPERATORS, base) ? OPERATORS[base] : undefined
+  const operator = base.startsWith('String') ? operatorOf(base) : undefined
   check(operator !== undefined, 'ERR_CONDITION_FORMAT', `unknown operator ${name}`, { name })
   if (actual === null) return ifExists || operator.negated
-  return expected.some((one) => operator.matches(actual, one)) !== operator.negated
-}
-
-/** `*` is any text, `?` is one character. Linear in both lengths times the number of stars. */
-function isLike(actual: string, pattern: string): boolean {
-  let [at, patternAt, starAt, retryAt] = [0, 0, -1, 0]
-  while (at < actual.length) {
-    const wanted = pattern[patternAt]
-    if (wanted === '*') {
-      starAt = patternAt++
-      retryAt = at
-    } else if (wanted === '?' || wanted === actual[at]) {
-      patternAt++
-      at++
-    } else if (starAt >= 0) {
-      patternAt = starAt + 1
-      at = ++retryAt
-    } else return false
-  }
-  return /^\**$/.test(pattern.slice(patternAt))
+  return expected.some((one) => operator.matches(actual, patternOf(one))) !== operator.negated
 }
 
 function asObject(value: unknown, operator: string): Record<string, unknown> {

@@ -1,4 +1,5 @@
-// Policies as data: policy files, KMS-style condition keys, IAM string conditions.
+// Policies as data: policy files, KMS-style condition keys, IAM string conditions; and whole key
+// policies, decided and explained as AWS KMS does.
 
 export { conditionKeys } from './condition-keys.ts'
 export {
@@ -8,5 +9,22 @@ export {
   type ConditionContext,
   type UnmetCondition,
 } from './conditions.ts'
+export {
+  decide,
+  type AccessPolicies,
+  type AccessRequest,
+  type Decision,
+  type StatementReport,
+} from './evaluate.ts'
+export { type CheckedCondition, type Condition, type RequestContext } from './key-conditions.ts'
+export {
+  parseKeyPolicy,
+  type Matcher,
+  type PolicyDocument,
+  type PolicyKind,
+  type Statement,
+} from './key-policy.ts'
 export { createPolicyVerifier, type PolicyFile, type PolicyRuntime } from './policy.ts'
+export { accountOf, isPrincipalArn, isRootUser, type PrincipalEntry } from './principals.ts'
+export { findPolicyWarnings, type PolicyWarning, type PolicyWarningCode } from './warnings.ts'
 export { AttestationError } from '../errors.ts'

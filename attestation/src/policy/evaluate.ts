@@ -1,0 +1,167 @@
+// The decision about a request on a key, by AWS's evaluation logic: an explicit Deny in any policy
+// wins; else something must allow. A statement of the key policy that names an account does not allow
+// by itself: it lets the policies of the account's identities decide. Another account's identity needs
+// both policies. Left out: grants, permission boundaries, session and organisation policies.
+// @see https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
+// @see https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-default.html
+
+import {
+  checkCondition,
+  lookupIn,
+  scopeOf,
+  type CheckedCondition,
+  type ConditionScope,
+  type RequestContext,
+} from './key-conditions.ts'
+import type { Matcher, PolicyDocument, Statement } from './key-policy.ts'
+import { expandPattern, isLike, patternOf } from './pattern.ts'
+import {
+  accountOf,
+  isExempt,
+  isRootUser,
+  matchPrincipal,
+  type PrincipalMatch,
+} from './principals.ts'
+
+/** One request, as policies see it. */
+export interface AccessRequest {
+  /** The ARN of who asks, e.g. `arn:aws:iam::111122223333:user/app`. */
+  readonly principal: string
+  /** E.g. `kms:Decrypt`. */
+  readonly action: string
+  /** The key's ARN, or `*` for actions that have no key. */
+  readonly resource: string
+  readonly context: RequestContext
+}
+
+/** The policies that count for a request. */
+export interface AccessPolicies {
+  /** Null for actions that have no key. */
+  readonly key: PolicyDocument | null
+  /** Of the principal's identity. */
+  readonly identity: readonly PolicyDocument[]
+  /** The account that the key belongs to. */
+  readonly account: string
+}
+
+/** What one statement contributes, part by part. */
+export interface StatementReport {
+  /** `key`, or `identity 1` and so on, and the statement's name. */
+  readonly policy: string
+  readonly statement: string
+  readonly effect: 'Allow' | 'Deny'
+  readonly principal: boolean
+  readonly action: boolean
+  readonly resource: boolean
+  readonly conditions: readonly CheckedCondition[]
+  /** Whether all of these hold. */
+  readonly applies: boolean
+  /** It applies through the account it names, so that an identity's policy must allow as well. */
+  readonly delegates: boolean
+}
+
+/** The decision and how it came about. */
+export interface Decision {
+  readonly allowed: boolean
+  readonly reason: 'explicit-deny' | 'allow' | 'no-allow'
+  /** The statement that decided; null when none allows. */
+  readonly decidedBy: StatementReport | null
+  readonly statements: readonly StatementReport[]
+}
+
+/** Decides a request. */
+export function decide(request: AccessRequest, policies: AccessPolicies): Decision {
+  const key = policies.key ? reportsOf('key', policies.key, request) : []
+  const identity = policies.identity.flatMap((policy, index) =>
+    reportsOf(`identity ${index + 1}`, policy, request),
+  )
+  const statements = [...key, ...identity]
+  const deny = statements.find(({ effect, applies }) => effect === 'Deny' && applies)
+  if (deny) return { allowed: false, reason: 'explicit-deny', decidedBy: deny, statements }
+  const allow = allowing(request, policies, { key, identity })
+  const isRoot = policies.key === null && isOwnRoot(request, policies)
+  const allowed = allow !== undefined || isRoot
+  return { allowed, reason: allowed ? 'allow' : 'no-allow', decidedBy: allow ?? null, statements }
+}
+
+interface Reports {
+  readonly key: readonly StatementReport[]
+  readonly identity: readonly StatementReport[]
+}
+
+function allowing(
+  { principal }: AccessRequest,
+  { key: policy, account }: AccessPolicies,
+  reports: Reports,
+): StatementReport | undefined {
+  const [byKey, byIdentity] = [allowsOf(reports.key), allowsOf(reports.identity)]
+  if (policy === null) return byIdentity[0]
+  const direct = byKey.find(({ delegates }) => !delegates)
+  const isOwn = accountOf(principal) === account
+  if (direct && isOwn) return direct
+  return byKey.length > 0 ? byIdentity[0] : undefined
+}
+
+function allowsOf(reports: readonly StatementReport[]): readonly StatementReport[] {
+  return reports.filter(({ effect, applies }) => effect === 'Allow' && applies)
+}
+
+/** Without a key's policy nothing limits an account's root user. */
+function isOwnRoot({ principal }: AccessRequest, { account }: AccessPolicies): boolean {
+  return isRootUser(principal) && accountOf(principal) === account
+}
+
+function reportsOf(
+  policy: string,
+  { statements, hasVariables }: PolicyDocument,
+  request: AccessRequest,
+): readonly StatementReport[] {
+  const scope = scopeOf(request.context, hasVariables)
+  return statements.map((statement) => {
+    const match = principalMatch(statement, request.principal)
+    const action = matchesAction(statement.action, request.action)
+    const resource = matchesResource(statement.resource, request.resource, scope)
+    const conditions = statement.conditions.map((one) => checkCondition(one, scope))
+    const holds = conditions.every((one) => one.holds)
+    const applies = match !== null && action && resource && holds
+    return {
+      policy,
+      statement: statement.name,
+      effect: statement.effect,
+      principal: match !== null,
+      action,
+      resource,
+      conditions,
+      applies,
+      delegates: applies && match === 'account',
+    }
+  })
+}
+
+/** A Deny on NotPrincipal spares an identity only when its account is listed too, as in AWS. */
+function principalMatch({ principal, effect }: Statement, arn: string): PrincipalMatch {
+  if (principal === null) return 'direct'
+  const { negated, entries } = principal
+  if (!negated) return matchPrincipal(arn, entries)
+  const isSpared =
+    effect === 'Deny' ? isExempt(arn, entries) : matchPrincipal(arn, entries) !== null
+  return isSpared ? null : 'direct'
+}
+
+function matchesAction({ negated, entries }: Matcher<string>, action: string): boolean {
+  const name = action.toLowerCase()
+  return entries.some((one) => isLike(name, patternOf(one.toLowerCase()))) !== negated
+}
+
+/** A variable without a value makes the resource match nothing, negated or not. */
+function matchesResource(
+  { negated, entries }: Matcher<string>,
+  resource: string,
+  scope: ConditionScope,
+): boolean {
+  const patterns = entries.map((one) =>
+    scope.hasVariables ? expandPattern(one, lookupIn(scope)) : patternOf(one),
+  )
+  if (negated && patterns.includes(null)) return false
+  return patterns.some((pattern) => pattern !== null && isLike(resource, pattern)) !== negated
+}

@@ -1,0 +1,229 @@
+// What in a key policy defeats attestation: ways to use the key without a document of the measured
+// code, or to change the rules. Each warning names the statement and says why.
+// @see https://docs.aws.amazon.com/kms/latest/developerguide/conditions-attestation.html
+
+import type { Condition } from './key-conditions.ts'
+import type { PolicyDocument, Statement } from './key-policy.ts'
+import { isLike, patternOf } from './pattern.ts'
+
+/** What is wrong; stable names for tests and tools. */
+export type PolicyWarningCode =
+  | 'no-attestation'
+  | 'unconditioned-allow'
+  | 'wildcard-action'
+  | 'reencrypt-from'
+  | 'create-grant'
+  | 'put-key-policy'
+  | 'anyone'
+  | 'account-delegation'
+  | 'true-when-absent'
+  | 'wildcard-measurement'
+  | 'debug-measurement'
+  | 'never-matches'
+  | 'no-deny-when-absent'
+  | 'unknown-condition-key'
+  | 'not-principal'
+
+/** One weakness of a policy. */
+export interface PolicyWarning {
+  readonly code: PolicyWarningCode
+  /** The statement's name; null when it is about the whole policy. */
+  readonly statement: string | null
+  readonly message: string
+}
+
+const PREFIX = 'kms:recipientattestation'
+const KEY = /^kms:recipientattestation:(imagesha384|pcr\d+|nitrotpmpcr\d+)$/
+/** The operations that can answer to a document and use a key. */
+const GATED = [
+  'kms:Decrypt',
+  'kms:GenerateDataKey',
+  'kms:GenerateDataKeyPair',
+  'kms:DeriveSharedSecret',
+]
+const REENCRYPT = 'kms:ReEncryptFrom'
+const MEASUREMENT = /^[0-9a-f]{64}$|^[0-9a-f]{96}$|^[0-9a-f]{128}$/i
+
+type Weakness = (
+  statement: Statement,
+  policy: PolicyDocument,
+) => readonly (readonly [PolicyWarningCode, string])[]
+
+/** What defeats attestation in a key's policy, in the order of its statements. */
+export function findPolicyWarnings(policy: PolicyDocument): readonly PolicyWarning[] {
+  const found = policy.statements.flatMap((statement) =>
+    [...ALLOWS, conditionMistakes].flatMap((weakness) =>
+      weakness(statement, policy).map(([code, message]) => ({
+        ...{ code, message },
+        statement: statement.name,
+      })),
+    ),
+  )
+  return [...found, ...wholePolicy(policy)]
+}
+
+const ALLOWS: readonly Weakness[] = [
+  unconditioned,
+  allowOf(
+    'wildcard-action',
+    isWildcard,
+    () => 'allows every action, also those that change the rules',
+  ),
+  allowOf(
+    'reencrypt-from',
+    (one) => covers(one, REENCRYPT),
+    () => 'kms:ReEncryptFrom takes no document: a ciphertext can be re-encrypted under another key',
+  ),
+  allowOf(
+    'create-grant',
+    (one) => covers(one, 'kms:CreateGrant'),
+    () => 'a grant can allow kms:Decrypt without these conditions',
+  ),
+  allowOf(
+    'put-key-policy',
+    (one) => covers(one, 'kms:PutKeyPolicy'),
+    () => 'who may change the policy may remove its conditions',
+  ),
+  allowOf('anyone', isAnyone, () => 'names everyone: limit it with Principal or a condition'),
+  allowOf(
+    'account-delegation',
+    isAccount,
+    () =>
+      "names an account: the policies of that account's identities decide, which this one does not show",
+  ),
+]
+
+function allowOf(
+  code: PolicyWarningCode,
+  test: (statement: Statement) => boolean,
+  message: () => string,
+): Weakness {
+  return (statement, policy) => {
+    const harmless = code === 'reencrypt-from' && isDenied(policy, REENCRYPT)
+    const weak = statement.effect === 'Allow' && !harmless && test(statement)
+    return weak ? [[code, message()]] : []
+  }
+}
+
+/** A second Allow without a document is enough to make the first one's condition worthless. */
+function unconditioned(
+  statement: Statement,
+  policy: PolicyDocument,
+): readonly (readonly [PolicyWarningCode, string])[] {
+  if (statement.effect !== 'Allow' || statement.conditions.some(needsDocument)) return []
+  const open = GATED.filter((action) => covers(statement, action) && !isDenied(policy, action))
+  if (open.length === 0) return []
+  return [['unconditioned-allow', `allows ${open.join(', ')} without a document`]]
+}
+
+function conditionMistakes({
+  conditions,
+  effect,
+  principal,
+}: Statement): readonly (readonly [PolicyWarningCode, string])[] {
+  const found: (readonly [PolicyWarningCode, string])[] = []
+  if (principal?.negated === true)
+    found.push(['not-principal', 'NotPrincipal includes principals that do not exist yet'])
+  for (const one of conditions.filter(isAttestation)) {
+    const { key, operator, values } = one
+    if (!KEY.test(key.toLowerCase()))
+      found.push(['unknown-condition-key', `${key} is never in a request`])
+    if (effect === 'Allow' && operator !== 'Null' && isTrueWhenAbsent(operator))
+      found.push(['true-when-absent', `${operator} on ${key} also holds without a document`])
+    if (operator === 'Null' || isNegated(operator)) continue
+    found.push(...values.flatMap((value) => valueMistakes(one, value)))
+  }
+  return found
+}
+
+function valueMistakes(
+  { key, operator }: Condition,
+  value: string,
+): readonly (readonly [PolicyWarningCode, string])[] {
+  if (value.includes('${')) return []
+  if (operator.includes('Like') && /[*?]/.test(value))
+    return [['wildcard-measurement', `${key} accepts every value like ${value}`]]
+  if (!MEASUREMENT.test(value)) return [['never-matches', `${value} is not a PCR's value`]]
+  if (/^0+$/.test(value)) return [['debug-measurement', `${key} of zeros is a debug enclave's`]]
+  if (
+    operator.startsWith('StringEquals') &&
+    !operator.includes('IgnoreCase') &&
+    /[A-F]/.test(value)
+  )
+    return [['never-matches', `${operator} minds the case, and values are lower-case`]]
+  return []
+}
+
+function wholePolicy(policy: PolicyDocument): readonly PolicyWarning[] {
+  const asks = policy.statements.some(({ conditions }) => conditions.some(isAttestation))
+  if (!asks) {
+    const message = 'no statement asks for a document'
+    return [{ code: 'no-attestation', statement: null, message }]
+  }
+  const open = GATED.filter((action) => isAllowed(policy, action) && !isDenied(policy, action))
+  if (open.length === 0) return []
+  const message = `no Deny covers ${open.join(', ')} without a document: one more Allow, in any policy, opens them`
+  return [{ code: 'no-deny-when-absent', statement: null, message }]
+}
+
+function isAllowed({ statements }: PolicyDocument, action: string): boolean {
+  return statements.some((one) => one.effect === 'Allow' && covers(one, action))
+}
+
+/** Whether everyone is denied an action without the right document. */
+function isDenied({ statements }: PolicyDocument, action: string): boolean {
+  return statements.some(
+    (one) =>
+      one.effect === 'Deny' &&
+      covers(one, action) &&
+      isAnyone(one) &&
+      one.conditions.every((condition) => isAttestation(condition) && deniesAbsent(condition)),
+  )
+}
+
+function deniesAbsent({ operator, values }: Condition): boolean {
+  if (operator === 'Null') return values.some((value) => value.toLowerCase() === 'true')
+  return isTrueWhenAbsent(operator)
+}
+
+/** Whether a condition can only hold with a document. */
+function needsDocument(condition: Condition): boolean {
+  const { operator, values } = condition
+  if (!isAttestation(condition)) return false
+  if (operator === 'Null') return values.every((value) => value.toLowerCase() === 'false')
+  return !isTrueWhenAbsent(operator)
+}
+
+function isTrueWhenAbsent(operator: string): boolean {
+  if (operator.endsWith('IfExists') || operator.startsWith('ForAllValues:')) return true
+  return isNegated(operator) && !operator.startsWith('ForAnyValue:')
+}
+
+function isNegated(operator: string): boolean {
+  return /Not/.test(operator)
+}
+
+function isAttestation({ key }: Condition): boolean {
+  return key.toLowerCase().startsWith(PREFIX)
+}
+
+function isWildcard({ action: { negated, entries } }: Statement): boolean {
+  return negated || entries.some((one) => one === '*' || one.toLowerCase() === 'kms:*')
+}
+
+function isAnyone({ principal }: Statement): boolean {
+  return (
+    principal !== null &&
+    !principal.negated &&
+    principal.entries.some(({ kind }) => kind === 'anyone')
+  )
+}
+
+function isAccount({ principal }: Statement): boolean {
+  return principal?.entries.some(({ kind }) => kind === 'account') === true
+}
+
+function covers({ action: { negated, entries } }: Statement, action: string): boolean {
+  const name = action.toLowerCase()
+  return entries.some((one) => isLike(name, patternOf(one.toLowerCase()))) !== negated
+}

@@ -1,0 +1,216 @@
+// Key policies: the decisions of AWS's published rules, a naive model beside the engine, what is
+// refused, and the warnings.
+
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { decide, findPolicyWarnings, parseKeyPolicy } from '../src/policy/index.ts'
+import { expectCode } from './expect-error.ts'
+import { ACCOUNT, APP, DECISIONS, KEY, OPS, ROOT, SOURCES } from './key-policy/decisions.ts'
+import { naiveDecision, randomAccess } from './key-policy/naive-model.ts'
+
+const PCR = 'a1'.repeat(48)
+const IMAGE = 'kms:RecipientAttestation:ImageSha384'
+const allow = (fields: object = {}): object => ({
+  ...{ Effect: 'Allow', Principal: { AWS: APP }, Action: 'kms:Decrypt', Resource: '*', ...fields },
+})
+const policyOf = (...Statement: readonly object[]): object => ({ Version: '2012-10-17', Statement })
+const measured = { StringEqualsIgnoreCase: { [IMAGE]: PCR } }
+const unmeasured = { StringNotEqualsIgnoreCase: { [IMAGE]: PCR } }
+
+describe('a decision follows from the published rules', () => {
+  test.each(DECISIONS)('$source: $claim: $allowed', ({ key, identity, request, allowed }) => {
+    const policies = {
+      key: key === null ? null : parseKeyPolicy(key),
+      identity: identity.map((one) => parseKeyPolicy(one, 'identity')),
+      account: ACCOUNT,
+    }
+    expect(decide(request, policies).allowed).toBe(allowed)
+  })
+
+  test('there are at least 150 of them, each with its source', () => {
+    expect(DECISIONS.length).toBeGreaterThanOrEqual(150)
+    expect(DECISIONS.every(({ source }) => SOURCES[source].startsWith('https://docs.aws'))).toBe(
+      true,
+    )
+    expect(new Set(DECISIONS.map((one) => JSON.stringify(one))).size).toBe(DECISIONS.length)
+  })
+})
+
+test('the engine and a naive model decide alike', () => {
+  fc.assert(
+    fc.property(randomAccess, ({ key, identity, request }) => {
+      const policies = {
+        key: key && parseKeyPolicy(key),
+        identity: identity.map((one) => parseKeyPolicy(one, 'identity')),
+        account: ACCOUNT,
+      }
+      expect(decide(request, policies).allowed).toBe(naiveDecision(request, key, identity, ACCOUNT))
+    }),
+    { numRuns: 3000 },
+  )
+})
+
+describe('an explanation', () => {
+  const key = parseKeyPolicy(
+    policyOf(
+      allow({ Sid: 'Enclave', Condition: measured }),
+      allow({ Sid: 'Guard', Effect: 'Deny', Principal: '*', Condition: unmeasured }),
+    ),
+  )
+  const explain = (context: Record<string, string>) =>
+    decide(
+      { principal: APP, action: 'kms:Decrypt', resource: KEY, context },
+      { key, identity: [], account: ACCOUNT },
+    )
+
+  test('names the statement that decided, and what each condition saw', () => {
+    expect(explain({ [IMAGE]: PCR })).toMatchObject({
+      reason: 'allow',
+      decidedBy: { policy: 'key', statement: 'Enclave' },
+    })
+    const { reason, decidedBy, statements } = explain({})
+    expect({ reason, decidedBy }).toMatchObject({
+      reason: 'explicit-deny',
+      decidedBy: { statement: 'Guard' },
+    })
+    expect(statements[0]).toMatchObject({
+      ...{ statement: 'Enclave', principal: true, action: true, resource: true, applies: false },
+      conditions: [{ operator: 'StringEqualsIgnoreCase', key: IMAGE, actual: null, holds: false }],
+    })
+  })
+})
+
+describe('a policy is refused', () => {
+  const wrong: readonly (readonly [claim: string, policy: unknown, code?: string])[] = [
+    ['that is not an object', []],
+    ['without statements', { Version: '2012-10-17', Statement: [] }],
+    ['of an unknown version', { Version: '2020-01-01', Statement: [allow()] }],
+    ['with an unknown element', { ...policyOf(allow()), Statements: [] }],
+    ['with a misspelt element in a statement', policyOf(allow({ Conditions: {} }))],
+    ['with an unknown effect', policyOf(allow({ Effect: 'allow' }))],
+    ['without a principal', policyOf({ Effect: 'Allow', Action: 'kms:*', Resource: '*' })],
+    ['with both kinds of principal', policyOf(allow({ NotPrincipal: '*' }))],
+    [
+      'with a wildcard in an ARN of a principal',
+      policyOf(allow({ Principal: { AWS: `${APP}*` } })),
+    ],
+    ['with an unknown type of principal', policyOf(allow({ Principal: { User: APP } }))],
+    ['with both Action and NotAction', policyOf(allow({ NotAction: 'kms:Sign' }))],
+    ['with an action without a service', policyOf(allow({ Action: 'Decrypt' }))],
+    ['with an empty list of actions', policyOf(allow({ Action: [] }))],
+    ['without a resource', policyOf({ Effect: 'Allow', Principal: '*', Action: 'kms:*' })],
+    ['with one Sid twice', policyOf(allow({ Sid: 'a' }), allow({ Sid: 'a' }))],
+    ['with an unknown operator', policyOf(allow({ Condition: { StringIs: { k: 'x' } } })), 'C'],
+    [
+      'with an unknown set operator',
+      policyOf(allow({ Condition: { 'ForSome:StringEquals': { k: 'x' } } })),
+      'C',
+    ],
+    [
+      'with a number that is not one',
+      policyOf(allow({ Condition: { NumericEquals: { k: 'ten' } } })),
+      'C',
+    ],
+    [
+      'with a date that is not one',
+      policyOf(allow({ Condition: { DateLessThan: { k: 'soon' } } })),
+      'C',
+    ],
+    [
+      'with a range that is not one',
+      policyOf(allow({ Condition: { IpAddress: { k: '10.0.0.0/33' } } })),
+      'C',
+    ],
+    [
+      'with Null of neither true nor false',
+      policyOf(allow({ Condition: { Null: { k: 'yes' } } })),
+      'C',
+    ],
+    [
+      'with a condition without values',
+      policyOf(allow({ Condition: { StringEquals: { k: [] } } })),
+      'C',
+    ],
+  ]
+  test.each(wrong)('%s', async (_claim, policy, code) => {
+    const expected = code === undefined ? 'ERR_KEY_POLICY_FORMAT' : 'ERR_CONDITION_FORMAT'
+    await expectCode(() => parseKeyPolicy(policy), expected)
+  })
+
+  test('of an identity that names a principal', async () => {
+    await expectCode(() => parseKeyPolicy(policyOf(allow()), 'identity'), 'ERR_KEY_POLICY_FORMAT')
+  })
+
+  test('or parsed, whatever the JSON is, without any other error', () => {
+    fc.assert(
+      fc.property(
+        fc.jsonValue(),
+        fc.constantFrom('Statement', 'Principal', 'Condition'),
+        (value, name) => {
+          const policy =
+            name === 'Statement' ? { Statement: value } : policyOf(allow({ [name]: value }))
+          try {
+            parseKeyPolicy(policy)
+          } catch (error) {
+            expect((error as { name: string }).name).toBe('AttestationError')
+          }
+        },
+      ),
+      { numRuns: 500 },
+    )
+  })
+})
+
+describe('a warning is given', () => {
+  const guard = allow({ Effect: 'Deny', Principal: '*', Condition: unmeasured })
+  const codes = (...statements: readonly object[]): readonly string[] =>
+    findPolicyWarnings(parseKeyPolicy(policyOf(...statements))).map(({ code }) => code)
+
+  test('of nothing where one Allow and a Deny ask for the document', () => {
+    expect(codes(allow({ Condition: measured }), guard)).toEqual([])
+  })
+
+  test('of a policy that asks for no document, and of an Allow beside one that does', () => {
+    expect(codes(allow())).toEqual(['unconditioned-allow', 'no-attestation'])
+    expect(codes(allow({ Condition: measured }), allow())).toEqual([
+      'unconditioned-allow',
+      'no-deny-when-absent',
+    ])
+    expect(codes(allow({ Condition: measured }), allow(), guard)).toEqual([])
+  })
+
+  test('of what opens the key around the document', () => {
+    const open = (Action: string) => codes(allow({ Condition: measured }), guard, allow({ Action }))
+    expect(open('kms:ReEncryptFrom')).toEqual(['reencrypt-from'])
+    expect(open('kms:CreateGrant')).toEqual(['create-grant'])
+    expect(open('kms:PutKeyPolicy')).toEqual(['put-key-policy'])
+    expect(open('kms:*')).toContain('wildcard-action')
+    expect(codes(allow({ Principal: { AWS: ROOT }, Condition: measured }), guard)).toEqual([
+      'account-delegation',
+    ])
+    expect(codes(allow({ Principal: '*', Condition: measured }), guard)).toEqual(['anyone'])
+  })
+
+  test('of conditions that hold without a document, or that nothing meets', () => {
+    const asks = (Condition: object) => codes(allow({ Principal: { AWS: OPS }, Condition }), guard)
+    expect(asks({ StringEqualsIfExists: { [IMAGE]: PCR } })).toEqual(['true-when-absent'])
+    expect(asks({ StringNotEquals: { [IMAGE]: PCR } })).toEqual(['true-when-absent'])
+    expect(asks({ StringLike: { [IMAGE]: '*' } })).toEqual(['wildcard-measurement'])
+    expect(asks({ StringEquals: { [IMAGE]: '0'.repeat(96) } })).toEqual(['debug-measurement'])
+    expect(asks({ StringEquals: { [IMAGE]: PCR.toUpperCase() } })).toEqual(['never-matches'])
+    expect(asks({ StringEquals: { [IMAGE]: 'abc' } })).toEqual(['never-matches'])
+    expect(asks({ StringEquals: { 'kms:RecipientAttestation': PCR } })).toContain(
+      'unknown-condition-key',
+    )
+  })
+
+  test('of NotPrincipal', () => {
+    const not = {
+      Effect: 'Allow',
+      NotPrincipal: { AWS: OPS },
+      Action: 'kms:Decrypt',
+      Resource: '*',
+    }
+    expect(codes({ ...not, Condition: measured }, guard)).toEqual(['not-principal'])
+  })
+})
