@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { gzipSync } from 'node:zlib'
 
-import { writeLayout } from '../test/unit/image/archive.ts'
+import { writeLayout } from '../test/fixtures/image/archive.ts'
 import { median, type BenchRow } from './row.ts'
 
 const ROUNDS = 5

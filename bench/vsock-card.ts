@@ -7,8 +7,8 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Guest, VsockBackEnd, type BackEnd } from '../test/integration/vsock-card-guest.ts'
-import { dialGuest } from '../test/integration/vsock-card-host.ts'
+import { Guest, VsockBackEnd, type BackEnd } from '../test/fixtures/vsock-card/vsock-card-guest.ts'
+import { dialGuest } from '../test/fixtures/vsock-card/vsock-card-host.ts'
 import type { BenchRow } from './row.ts'
 
 const rounds = 3

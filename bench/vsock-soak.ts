@@ -1,8 +1,8 @@
 // A long run through the card: 20 GiB there and back, in writes of mixed sizes on several streams
 // at once. The guest compares every byte that comes back with what it sent.
 
-import { Guest, VsockBackEnd } from '../test/integration/vsock-card-guest.ts'
-import { serveEcho } from '../test/integration/vsock-card-host.ts'
+import { Guest, VsockBackEnd } from '../test/fixtures/vsock-card/vsock-card-guest.ts'
+import { serveEcho } from '../test/fixtures/vsock-card/vsock-card-host.ts'
 import type { BenchRow } from './row.ts'
 
 const totalBytes = 20 * 2 ** 30

@@ -6,6 +6,7 @@ import { DOCUMENT_BOUNDS, parseBoundedJson } from '../bounded-json.ts'
 import { CloisterError, check } from '../errors.ts'
 import { parseSigner, type Architecture, type EifSigner } from '../eif/index.ts'
 import {
+  MAX_ID,
   openPlatformBlobs,
   type BuildOptions,
   type DirectoryOptions,
@@ -44,9 +45,6 @@ export interface BuildFlags {
 }
 
 const MAX_CUSTOM_METADATA_BYTES = 4096
-
-/** The highest id is the kernel's "no such user". */
-const MAX_ID = 0xffff_fffe
 
 /** AWS's names, and those of OCI platforms. */
 export const ARCHITECTURES: Readonly<Record<string, Architecture>> = {

@@ -43,7 +43,8 @@ export function demoCommand(): Command {
 type DemoOptions = Pick<RunOptions, 'accelerator'>
 
 async function demo(options: DemoOptions): Promise<void> {
-  await runDemo(temporaryDirectory('demo'), options)
+  using scratch = temporaryDirectory('demo')
+  await runDemo(scratch.path, options)
 }
 
 async function runDemo(scratch: string, { accelerator }: DemoOptions): Promise<void> {

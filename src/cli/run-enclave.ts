@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander'
 import { CloisterError } from '../errors.ts'
 import {
+  DEFAULT_BOOT_TIMEOUT_MS,
   DEFAULT_MEMORY_MIB,
   launchRequest,
   MAX_CPUS,
@@ -17,7 +18,7 @@ import { printConsole } from './console.ts'
 import { launchJson } from './enclave-json.ts'
 import { guestPortsOption, parentPortsOption, portsOf } from './ports.ts'
 import { printJson, printProgress } from './print.ts'
-import { applyRunConfig } from './run-config.ts'
+import { applyRunConfig } from './config-file.ts'
 import type { RunOptions } from './run-options.ts'
 
 export function runEnclaveCommand(): Command {
@@ -49,7 +50,7 @@ export function runEnclaveCommand(): Command {
       '--boot-timeout <seconds>',
       'how long the guest may take to boot',
       wholeNumber(1, 3600),
-      180,
+      DEFAULT_BOOT_TIMEOUT_MS / 1000,
     )
     .addHelpText(
       'after',

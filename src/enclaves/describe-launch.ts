@@ -10,14 +10,13 @@ import { probeAccelerator, type Accelerator } from '../vmm/index.ts'
 import { checkPortList, noPorts, type PortLists } from '../vsock/index.ts'
 import { openDirectories } from './directories.ts'
 import type { LaunchDescription, LaunchRequest } from './launch-request.ts'
-import { MIN_MEMORY_MIB } from './memory-size.ts'
+import { MAX_MEMORY_MIB, MIN_MEMORY_MIB } from './memory-size.ts'
 import { findPrograms } from './programs.ts'
 
 export const DEFAULT_MEMORY_MIB = 512
-const MAX_MEMORY_MIB = 16 * 1024 * 1024
 /** QEMU's microvm takes more; no guest of ours was tried with them. */
 export const MAX_CPUS = 64
-const DEFAULT_BOOT_TIMEOUT_MS = 180_000
+export const DEFAULT_BOOT_TIMEOUT_MS = 180_000
 
 export interface LaunchOptions {
   readonly eifPath: string
@@ -38,6 +37,7 @@ export interface LaunchOptions {
   readonly ports?: PortLists | undefined
   /** An identity to extend into PCR3, as AWS does with an IAM role's ARN. */
   readonly role?: string | undefined
+  /** Default: 180,000. */
   readonly bootTimeoutMs?: number | undefined
 }
 

@@ -1,4 +1,5 @@
 export {
+  DEFAULT_BOOT_TIMEOUT_MS,
   DEFAULT_MEMORY_MIB,
   describeLaunch,
   launchRequest,

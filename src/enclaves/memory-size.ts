@@ -13,7 +13,7 @@ const PAGE_BYTES = 4 * KIB
 /** The same floor as the Nitro driver's. */
 export const MIN_MEMORY_MIB = 64
 /** 16 TiB: more than a host has. */
-const MAX_MEMORY_MIB = 2 ** 24
+export const MAX_MEMORY_MIB = 2 ** 24
 
 /** Memory below 1 MiB and the kernel's page tables. */
 const FIXED_BYTES = MIB

@@ -2,6 +2,7 @@
 // without privileges.
 
 export { buildImage, type BuildOptions } from './build-image.ts'
+export { MAX_ID } from './tree/tree.ts'
 export type { DirectoryOptions, Owner } from './sources/directory-source.ts'
 export type { ImageSource } from './sources/open-source.ts'
 export { KERNEL_FLAVOURS, type KernelFlavour } from './ramdisk/kernel-flavour.ts'

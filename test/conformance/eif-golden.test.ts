@@ -6,8 +6,8 @@ import { describe, expect, it } from 'vitest'
 
 import { measureBytes, measureIdentity, readEif } from '../../src/eif/index.ts'
 import { sourceOfBytes } from '../../src/files/index.ts'
-import { golden, goldenBytes, hex } from '../unit/eif/golden.ts'
-import { writeToBytes } from '../unit/eif/write-to-bytes.ts'
+import { golden, goldenBytes, hex } from '../fixtures/eif/golden.ts'
+import { writeToBytes } from '../fixtures/eif/write-to-bytes.ts'
 
 const encoder = new TextEncoder()
 

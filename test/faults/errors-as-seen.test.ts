@@ -6,8 +6,8 @@ import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync 
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { errorTable, type ErrorCode } from '../../src/error-table.ts'
-import { assemble, golden, goldenBytes, mendCrc, patch, withField } from '../unit/eif/golden.ts'
-import { tarOf, writeLayout, type LayoutParts, type Member } from '../unit/image/archive.ts'
+import { assemble, golden, goldenBytes, mendCrc, patch, withField } from '../fixtures/eif/golden.ts'
+import { tarOf, writeLayout, type LayoutParts, type Member } from '../fixtures/image/archive.ts'
 import { helloRootfs, TestHost, type CliResult, type DescribedEnclave } from '../host.ts'
 
 let host: TestHost

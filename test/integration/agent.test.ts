@@ -2,7 +2,12 @@
 // something is wrong. Whatever happens, the machine ends by itself.
 
 import { beforeAll, describe, expect, it } from 'vitest'
-import { bootAgent, buildProbe, probeManifest, type Promised } from './agent-machine.ts'
+import {
+  bootAgent,
+  buildProbe,
+  probeManifest,
+  type Promised,
+} from '../fixtures/agent/agent-machine.ts'
 
 const LONG_TIME_MS = 300_000
 

@@ -15,7 +15,7 @@ import {
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 
-import { makeScratch } from '../unit/image/scratch.ts'
+import { makeScratch } from '../fixtures/temporary-directory.ts'
 import {
   compileCli,
   makeBlobs,
@@ -23,7 +23,7 @@ import {
   runCli,
   tool,
   unpackRamdisk,
-} from './image-workbench.ts'
+} from '../fixtures/image/image-workbench.ts'
 
 beforeAll(compileCli)
 

@@ -5,8 +5,8 @@ import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { asOtherUser } from '../fixtures/other-user.ts'
 
-import { makeScratch } from '../unit/image/scratch.ts'
-import { compileCli, makeBlobs, runCli, tool } from './image-workbench.ts'
+import { makeScratch } from '../fixtures/temporary-directory.ts'
+import { compileCli, makeBlobs, runCli, tool } from '../fixtures/image/image-workbench.ts'
 
 beforeAll(compileCli)
 

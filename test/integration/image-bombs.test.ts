@@ -9,9 +9,9 @@ import { beforeAll, describe, expect, it } from 'vitest'
 
 import { contentOfBytes, writeEif } from '../../src/eif/index.ts'
 import { writeOutputFile } from '../../src/files/index.ts'
-import { digestOf, tarOf, writeLayout, type Member } from '../unit/image/archive.ts'
-import { makeScratch } from '../unit/image/scratch.ts'
-import { compileCli, makeBlobs } from './image-workbench.ts'
+import { digestOf, tarOf, writeLayout, type Member } from '../fixtures/image/archive.ts'
+import { makeScratch } from '../fixtures/temporary-directory.ts'
+import { compileCli, makeBlobs } from '../fixtures/image/image-workbench.ts'
 
 beforeAll(compileCli)
 

@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { asOtherUser } from '../fixtures/other-user.ts'
 
-import { tarOf, writeLayout, type Member } from '../unit/image/archive.ts'
+import { tarOf, writeLayout, type Member } from '../fixtures/image/archive.ts'
 import {
   compileCli,
   makeBlobs,
@@ -17,8 +17,8 @@ import {
   runCli,
   tool,
   type Outcome,
-} from './image-workbench.ts'
-import { dockerConfig, startRegistry, type Registry } from './registry.ts'
+} from '../fixtures/image/image-workbench.ts'
+import { dockerConfig, startRegistry, type Registry } from '../fixtures/image/image-registry.ts'
 
 const isRoot = process.getuid?.() === 0
 const scratch = mkdtempSync(join(tmpdir(), 'cloister-sources-'))

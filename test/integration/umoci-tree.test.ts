@@ -10,9 +10,10 @@ import { describe, expect, it } from 'vitest'
 import { bytesOfName, nameOfText } from '../../src/image/tree/byte-name.ts'
 import { readLayeredSource } from '../../src/image/sources/layered-source.ts'
 import { flatten, type Directory, type TreeNode } from '../../src/image/tree/tree.ts'
-import { tarOf, writeLayout, type Member } from '../unit/image/archive.ts'
-import { codeOf, makeScratch } from '../unit/image/scratch.ts'
-import { tool } from './image-workbench.ts'
+import { tarOf, writeLayout, type Member } from '../fixtures/image/archive.ts'
+import { codeOf } from '../fixtures/code-of.ts'
+import { makeScratch } from '../fixtures/temporary-directory.ts'
+import { tool } from '../fixtures/image/image-workbench.ts'
 
 const isRoot = process.getuid?.() === 0
 

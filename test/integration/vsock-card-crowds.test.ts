@@ -3,8 +3,15 @@
 
 import type { Socket } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { Guest, VsockBackEnd } from './vsock-card-guest.ts'
-import { dialGuest, digest, pattern, readAll, serveEcho, writeInChunks } from './vsock-card-host.ts'
+import { Guest, VsockBackEnd } from '../fixtures/vsock-card/vsock-card-guest.ts'
+import {
+  dialGuest,
+  digest,
+  pattern,
+  readAll,
+  serveEcho,
+  writeInChunks,
+} from '../fixtures/vsock-card/vsock-card-host.ts'
 
 const mebibyte = 1 << 20
 const errno = { ECONNRESET: 104 } as const

@@ -5,8 +5,13 @@ import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { connect } from 'node:net'
 import { expect, test } from 'vitest'
-import { cardBinary, Guest, VsockBackEnd, type CardStatus } from './vsock-card-guest.ts'
-import { dialGuest, readAll, serveEcho } from './vsock-card-host.ts'
+import {
+  cardBinary,
+  Guest,
+  VsockBackEnd,
+  type CardStatus,
+} from '../fixtures/vsock-card/vsock-card-guest.ts'
+import { dialGuest, readAll, serveEcho } from '../fixtures/vsock-card/vsock-card-host.ts'
 
 const ECONNRESET = 104
 const echoPort = 7000

@@ -7,7 +7,7 @@ import type { Socket } from 'node:net'
 import { promisify } from 'node:util'
 import { crc32 } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { Guest, VsockBackEnd } from './vsock-card-guest.ts'
+import { Guest, VsockBackEnd } from '../fixtures/vsock-card/vsock-card-guest.ts'
 import {
   dialGuest,
   digest,
@@ -17,7 +17,7 @@ import {
   serveEcho,
   writeInChunks,
   type Digest,
-} from './vsock-card-host.ts'
+} from '../fixtures/vsock-card/vsock-card-host.ts'
 
 const mebibyte = 1 << 20
 const [sinkPort, echoPort, closedPort] = [7000, 7001, 7002] as const

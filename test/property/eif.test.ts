@@ -3,8 +3,8 @@ import { describe, expect, it } from 'vitest'
 
 import { readEif, type EifMetadata } from '../../src/eif/index.ts'
 import { sourceOfBytes } from '../../src/files/index.ts'
-import { goldenBytes, mendCrc, readCode } from '../unit/eif/golden.ts'
-import { writeToBytes } from '../unit/eif/write-to-bytes.ts'
+import { goldenBytes, mendCrc, readCode } from '../fixtures/eif/golden.ts'
+import { writeToBytes } from '../fixtures/eif/write-to-bytes.ts'
 
 const text = fc.string({ unit: 'grapheme', maxLength: 20 })
 const json = fc

@@ -6,8 +6,8 @@ import { cpioOf } from '../../src/image/ramdisk/cpio.ts'
 import { applyLayer } from '../../src/image/oci/layer.ts'
 import { directory, flatten } from '../../src/image/tree/tree.ts'
 import { UnpackBudget } from '../../src/image/tree/unpack-budget.ts'
-import { tarOf, type Member } from '../unit/image/archive.ts'
-import { codeOf } from '../unit/image/scratch.ts'
+import { tarOf, type Member } from '../fixtures/image/archive.ts'
+import { codeOf } from '../fixtures/code-of.ts'
 
 const name = fc.stringMatching(/^[a-c.é]{1,3}$/).filter((text) => !/^\.{1,2}$/.test(text))
 const path = fc.array(name, { minLength: 1, maxLength: 3 }).map((names) => names.join('/'))

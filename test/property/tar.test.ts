@@ -9,7 +9,7 @@ import { dropDevices } from '../../src/image/tree/drop-devices.ts'
 import { applyLayer } from '../../src/image/oci/layer.ts'
 import { directory, flatten } from '../../src/image/tree/tree.ts'
 import { UnpackBudget } from '../../src/image/tree/unpack-budget.ts'
-import { codeOf } from '../unit/image/scratch.ts'
+import { codeOf } from '../fixtures/code-of.ts'
 
 const BLOCK = 512
 

@@ -7,9 +7,9 @@ import { readEif } from '../../src/eif/index.ts'
 import { sourceOfBytes } from '../../src/files/index.ts'
 import { measureImage, type MeasuredImage } from '../../src/keeper/parts/measured-image.ts'
 import { temporaryDirectory } from '../fixtures/temporary-directory.ts'
-import { archiveOf } from './eif/cpio.ts'
-import { goldenBytes } from './eif/golden.ts'
-import { writeToBytes } from './eif/write-to-bytes.ts'
+import { archiveOf } from '../fixtures/eif/cpio.ts'
+import { goldenBytes } from '../fixtures/eif/golden.ts'
+import { writeToBytes } from '../fixtures/eif/write-to-bytes.ts'
 
 const archive = archiveOf([{ name: 'rootfs/big', bytes: new Uint8Array(20 * 1024 * 1024) }])
 

@@ -7,7 +7,8 @@ import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
 
 import { openInputFile, readInputFile, writeOutputFile } from '../../src/files/index.ts'
-import { codeOf, makeScratch } from './image/scratch.ts'
+import { codeOf } from '../fixtures/code-of.ts'
+import { makeScratch } from '../fixtures/temporary-directory.ts'
 
 const isRoot = process.getuid?.() === 0
 const CODE = 'ERR_IMAGE_BLOBS'

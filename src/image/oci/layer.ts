@@ -8,6 +8,7 @@ import { showName, type ByteName } from '../tree/byte-name.ts'
 import { findDirectory, makeDirectory, type Place, type Step } from '../tree/follow-path.ts'
 import { readTar, type TarEntry } from '../archive/tar.ts'
 import {
+  MAX_ID,
   MAX_PATH_BYTES,
   directory,
   parsePath,
@@ -19,7 +20,6 @@ import type { UnpackBudget } from '../tree/unpack-budget.ts'
 
 const WHITEOUT = '.wh.'
 const OPAQUE_WHITEOUT = '.wh..wh..opq'
-const MAX_ID = 0xffff_fffe
 
 /**
  * Applies the changes of an uncompressed layer, whose `source` must stay open as long as the tree.

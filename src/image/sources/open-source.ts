@@ -3,6 +3,7 @@
 import { basename, resolve } from 'node:path'
 
 import type { Architecture } from '../../eif/index.ts'
+import { temporaryDirectory } from '../../files/index.ts'
 import { buildDockerfile, copyImage } from './copy-image.ts'
 import { readDirectorySource, type DirectoryOptions } from './directory-source.ts'
 import { canonicalReference, type DockerReference } from '../oci/docker-reference.ts'
@@ -10,7 +11,6 @@ import { parseImageReference } from './image-reference.ts'
 import { readLayeredSource, type LayeredImage, type LayeredSource } from './layered-source.ts'
 import type { ReportProgress } from '../progress.ts'
 import type { ImageConfig } from '../config/run-config.ts'
-import { makeScratchDirectory } from './scratch-directory.ts'
 import type { Directory } from '../tree/tree.ts'
 
 export type ImageSource =
@@ -90,7 +90,7 @@ async function fetched(
   options: OpenOptions,
   fetch: (directory: string) => Promise<LayeredImage>,
 ): Promise<OpenSource> {
-  using scratch = makeScratchDirectory()
+  using scratch = temporaryDirectory('image')
   const image = await fetch(scratch.path)
   return labelled(await readLayeredSource(image, options), name)
 }

@@ -51,6 +51,8 @@ export interface PathEntry {
   readonly node: TreeNode
 }
 
+/** The highest user or group id: the next is the kernel's "no such user". */
+export const MAX_ID = 0xffff_fffe
 /** Linux: NAME_MAX, and PATH_MAX with its terminating NUL. */
 const MAX_NAME_BYTES = 255
 export const MAX_PATH_BYTES = 4095

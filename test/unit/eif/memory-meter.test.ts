@@ -4,7 +4,7 @@ import { gzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { MemoryMeter, type EifSection, type MemoryLoad } from '../../../src/eif/index.ts'
-import { archiveOf } from './cpio.ts'
+import { archiveOf } from '../../fixtures/eif/cpio.ts'
 
 const LIMIT = 2 ** 30
 const files = [

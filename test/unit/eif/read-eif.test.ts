@@ -12,7 +12,7 @@ import {
   patch,
   readCode,
   withField,
-} from './golden.ts'
+} from '../../fixtures/eif/golden.ts'
 
 const [kernel, cmdline, metadata, ramdisk0, ramdisk1] = golden.sections
 const tableEnd = 0x11c + 32 * 8

@@ -19,8 +19,8 @@ import {
   decodeSignatureSection,
   encodeSignatureSection,
 } from '../../../src/eif/signature-section.ts'
-import { makeScratch } from '../image/scratch.ts'
-import { golden, goldenBytes, hex, mendCrc, patch, readCode } from './golden.ts'
+import { makeScratch } from '../../fixtures/temporary-directory.ts'
+import { golden, goldenBytes, hex, mendCrc, patch, readCode } from '../../fixtures/eif/golden.ts'
 
 /** Key pair and self-signed certificate, made by openssl. */
 async function makeSigner(curve: string): Promise<{ certificate: Buffer; key: Buffer }> {

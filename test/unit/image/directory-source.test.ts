@@ -12,7 +12,8 @@ import {
 import { dropDevices } from '../../../src/image/tree/drop-devices.ts'
 import { flatten } from '../../../src/image/tree/tree.ts'
 import { UnpackBudget } from '../../../src/image/tree/unpack-budget.ts'
-import { codeOf, makeScratch } from './scratch.ts'
+import { codeOf } from '../../fixtures/code-of.ts'
+import { makeScratch } from '../../fixtures/temporary-directory.ts'
 
 const isRoot = process.getuid?.() === 0
 

@@ -5,7 +5,7 @@ import {
   parseDockerReference,
 } from '../../../src/image/oci/docker-reference.ts'
 import { parseImageReference } from '../../../src/image/sources/image-reference.ts'
-import { codeOf } from './scratch.ts'
+import { codeOf } from '../../fixtures/code-of.ts'
 
 const parse = (text: string): Promise<unknown> =>
   Promise.resolve().then(() => parseImageReference(text))

@@ -5,8 +5,8 @@ import { dropDevices, lostAttributes } from '../../../src/image/tree/drop-device
 import { applyLayer } from '../../../src/image/oci/layer.ts'
 import { directory, flatten, type Directory } from '../../../src/image/tree/tree.ts'
 import { UnpackBudget } from '../../../src/image/tree/unpack-budget.ts'
-import { tarOf, type Member } from './archive.ts'
-import { codeOf } from './scratch.ts'
+import { tarOf, type Member } from '../../fixtures/image/archive.ts'
+import { codeOf } from '../../fixtures/code-of.ts'
 
 async function applyAll(...layers: (readonly Member[])[]): Promise<Directory> {
   const root = directory()

@@ -5,8 +5,9 @@ import { describe, expect, it } from 'vitest'
 
 import { readLayeredSource } from '../../../src/image/sources/layered-source.ts'
 import { UnpackBudget } from '../../../src/image/tree/unpack-budget.ts'
-import { digestOf, tarOf, writeLayout, type LayoutParts } from './archive.ts'
-import { codeOf, makeScratch } from './scratch.ts'
+import { digestOf, tarOf, writeLayout, type LayoutParts } from '../../fixtures/image/archive.ts'
+import { codeOf } from '../../fixtures/code-of.ts'
+import { makeScratch } from '../../fixtures/temporary-directory.ts'
 
 const options = { architecture: 'x86_64' } as const
 

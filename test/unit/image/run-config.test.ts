@@ -8,7 +8,7 @@ import {
   type ImageConfig,
 } from '../../../src/image/config/run-config.ts'
 import { directory, file, type Directory } from '../../../src/image/tree/tree.ts'
-import { codeOf } from './scratch.ts'
+import { codeOf } from '../../fixtures/code-of.ts'
 
 const image: ImageConfig = {
   entrypoint: ['/app'],
