@@ -65,8 +65,8 @@ const rows = {
   },
   ERR_VSOCK_LISTEN: {
     nitro: 11,
-    meaning: 'Cloister cannot listen on a port of the parent.',
-    hint: "Check that the enclave's directory is writable and that no other program listens on the port.",
+    meaning: 'Cloister cannot listen on a port of the parent, or at an address of the host.',
+    hint: "Check that the enclave's directory is writable, that the address is one of this host, and that no other program listens there.",
   },
   ERR_VSOCK_PATH: {
     nitro: 40,
@@ -87,6 +87,16 @@ const rows = {
     nitro: 3,
     meaning: 'A vsock port list is invalid, or has too many ranges.',
     hint: 'Write `all`, `none`, or a list of ports and ranges such as 8000,9100-9110.',
+  },
+  ERR_VSOCK_FORWARD: {
+    nitro: 3,
+    meaning: 'A forwarding is invalid, or has too many connections.',
+    hint: 'Write `8080:5005`, `[::1]:8080:5005` or `/path:5005` after -L, `8000:443`, `8000:localhost:443` or `8000:/path` after -R.',
+  },
+  ERR_VSOCK_FORWARD_TARGET: {
+    nitro: 11,
+    meaning: 'The host end that a guest is forwarded to does not accept connections.',
+    hint: 'Check that the program there runs, and the address after -R.',
   },
   // --- parent programs (parent/src/failure.rs prints these, with the same hints)
   ERR_PARENT_KERNEL: {

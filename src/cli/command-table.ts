@@ -64,6 +64,11 @@ export const commandTable: readonly CommandRow[] = [
     load: async () => (await import('./parent.ts')).parentCommand(),
   },
   {
+    name: 'forward',
+    summary: 'forward ports of this host to a guest, and ports of its parent to this host',
+    load: async () => (await import('./forward.ts')).forwardCommand(),
+  },
+  {
     name: 'metrics',
     summary: "print counters of the running enclaves in Prometheus' text format",
     load: async () => (await import('./metrics.ts')).metricsCommand(),

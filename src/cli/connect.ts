@@ -3,11 +3,11 @@
 import type { Socket } from 'node:net'
 import { finished, pipeline } from 'node:stream/promises'
 import { Command, Option } from 'commander'
-import { askVsock, isAlive, openDirectories, Registry, vsockSocketPath } from '../enclaves/index.ts'
+import { isAlive, openDirectories, Registry, vsockSocketPath } from '../enclaves/index.ts'
 import { CloisterError, messageOf } from '../errors.ts'
-import { listsPort } from '../vsock/index.ts'
 import { wholeNumber } from './arguments.ts'
 import { connectWhenListening } from './connect-when-listening.ts'
+import { explainRefusal } from './explain-refusal.ts'
 
 interface ConnectOptions {
   readonly enclaveId?: string
@@ -59,33 +59,10 @@ async function connect({ enclaveId, enclaveName, port, timeout }: ConnectOptions
   const directory = registry.directory(record.id)
   const socket = await connectWhenListening(vsockSocketPath(directory), port, timeout * 1000).catch(
     async (cause: unknown) => {
-      throw await explained(cause, { directory, name: record.description.name, port })
+      throw await explainRefusal(cause, { directory, name: record.description.name, port })
     },
   )
   await exchange(socket, port)
-}
-
-interface Target {
-  readonly directory: string
-  readonly name: string
-  readonly port: number
-}
-
-/** Which of the two it is: a port that is closed, or one that nothing in the guest listens on. */
-async function explained(cause: unknown, { directory, name, port }: Target): Promise<unknown> {
-  const report = await askVsock(directory, false).catch(() => undefined)
-  if (report === undefined) return cause
-  const isOpen = listsPort(report.guestPorts, port)
-  const message = isOpen
-    ? `nothing in ${name} listens on port ${String(port)}`
-    : `port ${String(port)} of ${name} is not open`
-  const hint = isOpen
-    ? 'Check that the app listens on this vsock port; --timeout waits longer for it.'
-    : `Open it with \`cloister open-ports --enclave-name ${name} --guest-ports ${String(port)}\`, or give --guest-ports to run-enclave.`
-  return new CloisterError('ERR_VSOCK_CONNECT', message, {
-    ...{ cause, hint },
-    details: { port, guestPorts: report.guestPorts },
-  })
 }
 
 async function exchange(socket: Socket, port: number): Promise<void> {

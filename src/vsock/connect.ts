@@ -11,6 +11,8 @@ const REPLY_MAX_BYTES = 32
 export interface ConnectOptions {
   /** How long the guest may take to accept, in ms. */
   readonly timeoutMs?: number
+  /** Whether the guest's end leaves the other way open, see `net.Socket`. */
+  readonly allowHalfOpen?: boolean
 }
 
 /**
@@ -22,9 +24,9 @@ export interface ConnectOptions {
 export async function connectGuest(
   socketPath: string,
   port: number,
-  { timeoutMs = 5000 }: ConnectOptions = {},
+  { timeoutMs = 5000, allowHalfOpen = false }: ConnectOptions = {},
 ): Promise<Socket> {
-  const socket = createConnection(socketPath)
+  const socket = createConnection({ path: socketPath, allowHalfOpen })
   const timer = setTimeout(() => {
     socket.destroy(new Error(`no answer within ${String(timeoutMs)} ms`))
   }, timeoutMs)

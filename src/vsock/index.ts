@@ -8,6 +8,8 @@ export type {
   Refusal,
   VsockReport,
 } from './card-report.ts'
+export { forwardToGuest, forwardToHost, type Forwarded } from './forward.ts'
+export { describeHostEnd, parseToGuest, parseToHost, type Forwarding } from './forward-spec.ts'
 export { encodeFrame, readFrames } from './frame.ts'
 export { checkSocketPath, listenForGuest, type PortOptions } from './listen.ts'
 export { checkPortList, listsPort, noPorts, reservedPorts, type PortLists } from './port-list.ts'

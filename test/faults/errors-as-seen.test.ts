@@ -52,6 +52,7 @@ const elsewhere: Partial<Record<ErrorCode, string>> = {
   ERR_IMAGE_TAR: 'unit/image/layer.test.ts',
   ERR_VMM_CONTROL: 'unit/qmp.test.ts',
   ERR_VSOCK_FRAME: 'unit/vsock-frame.test.ts',
+  ERR_VSOCK_FORWARD_TARGET: 'unit/forward.test.ts',
   ERR_KEEPER_AGENT: 'unit/agent-channel.test.ts',
   ERR_KEEPER_USERS: 'unit/part-users.test.ts',
   ERR_PARENT_NESTED: 'integration/parent-calls.test.ts',
@@ -63,7 +64,6 @@ const notProvoked: Partial<Record<ErrorCode, string>> = {
   ERR_HOST_MEMORY:
     'Node itself ends when memory is short; test/unit/host-fault.test.ts has the rule',
   ERR_HOST_PROCESSES: 'root has no limit, and Node needs threads; test/unit/host-fault.test.ts',
-  ERR_VSOCK_LISTEN: 'the directory is new and private: nobody else can listen there',
   ERR_DEMO_APP: 'the set-up builds the example before any test runs',
   ERR_EIF_CONTENT: 'takes a file that changes within the milliseconds of writing',
   ERR_KEEPER_STOP: 'takes a process that not even SIGKILL ends',
@@ -186,6 +186,11 @@ describe('a person sees', () => {
     ['ERR_PROCESS_SPAWN', 'a missing QEMU', `CLOISTER_QEMU=/no/such ${run}`],
     ['ERR_VSOCK_PATH', 'a long path', `CLOISTER_RUNTIME_DIR=$PWD/${'x'.repeat(90)} ${run}`],
     ['ERR_VSOCK_PORTS', 'a malformed port list', `${run} --guest-ports 5005-`],
+    [
+      'ERR_VSOCK_FORWARD',
+      'a malformed forwarding',
+      'cloister forward --enclave-name hello -L 8080:https',
+    ],
     [
       'ERR_VSOCK_CARD',
       'a card that ends',
@@ -377,6 +382,10 @@ describe('of a running enclave, or one that starts, a person sees', () => {
     look(
       'ERR_VSOCK_CONNECT',
       await host.shell('cloister connect --enclave-name hello --port 1 --timeout 0 < /dev/null'),
+    )
+    look(
+      'ERR_VSOCK_LISTEN',
+      await host.shell('cloister forward --enclave-name hello -L 192.0.2.1:80:5005'),
     )
     look('ERR_KEEPER_NO_CONSOLE', await host.shell('cloister console --enclave-name hello'))
     expect((await host.shell(`${open} "$(seq -s, 10001 2 10401)"`)).status).toBe(0)

@@ -1,0 +1,71 @@
+// What a forwarding is, and how people write it, as ssh's -L and -R: one end on the host, the other a
+// vsock port.
+
+import { CloisterError } from '../errors.ts'
+import { reservedPorts } from './port-list.ts'
+
+/** A TCP address or a unix socket of the host. */
+export type HostEnd = { readonly host: string; readonly port: number } | { readonly path: string }
+
+export interface Forwarding {
+  readonly hostEnd: HostEnd
+  /** Of the guest, or of its parent when the guest dials. */
+  readonly vsockPort: number
+}
+
+const LOOPBACK = '127.0.0.1'
+/** The one above is VMADDR_PORT_ANY of vsock(7). */
+const MAX_VSOCK_PORT = 0xfffffffe
+
+/**
+ * `[address:]port:guest-port` or `/path:guest-port`: what connects to the host's end reaches the guest.
+ * Without an address it listens at 127.0.0.1; at port 0 the kernel chooses one.
+ *
+ * @throws `ERR_VSOCK_FORWARD`
+ */
+export function parseToGuest(text: string): Forwarding {
+  const [, hostEnd = '', port = ''] = /^(.+):(\d{1,10})$/.exec(text) ?? []
+  return { hostEnd: parseHostEnd(hostEnd, text), vsockPort: parseVsockPort(port, text) }
+}
+
+/**
+ * `parent-port:[host:]port` or `parent-port:/path`: the guest that dials the port of its parent reaches
+ * the host's end. Without a host it is 127.0.0.1.
+ *
+ * @throws `ERR_VSOCK_FORWARD` also for a port of the parent that is Cloister's own
+ */
+export function parseToHost(text: string): Forwarding {
+  const [, port = '', hostEnd = ''] = /^(\d{1,10}):(.+)$/.exec(text) ?? []
+  const forwarding = { hostEnd: parseHostEnd(hostEnd, text), vsockPort: parseVsockPort(port, text) }
+  if ('port' in forwarding.hostEnd && forwarding.hostEnd.port === 0) throw invalid(text)
+  if (!Object.values<number>(reservedPorts).includes(forwarding.vsockPort)) return forwarding
+  throw new CloisterError('ERR_VSOCK_FORWARD', `port ${port} of the parent is reserved`, {
+    hint: 'Choose another port of the parent: 9000 to 9002 are served by Cloister itself.',
+    details: { forwarding: text },
+  })
+}
+
+export function describeHostEnd(end: HostEnd): string {
+  if ('path' in end) return end.path
+  return `${end.host.includes(':') ? `[${end.host}]` : end.host}:${String(end.port)}`
+}
+
+function parseHostEnd(end: string, text: string): HostEnd {
+  if (end.startsWith('/')) return { path: end }
+  const [, bracketed, name = bracketed ?? LOOPBACK, digits = ''] =
+    /^(?:(?:\[([0-9a-fA-F:.]+)\]|([^:[\]\s]+)):)?(\d{1,5})$/.exec(end) ?? []
+  const port = Number(digits)
+  if (digits !== '' && port <= 0xffff) return { host: name, port }
+  throw invalid(text)
+}
+
+function parseVsockPort(digits: string, text: string): number {
+  const port = Number(digits)
+  if (digits !== '' && port <= MAX_VSOCK_PORT) return port
+  throw invalid(text)
+}
+
+function invalid(text: string): CloisterError {
+  const message = `${JSON.stringify(text)} is not a valid forwarding`
+  return new CloisterError('ERR_VSOCK_FORWARD', message, { details: { forwarding: text } })
+}

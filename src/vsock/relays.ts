@@ -1,0 +1,148 @@
+// A listener whose connections are each joined to another one, at most so many at a time.
+
+import { lstatSync, unlinkSync } from 'node:fs'
+import { createConnection, createServer, type Server, type Socket } from 'node:net'
+import { once } from 'node:events'
+import { CloisterError, messageOf } from '../errors.ts'
+import { describeHostEnd, type HostEnd } from './forward-spec.ts'
+import { relay, reset } from './relay.ts'
+
+/** Further ones are closed at once. A connection holds at most about 256 KiB in this process. */
+const MAX_CONNECTIONS = 256
+/** How long connections have to end by themselves once nothing listens any more. */
+const DRAIN_MS = 2000
+/** A peer that went away without a word does not hold its place for ever. */
+const KEEP_ALIVE = { keepAlive: true, keepAliveInitialDelay: 60_000 } as const
+
+export class Relays implements AsyncDisposable {
+  readonly #connect: () => Promise<Socket>
+  readonly #onFailure: (error: unknown) => void
+  readonly #server: Server
+  readonly #sockets = new Set<Socket>()
+  #hostEnd: HostEnd = { path: '' }
+
+  /** @param connect - Makes the other side of a new connection. */
+  constructor(connect: () => Promise<Socket>, onFailure: (error: unknown) => void) {
+    this.#connect = connect
+    this.#onFailure = onFailure
+    const options = { allowHalfOpen: true, noDelay: true, ...KEEP_ALIVE }
+    this.#server = createServer(options, (socket) => void this.#serve(socket))
+    this.#server.maxConnections = MAX_CONNECTIONS
+    this.#server.on('drop', () => {
+      onFailure(tooMany(this.#hostEnd))
+    })
+  }
+
+  /** Where it listens, with the port that was chosen for port 0. */
+  get hostEnd(): HostEnd {
+    return this.#hostEnd
+  }
+
+  /**
+   * A unix socket that a killed program left behind is replaced.
+   *
+   * @param mode - Of a unix socket.
+   * @throws `ERR_VSOCK_LISTEN`
+   */
+  async listen(end: HostEnd, mode: number): Promise<this> {
+    try {
+      if ('path' in end) await removeAbandoned(end.path)
+      this.#bind(end, mode)
+      await once(this.#server, 'listening')
+    } catch (cause) {
+      throw cannotListen(end, cause)
+    }
+    this.#server.on('error', this.#onFailure)
+    const address = this.#server.address()
+    const port = typeof address === 'object' ? address?.port : undefined
+    this.#hostEnd = 'path' in end || port === undefined ? end : { host: end.host, port }
+    if ('path' in end) unlinkAtExit(end.path)
+    return this
+  }
+
+  /** The socket has its mode from the start: its directory may belong to another user. */
+  #bind(end: HostEnd, mode: number): void {
+    const before = process.umask(0o777 & ~mode)
+    try {
+      this.#server.listen(end)
+    } finally {
+      process.umask(before)
+    }
+  }
+
+  async #serve(socket: Socket): Promise<void> {
+    this.#keep(socket)
+    try {
+      const other = await this.#connect()
+      this.#keep(other)
+      await relay(socket, other)
+    } catch (error) {
+      reset(socket)
+      this.#onFailure(error)
+    }
+  }
+
+  #keep(socket: Socket): void {
+    this.#sockets.add(socket)
+    socket.on('error', () => socket.destroy())
+    socket.once('close', () => this.#sockets.delete(socket))
+  }
+
+  /** What has been sent still arrives, within two seconds. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#server.listening) return
+    const closed = once(this.#server, 'close')
+    this.#server.close()
+    const timer = setTimeout(() => {
+      this.#resetAll()
+    }, DRAIN_MS)
+    await closed
+    clearTimeout(timer)
+    this.#resetAll()
+  }
+
+  #resetAll(): void {
+    for (const socket of this.#sockets) reset(socket)
+  }
+}
+
+/** Removes the socket of a program that was killed. */
+async function removeAbandoned(path: string): Promise<void> {
+  if (lstatSync(path, { throwIfNoEntry: false })?.isSocket() !== true) return
+  const socket = createConnection(path)
+  try {
+    await once(socket, 'connect')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ECONNREFUSED') unlinkSync(path)
+  } finally {
+    socket.destroy()
+  }
+}
+
+/** Unless something else has taken its place. */
+function unlinkAtExit(path: string): void {
+  const { ino } = lstatSync(path)
+  process.once('exit', () => {
+    if (lstatSync(path, { throwIfNoEntry: false })?.ino === ino) unlinkSync(path)
+  })
+}
+
+function cannotListen(end: HostEnd, cause: unknown): CloisterError {
+  const isTaken = (cause as NodeJS.ErrnoException).code === 'EADDRINUSE'
+  const reason = isTaken ? 'another program listens there' : messageOf(cause)
+  const message = `cannot listen at ${describeHostEnd(end)}: ${reason}`
+  const hint = 'path' in end ? 'End the other program, or choose another port or path.' : FREE_PORT
+  return new CloisterError('ERR_VSOCK_LISTEN', message, {
+    ...{ cause, details: { ...end } },
+    ...(isTaken ? { hint } : {}),
+  })
+}
+
+const FREE_PORT = 'End the other program, choose another port, or give port 0 for a free one.'
+
+function tooMany(end: HostEnd): CloisterError {
+  const limit = String(MAX_CONNECTIONS)
+  const message = `${describeHostEnd(end)} has ${limit} connections, as many as it may`
+  const hint = 'Close some of them; a second `cloister forward` has its own limit.'
+  return new CloisterError('ERR_VSOCK_FORWARD', message, { hint })
+}
