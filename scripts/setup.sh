@@ -93,6 +93,14 @@ install_recent_qemu() {
   ln -sfn "$directory/bin/qemu-system-x86_64" build/bin/recent-qemu
 }
 
+# The guests of the tests, which would build them one by one while the machine is busy.
+build_test_guests() {
+  local name
+  for name in aws-init facilities nsm-check probe; do
+    cargo build --quiet --locked --release --package "$name"
+  done
+}
+
 # The kernel of the lab's host.
 install_lab_kernel() {
   bash scripts/lab-kernel.sh "$cache/lab-kernel"
@@ -124,6 +132,7 @@ main() {
   export CLOISTER_KERNEL_FLAVOURS=${CLOISTER_KERNEL_FLAVOURS:-$flavours}
   step "guest kernel ($CLOISTER_KERNEL_FLAVOURS), agent and example" bash enclave-images/build.sh build/blobs >&2
   step 'vsock card, NSM card and cloister-parent' build_cards "${card_parts[@]}"
+  [ "$purpose" != --test ] || step 'guests of the tests' build_test_guests
   [ -z "$purpose" ] || step 'QEMU of Debian backports, for tests' install_recent_qemu
   [ -z "$purpose" ] || step "kernel of the lab's host" install_lab_kernel
   [ "$purpose" != --bench ] || step "vhost-device-vsock $stock_vsock_version" install_stock_vsock

@@ -1,47 +1,47 @@
 // Runs every test and closes with one line of true counts. Linters and type checks count as tests:
 // each is one claim about the code.
 
-import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 
+import { run, runInLanes } from './lanes.mjs'
+
 const scratch = await mkdtemp(join(tmpdir(), 'cloister-test-'))
 const total = { passed: 0, failed: 0, skipped: 0 }
+const begin = performance.now()
 
-/** Runs a command with our output; returns its exit status and what it wrote to standard output. */
-function run(command, args) {
-  return new Promise((resolve, reject) => {
-    // Longer than any phase takes: a phase that hangs is a failure, not a wait for ever.
-    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'], timeout: 2_400_000 })
-    let output = ''
-    child.stdout.on('data', (bytes) => {
-      output += bytes
-      process.stdout.write(bytes)
-    })
-    child.on('error', reject)
-    child.on('close', (status) => resolve({ status: status ?? 1, output }))
-  })
-}
-
-function count(name, counts, status) {
+function count(name, counts, status, beginMs) {
   const failed = counts.failed === 0 && status !== 0 ? 1 : counts.failed
   total.passed += counts.passed
   total.failed += failed
   total.skipped += counts.skipped
-  console.log(`${name}: ${counts.passed} passed, ${failed} failed, ${counts.skipped} skipped`)
+  console.log(
+    `${name}: ${counts.passed} passed, ${failed} failed, ${counts.skipped} skipped (${secondsSince(beginMs)} s)`,
+  )
+}
+
+function secondsSince(beginMs) {
+  return ((performance.now() - beginMs) / 1000).toFixed(0)
 }
 
 async function lint() {
-  const { status } = await run('node', ['scripts/lint.mjs', join(scratch, 'lint.json')])
+  const beginMs = performance.now()
+  const { status } = await run('lint', 'node', ['scripts/lint.mjs', join(scratch, 'lint.json')])
   const none = '{"passed":0,"failed":0,"skipped":0}'
   const counts = await readFile(join(scratch, 'lint.json'), 'utf8').catch(() => none)
-  count('lint', JSON.parse(counts), status)
+  count('lint', JSON.parse(counts), status, beginMs)
 }
 
 async function cargo() {
-  const { status, output } = await run('cargo', ['test', '--workspace', '--locked', '--quiet'])
+  const beginMs = performance.now()
+  const { status, output } = await run('cargo', 'cargo', [
+    'test',
+    '--workspace',
+    '--locked',
+    '--quiet',
+  ])
   const counts = { passed: 0, failed: 0, skipped: 0 }
   for (const [, passed, failed, ignored] of output.matchAll(
     /(\d+) passed; (\d+) failed; (\d+) ignored/g,
@@ -50,21 +50,23 @@ async function cargo() {
     counts.failed += Number(failed)
     counts.skipped += Number(ignored)
   }
-  count('cargo test', counts, status)
+  count('cargo test', counts, status, beginMs)
 }
 
 /** A short run of every fuzz target; each is one claim. */
 async function fuzz() {
-  const { status, output } = await run('bash', ['scripts/fuzz.sh', '8'])
+  const beginMs = performance.now()
+  const { status, output } = await run('fuzz', 'bash', ['scripts/fuzz.sh', '8'])
   const verdicts = [...output.matchAll(/^fuzz: \w+: (ok|FAILED)/gm)].map(([, verdict]) => verdict)
   const passed = verdicts.filter((verdict) => verdict === 'ok').length
-  count('fuzz', { passed, failed: verdicts.length - passed, skipped: 0 }, status)
+  count('fuzz', { passed, failed: verdicts.length - passed, skipped: 0 }, status, beginMs)
 }
 
 /** Each run has a configuration of its own: Node, headless Chromium, Go's nitrite beside ours. */
 async function vitest(name, config, ...options) {
+  const beginMs = performance.now()
   const report = join(scratch, `${name}.json`)
-  const { status } = await run('npx', [
+  const { status } = await run(name, 'npx', [
     '--no-install',
     'vitest',
     'run',
@@ -72,6 +74,8 @@ async function vitest(name, config, ...options) {
     '--reporter=default',
     '--reporter=json',
     `--outputFile.json=${report}`,
+    // Of the runs before; two at once would write the same file.
+    '--no-cache',
     ...options,
   ])
   const json = JSON.parse(await readFile(report, 'utf8').catch(() => '{}'))
@@ -83,7 +87,7 @@ async function vitest(name, config, ...options) {
     failed: (json.numFailedTests ?? 0) + broken.length,
     skipped: (json.numPendingTests ?? 0) + (json.numTodoTests ?? 0),
   }
-  count(name, counts, status)
+  count(name, counts, status, beginMs)
 }
 
 // See attestation/test/vectors/plugin.ts.
@@ -94,17 +98,24 @@ if (!existsSync(join(vectors, 'aws'))) {
   console.log(`${missing}: tests over them are skipped; CLOISTER_VECTORS names another directory`)
 }
 
+/** What boots machines has most of a processor for itself; the longest come first, the shortest fill up. */
+const jobs = [
+  lint,
+  () => vitest('integration', 'vitest.config.ts', '--project=real', 'test/integration'),
+  () => vitest('faults', 'vitest.config.ts', '--project=real', 'test/faults'),
+  () => vitest('lab', 'vitest.config.ts', '--project=lab'),
+  () => vitest('pure', 'vitest.config.ts', '--project=pure', '--maxWorkers=1'),
+  cargo,
+  fuzz,
+  () => vitest('browser', 'attestation/vitest.browser.config.ts'),
+  () => vitest('differential', 'attestation/vitest.differential.config.ts'),
+]
+
 try {
-  await lint()
-  await cargo()
-  await fuzz()
-  // One after the other: what boots machines must not starve, nor be starved.
-  for (const project of ['pure', 'real', 'lab'])
-    await vitest(project, 'vitest.config.ts', '--project', project)
-  await vitest('browser', 'attestation/vitest.browser.config.ts')
-  await vitest('differential', 'attestation/vitest.differential.config.ts')
+  await runInLanes(jobs)
 } finally {
   await rm(scratch, { recursive: true, force: true })
 }
+console.log(`all phases: ${secondsSince(begin)} s`)
 console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`)
 process.exitCode = total.failed === 0 && total.passed > 0 ? 0 : 1

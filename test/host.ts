@@ -163,7 +163,7 @@ export class TestHost implements AsyncDisposable {
     try {
       await vi.waitFor(() => {
         expect(this.processes()).toEqual([])
-      }, 3000)
+      }, 20_000)
       expect(this.leftovers()).toEqual([])
     } finally {
       rmSync(this.directory, { recursive: true, force: true })

@@ -103,7 +103,7 @@ test.each(['QEMU', 'swtpm', 'vsock card', 'keeper'])(
     const enclave = await started()
     const victim = part === 'keeper' ? enclave.ProcessID : enclave.Processes[part]
     process.kill(victim ?? 0, 'SIGKILL')
-    await expect.poll(() => processesOf(UID), { timeout: 1000, interval: 20 }).toEqual([])
+    await expect.poll(() => processesOf(UID), { timeout: 20_000, interval: 20 }).toEqual([])
     const all = await json<readonly DescribedEnclave[]>('cloister list --all')
     const record = all.find(({ EnclaveID }) => EnclaveID === enclave.EnclaveID)
     expect(record).toMatchObject({ State: 'TERMINATED', End: { First: part } })

@@ -68,7 +68,7 @@ test('an app that floods every port leaves the keeper small, its NSM served, the
   expect(await host.describe(attacker.EnclaveID)).toMatchObject({ State: 'RUNNING' })
   const document = await requestDocument(neighbour.VsockSocket, Uint8Array.of(1))
   expect(document.length).toBeGreaterThan(0)
-  await host.json('terminate-enclave', '--enclave-id', attacker.EnclaveID, '--timeout', '1')
+  await host.json('terminate-enclave', '--enclave-id', attacker.EnclaveID, '--timeout', '30')
   const { End } = await host.describe(attacker.EnclaveID)
   expect(End).toMatchObject({ First: 'app', Signal: '15' })
 })

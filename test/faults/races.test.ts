@@ -39,7 +39,7 @@ async function untilListed(state: string): Promise<void> {
 }
 
 async function nothingIsLeft(): Promise<void> {
-  await expect.poll(() => host.processes(), { timeout: 1000, interval: 20 }).toEqual([])
+  await expect.poll(() => host.processes(), { timeout: 20_000, interval: 20 }).toEqual([])
   expect(await host.list()).toEqual([])
   expect(host.leftovers()).toEqual([])
 }
@@ -120,7 +120,7 @@ test.each(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)(
   async (signal) => {
     const enclave = await host.start(eif)
     process.kill(enclave.ProcessID, signal)
-    await expect.poll(() => host.processes(), { timeout: 2000, interval: 20 }).toEqual([])
+    await expect.poll(() => host.processes(), { timeout: 20_000, interval: 20 }).toEqual([])
     const { State, End } = await host.describe(enclave.EnclaveID)
     expect(State).toBe('TERMINATED')
     expect(End).toMatchObject({
@@ -145,7 +145,7 @@ test.each([0, 150, 400, 700, 1000])('Ctrl-C after %i ms of a start leaves nothin
   if (start.exitCode === null) process.kill(-(start.pid ?? 0), 'SIGINT')
   const [code] = (await ended) as [number | null]
   if (code === 0) return // It was up by then; it is ended after the test.
-  await expect.poll(() => host.processes(), { timeout: 3000, interval: 20 }).toEqual([])
+  await expect.poll(() => host.processes(), { timeout: 20_000, interval: 20 }).toEqual([])
   expect(await host.list()).toEqual([])
   expect(host.leftovers()).toEqual([])
 })
