@@ -6,10 +6,15 @@ import { errorTable } from '../dist/error-table.js'
 
 const FILE = 'docs/errors.md'
 
-const rows = Object.entries(errorTable).map(([code, { nitro, meaning, hint }]) => {
-  const status = nitro === 0 ? '1' : `E${String(nitro).padStart(2, '0')} (${nitro})`
-  return `| \`${code}\` | ${status} | ${cell(meaning)} | ${cell(hint)} |`
+const rows = Object.entries(errorTable).map(([code, { nitro, nitroIn = {}, meaning, hint }]) => {
+  const others = Object.entries(nitroIn).map(([command, n]) => `${numberText(n)} in ${command}`)
+  const number = [numberText(nitro), ...others].join(', ')
+  return `| \`${code}\` | ${number} | ${cell(meaning)} | ${cell(hint)} |`
 })
+
+function numberText(nitro) {
+  return nitro === 0 ? 'none' : `E${String(nitro).padStart(2, '0')}`
+}
 
 function cell(text) {
   return text.replaceAll('|', '\\|')
@@ -18,10 +23,12 @@ function cell(text) {
 const text = `# Errors
 
 Every error has a code that never changes its meaning. \`cloister\` prints it with what failed and
-what to do, and exits with nitro-cli's error number where nitro-cli has the case, else with 1.
-Errors of the verifier are in [its own table](../attestation/docs/errors.md).
+what to do, behind nitro-cli's number where nitro-cli has the case. The exit status follows from the
+number, as nitro-cli's does ([docs/nitro-cli.md](nitro-cli.md)): 2 for arguments that cannot be used, 39 for
+everything that ends a start in \`run-enclave\`, else the number, and 1 where there is none.
+Errors of the verifier are in [its own table](../attestation/docs/errors.md); none has a number.
 
-| code | nitro-cli number (exit status) | meaning | what to do |
+| code | nitro-cli number | meaning | what to do |
 | --- | --- | --- | --- |
 ${rows.join('\n')}
 `

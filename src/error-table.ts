@@ -1,9 +1,11 @@
-// Every error code of the toolkit: its nitro-cli number (which is the exit status), what it means
-// and what to do. docs/errors.md is generated from this table.
+// Every error code of the toolkit: nitro-cli's number for it, what it means and what to do. The exit
+// status follows from the number (src/cli/exit-status.ts). docs/errors.md is generated from this table.
 
 export interface ErrorRow {
-  /** nitro-cli's error number where it has the case, else 0 (the exit status is then 1). */
+  /** nitro-cli's error number where it has the case, else 0. */
   readonly nitro: number
+  /** Where nitro-cli gives the same fault another number in one of its commands. */
+  readonly nitroIn?: Readonly<Partial<Record<'run-enclave' | 'pcr', number>>>
   readonly meaning: string
   readonly hint: string
 }
@@ -11,9 +13,24 @@ export interface ErrorRow {
 const rows = {
   // --- command line
   ERR_CLI_ARGUMENT: {
-    nitro: 3,
-    meaning: 'An argument is missing, unknown or out of range.',
+    nitro: 0,
+    meaning: 'An argument is missing, unknown or out of range (exit status 2).',
     hint: 'See `cloister <command> --help`.',
+  },
+  ERR_CONFIG_INCOMPLETE: {
+    nitro: 1,
+    meaning: 'The --config file of run-enclave names no image.',
+    hint: 'Add the key eif_path to it.',
+  },
+  ERR_CONFIG_CONFLICT: {
+    nitro: 2,
+    meaning: 'The --config file of run-enclave has keys that exclude each other.',
+    hint: 'Remove one of cpu_count and cpu_ids from it.',
+  },
+  ERR_CONFIG_FORMAT: {
+    nitro: 17,
+    meaning: 'The --config file of run-enclave is not JSON, or has a value that cannot be used.',
+    hint: 'Correct the value that the message names; docs/nitro-cli.md lists the keys.',
   },
   ERR_INTERNAL: {
     nitro: 0,
@@ -37,6 +54,11 @@ const rows = {
     hint: 'Raise the limit of processes (`ulimit -u`, or pids.max of the control group).',
   },
   // --- processes
+  ERR_FILE_INPUT: {
+    nitro: 19,
+    meaning: 'A file that an option names cannot be read, or is longer than such a file can be.',
+    hint: 'Check the path and its permissions.',
+  },
   ERR_FILE_OUTPUT: {
     nitro: 19,
     meaning: 'The output file cannot be written.',
@@ -158,15 +180,30 @@ const rows = {
     meaning: 'A CPU that the enclave should run on does not exist.',
     hint: 'Name CPUs of this host that are online (see `lscpu`), or use --cpu-count.',
   },
+  ERR_KEEPER_CPU_REPEATED: {
+    nitro: 20,
+    meaning: 'A CPU that the enclave should run on is named twice.',
+    hint: 'Name each CPU once: every vCPU runs on one of its own.',
+  },
   ERR_KEEPER_CPU_COUNT: {
     nitro: 22,
     meaning: 'The enclave would have more vCPUs than this host has CPUs.',
     hint: 'Use a smaller --cpu-count (see `nproc`).',
   },
   ERR_KEEPER_NO_SUCH_ENCLAVE: {
-    nitro: 3,
-    meaning: 'No running enclave has that id or name.',
+    nitro: 11,
+    meaning: 'No enclave has that id, or the enclave has ended.',
     hint: '`cloister describe-enclaves --all` lists the enclaves.',
+  },
+  ERR_KEEPER_NO_SUCH_NAME: {
+    nitro: 58,
+    meaning: 'No enclave has that name.',
+    hint: '`cloister describe-enclaves --all` lists the enclaves.',
+  },
+  ERR_KEEPER_CID: {
+    nitro: 33,
+    meaning: 'Another running enclave has that CID.',
+    hint: 'Choose another --enclave-cid, or leave it out: then a free one is taken.',
   },
   ERR_KEEPER_NO_CONSOLE: {
     nitro: 44,
@@ -313,7 +350,8 @@ const rows = {
     hint: 'Build again, and do not change the input files meanwhile.',
   },
   ERR_EIF_UNREADABLE: {
-    nitro: 7,
+    nitro: 35,
+    nitroIn: { 'run-enclave': 19 },
     meaning: 'The enclave image cannot be read.',
     hint: 'Check the path and its permissions.',
   },
@@ -329,6 +367,7 @@ const rows = {
   },
   ERR_EIF_CERTIFICATE: {
     nitro: 59,
+    nitroIn: { pcr: 57 },
     meaning: 'The signing certificate is not a PEM certificate.',
     hint: 'Give the PEM file of an X.509 certificate.',
   },
@@ -501,7 +540,7 @@ const rows = {
     hint: 'Add it to the image, or give numbers with --user.',
   },
   ERR_IMAGE_BLOBS: {
-    nitro: 52,
+    nitro: 19,
     meaning: 'The kernel or the agent for the image is missing or unusable.',
     hint: 'Run `npm run setup`, or name the directory that has them with --blobs. `bash enclave-images/build.sh build/blobs` builds the kernel `minimal` too.',
   },

@@ -41,8 +41,3 @@ export function check(
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }
-
-/** nitro-cli's error number for a code; 0 where it has none. */
-export function nitroNumber(code: ErrorCode): number {
-  return errorTable[code].nitro
-}

@@ -178,14 +178,14 @@ export class TestHost implements AsyncDisposable {
       .map((pid) => `${pid} ${readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')}`)
   }
 
-  /** Files of enclaves that are neither records, journals nor saved consoles. */
+  /** Names and CIDs in use, and files of enclaves that are neither records, journals nor saved consoles. */
   leftovers(): readonly string[] {
     const enclaves = join(this.runtime, 'enclaves')
     const ids = tryReaddir(enclaves)
     const files = ids.flatMap((id) => readdirSync(join(enclaves, id)).map((file) => join(id, file)))
-    const names = tryReaddir(join(this.runtime, 'names'))
+    const claims = ['names', 'cids'].flatMap((kind) => tryReaddir(join(this.runtime, kind)))
     return [
-      ...names,
+      ...claims,
       ...files.filter((file) => !/\/(record\.json|journal\.log|console\.log)$/.test(file)),
     ]
   }

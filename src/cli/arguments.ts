@@ -15,9 +15,12 @@ export function wholeNumber(min: number, max: number): (text: string) => number 
   }
 }
 
-/** Memory in MiB, or with the suffix M, G or T, as nitro-cli takes it. */
+/** More vCPUs than any host has: what this host and an enclave can have is checked at the launch. */
+export const MAX_CPU_COUNT = 65_536
+
+/** Memory in MiB, or with the suffix M, G or T in either case, as nitro-cli takes it. */
 export function memorySize(text: string): number {
-  const match = /^(\d{1,9})([MGT]?)$/.exec(text)
+  const match = /^(\d{1,9})([MGT]?)$/.exec(text.toUpperCase())
   if (match === null)
     throw new InvalidArgumentError('It must be a size in MiB, or end in M, G or T.')
   const factor = { M: 1, G: 1024, T: 1024 * 1024 }[match[2] ?? ''] ?? 1
@@ -29,14 +32,14 @@ const MAX_ARGUMENT_BYTES = 1024 * 1024
 
 /**
  * The contents of a file that a flag names; `-` is standard input.
- * @throws ERR_CLI_ARGUMENT when it is not a readable regular file of at most `maxBytes`
+ * @throws ERR_FILE_INPUT when it is not a readable regular file of at most `maxBytes`
  */
 export function readFileArgument(
   flag: string,
   path: string,
   maxBytes = MAX_ARGUMENT_BYTES,
 ): Uint8Array {
-  const options = { code: 'ERR_CLI_ARGUMENT', maxBytes } as const
+  const options = { code: 'ERR_FILE_INPUT', maxBytes } as const
   try {
     return path === '-' ? readStandardInput(options) : readInputFile(path, options)
   } catch (error) {

@@ -3,7 +3,13 @@
 import { Command, Option } from 'commander'
 
 import { KERNEL_FLAVOURS, buildImage } from '../image/index.ts'
-import { ARCHITECTURES, buildOptions, defaultBlobs, type BuildFlags } from './build-options.ts'
+import {
+  ARCHITECTURES,
+  buildOptions,
+  defaultBlobs,
+  useArtifactsDirectory,
+  type BuildFlags,
+} from './build-options.ts'
 import { BuildProgress } from './build-progress.ts'
 import { measurementsJson } from './measurements-json.ts'
 import { printJson } from './print.ts'
@@ -58,7 +64,7 @@ export function buildEnclaveCommand(): Command {
     .addOption(
       new Option('--blobs <dir>', 'directory of the kernel, kernel.config, init and cmdline')
         .env('CLOISTER_BLOBS')
-        .default(defaultBlobs(), 'build/blobs of the repository'),
+        .default(defaultBlobs(), 'NITRO_CLI_BLOBS, else build/blobs of the repository'),
     )
     .option('--signing-certificate <pem>', 'certificate of the signer, measured into PCR8')
     .option('--private-key <pem>', 'its key: P-256, P-384 or P-521')
@@ -82,6 +88,7 @@ export function buildEnclaveCommand(): Command {
 }
 
 async function run(flags: BuildFlags): Promise<void> {
+  useArtifactsDirectory(process.env)
   const progress = new BuildProgress(flags.quiet === true)
   progress.say('Start building the Enclave Image...')
   const options = await buildOptions(flags)

@@ -1,9 +1,10 @@
 // The flags of build-enclave, checked and turned into what the builder takes.
 
+import { mkdirSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
 import { DOCUMENT_BOUNDS, parseBoundedJson } from '../bounded-json.ts'
-import { CloisterError, check } from '../errors.ts'
+import { CloisterError, check, messageOf } from '../errors.ts'
 import { parseSigner, type Architecture, type EifSigner } from '../eif/index.ts'
 import {
   MAX_ID,
@@ -54,7 +55,7 @@ export const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
   arm64: 'aarch64',
 }
 
-/** @throws ERR_CLI_ARGUMENT, ERR_IMAGE_BLOBS, ERR_EIF_METADATA, ERR_EIF_SIGNING */
+/** @throws ERR_CLI_ARGUMENT, ERR_FILE_INPUT, ERR_IMAGE_BLOBS, ERR_EIF_METADATA, ERR_EIF_SIGNING */
 export async function buildOptions(flags: BuildFlags): Promise<BuildOptions> {
   const { kernelFlavour, kernel, init, cmdline, name, version } = flags
   const overrides = {
@@ -131,6 +132,25 @@ function readBuildTime(epoch: string | undefined): number {
   return Number(text)
 }
 
+/** Where nitro-cli would look, else what the set-up built. */
 export function defaultBlobs(): string {
-  return fileURLToPath(new URL('../../build/blobs', import.meta.url))
+  const ours = fileURLToPath(new URL('../../build/blobs', import.meta.url))
+  return process.env['NITRO_CLI_BLOBS'] ?? ours
+}
+
+/**
+ * `NITRO_CLI_ARTIFACTS`, where nitro-cli keeps what it makes on the way, is where temporary files go.
+ * @throws ERR_FILE_TEMPORARY when it cannot be made
+ */
+export function useArtifactsDirectory(env: NodeJS.ProcessEnv): void {
+  const directory = env['NITRO_CLI_ARTIFACTS']
+  if (directory === undefined || env['TMPDIR'] !== undefined) return
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 })
+  } catch (cause) {
+    const message = `cannot create NITRO_CLI_ARTIFACTS: ${messageOf(cause)}`
+    throw new CloisterError('ERR_FILE_TEMPORARY', message, { cause, details: { directory } })
+  }
+  // Also for skopeo and buildah, which are started later.
+  env['TMPDIR'] = directory
 }

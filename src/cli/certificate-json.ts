@@ -15,18 +15,38 @@ const ALGORITHM_NAMES: Readonly<Record<string, string>> = {
   '1.2.840.113549.1.1.13': 'sha512WithRSAEncryption',
 }
 
+/** OpenSSL's long names of what issuers are called by, as nitro-cli prints them. */
+const LONG_NAMES: Readonly<Record<string, string>> = {
+  C: 'countryName',
+  CN: 'commonName',
+  DC: 'domainComponent',
+  GN: 'givenName',
+  L: 'localityName',
+  O: 'organizationName',
+  OU: 'organizationalUnitName',
+  SN: 'surname',
+  ST: 'stateOrProvinceName',
+  UID: 'userId',
+}
+
 const EMPTY = Buffer.alloc(0)
 
 export function certificateJson({ der }: SigningCertificate): object {
   const certificate = new X509Certificate(der)
   const { algorithm, signature } = signatureOf(der)
   return {
-    IssuerName: certificate.toLegacyObject().issuer,
+    IssuerName: issuerName(certificate),
     Algorithm: ALGORITHM_NAMES[algorithm] ?? algorithm,
     NotBefore: certificate.validFrom,
     NotAfter: certificate.validTo,
     Signature: signature,
   }
+}
+
+function issuerName(certificate: X509Certificate): Readonly<Record<string, unknown>> {
+  const { issuer } = certificate.toLegacyObject() as { readonly issuer: object }
+  const names = Object.entries(issuer) as readonly (readonly [string, unknown])[]
+  return Object.fromEntries(names.map(([name, value]) => [LONG_NAMES[name] ?? name, value]))
 }
 
 /** RFC 5280 section 4.1: `SEQUENCE { tbsCertificate, signatureAlgorithm, signatureValue }`. */

@@ -1,10 +1,10 @@
-// run-enclave --config: nitro-cli's JSON file, snake_case keys, instead of the flags. Our own keys
-// are parent_ports and guest_ports, written like the flags' values.
+// run-enclave --config: nitro-cli's JSON file, snake_case keys, instead of the flags. As there, unknown
+// keys and null are passed over. Our own keys are parent_ports and guest_ports, written like the
+// flags' values.
 
 import { CloisterError, messageOf } from '../errors.ts'
 import { checkPortList } from '../vsock/index.ts'
-import { memorySize, readFileArgument, wholeNumber } from './arguments.ts'
-import { MAX_CPUS } from '../enclaves/index.ts'
+import { MAX_CPU_COUNT, memorySize, readFileArgument, wholeNumber } from './arguments.ts'
 import type { RunOptions } from './run-options.ts'
 
 type Reader = (value: unknown) => Partial<RunOptions>
@@ -14,7 +14,7 @@ const keys: Readonly<Record<string, Reader>> = {
   enclave_name: (value) => ({ enclaveName: as('string', value) }),
   enclave_cid: (value) => ({ enclaveCid: whole(0, 0xffffffff, value) }),
   memory_mib: (value) => ({ memory: memorySize(String(as('number', value))) }),
-  cpu_count: (value) => ({ cpuCount: whole(1, MAX_CPUS, value) }),
+  cpu_count: (value) => ({ cpuCount: whole(1, MAX_CPU_COUNT, value) }),
   cpu_ids: (value) => ({ cpuIds: numbers(value) }),
   debug_mode: (value) => ({ debugMode: as('boolean', value) }),
   parent_ports: (value) => ({ parentPorts: checkPortList(as('string', value)) }),
@@ -22,7 +22,10 @@ const keys: Readonly<Record<string, Reader>> = {
   attach_console: (value) => ({ attachConsole: as('boolean', value) }),
 }
 
-/** @throws `ERR_CLI_ARGUMENT` for a flag beside --config, an unknown key or a wrong type, `ERR_VSOCK_PORTS`. */
+/**
+ * @throws `ERR_CLI_ARGUMENT` for a flag beside --config; `ERR_FILE_INPUT`, `ERR_CONFIG_FORMAT`,
+ * `ERR_CONFIG_CONFLICT` and `ERR_CONFIG_INCOMPLETE` for the file.
+ */
 export function applyRunConfig(options: RunOptions): RunOptions {
   const { config } = options
   if (config === undefined) return options
@@ -39,13 +42,16 @@ export function applyRunConfig(options: RunOptions): RunOptions {
     'guestPorts',
   ] as const
   const clash = flags.find((flag) => options[flag] !== undefined)
-  if (clash !== undefined)
-    throw argument(`--config excludes every other flag but --attach-console (${clash})`)
-  const entries = Object.entries(parse(config))
-  if (entries.filter(([key]) => key === 'cpu_count' || key === 'cpu_ids').length > 1)
-    throw argument('--config has both cpu_count and cpu_ids')
-  const settings = entries.map(([key, value]) => readerOf(key)(value))
-  return Object.assign({}, options, ...settings) as RunOptions
+  if (clash !== undefined) {
+    const message = `--config excludes every other flag but --attach-console (${clash})`
+    throw new CloisterError('ERR_CLI_ARGUMENT', message)
+  }
+  const settings = read(parse(config))
+  if (settings.cpuCount !== undefined && settings.cpuIds !== undefined)
+    throw new CloisterError('ERR_CONFIG_CONFLICT', `${config} has both cpu_count and cpu_ids`)
+  if (settings.eifPath === undefined)
+    throw new CloisterError('ERR_CONFIG_INCOMPLETE', `${config} has no eif_path`)
+  return { ...options, ...settings }
 }
 
 function parse(path: string): Readonly<Record<string, unknown>> {
@@ -54,15 +60,22 @@ function parse(path: string): Readonly<Record<string, unknown>> {
     const value: unknown = JSON.parse(text)
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ...value }
   } catch (cause) {
-    throw argument(`${path} is not JSON: ${messageOf(cause)}`)
+    throw malformed(`${path} is not JSON: ${messageOf(cause)}`, cause)
   }
-  throw argument(`${path} is not a JSON object`)
+  throw malformed(`${path} is not a JSON object`)
 }
 
-function readerOf(key: string): Reader {
-  const reader = Object.hasOwn(keys, key) ? keys[key] : undefined
-  if (reader === undefined) throw argument(`--config has an unknown key: ${key}`)
-  return reader
+function read(json: Readonly<Record<string, unknown>>): Partial<RunOptions> {
+  const settings = Object.entries(json).map(([key, value]) => {
+    const reader = Object.hasOwn(keys, key) ? keys[key] : undefined
+    if (reader === undefined || value === null) return {}
+    try {
+      return reader(value)
+    } catch (cause) {
+      throw malformed(`--config: ${key}: ${messageOf(cause)}`, cause)
+    }
+  })
+  return Object.assign({}, ...settings) as Partial<RunOptions>
 }
 
 interface Types {
@@ -73,7 +86,7 @@ interface Types {
 
 function as<K extends keyof Types>(type: K, value: unknown): Types[K] {
   if (typeof value === type) return value as Types[K]
-  throw argument(`--config has ${JSON.stringify(value)} where a ${type} is needed`)
+  throw new TypeError(`${JSON.stringify(value)} where a ${type} is needed`)
 }
 
 function whole(min: number, max: number, value: unknown): number {
@@ -81,11 +94,11 @@ function whole(min: number, max: number, value: unknown): number {
 }
 
 function numbers(value: unknown): readonly string[] {
-  if (Array.isArray(value) && value.every((item) => typeof item === 'number'))
+  if (Array.isArray(value) && value.every((item) => Number.isSafeInteger(item) && item >= 0))
     return value.map(String)
-  throw argument('--config has cpu_ids that are not numbers')
+  throw new TypeError('not a list of CPU numbers')
 }
 
-function argument(message: string): CloisterError {
-  return new CloisterError('ERR_CLI_ARGUMENT', message)
+function malformed(message: string, cause?: unknown): CloisterError {
+  return new CloisterError('ERR_CONFIG_FORMAT', message, { cause })
 }

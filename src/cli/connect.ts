@@ -2,16 +2,20 @@
 
 import type { Socket } from 'node:net'
 import { finished, pipeline } from 'node:stream/promises'
-import { Command, Option } from 'commander'
+import { Command } from 'commander'
 import { isAlive, openDirectories, Registry, vsockSocketPath } from '../enclaves/index.ts'
 import { CloisterError, messageOf } from '../errors.ts'
 import { wholeNumber } from './arguments.ts'
 import { connectWhenListening } from './connect-when-listening.ts'
 import { explainRefusal } from './explain-refusal.ts'
+import {
+  enclaveIdOption,
+  enclaveNameOption,
+  findEnclave,
+  type EnclaveFlags,
+} from './find-enclave.ts'
 
-interface ConnectOptions {
-  readonly enclaveId?: string
-  readonly enclaveName?: string
+interface ConnectOptions extends EnclaveFlags {
   readonly port: number
   readonly timeout: number
 }
@@ -26,8 +30,8 @@ Example:
 
 export function connectCommand(): Command {
   return new Command('connect')
-    .addOption(new Option('--enclave-id <id>').conflicts('enclaveName'))
-    .option('--enclave-name <name>')
+    .addOption(enclaveIdOption())
+    .addOption(enclaveNameOption())
     .requiredOption(
       '--port <port>',
       'the port that the guest listens on',
@@ -43,13 +47,9 @@ export function connectCommand(): Command {
     .action(connect)
 }
 
-async function connect({ enclaveId, enclaveName, port, timeout }: ConnectOptions): Promise<void> {
-  const wanted = enclaveId ?? enclaveName
-  if (wanted === undefined) {
-    throw new CloisterError('ERR_CLI_ARGUMENT', 'give --enclave-id or --enclave-name')
-  }
+async function connect({ port, timeout, ...flags }: ConnectOptions): Promise<void> {
   const registry = new Registry(openDirectories().runtime)
-  const record = registry.find(wanted)
+  const record = findEnclave(registry, flags)
   if (!isAlive(record)) {
     throw new CloisterError(
       'ERR_KEEPER_NO_SUCH_ENCLAVE',

@@ -1,37 +1,53 @@
 import { Transform, type Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { Command, Option } from 'commander'
-import { CloisterError } from '../errors.ts'
-import { openConsole, openDirectories, Registry } from '../enclaves/index.ts'
+import { Command } from 'commander'
+import {
+  isAlive,
+  openConsole,
+  openDirectories,
+  Registry,
+  type EnclaveRecord,
+} from '../enclaves/index.ts'
 import { wholeNumber } from './arguments.ts'
+import {
+  enclaveIdOption,
+  enclaveNameOption,
+  findEnclave,
+  type EnclaveFlags,
+} from './find-enclave.ts'
 
-interface ConsoleOptions {
-  readonly enclaveId?: string
-  readonly enclaveName?: string
+interface ConsoleOptions extends EnclaveFlags {
   readonly disconnectTimeout?: number
   readonly raw?: boolean
 }
 
 export function consoleCommand(): Command {
   return new Command('console')
-    .addOption(new Option('--enclave-id <id>').conflicts('enclaveName'))
-    .option('--enclave-name <name>')
-    .option('--disconnect-timeout <seconds>', 'stop after this many seconds', wholeNumber(1, 86400))
+    .addOption(enclaveIdOption())
+    .addOption(enclaveNameOption())
+    .option('--disconnect-timeout <seconds>', 'stop after this many seconds', wholeNumber(0, 86400))
     .option('--raw', 'pass control characters to a terminal too; to a file or pipe they always go')
     .addHelpText('after', '\nExample:\n  cloister console --enclave-name hello\n')
     .action(showConsole)
 }
 
 async function showConsole(options: ConsoleOptions): Promise<void> {
-  const wanted = options.enclaveId ?? options.enclaveName
-  if (wanted === undefined) {
-    throw new CloisterError('ERR_CLI_ARGUMENT', 'give --enclave-id or --enclave-name')
-  }
-  const output = await openConsole(new Registry(openDirectories().runtime), wanted)
+  const registry = new Registry(openDirectories().runtime)
+  const output = await connectConsole(registry, findEnclave(registry, options))
   if (options.disconnectTimeout !== undefined) {
     setTimeout(() => output.destroy(), options.disconnectTimeout * 1000).unref()
   }
   await printConsole(output, options.raw)
+}
+
+/** Opens a console; of a running enclave with nitro-cli's words, on standard output as there. */
+export async function connectConsole(registry: Registry, record: EnclaveRecord): Promise<Readable> {
+  const { cid, debug } = record.description
+  if (!isAlive(record) || !debug) return openConsole(registry, record)
+  process.stdout.write(`Connecting to the console for enclave ${String(cid)}...\n`)
+  const output = await openConsole(registry, record)
+  process.stdout.write('Successfully connected to the console.\n')
+  return output
 }
 
 /**

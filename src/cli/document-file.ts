@@ -16,7 +16,7 @@ const FLAG = '--document'
 
 /**
  * The bytes of the document in a file, or on standard input (`-`).
- * @throws ERR_CLI_ARGUMENT when the file cannot be read or has not the format
+ * @throws ERR_FILE_INPUT when the file cannot be read, ERR_CLI_ARGUMENT when it has not the format
  */
 export function readDocument(path: string, format: DocumentFormat): Uint8Array {
   const bytes = readFileArgument(FLAG, path, MAX_DOCUMENT_FILE_BYTES)

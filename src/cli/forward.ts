@@ -16,11 +16,10 @@ import {
   type Forwarding,
 } from '../vsock/index.ts'
 import { explainRefusal } from './explain-refusal.ts'
+import { enclaveIdOption, enclaveNameOption, findEnclave, type EnclaveFlags } from './find-enclave.ts'
 import { printProgress } from './print.ts'
 
-interface ForwardOptions {
-  readonly enclaveId?: string
-  readonly enclaveName?: string
+interface ForwardOptions extends EnclaveFlags {
   readonly toGuest: readonly Forwarding[]
   readonly toHost: readonly Forwarding[]
 }
@@ -40,8 +39,8 @@ const MAX_TOLD = 64
 
 export function forwardCommand(): Command {
   return new Command('forward')
-    .addOption(new Option('--enclave-id <id>').conflicts('enclaveName'))
-    .option('--enclave-name <name>')
+    .addOption(enclaveIdOption())
+    .addOption(enclaveNameOption())
     .addOption(
       new Option('-L, --to-guest <forwarding>', '[address:]port:guest-port or /path:guest-port')
         .argParser(collect(parseToGuest))
@@ -69,14 +68,12 @@ function collect(parse: (text: string) => Forwarding) {
   ]
 }
 
-async function forward({ enclaveId, enclaveName, toGuest, toHost }: ForwardOptions): Promise<void> {
-  const wanted = enclaveId ?? enclaveName
-  if (wanted === undefined) throw argument('give --enclave-id or --enclave-name')
+async function forward({ toGuest, toHost, ...flags }: ForwardOptions): Promise<void> {
   const count = toGuest.length + toHost.length
   if (count === 0) throw argument('give --to-guest, --to-host or both')
   if (count > MAX_FORWARDINGS)
     throw argument(`${String(count)} forwardings are more than ${String(MAX_FORWARDINGS)}`)
-  const enclave = findEnclave(wanted)
+  const enclave = runningEnclave(flags)
   await warnOfClosedPorts(enclave, toGuest, toHost)
   const tell = tellOnce()
   const opened: Forwarded[] = []
@@ -125,9 +122,9 @@ async function openToHost(
 }
 
 /** @throws `ERR_KEEPER_NO_SUCH_ENCLAVE` */
-function findEnclave(wanted: string): Enclave {
+function runningEnclave(flags: EnclaveFlags): Enclave {
   const registry = new Registry(openDirectories().runtime)
-  const record = registry.find(wanted)
+  const record = findEnclave(registry, flags)
   const { name } = record.description
   if (isAlive(record))
     return { registry, id: record.id, name, directory: registry.directory(record.id) }

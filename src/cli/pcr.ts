@@ -60,7 +60,7 @@ async function measure(flags: Flags): Promise<object> {
 }
 
 async function measureFile(path: string): Promise<string> {
-  await using file = await openInputFile(path, 'ERR_CLI_ARGUMENT')
+  await using file = await openInputFile(path, 'ERR_FILE_INPUT')
   return hex((await measureStream(file.chunks())).pcr)
 }
 

@@ -4,11 +4,15 @@ import { Command, Option } from 'commander'
 import { CloisterError } from '../errors.ts'
 import { changePorts, isAlive, openDirectories, Registry } from '../enclaves/index.ts'
 import { checkPortList, noPorts, type PortLists } from '../vsock/index.ts'
+import {
+  enclaveIdOption,
+  enclaveNameOption,
+  findEnclave,
+  type EnclaveFlags,
+} from './find-enclave.ts'
 import { printJson } from './print.ts'
 
-interface PortsOptions {
-  readonly enclaveId?: string
-  readonly enclaveName?: string
+interface PortsOptions extends EnclaveFlags {
   readonly parentPorts?: string
   readonly guestPorts?: string
 }
@@ -50,17 +54,15 @@ export function portsOf({ parentPorts, guestPorts }: PortsOptions): PortLists {
 
 function portsCommand(command: 'open-ports' | 'close-ports'): Command {
   return new Command(command)
-    .addOption(new Option('--enclave-id <id>').conflicts('enclaveName'))
-    .option('--enclave-name <name>')
+    .addOption(enclaveIdOption())
+    .addOption(enclaveNameOption())
     .addOption(parentPortsOption())
     .addOption(guestPortsOption())
     .action(async (options: PortsOptions) => {
-      const wanted = options.enclaveId ?? options.enclaveName
-      if (wanted === undefined) throw argument('give --enclave-id or --enclave-name')
       if (options.parentPorts === undefined && options.guestPorts === undefined)
-        throw argument('give --parent-ports, --guest-ports or both')
+        throw new CloisterError('ERR_CLI_ARGUMENT', 'give --parent-ports, --guest-ports or both')
       const registry = new Registry(openDirectories().runtime)
-      const record = registry.find(wanted)
+      const record = findEnclave(registry, options)
       if (!isAlive(record)) throw ended(record.description.name)
       const request = { command, ...portsOf(options) }
       const { parentPorts, guestPorts } = await changePorts(registry.directory(record.id), request)
@@ -75,8 +77,4 @@ function portsCommand(command: 'open-ports' | 'close-ports'): Command {
 
 function ended(name: string): CloisterError {
   return new CloisterError('ERR_KEEPER_NO_SUCH_ENCLAVE', `the enclave ${name} has ended`)
-}
-
-function argument(message: string): CloisterError {
-  return new CloisterError('ERR_CLI_ARGUMENT', message)
 }

@@ -7,28 +7,38 @@ import { commandTable, type CommandRow } from './command-table.ts'
 import { checkOptionValues } from './parse-arguments.ts'
 import { packageVersion } from './version.ts'
 
+/** The status of a call without a command: help is printed, as by nitro-cli. */
+const NO_COMMAND = 2
+
 /**
  * Runs one command.
  *
  * @param args - What follows the program's name.
+ * @param begins - Gets the command's name when its arguments are read and it begins.
+ * @returns The exit status, when the command has set none.
  * @throws What the command throws, or commander of the arguments.
  */
-export async function runProgram(args: readonly string[]): Promise<void> {
+export async function runProgram(
+  args: readonly string[],
+  begins: (command: string) => void,
+): Promise<typeof process.exitCode> {
   const called = calledName(args) ?? ''
   const program = await buildProgram(({ name, alias }) => name === called || alias === called)
+  program.hook('preAction', (_program, command) => {
+    begins(command.name())
+  })
   checkOptionValues(program, args)
   try {
     await program.parseAsync(args, { from: 'user' })
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error
-    if (error.exitCode === 0) return
+    if (error.exitCode === 0) return 0
     if (error.code === 'commander.excessArguments') throw excessArguments(program, args)
     // The help was printed because there was nothing else to do.
-    if (error.code !== 'commander.help') throw error
-    throw new CloisterError('ERR_CLI_ARGUMENT', 'no command, or an unknown one, was given', {
-      hint: 'Give one of the commands that are listed above.',
-    })
+    if (error.code === 'commander.help') return NO_COMMAND
+    throw error
   }
+  return process.exitCode
 }
 
 /** The program with every command's name, and with the options and action of those that are wanted. */

@@ -6,8 +6,9 @@
 import type { AttestationError } from '@cloister/attestation'
 import { causeOf, toData } from '../error-data.ts'
 import { errorTable } from '../error-table.ts'
-import { CloisterError, messageOf, nitroNumber } from '../errors.ts'
+import { CloisterError, messageOf } from '../errors.ts'
 import { hostFault, shortageHint } from '../host-fault.ts'
+import { outcomeOf } from './exit-status.ts'
 import { printProgress } from './print.ts'
 
 /** What was thrown, as one of the errors that have a code and a hint. */
@@ -18,16 +19,22 @@ const MAX_VALUE = 600
 const MAX_CAUSES = 8
 const FOREIGN = '  | '
 
-/**
- * Prints to standard error and returns the exit status: nitro-cli's number, else 1.
- *
- * @param verbose - Every detail, and the stacks of the error and its causes.
- */
-export function reportError(error: unknown, verbose: boolean): number {
+export interface ReportOptions {
+  /** Every detail, and the stacks of the error and its causes. */
+  readonly isVerbose: boolean
+  /** The command that failed; undefined while its arguments were still being read. */
+  readonly command: string | undefined
+}
+
+/** Prints to standard error and returns the exit status. */
+export function reportError(error: unknown, { isVerbose, command }: ReportOptions): number {
   const coded = codedError(error)
-  const nitro = coded instanceof CloisterError ? nitroNumber(coded.code) : 0
-  for (const line of reportLines(coded, nitro, verbose)) printProgress(line)
-  return nitro === 0 ? 1 : nitro
+  const { number, status } = outcomeOf(
+    coded instanceof CloisterError ? coded.code : undefined,
+    command,
+  )
+  for (const line of reportLines(coded, number, isVerbose)) printProgress(line)
+  return status
 }
 
 function codedError(error: unknown): CodedError {

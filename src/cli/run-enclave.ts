@@ -4,8 +4,6 @@ import {
   DEFAULT_BOOT_TIMEOUT_MS,
   DEFAULT_MEMORY_MIB,
   launchRequest,
-  MAX_CPUS,
-  openConsole,
   Registry,
   startEnclave,
   type LaunchOptions,
@@ -13,8 +11,8 @@ import {
   type RunningEnclave,
 } from '../enclaves/index.ts'
 import { probeAccelerator, type Accelerator } from '../vmm/index.ts'
-import { acceleratorOption, memorySize, wholeNumber } from './arguments.ts'
-import { printConsole } from './console.ts'
+import { acceleratorOption, MAX_CPU_COUNT, memorySize, wholeNumber } from './arguments.ts'
+import { connectConsole, printConsole } from './console.ts'
 import { launchJson } from './enclave-json.ts'
 import { guestPortsOption, parentPortsOption, portsOf } from './ports.ts'
 import { printJson, printProgress } from './print.ts'
@@ -29,7 +27,7 @@ export function runEnclaveCommand(): Command {
       `memory in MiB, or with M, G, T (default ${String(DEFAULT_MEMORY_MIB)})`,
       memorySize,
     )
-    .option('--cpu-count <n>', 'number of vCPUs (default 1)', wholeNumber(1, MAX_CPUS))
+    .option('--cpu-count <n>', 'number of vCPUs (default 1)', wholeNumber(1, MAX_CPU_COUNT))
     .addOption(
       new Option('--cpu-ids <ids...>', 'host CPUs to run on, one vCPU each').conflicts('cpuCount'),
     )
@@ -114,5 +112,5 @@ async function attachConsole(
   { directories }: LaunchRequest,
   { record }: RunningEnclave,
 ): Promise<void> {
-  await printConsole(await openConsole(new Registry(directories.runtime), record.id))
+  await printConsole(await connectConsole(new Registry(directories.runtime), record))
 }

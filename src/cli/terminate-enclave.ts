@@ -1,5 +1,4 @@
 import { Command, Option } from 'commander'
-import { CloisterError } from '../errors.ts'
 import {
   endEnclave,
   isAlive,
@@ -8,20 +7,26 @@ import {
   type EnclaveRecord,
 } from '../enclaves/index.ts'
 import { wholeNumber } from './arguments.ts'
+import {
+  enclaveIdOption,
+  enclaveNameOption,
+  findEnclave,
+  type EnclaveFlags,
+} from './find-enclave.ts'
 import { printJson, printProgress } from './print.ts'
 
-interface TerminateOptions {
-  readonly enclaveId?: string
-  readonly enclaveName?: string
+interface TerminateOptions extends EnclaveFlags {
   readonly all?: boolean
   readonly timeout: number
 }
 
 export function terminateEnclaveCommand(): Command {
   return new Command('terminate-enclave')
-    .addOption(new Option('--enclave-id <id>').conflicts(['enclaveName', 'all']))
-    .addOption(new Option('--enclave-name <name>').conflicts('all'))
-    .option('--all', 'end every running enclave')
+    .addOption(enclaveIdOption())
+    .addOption(enclaveNameOption())
+    .addOption(
+      new Option('--all', 'end every running enclave').conflicts(['enclaveId', 'enclaveName']),
+    )
     .option(
       '--timeout <seconds>',
       'how long the app may take after SIGTERM',
@@ -36,7 +41,7 @@ async function terminate(options: TerminateOptions): Promise<void> {
   const registry = new Registry(openDirectories().runtime)
   const end = async (record: EnclaveRecord): Promise<object> => {
     await endEnclave(registry, record, options.timeout * 1000)
-    printProgress(`Successfully terminated ${record.id}.`)
+    printProgress(`Successfully terminated enclave ${record.id}.`)
     return { EnclaveName: record.description.name, EnclaveID: record.id, Terminated: true }
   }
   registry.settle()
@@ -47,9 +52,5 @@ async function terminate(options: TerminateOptions): Promise<void> {
     if (failed !== undefined) throw failed.reason
     return
   }
-  const wanted = options.enclaveId ?? options.enclaveName
-  if (wanted === undefined) {
-    throw new CloisterError('ERR_CLI_ARGUMENT', 'give --enclave-id, --enclave-name or --all')
-  }
-  printJson(await end(registry.find(wanted)))
+  printJson(await end(findEnclave(registry, options)))
 }

@@ -15,8 +15,9 @@ import { findPrograms } from './programs.ts'
 
 export const DEFAULT_MEMORY_MIB = 512
 /** QEMU's microvm takes more; no guest of ours was tried with them. */
-export const MAX_CPUS = 64
+const MAX_CPUS = 64
 export const DEFAULT_BOOT_TIMEOUT_MS = 180_000
+const MAX_NAME_BYTES = 200
 
 export interface LaunchOptions {
   readonly eifPath: string
@@ -56,8 +57,8 @@ export function launchRequest(options: LaunchOptions): LaunchRequest {
 
 /**
  * @throws `ERR_CLI_ARGUMENT` for a name or CID that cannot be, `ERR_KEEPER_MEMORY`,
- * `ERR_KEEPER_HOST_MEMORY`, `ERR_KEEPER_CPU`, `ERR_KEEPER_CPU_COUNT`, `ERR_EIF_UNREADABLE`,
- * `ERR_VSOCK_PORTS`
+ * `ERR_KEEPER_HOST_MEMORY`, `ERR_KEEPER_CPU`, `ERR_KEEPER_CPU_REPEATED`, `ERR_KEEPER_CPU_COUNT`,
+ * `ERR_EIF_UNREADABLE`, `ERR_VSOCK_PORTS`
  */
 export function describeLaunch(options: LaunchOptions): LaunchDescription {
   const { eifPath, role } = options
@@ -80,10 +81,12 @@ export function describeLaunch(options: LaunchOptions): LaunchDescription {
 
 function checkedCpuCount(cpuCount: number): number {
   const hostCpuCount = availableParallelism()
-  if (cpuCount <= hostCpuCount) return cpuCount
+  if (cpuCount <= Math.min(hostCpuCount, MAX_CPUS)) return cpuCount
   throw new CloisterError(
     'ERR_KEEPER_CPU_COUNT',
-    `${String(cpuCount)} vCPUs are more than the ${String(hostCpuCount)} CPUs of this host`,
+    cpuCount > hostCpuCount
+      ? `${String(cpuCount)} vCPUs are more than the ${String(hostCpuCount)} CPUs of this host`
+      : `${String(cpuCount)} vCPUs are more than the ${String(MAX_CPUS)} that an enclave can have`,
     { details: { cpuCount, hostCpuCount } },
   )
 }
@@ -108,10 +111,12 @@ function checkedMemory(memoryMib: number): number {
   )
 }
 
+/** Any printable text that can be a file's name, spaces too, with room for a suffix. */
 function enclaveName(name: string): string {
-  if (/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/.test(name)) return name
+  const isFileName = name !== '.' && name !== '..' && /^[^/\p{C}\p{Zl}\p{Zp}]+$/u.test(name)
+  if (isFileName && Buffer.byteLength(name) <= MAX_NAME_BYTES) return name
   throw argument(
-    `the enclave name '${name}' has other characters than letters, digits, '.', '_' and '-'`,
+    `the enclave name '${name}' is empty, '.', '..' or longer than ${String(MAX_NAME_BYTES)} bytes, or has a '/' or control characters`,
   )
 }
 
@@ -128,7 +133,12 @@ function hostCpus(cpus: readonly number[]): readonly number[] {
       details: { cpuIds: cpus },
     })
   }
-  if (new Set(cpus).size !== cpus.length) throw argument('a CPU is named twice')
+  const repeated = cpus.find((id, index) => cpus.indexOf(id) !== index)
+  if (repeated !== undefined) {
+    throw new CloisterError('ERR_KEEPER_CPU_REPEATED', `CPU ${String(repeated)} is named twice`, {
+      details: { cpuIds: cpus },
+    })
+  }
   if (cpus.length > MAX_CPUS) throw argument(`more than ${String(MAX_CPUS)} CPUs are named`)
   return cpus
 }

@@ -3,7 +3,6 @@ export {
   DEFAULT_MEMORY_MIB,
   describeLaunch,
   launchRequest,
-  MAX_CPUS,
   type LaunchOptions,
 } from './describe-launch.ts'
 export { openDirectories, type Directories } from './directories.ts'

@@ -1,5 +1,5 @@
-// Names in use: a directory for each, which holds one file by the id of its enclave. Any number of
-// processes may take and release names at once, so each step is one atomic call: rename(2) of a
+// Names in use (and CIDs, which are names here): a directory for each, which holds one file by the id of
+// its enclave. Any number of processes may take and release them at once, so each step is one atomic call: rename(2) of a
 // directory takes a name only where there is none (or an empty one), unlink(2) of the own id releases
 // nobody else's, and rmdir(2) removes only what is empty by then.
 
@@ -15,21 +15,18 @@ export class Names {
   }
 
   /**
-   * Takes `wanted`, or `wanted_1`, `wanted_2`, … when it is in use, as nitro-cli does.
+   * Takes the first of these names that is free, and returns it; undefined when none is.
    *
    * @param staging - A path beside, where nothing is; nothing is left there.
    */
-  reserve(wanted: string, id: string, staging: string): string {
+  reserve(candidates: Iterable<string>, id: string, staging: string): string | undefined {
     mkdirSync(staging, { mode: 0o700 })
     try {
       writeFileSync(join(staging, id), '')
-      for (let suffix = 0; ; suffix++) {
-        const name = suffix === 0 ? wanted : `${wanted}_${String(suffix)}`
-        if (this.#take(name, staging)) return name
-      }
-    } catch (error) {
+      for (const name of candidates) if (this.#take(name, staging)) return name
+      return undefined
+    } finally {
       rmSync(staging, { recursive: true, force: true })
-      throw error
     }
   }
 

@@ -5,16 +5,15 @@ import type { Readable } from 'node:stream'
 import { CloisterError } from '../errors.ts'
 import { savedConsolePath } from './enclave-paths.ts'
 import { askKeeper } from './keeper-client.ts'
-import { isAlive } from './record.ts'
+import { isAlive, type EnclaveRecord } from './record.ts'
 import type { Registry } from './registry.ts'
 
 /**
  * The console of an enclave: live while it runs, as it was saved once it has ended.
  *
- * @throws `ERR_KEEPER_NO_SUCH_ENCLAVE`, `ERR_KEEPER_NO_CONSOLE`, `ERR_KEEPER_CONTROL`
+ * @throws `ERR_KEEPER_NO_CONSOLE`, `ERR_KEEPER_CONTROL`
  */
-export async function openConsole(registry: Registry, wanted: string): Promise<Readable> {
-  const record = registry.find(wanted)
+export async function openConsole(registry: Registry, record: EnclaveRecord): Promise<Readable> {
   const { debug, name } = record.description
   if (!debug) throw noConsole(`${name} does not run in debug mode`)
   const directory = registry.directory(record.id)
@@ -23,7 +22,7 @@ export async function openConsole(registry: Registry, wanted: string): Promise<R
     return await askKeeper(directory, { command: 'console' })
   } catch (error) {
     // It may have ended since we looked.
-    if (isAlive(registry.find(record.id))) throw error
+    if (isAlive(registry.find(record.id, 'id'))) throw error
     return openSavedConsole(savedConsolePath(directory))
   }
 }

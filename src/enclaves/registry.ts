@@ -1,5 +1,6 @@
-// The registry: one directory per enclave below `<runtime>/enclaves`, and the names in use below
-// `<runtime>/names`. Two enclaves that start at the same moment cannot get the same one.
+// The registry: one directory per enclave below `<runtime>/enclaves`, the names in use below
+// `<runtime>/names`, and the CIDs below `<runtime>/cids`. Two enclaves that start at the same moment
+// cannot get the same one.
 //
 // `settle` ends and removes what a killed keeper left, and the record says so. Ended enclaves keep only
 // their record, their journal and their saved console. Any number of processes may read at once, so
@@ -43,31 +44,37 @@ function isKept(file: string): boolean {
 export class Registry {
   readonly #enclaves: string
   readonly #names: Names
+  readonly #cids: Names
 
   /** @param runtime - A private directory, see `openDirectories`. */
   constructor(runtime: string) {
     this.#enclaves = join(runtime, 'enclaves')
     mkdirSync(this.#enclaves, { recursive: true, mode: 0o700 })
     this.#names = new Names(join(runtime, 'names'))
+    this.#cids = new Names(join(runtime, 'cids'))
   }
 
   /**
    * Makes the directory of a new enclave, and takes the name that its record wants, or `name_1`,
-   * `name_2`, … when it is in use, as nitro-cli does. The record is there before the name is taken:
-   * a process killed in between leaves no name that seems to be in use.
+   * `name_2`, … when it is in use, as nitro-cli does, and its CID, a free one where that is 0. The record
+   * is there before they are taken: a process killed in between leaves nothing that seems to be in use.
    *
-   * @returns The record as written, with the name it got.
+   * @returns The record as written, with the name and the CID it got.
+   * @throws `ERR_KEEPER_CID` when another enclave that has not ended has the CID.
    */
   claim(wanted: StartingRecord): StartingRecord {
     this.settle()
-    const directory = this.directory(wanted.id)
+    const { id, description } = wanted
+    const directory = this.directory(id)
     mkdirSync(directory, { mode: 0o700 })
     try {
       writeRecord(directory, wanted)
-      const { description } = wanted
-      const name = this.#names.reserve(description.name, wanted.id, join(directory, 'name'))
-      if (name === description.name) return wanted
-      const record = { ...wanted, description: { ...description, name } }
+      const staging = join(directory, 'claim')
+      const cid = this.#cids.reserve(cidCandidates(description.cid), id, staging)
+      if (cid === undefined) throw cidInUse(description.cid)
+      const name = this.#names.reserve(nameCandidates(description.name), id, staging)
+      const got = { cid: Number(cid), name: name ?? description.name }
+      const record = { ...wanted, description: { ...description, ...got } }
       writeRecord(directory, record)
       return record
     } catch (error) {
@@ -90,7 +97,8 @@ export class Registry {
       if (record === undefined) this.#removeHalfMade(id, now)
       else if (!(record instanceof CloisterError)) this.#settleOne(record)
     }
-    this.#releaseOrphanedNames()
+    this.#releaseOrphans(this.#names)
+    this.#releaseOrphans(this.#cids)
   }
 
   /**
@@ -112,26 +120,24 @@ export class Registry {
   }
 
   /**
-   * One enclave by id or name; a running one before an ended one, the newest of those.
+   * One enclave by its id, its name, or either; a running one before an ended one, the newest of those.
    *
-   * @throws `ERR_KEEPER_NO_SUCH_ENCLAVE`, `ERR_KEEPER_RECORD`
+   * @throws `ERR_KEEPER_NO_SUCH_ENCLAVE`, `ERR_KEEPER_NO_SUCH_NAME` by name, `ERR_KEEPER_RECORD`
    */
-  find(idOrName: string): EnclaveRecord {
+  find(wanted: string, by?: 'id' | 'name'): EnclaveRecord {
     this.settle()
     const matches = this.list().filter(
-      ({ id, description }) => id === idOrName || description.name === idOrName,
+      ({ id, description }) =>
+        (by !== 'name' && id === wanted) || (by !== 'id' && description.name === wanted),
     )
     const found = matches.findLast(isAlive) ?? matches.at(-1)
     if (found !== undefined) return found
-    const record = this.#read(idOrName)
+    const record = by === 'name' ? undefined : this.#read(wanted)
     if (record instanceof CloisterError) throw record
-    throw new CloisterError(
-      'ERR_KEEPER_NO_SUCH_ENCLAVE',
-      `no enclave has the id or name ${idOrName}`,
-      {
-        details: { enclave: idOrName },
-      },
-    )
+    const code = by === 'name' ? 'ERR_KEEPER_NO_SUCH_NAME' : 'ERR_KEEPER_NO_SUCH_ENCLAVE'
+    throw new CloisterError(code, `no enclave has the ${by ?? 'id or name'} ${wanted}`, {
+      details: { enclave: wanted },
+    })
   }
 
   /** Records the end of an enclave and removes everything else of it. */
@@ -144,15 +150,20 @@ export class Registry {
     try {
       if (existsSync(directory)) writeRecord(directory, finished)
     } finally {
-      this.#names.release(record.description.name, record.id)
+      this.#release(record)
       this.#forgetOldest()
     }
   }
 
-  /** Forgets an enclave: its directory and its name. */
+  /** Forgets an enclave: its directory, its name and its CID. */
   remove(record: Pick<EnclaveRecord, 'id' | 'description'>): void {
     rmSync(this.directory(record.id), { recursive: true, force: true })
-    this.#names.release(record.description.name, record.id)
+    this.#release(record)
+  }
+
+  #release({ id, description }: Pick<EnclaveRecord, 'id' | 'description'>): void {
+    this.#names.release(description.name, id)
+    this.#cids.release(String(description.cid), id)
   }
 
   #read(id: string): EnclaveRecord | CloisterError | undefined {
@@ -186,11 +197,11 @@ export class Registry {
   }
 
   /** A record exists before its name does, so a name without a living record is nobody's. */
-  #releaseOrphanedNames(): void {
-    for (const { name, id } of this.#names.list()) {
+  #releaseOrphans(names: Names): void {
+    for (const { name, id } of names.list()) {
       const record = id === undefined ? undefined : this.#read(id)
       if (record instanceof CloisterError) continue
-      if (record === undefined || !isAlive(record)) this.#names.release(name, id)
+      if (record === undefined || !isAlive(record)) names.release(name, id)
     }
   }
 
@@ -200,6 +211,27 @@ export class Registry {
       .toSorted((a, b) => b.end.at.localeCompare(a.end.at))
     for (const record of ended.slice(KEPT_RECORDS)) this.remove(record)
   }
+}
+
+/** `name`, `name_1`, `name_2`, … */
+function* nameCandidates(name: string): Generator<string> {
+  yield name
+  for (let suffix = 1; ; suffix++) yield `${name}_${String(suffix)}`
+}
+
+/** Where the CIDs begin that are chosen here; nitro-cli refuses 0 to 3, and below users choose. */
+const FIRST_AUTOMATIC_CID = 65536
+
+/** The CID; for 0 any, from one that differs between keepers, so that one is not soon used again. */
+function* cidCandidates(cid: number): Generator<string> {
+  if (cid !== 0) yield String(cid)
+  else for (let free = FIRST_AUTOMATIC_CID + process.pid; ; free++) yield String(free)
+}
+
+function cidInUse(cid: number): CloisterError {
+  return new CloisterError('ERR_KEEPER_CID', `another enclave has the CID ${String(cid)}`, {
+    details: { cid },
+  })
 }
 
 /** Whether its keeper was killed before it could record an end. */

@@ -21,9 +21,6 @@ import { runningRecord, startingRecord } from './new-record.ts'
 import { recordEnd } from './record-end.ts'
 import { StopSwitch } from './stop-switch.ts'
 
-/** nitro-cli refuses 0 to 3; below this range users choose CIDs of their own. */
-const FIRST_AUTOMATIC_CID = 65536
-
 export interface Asker {
   readonly tell: (message: KeeperMessage) => void
   /** Settles when the asker has gone without having seen that the enclave runs. */
@@ -86,10 +83,8 @@ async function claimPlace(
 ): Promise<{ place: Place; record: StartingRecord }> {
   const instance = await instanceIdOf(request.directories.state)
   const id = `${instance}-enc${randomBytes(8).toString('hex')}`
-  const wanted = request.description.cid
-  const cid = wanted === 0 ? FIRST_AUTOMATIC_CID + process.pid : wanted
-  const record = registry.claim(startingRecord(request, { id, cid }))
-  const { name } = record.description
+  const record = registry.claim(startingRecord(request, id))
+  const { name, cid } = record.description
   return { place: { directory: registry.directory(id), id, name, cid }, record }
 }
 

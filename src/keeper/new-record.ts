@@ -13,17 +13,14 @@ import { identifyProcess, type ProcessIdentity } from '../subprocess/index.ts'
 import type { Part } from './end-cause.ts'
 import type { Enclave } from './enclave.ts'
 
-export function startingRecord(
-  { description }: LaunchRequest,
-  { id, cid }: { readonly id: string; readonly cid: number },
-): StartingRecord {
+export function startingRecord({ description }: LaunchRequest, id: string): StartingRecord {
   return {
     version: 2,
     id,
     keeper: ourselves(),
     state: 'STARTING',
     createdAt: new Date().toISOString(),
-    description: { ...description, cid },
+    description,
   }
 }
 

@@ -53,7 +53,7 @@ test('an app that has exited has ended, although its agent leaves the machine ru
 test("a start that fails is told in the agent's words, although the machine runs on", async () => {
   const run = ['run-enclave', '--eif-path', await image('failed'), '--memory', '128']
   const result = await host.run(...run)
-  expect(result).toMatchObject({ status: 36, stdout: '' })
+  expect(result).toMatchObject({ status: 39, stdout: '' })
   expect(result.stderr).toContain('ERR_BOOT_AGENT')
   expect(result.stderr).toContain('could not mount the moon: it is made of cheese')
 })

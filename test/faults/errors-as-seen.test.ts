@@ -1,4 +1,4 @@
-// Every error as a person sees it: provoked through the real `main`, with its number and exit status,
+// Every error as a person sees it: provoked through the real `main`, with nitro-cli's number and exit status,
 // a message, advice that fits, and nothing left behind. Codes that no command line can provoke are
 // listed with the reason.
 
@@ -79,20 +79,34 @@ const seen = new Set<string>()
 async function fails(code: ErrorCode, script: Script): Promise<CliResult> {
   const text = typeof script === 'string' ? script : await script()
   const result = await host.shell(`export TMPDIR="$PWD/tmp" EIF='${eif}'\n${text}`)
-  look(code, result)
+  look(code, result, text)
   expect(host.leftovers()).toEqual([])
   expect(readdirSync(host.path('tmp'))).toEqual([])
   return result
 }
 
-function look(code: ErrorCode, { status, stdout, stderr }: CliResult): void {
-  const { nitro } = errorTable[code]
-  const number = nitro === 0 ? '' : `[ E${String(nitro).padStart(2, '0')} ] `
+/** nitro-cli's number, 0 for none, and exit status of the command that a script ends with. */
+function expectedOf(code: ErrorCode, script: string): { number: number; status: number } {
+  const isPortFlag = code === 'ERR_VSOCK_PORTS' && script.includes('run --eif-path')
+  if (code === 'ERR_CLI_ARGUMENT' || isPortFlag) return { number: 0, status: 2 }
+  const calls = [...script.matchAll(/(?:cloister|"\$CLI") (?:--verbose )?([a-z][a-z-]+)/g)]
+  const command = calls.at(-1)?.[1]
+  const { nitro, nitroIn } = errorTable[code]
+  const isRun = command === 'run' || command === 'run-enclave'
+  const number = (isRun ? nitroIn?.['run-enclave'] : command === 'pcr' && nitroIn?.pcr) || nitro
+  const isOfConfig = code.startsWith('ERR_CONFIG_') || code === 'ERR_FILE_INPUT'
+  if (isRun && !isOfConfig) return { number, status: 39 }
+  return { number, status: number === 0 ? 1 : number }
+}
+
+function look(code: ErrorCode, { status, stdout, stderr }: CliResult, script: string): void {
+  const expected = expectedOf(code, script)
+  const number = expected.number === 0 ? '' : `[ E${String(expected.number).padStart(2, '0')} ] `
   const lines = stderr.trimEnd().split('\n')
   const first = lines.findIndex((line) => /^(\[ E\d+ \] )?ERR_/.test(line))
   expect(lines[first], stderr).toMatch(/: \S/)
   expect(lines[first]?.startsWith(`${number}${code}: `), stderr).toBe(true)
-  expect({ status, stdout }, stderr).toEqual({ status: nitro === 0 ? 1 : nitro, stdout: '' })
+  expect({ status, stdout }, stderr).toEqual({ status: expected.status, stdout: '' })
   expect(lines.at(-1)).toMatch(/^What to do: \S.*[.!)]$/)
   // Between the two there are details, causes and marked lines of others only.
   const between = lines.slice(first + 1, -1)
@@ -221,7 +235,22 @@ describe('a person sees', () => {
       'more memory than there is',
       'cloister run --eif-path "$EIF" --memory 9T',
     ],
-    ['ERR_KEEPER_NO_SUCH_ENCLAVE', 'an unknown name', 'cloister console --enclave-name nobody'],
+    ['ERR_KEEPER_CPU_REPEATED', 'a CPU named twice', `${run} --cpu-ids 0 0`],
+    ['ERR_KEEPER_NO_SUCH_ENCLAVE', 'an unknown id', 'cloister console --enclave-id i-0-enc0'],
+    ['ERR_KEEPER_NO_SUCH_NAME', 'an unknown name', 'cloister console --enclave-name nobody'],
+    ['ERR_FILE_INPUT', 'a missing file', 'cloister pcr --input /no/such'],
+    ['ERR_FILE_INPUT', 'a missing --config file', 'cloister run --config /no/such'],
+    ['ERR_CONFIG_FORMAT', 'a --config file of noise', 'cloister run --config /etc/passwd'],
+    [
+      'ERR_CONFIG_CONFLICT',
+      'a --config file with both keys for CPUs',
+      () => `cloister run --config '${file('c.json', '{"cpu_count":1,"cpu_ids":[0]}')}'`,
+    ],
+    [
+      'ERR_CONFIG_INCOMPLETE',
+      'a --config file without an image',
+      () => `cloister run --config '${file('c.json', '{}')}'`,
+    ],
     [
       'ERR_KEEPER_IMAGE',
       'an image for ARM',
@@ -352,7 +381,7 @@ describe('a person sees', () => {
       'cloister run --eif-path /no/such.eif --verbose',
     ]) {
       const { stderr, status } = await host.shell(script)
-      expect(status).toBe(7)
+      expect(status).toBe(39)
       expect(stderr).toMatch(/^ {2}path: \/no\/such\.eif$/m)
       expect(stderr).toMatch(/^Caused by: ENOENT: /m)
       expect(stderr).toMatch(/^ {2}\| +at /m)
@@ -379,20 +408,25 @@ describe('of a running enclave, or one that starts, a person sees', () => {
 
   test('that a port is closed, that it has no console, and which part does not answer', async () => {
     const open = 'cloister open-ports --enclave-name hello --guest-ports'
-    look(
+    const sees = async (code: ErrorCode, script: string, pid?: number): Promise<void> => {
+      look(code, await (pid === undefined ? host.shell(script) : stopped(pid, script)), script)
+    }
+    await sees(
       'ERR_VSOCK_CONNECT',
-      await host.shell('cloister connect --enclave-name hello --port 1 --timeout 0 < /dev/null'),
+      'cloister connect --enclave-name hello --port 1 --timeout 0 < /dev/null',
     )
-    look(
-      'ERR_VSOCK_LISTEN',
-      await host.shell('cloister forward --enclave-name hello -L 192.0.2.1:80:5005'),
+    await sees('ERR_KEEPER_NO_CONSOLE', 'cloister console --enclave-name hello')
+    const sameCid = `--enclave-cid ${String(enclave.EnclaveCID)}`
+    await sees(
+      'ERR_KEEPER_CID',
+      `cloister run --eif-path '${eif}' --memory 128 ${sameCid} --accelerator tcg`,
     )
-    look('ERR_KEEPER_NO_CONSOLE', await host.shell('cloister console --enclave-name hello'))
+    await sees('ERR_VSOCK_LISTEN', 'cloister forward --enclave-name hello -L 192.0.2.1:80:5005')
     expect((await host.shell(`${open} "$(seq -s, 10001 2 10401)"`)).status).toBe(0)
     // Refused by the keeper, whose error it is.
-    look('ERR_VSOCK_PORTS', await host.shell(`${open} "$(seq -s, 20001 2 20401)"`))
-    look('ERR_KEEPER_CONTROL', await stopped(enclave.ProcessID, `${open} 1`))
-    look('ERR_VSOCK_CONTROL', await stopped(enclave.Processes['vsock card'], `${open} 1`))
+    await sees('ERR_VSOCK_PORTS', `${open} "$(seq -s, 20001 2 20401)"`)
+    await sees('ERR_KEEPER_CONTROL', `${open} 1`, enclave.ProcessID)
+    await sees('ERR_VSOCK_CONTROL', `${open} 1`, enclave.Processes['vsock card'])
     await host.json('stop', '--enclave-name', 'hello', '--timeout', '0')
     await host.json('stop', '--enclave-name', 'hello')
   })
@@ -418,9 +452,10 @@ describe('of a running enclave, or one that starts, a person sees', () => {
     const mute = await host.buildMute()
     const start = (then: string): string => `cloister run --eif-path '${mute}' --memory 128 & pid=$!
       until cloister list | grep -q STARTING; do sleep 0.1; done; ${then} >/dev/null 2>&1; wait $pid`
-    await fails('ERR_PROCESS_ABANDONED', start('cloister stop --all --timeout 0'))
+    const stop = 'cloister stop --all --timeout 0'
+    look('ERR_PROCESS_ABANDONED', await host.shell(start(stop)), 'cloister run')
     const kill = `kill -9 $(cloister list | sed -n 's/.*ProcessID": //p' | tr -d ,)`
-    look('ERR_KEEPER_DIED', await host.shell(start(kill)))
+    look('ERR_KEEPER_DIED', await host.shell(start(kill)), 'cloister run')
     await host.shell('cloister list > /dev/null; cloister stop --enclave-name mute > /dev/null')
     expect(host.leftovers()).toEqual([])
   })

@@ -29,7 +29,7 @@ async function refused(...args: readonly string[]): Promise<CliResult> {
 
 test('too little memory is refused with the size that would do', async () => {
   const result = await refused('--eif-path', eif, '--memory', '32')
-  expect(result).toMatchObject({ status: 26 })
+  expect(result).toMatchObject({ status: 39 })
   expect(result.stderr).toContain('[ E26 ] ERR_KEEPER_MEMORY')
 })
 
@@ -48,20 +48,20 @@ test('an NSM card that does not come up ends the start with its words', async ()
 test('a missing image is told by name', async () => {
   const result = await refused('--eif-path', join(host.directory, 'nobody.eif'))
   expect(result.stderr).toContain('nobody.eif')
-  expect(result.status).toBe(7)
+  expect(result.status).toBe(39)
 })
 
 test('a file that is no image is refused', async () => {
   const file = join(host.directory, 'noise.eif')
   writeFileSync(file, 'x'.repeat(4096))
-  expect((await refused('--eif-path', file)).status).toBe(35)
+  expect((await refused('--eif-path', file)).status).toBe(39)
 })
 
 test('a guest that never sends its heartbeat is told apart from one that dies', async () => {
   const mute = await host.buildMute()
   const result = await refused('--eif-path', mute, '--memory', '128', '--boot-timeout', '3')
   expect(result.stderr).toContain('ERR_BOOT_TIMEOUT')
-  expect(result.status).toBe(36)
+  expect(result.status).toBe(39)
 })
 
 test('a kernel that panics is an enclave that died', async () => {
@@ -85,14 +85,14 @@ test('a kernel that panics is an enclave that died', async () => {
 
 test('unknown flags and values out of range are refused before anything starts', async () => {
   expect(await host.run('run-enclave', '--eif-path', eif, '--cpu-count', '0')).toMatchObject({
-    status: 3,
+    status: 2,
   })
   expect(await host.run('run-enclave', '--eif-path', eif, '--enclave-cid', '3')).toMatchObject({
-    status: 3,
+    status: 2,
   })
   expect(await host.run('run-enclave', '--eif-path', eif, '--nonsense')).toMatchObject({
-    status: 3,
+    status: 2,
   })
-  expect(await host.run('run-enclave')).toMatchObject({ status: 3 })
+  expect(await host.run('run-enclave')).toMatchObject({ status: 2 })
   expect(host.leftovers()).toEqual([])
 })

@@ -82,7 +82,7 @@ test('a symbolic link that another user put there is not followed, one of our ow
   expect(await script(list, { CLOISTER_RUNTIME_DIR: link })).toMatchObject({ status: 0 })
   lchownSync(link, STRANGER, STRANGER)
   const result = await script(list, { CLOISTER_RUNTIME_DIR: link })
-  expect(result).toMatchObject({ status: 18, stdout: '' })
+  expect(result).toMatchObject({ status: 39, stdout: '' })
 })
 
 test('a file system too small for the image is told, and nothing is left on it', async () => {
@@ -92,7 +92,7 @@ test('a file system too small for the image is told, and nothing is left on it',
     find '${small}' -type f | wc -l >&2; exit $status`
   const command = `unshare --mount bash -c "$TEXT"`
   const result = await script(command, { TEXT: text, CLOISTER_RUNTIME_DIR: small })
-  expect(result).toMatchObject({ status: 18, stdout: '' })
+  expect(result).toMatchObject({ status: 39, stdout: '' })
   expect(result.stderr).toContain('ERR_KEEPER_DIRECTORY')
   expect(result.stderr.trim().split('\n').at(-1)).toBe('0')
 })
@@ -106,7 +106,7 @@ test('a file system that is full before anything is written is told', async () =
     TEXT: text,
     CLOISTER_RUNTIME_DIR: join(full, 'r'),
   })
-  expect(result).toMatchObject({ status: 18, stdout: '' })
+  expect(result).toMatchObject({ status: 39, stdout: '' })
 })
 
 test.each([
@@ -117,7 +117,7 @@ test.each([
 ])('a missing %s is told with what to do', async (_, env) => {
   const result = script('eval "$RUN"', env)
   await refused(result, 'ERR_PROCESS_SPAWN')
-  expect(await result).toMatchObject({ status: 5 })
+  expect(await result).toMatchObject({ status: 39 })
 })
 
 test.each(['swtpm', 'setpriv'])(
@@ -126,7 +126,7 @@ test.each(['swtpm', 'setpriv'])(
     const text = `mount --bind /dev/null "$(command -v ${program})" && eval "$RUN"`
     const result = script(`unshare --mount bash -c "$TEXT"`, { TEXT: text })
     await refused(result, 'ERR_PROCESS_SPAWN')
-    expect(await result).toMatchObject({ status: 5 })
+    expect(await result).toMatchObject({ status: 39 })
   },
 )
 

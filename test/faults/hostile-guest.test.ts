@@ -88,7 +88,7 @@ test('what a hostile agent says reaches the terminal without its control charact
   const args = ['run-enclave', '--eif-path', eif, '--memory', '128']
   for (const mode of [[], ['--debug-mode']]) {
     const result = await host.run(...args, ...mode)
-    expect(result).toMatchObject({ status: 36, stdout: '' })
+    expect(result).toMatchObject({ status: 39, stdout: '' })
     expect(result.stderr).toContain('owned')
     expect(result.stderr).not.toMatch(CONTROL)
   }
@@ -97,13 +97,13 @@ test('what a hostile agent says reaches the terminal without its control charact
 test('an agent that talks without end is heard once', async () => {
   const eif = await hostileAgent('chatter')
   const result = await host.run('run-enclave', '--eif-path', eif, '--memory', '128')
-  expect(result.status).toBe(36)
+  expect(result.status).toBe(39)
   expect(await host.describe(neighbour.EnclaveID)).toMatchObject({ State: 'RUNNING' })
 })
 
 test('an agent that talks garbage is hung up on, and its start fails', async () => {
   const eif = await hostileAgent('garbage')
   const result = await host.run('run-enclave', '--eif-path', eif, '--memory', '128')
-  expect(result.status).toBe(36)
+  expect(result.status).toBe(39)
   expect(result.stderr).toContain('ERR_BOOT_DIED')
 })

@@ -60,7 +60,7 @@ test('an enclave is terminated while it starts', async () => {
   await untilListed('STARTING')
   await host.json('terminate-enclave', '--enclave-name', 'mute')
   const result = await start
-  expect(result).toMatchObject({ status: 1, stdout: '' })
+  expect(result).toMatchObject({ status: 39, stdout: '' })
   expect(result.stderr).toContain('ERR_PROCESS_ABANDONED')
   await nothingIsLeft()
 })

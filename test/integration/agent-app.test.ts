@@ -159,7 +159,7 @@ describe('an app that cannot be started', () => {
   async function refused(...args: readonly string[]): Promise<string> {
     const eif = await image('refused', ...args)
     const result = await host.run('run-enclave', '--eif-path', eif, '--memory', '128')
-    expect(result).toMatchObject({ status: 36, stdout: '' })
+    expect(result).toMatchObject({ status: 39, stdout: '' })
     expect(result.stderr).toContain('ERR_BOOT_AGENT')
     expect(host.leftovers().filter((file) => file.includes('refused'))).toEqual([])
     return result.stderr

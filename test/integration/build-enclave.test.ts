@@ -183,7 +183,7 @@ describe('a signed image', () => {
       ...built,
       IsSigned: true,
       SignatureCheck: true,
-      SigningCertificate: { IssuerName: { CN: 'signer' }, Algorithm: 'ecdsa-with-SHA256' },
+      SigningCertificate: { IssuerName: { commonName: 'signer' }, Algorithm: 'ecdsa-with-SHA256' },
     })
     const half = await runCli('build-enclave', [
       ...source,

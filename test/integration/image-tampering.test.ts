@@ -63,7 +63,7 @@ test.each(Object.entries(tampered))('a byte flipped in %s fails the CRC', async 
   const file = save('flipped.eif', bytes)
   const run = await host.run('run-enclave', '--eif-path', file, '--memory', '128')
   expect(run.stderr).toContain('ERR_EIF_CRC')
-  expect(run.status).toBe(35)
+  expect(run.status).toBe(39)
   expect(await host.list('--all')).toEqual([])
 })
 

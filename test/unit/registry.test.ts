@@ -2,10 +2,17 @@ import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { Registry, writeRecord, type RunningRecord } from '../../src/enclaves/index.ts'
+import {
+  Registry,
+  writeRecord,
+  type RunningRecord,
+  type StartingRecord,
+} from '../../src/enclaves/index.ts'
 import { Names } from '../../src/enclaves/names.ts'
 import { identifyProcess, isRunning, type ProcessIdentity } from '../../src/subprocess/index.ts'
+import { buildToolkit } from '../fixtures/built-toolkit.ts'
 import { ourselves, runningRecord, startingRecord } from '../fixtures/enclave-record.ts'
 
 let runtime: string
@@ -35,6 +42,52 @@ test('a name in use gets a suffix, and is free again after the end', () => {
   expect(add('i-3').description.name).toBe('app_2')
   registry.finish(first, { at: '2026-01-01T00:00:00Z', first: 'app', reason: '', livedMs: 1 })
   expect(add('i-4').description.name).toBe('app')
+})
+
+test('a CID belongs to one enclave until that ends', () => {
+  const wanted = (id: string): RunningRecord => {
+    const { description, ...record } = runningRecord(id)
+    return { ...record, description: { ...description, cid: 16 } }
+  }
+  const starting = (id: string): StartingRecord => ({ ...wanted(id), state: 'STARTING' })
+  const first = registry.claim(starting('i-1'))
+  expect(() => registry.claim(starting('i-2'))).toThrow(
+    expect.objectContaining({ code: 'ERR_KEEPER_CID', details: { cid: 16 } }) as Error,
+  )
+  expect(existsSync(registry.directory('i-2'))).toBe(false)
+  expect(readdirSync(join(runtime, 'names'))).toEqual(['app'])
+  registry.finish(first, { at: '2026-01-01T00:00:00Z', first: 'app', reason: '', livedMs: 1 })
+  expect(registry.claim(starting('i-3')).description.cid).toBe(16)
+  expect(add('i-4').description.cid).not.toBe(add('i-5').description.cid)
+})
+
+test('of processes that want one CID at the same moment one gets it', async () => {
+  await buildToolkit()
+  const script = `
+    const [door, runtime, text] = process.argv.slice(1)
+    const { Registry } = await import(door)
+    const record = JSON.parse(text)
+    process.stdin.once('data', () => {
+      try { new Registry(runtime).claim(record); console.log('taken') }
+      catch (error) { console.log(error.code) }
+      process.stdin.once('end', () => process.exit())
+    })
+    console.log('ready')`
+  const door = new URL('../../dist/enclaves/index.js', import.meta.url).href
+  const claims = [1, 2, 3, 4].map((n) => {
+    const { description, ...record } = startingRecord(`i-${String(n)}`)
+    const text = JSON.stringify({ ...record, description: { ...description, cid: 16 } })
+    const argv = ['--input-type=module', '-e', script, door, runtime, text]
+    const child = spawn(process.execPath, argv, { stdio: ['pipe', 'pipe', 'inherit'] })
+    const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
+    return { child, next: async () => (await lines.next()).value as string }
+  })
+  await Promise.all(claims.map(({ next }) => next()))
+  for (const { child } of claims) child.stdin.write('go')
+  const told = await Promise.all(claims.map(({ next }) => next()))
+  for (const { child } of claims) child.stdin.end()
+  const refused = 'ERR_KEEPER_CID'
+  expect(told.toSorted()).toEqual([refused, refused, refused, 'taken'])
 })
 
 test('an enclave whose keeper was killed is told as ended, and nothing of it is left', () => {
@@ -67,7 +120,13 @@ test('an enclave is found by id and by name, a running one before an ended one',
   expect(registry.find('app').id).toBe('i-1')
   add('i-2')
   expect(registry.find('app').id).toBe('i-2')
-  expect(registry.find('i-1').state).toBe('TERMINATED')
+  expect(registry.find('i-1', 'id').state).toBe('TERMINATED')
+  expect(() => registry.find('app', 'id')).toThrow(
+    expect.objectContaining({ code: 'ERR_KEEPER_NO_SUCH_ENCLAVE' }) as Error,
+  )
+  expect(() => registry.find('i-1', 'name')).toThrow(
+    expect.objectContaining({ code: 'ERR_KEEPER_NO_SUCH_NAME' }) as Error,
+  )
   expect(() => registry.find('nobody')).toThrow(
     expect.objectContaining({ code: 'ERR_KEEPER_NO_SUCH_ENCLAVE' }) as Error,
   )
@@ -117,7 +176,7 @@ test.each([
 
 test('a name whose keeper was killed while it took it is free again', () => {
   const { id } = add('i-1', { keeper: dead })
-  new Names(join(runtime, 'names')).reserve('app_1', id, join(runtime, 'staging'))
+  new Names(join(runtime, 'names')).reserve(['app_1'], id, join(runtime, 'staging'))
   registry.settle()
   expect(readdirSync(join(runtime, 'names'))).toEqual([])
 })
@@ -134,15 +193,15 @@ test('an end that cannot be written is told all the same', () => {
 test('a name that another enclave took meanwhile stays its own', () => {
   const names = new Names(join(runtime, 'names'))
   const staging = join(runtime, 'staging')
-  expect(names.reserve('app', 'i-1', staging)).toBe('app')
+  expect(names.reserve(['app'], 'i-1', staging)).toBe('app')
   // One reader has begun to release the name of the dead enclave, and is held up.
   rmSync(join(runtime, 'names', 'app', 'i-1'))
-  expect(names.reserve('app', 'i-2', staging)).toBe('app')
+  expect(names.reserve(['app'], 'i-2', staging)).toBe('app')
   // It goes on, and another reader that saw the same dead enclave does the same.
   names.release('app', 'i-1')
   names.release('app', 'i-1')
   expect(names.list()).toEqual([{ name: 'app', id: 'i-2' }])
-  expect(names.reserve('app', 'i-3', staging)).toBe('app_1')
+  expect(names.reserve(['app', 'app_1'], 'i-3', staging)).toBe('app_1')
   expect(existsSync(staging)).toBe(false)
 })
 

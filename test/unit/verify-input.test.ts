@@ -147,7 +147,7 @@ describe('a file that verify is given', () => {
       ['--document', path, ...root(), '--measurements', fifo],
       ['--document', path, ...root(), '--public-key', '/dev/zero'],
     ]
-    await Promise.all(flags.map((one) => expectRefused('ERR_CLI_ARGUMENT', one)))
+    await Promise.all(flags.map((one) => expectRefused('ERR_FILE_INPUT', one)))
   })
 
   test('is read no further than its bound from an input that never ends', async () => {
@@ -162,7 +162,7 @@ describe('a file that verify is given', () => {
       ...root(),
     ])
     const [, stderr] = await Promise.all([once(child, 'exit'), text(child.stderr)])
-    expect(codeOf(stderr)).toBe('ERR_CLI_ARGUMENT')
+    expect(codeOf(stderr)).toBe('ERR_FILE_INPUT')
   })
 
   test('may be a bundle of roots, or one root as DER', async () => {

@@ -88,8 +88,7 @@ export async function openPlatformBlobs(
   const kernel = overrides.kernel ?? join(kernels, format.file)
   await checkKernel(kernel, format)
   // A kernel that was given by its path is not the one that the configuration describes.
-  const config =
-    overrides.kernel === undefined ? readOptional(join(kernels, 'kernel.config')) : undefined
+  const config = overrides.kernel === undefined ? readConfig(kernels, format) : undefined
   const labels = parseKernelConfig(config ?? '')
   checkFlavour(kernel, overrides.kernelFlavour, labels)
   const cmdline = overrides.cmdline ?? readOptional(join(path, 'cmdline'))?.trim()
@@ -100,6 +99,13 @@ export async function openPlatformBlobs(
     cmdline: cmdline ?? DEFAULT_CMDLINE,
     ...labels,
   }
+}
+
+/** Under our name, or under the one that nitro-cli's blobs have. */
+function readConfig(kernels: string, { file }: KernelFormat): string | undefined {
+  return (
+    readOptional(join(kernels, 'kernel.config')) ?? readOptional(join(kernels, `${file}.config`))
+  )
 }
 
 async function checkKernel(path: string, { name, magics }: KernelFormat): Promise<void> {
