@@ -90,6 +90,11 @@ export const commandTable: readonly CommandRow[] = [
     load: async () => (await import('./verify.ts')).verifyCommand(),
   },
   {
+    name: 'explain',
+    summary: "explain an error, by nitro-cli's number or by its code",
+    load: async () => (await import('./explain.ts')).explainCommand(),
+  },
+  {
     name: 'demo',
     summary: 'build, run, attest and verify the example image, end to end',
     load: async () => (await import('./demo.ts')).demoCommand(),

@@ -8,6 +8,7 @@ import type { Eif } from '../eif/index.ts'
 import { cmdlineSuffix } from '../vmm/index.ts'
 import { certificateJson } from './certificate-json.ts'
 import { measurementsJson } from './measurements-json.ts'
+import { metadataJson } from './metadata-json.ts'
 import { readEifFile } from './open-eif.ts'
 import { printJson } from './print.ts'
 
@@ -47,19 +48,7 @@ function describe(eif: Eif): object {
     ...(eif.signingCertificate && { SignatureCheck: true }),
     ImageName: metadata.imageName,
     ImageVersion: metadata.imageVersion,
-    Metadata: {
-      // First, so that they cannot stand in for the keys of the format.
-      ...customKeys(metadata.custom),
-      BuildTime: metadata.build.buildTime,
-      BuildTool: metadata.build.buildTool,
-      BuildToolVersion: metadata.build.buildToolVersion,
-      OperatingSystem: metadata.build.operatingSystem,
-      KernelVersion: metadata.build.kernelVersion,
-      ...(metadata.build.kernelFlavour !== undefined && {
-        KernelFlavour: metadata.build.kernelFlavour,
-      }),
-      DockerInfo: metadata.dockerInfo,
-    },
+    Metadata: metadataJson(metadata),
     Cmdline: eif.cmdline,
     ...(suffix !== '' && { CmdlineAppended: suffix, Nsm: NSM_OF_STOCK_IMAGE }),
     Sections: eif.sections.map(({ type, offset, size }) => ({
@@ -68,10 +57,4 @@ function describe(eif: Eif): object {
       Size: size,
     })),
   }
-}
-
-/** nitro-cli prints the keys of the user's metadata beside its own. */
-function customKeys(custom: unknown): object {
-  if (typeof custom !== 'object' || custom === null || Array.isArray(custom)) return {}
-  return custom
 }

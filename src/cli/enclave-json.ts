@@ -12,7 +12,9 @@ import {
   type LaunchFacts,
   type Registry,
 } from '../enclaves/index.ts'
+import type { EifMetadata } from '../eif/index.ts'
 import type { VsockReport } from '../vsock/index.ts'
+import { metadataJson } from './metadata-json.ts'
 import { vsockJson } from './vsock-report.ts'
 
 type Json = Readonly<Record<string, unknown>>
@@ -44,7 +46,7 @@ export function enclaveJson(record: EnclaveRecord, context: DescribeContext): Js
     State: record.state,
     Flags: record.description.debug ? 'DEBUG_MODE' : 'NONE',
     ...measurementsOf(record),
-    ...(context.metadata ? metadataJson(imageOf(record)) : {}),
+    ...(context.metadata ? imageJson(imageOf(record)) : {}),
     Journal: journalPath(context.registry.directory(record.id)),
     ...(isAlive(record) ? aliveJson(record, context) : { End: endJson(record.end) }),
   }
@@ -81,11 +83,13 @@ function measurementsOf(record: EnclaveRecord): Json {
   }
 }
 
-function metadataJson(image: LaunchFacts['image'] | undefined): Json {
+/** The metadata are null where the record has none: an enclave that starts, or far too many of them. */
+function imageJson(image: LaunchFacts['image'] | undefined): Json {
+  const metadata = image?.metadata as EifMetadata | null | undefined
   return {
     ImageName: image?.name ?? '',
     ImageVersion: image?.version ?? '',
-    Metadata: image?.metadata ?? null,
+    Metadata: metadata ? metadataJson(metadata) : null,
   }
 }
 

@@ -16,7 +16,12 @@ import {
   type Forwarding,
 } from '../vsock/index.ts'
 import { explainRefusal } from './explain-refusal.ts'
-import { enclaveIdOption, enclaveNameOption, findEnclave, type EnclaveFlags } from './find-enclave.ts'
+import {
+  enclaveIdOption,
+  enclaveNameOption,
+  findEnclave,
+  type EnclaveFlags,
+} from './find-enclave.ts'
 import { printProgress } from './print.ts'
 
 interface ForwardOptions extends EnclaveFlags {

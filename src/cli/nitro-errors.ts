@@ -1,0 +1,75 @@
+// nitro-cli's error numbers: E00 to E60 of nitro-cli 1.5.0, and what each means. Which of them Cloister
+// gives for which of its own codes is in src/error-table.ts.
+
+export interface NitroError {
+  /** nitro-cli's name for it. */
+  readonly name: string
+  readonly meaning: string
+}
+
+/** By number. */
+export const nitroErrors: readonly NitroError[] = (
+  [
+    ['Unspecified', 'a fault without a number of its own'],
+    ['MissingArgument', 'an argument, or a key of the --config file, is missing'],
+    ['ConflictingArgument', 'two arguments, or two keys of the --config file, exclude each other'],
+    ['InvalidArgument', 'the value of an argument cannot be used'],
+    ['SocketPair', 'a pair of sockets could not be made'],
+    ['ProcessSpawn', 'a process could not be started'],
+    ['Daemonize', 'the process of the enclave could not become a daemon'],
+    ['ReadFromDisk', 'a file could not be read'],
+    ['UnusableConnection', 'a connection cannot be used'],
+    ['SocketClose', 'a socket could not be closed'],
+    ['SocketConnectTimeout', 'a connection did not come about in time'],
+    ['Socket', 'a socket failed, as when no process of an enclave listens there'],
+    ['Epoll', 'waiting for events failed'],
+    ['Inotify', 'watching a file failed'],
+    ['InvalidCommand', 'the process of the enclave does not know the command'],
+    ['LockAcquire', 'a lock could not be taken'],
+    ['ThreadJoin', 'a thread ended with an error'],
+    ['Serde', 'data could not be written or read as JSON or CBOR'],
+    ['FilePermissions', 'the permissions of a file could not be set'],
+    ['FileOperation', 'a file could not be opened, read or written'],
+    ['InvalidCpuConfiguration', 'the CPUs that were asked for cannot be used together'],
+    ['NoSuchCpuInPool', 'a CPU that was asked for is not available'],
+    ['InsufficientCpus', 'there are fewer CPUs than were asked for'],
+    ['MalformedCpuId', 'a CPU number cannot be read'],
+    ['Cpu', 'the CPUs of the host cannot be read'],
+    ['NoSuchHugepageFlag', 'the host has no huge pages of that size'],
+    ['InsufficientMemoryRequested', 'the memory that was asked for is too little for the image'],
+    ['InsufficientMemoryAvailable', 'the host has less memory than was asked for'],
+    ['InvalidEnclaveFd', 'the driver gave no usable descriptor of the enclave'],
+    ['Ioctl', 'the driver refused a request'],
+    ['IoctlImageLoadInfo', 'the driver did not say where the image goes'],
+    ['IoctlSetMemoryRegion', 'the driver refused the memory of the enclave'],
+    ['IoctlAddVcpu', 'the driver refused a vCPU'],
+    ['IoctlEnclaveStart', 'the enclave could not be started, as when its CID is in use'],
+    ['MemoryOverflow', 'an address or a size is out of range'],
+    ['EifParsing', 'the enclave image cannot be read or is not valid'],
+    ['EnclaveBoot', 'the enclave did not boot'],
+    ['EnclaveEventWait', 'waiting for events of the enclave failed'],
+    ['EnclaveProcessCommandNotExecuted', 'the process of the enclave did not run the command'],
+    ['EnclaveProcessConnection', 'the process of the enclave could not be reached, or has gone'],
+    ['SocketPathNotFound', 'the path of a socket cannot be used'],
+    ['EnclaveProcessSendReply', 'the process of the enclave could not answer'],
+    ['Mmap', 'memory could not be mapped'],
+    ['Munmap', 'memory could not be unmapped'],
+    ['ConsoleConnection', 'there is no console: the enclave is not in debug mode'],
+    ['ConsoleRead', 'the console could not be read, as when the enclave ended'],
+    ['ConsoleWriteOutput', 'the console could not be written to standard output'],
+    ['IntegerParsing', 'a number cannot be read'],
+    ['EifBuilding', 'the enclave image could not be built'],
+    ['DockerImageBuild', 'the container image could not be built'],
+    ['DockerImagePull', 'the container image could not be fetched'],
+    ['ArtifactsPathNotSet', 'the directory for build artifacts is not known'],
+    ['BlobsPathNotSet', 'the directory of the kernel and the init is not known'],
+    ['ClockSkew', 'the clock cannot be right'],
+    ['SignalMasking', 'signals could not be blocked'],
+    ['SignalUnmasking', 'signals could not be unblocked'],
+    ['Logger', 'the log could not be written'],
+    ['Hasher', 'a measurement could not be computed'],
+    ['EnclaveNaming', 'no enclave has that name, or a name could not be given'],
+    ['EIFSignatureChecker', 'the signature of the enclave image is not valid'],
+    ['EIFSigning', 'the enclave image could not be signed'],
+  ] as const
+).map(([name, meaning]) => ({ name, meaning }))
