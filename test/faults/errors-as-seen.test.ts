@@ -187,7 +187,7 @@ describe('a person sees', () => {
     [
       'ERR_HOST_DESCRIPTORS',
       'too few descriptors for a command',
-      'ulimit -n 40; cloister describe-eif --eif-path "$EIF"',
+      'ulimit -n 34; cloister describe-eif --eif-path "$EIF"',
     ],
     ['ERR_HOST_DESCRIPTORS', 'too few descriptors for an enclave', `ulimit -n 1024; ${run}`],
     ['ERR_FILE_OUTPUT', 'a missing output directory', buildHello('--output-file', 'no/x.eif')],
