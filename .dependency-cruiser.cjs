@@ -1,8 +1,8 @@
 // The arrows of the design. Each folder under src/ has one door, index.ts; `errors`, `cbor`,
-// `subprocess` and `files` are the ground that everything stands on.
+// JSON, `subprocess` and `files` are the ground that everything stands on.
 
 const ground =
-  '^src/(errors|error-table|error-data|host-fault|bounded-json|cbor)\\.ts$|^src/(subprocess|files)/index\\.ts$|^attestation/'
+  '^src/(errors|error-table|error-data|host-fault|bounded-json|exact-json|cbor)\\.ts$|^src/(subprocess|files)/index\\.ts$|^attestation/'
 const door = (folder) => `^src/${folder}/index\\.ts$`
 
 /** What a folder may import besides itself, the ground and packages. */
@@ -15,6 +15,7 @@ const arrows = {
   chip: [],
   nsm: ['chip'],
   image: ['eif'],
+  signing: ['eif', 'chip'],
   enclaves: ['vmm', 'vsock', 'eif'],
   keeper: ['enclaves', 'vmm', 'vsock', 'nsm', 'chip', 'eif'],
 }

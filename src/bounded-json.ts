@@ -27,7 +27,7 @@ const CLOSING = [0x5d, 0x7d]
 
 /** The value of a UTF-8 JSON text. */
 export function parseBoundedJson(bytes: Uint8Array, bounds: JsonBounds): unknown {
-  checkStructure(bytes, bounds)
+  checkJsonStructure(bytes, bounds)
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
   } catch (cause) {
@@ -35,7 +35,11 @@ export function parseBoundedJson(bytes: Uint8Array, bounds: JsonBounds): unknown
   }
 }
 
-function checkStructure(bytes: Uint8Array, { code, name, maxDepth, maxItems }: JsonBounds): void {
+/** Counts what is in a JSON text, before anything is made of it. */
+export function checkJsonStructure(
+  bytes: Uint8Array,
+  { code, name, maxDepth, maxItems }: JsonBounds,
+): void {
   let depth = 0
   let items = 1
   let isInText = false

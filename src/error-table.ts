@@ -336,8 +336,9 @@ const rows = {
   },
   ERR_EIF_CMDLINE: {
     nitro: 35,
-    meaning: 'The kernel command line is too long or not one line of printable ASCII.',
-    hint: 'Give a command line of at most 4096 printable characters.',
+    meaning:
+      'The kernel command line is longer than a kernel takes, not one line of printable ASCII, or has a NUL.',
+    hint: 'Give a command line of at most 2047 printable characters, and build the image again.',
   },
   ERR_EIF_METADATA: {
     nitro: 35,
@@ -379,7 +380,13 @@ const rows = {
   ERR_EIF_SIGNING: {
     nitro: 60,
     meaning: 'The enclave image cannot be signed.',
-    hint: 'Give an unsigned image, and a PEM certificate with its EC private key.',
+    hint: 'Give a PEM certificate with its private key, on P-256, P-384 or P-521.',
+  },
+  ERR_SIGNING_KEY: {
+    nitro: 60,
+    meaning:
+      'The signing key cannot be used: it is missing, locked, or on a device or service that refuses.',
+    hint: 'Check the name of the key and its password or PIN; docs/signing.md describes each kind of key.',
   },
   // --- chip
   ERR_CHIP_TPM_START: {

@@ -13,6 +13,7 @@ import {
 import { BuildProgress } from './build-progress.ts'
 import { measurementsJson } from './measurements-json.ts'
 import { printJson } from './print.ts'
+import { addSigningOptions, openSignerOf } from './signing-options.ts'
 
 const EXAMPLE = `
 Examples:
@@ -31,7 +32,7 @@ The image is the same to the byte wherever and whenever it is built; SOURCE_DATE
 build time in its metadata. In a root file system the owner of the top directory becomes root.`
 
 export function buildEnclaveCommand(): Command {
-  return new Command('build-enclave')
+  const command = new Command('build-enclave')
     .option(
       '--docker-uri <image>',
       'the container image; with --docker-dir, the name of the result',
@@ -66,8 +67,6 @@ export function buildEnclaveCommand(): Command {
         .env('CLOISTER_BLOBS')
         .default(defaultBlobs(), 'NITRO_CLI_BLOBS, else build/blobs of the repository'),
     )
-    .option('--signing-certificate <pem>', 'certificate of the signer, measured into PCR8')
-    .option('--private-key <pem>', 'its key: P-256, P-384 or P-521')
     .addOption(
       new Option(
         '--kernel-flavour <flavour>',
@@ -83,15 +82,15 @@ export function buildEnclaveCommand(): Command {
     .option('--init <file>', 'another agent')
     .option('--cmdline <text>', 'another kernel command line')
     .option('--quiet', 'print no progress')
-    .addHelpText('after', EXAMPLE)
-    .action(run)
+  return addSigningOptions(command).addHelpText('after', EXAMPLE).action(run)
 }
 
 async function run(flags: BuildFlags): Promise<void> {
   useArtifactsDirectory(process.env)
   const progress = new BuildProgress(flags.quiet === true)
   progress.say('Start building the Enclave Image...')
-  const options = await buildOptions(flags)
+  await using signer = await openSignerOf(flags)
+  const options = await buildOptions(flags, signer)
   const { measurements } = await buildImage({ ...options, report: progress.report })
   progress.say('Enclave Image successfully created.')
   printJson({ Measurements: measurementsJson(measurements) })

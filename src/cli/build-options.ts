@@ -3,9 +3,8 @@
 import { mkdirSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
-import { DOCUMENT_BOUNDS, parseBoundedJson } from '../bounded-json.ts'
 import { CloisterError, check, messageOf } from '../errors.ts'
-import { parseSigner, type Architecture, type EifSigner } from '../eif/index.ts'
+import { parseCustomMetadata, type Architecture, type EifSigner } from '../eif/index.ts'
 import {
   MAX_ID,
   openPlatformBlobs,
@@ -17,8 +16,9 @@ import {
 } from '../image/index.ts'
 import { readFileArgument } from './arguments.ts'
 import { defined } from './defined.ts'
+import type { SigningFlags } from './signing-options.ts'
 
-export interface BuildFlags {
+export interface BuildFlags extends SigningFlags {
   readonly dockerUri?: string
   readonly dockerDir?: string
   readonly rootfs?: string
@@ -41,11 +41,7 @@ export interface BuildFlags {
   readonly env?: string[]
   readonly workdir?: string
   readonly user?: string
-  readonly signingCertificate?: string
-  readonly privateKey?: string
 }
-
-const MAX_CUSTOM_METADATA_BYTES = 4096
 
 /** AWS's names, and those of OCI platforms. */
 export const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
@@ -55,8 +51,11 @@ export const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
   arm64: 'aarch64',
 }
 
-/** @throws ERR_CLI_ARGUMENT, ERR_FILE_INPUT, ERR_IMAGE_BLOBS, ERR_EIF_METADATA, ERR_EIF_SIGNING */
-export async function buildOptions(flags: BuildFlags): Promise<BuildOptions> {
+/** @throws ERR_CLI_ARGUMENT, ERR_FILE_INPUT, ERR_IMAGE_BLOBS, ERR_EIF_METADATA */
+export async function buildOptions(
+  flags: BuildFlags,
+  signer: EifSigner | undefined,
+): Promise<BuildOptions> {
   const { kernelFlavour, kernel, init, cmdline, name, version } = flags
   const overrides = {
     ...defined({ kernelFlavour, kernel, init, cmdline, architecture: ARCHITECTURES[flags.arch] }),
@@ -68,9 +67,11 @@ export async function buildOptions(flags: BuildFlags): Promise<BuildOptions> {
     directory: directoryOptions(flags),
     output: flags.outputFile,
     ...defined({ name, version }),
-    ...(flags.metadata !== undefined && { customMetadata: readMetadata(flags.metadata) }),
+    ...(flags.metadata !== undefined && {
+      customMetadata: parseCustomMetadata(readFileArgument('--metadata', flags.metadata)),
+    }),
     buildTime: readBuildTime(process.env['SOURCE_DATE_EPOCH']),
-    ...defined({ signer: readSigner(flags) }),
+    ...defined({ signer }),
   }
 }
 
@@ -98,31 +99,6 @@ function directoryOptions({ owner, modes }: BuildFlags): DirectoryOptions {
 
 function configOf({ entrypoint, cmd, env, workdir, user }: BuildFlags): Partial<ImageConfig> {
   return defined({ entrypoint, cmd, env, workdir, user })
-}
-
-function readSigner(flags: BuildFlags): EifSigner | undefined {
-  const { signingCertificate, privateKey } = flags
-  if (signingCertificate === undefined && privateKey === undefined) return undefined
-  const isPair = signingCertificate !== undefined && privateKey !== undefined
-  check(isPair, 'ERR_CLI_ARGUMENT', '--signing-certificate and --private-key go together')
-  const isKms = /^arn:(aws|aws-cn|aws-us-gov):kms:/.test(privateKey)
-  check(!isKms, 'ERR_CLI_ARGUMENT', '--private-key: keys in AWS KMS are not supported')
-  return parseSigner(
-    readFileArgument('--signing-certificate', signingCertificate),
-    readFileArgument('--private-key', privateKey),
-  )
-}
-
-function readMetadata(path: string): unknown {
-  const bytes = readFileArgument('--metadata', path, MAX_CUSTOM_METADATA_BYTES)
-  // It lies one level deep in the metadata, whose reader has the same bounds.
-  const maxDepth = DOCUMENT_BOUNDS.maxDepth - 1
-  return parseBoundedJson(bytes, {
-    ...DOCUMENT_BOUNDS,
-    maxDepth,
-    code: 'ERR_EIF_METADATA',
-    name: path,
-  })
 }
 
 /** Seconds since 1970: https://reproducible-builds.org/specs/source-date-epoch/ */

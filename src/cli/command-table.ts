@@ -80,6 +80,12 @@ export const commandTable: readonly CommandRow[] = [
     load: async () => (await import('./describe-eif.ts')).describeEifCommand(),
   },
   {
+    name: 'sign-eif',
+    alias: 'sign',
+    summary: 'sign an enclave image, or sign it again',
+    load: async () => (await import('./sign-eif.ts')).signEifCommand(),
+  },
+  {
     name: 'pcr',
     summary: 'print the PCR of a file, a certificate, an enclave image or an identity',
     load: async () => (await import('./pcr.ts')).pcrCommand(),

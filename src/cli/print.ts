@@ -1,11 +1,13 @@
 // Results go to standard output as nitro-cli's JSON, progress to standard error. Names, metadata and
 // last words come from images and guests: no control character of theirs reaches a terminal.
 
+import { stringifyJson } from '../exact-json.ts'
+
 /** C0 without tab and newline, DEL, C1, and what turns the direction of text. */
 const CONTROL = /[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu
 
 export function printJson(value: unknown): void {
-  const json = JSON.stringify(value, null, 2).replace(CONTROL, escape)
+  const json = stringifyJson(value, '  ').replace(CONTROL, escape)
   process.stdout.write(`${json}\n`)
 }
 

@@ -3,47 +3,53 @@
 
 import { sigStructure } from '@cloister/attestation/cose'
 import { isArray, isBytes, isMap } from '@cloister/attestation/cbor'
-import { sign, verify, type KeyObject } from 'node:crypto'
+import { verify, type KeyObject } from 'node:crypto'
 
 import { encodeCbor, type CborInput } from '../cbor.ts'
 import { check } from '../errors.ts'
 import { bytesOfIntegers, checkFormat, decodeStrictly } from './signature-section.ts'
-
-interface EcdsaAlgorithm {
-  /** OpenSSL's name of the curve. */
-  readonly curve: string
-  /** COSE algorithm number. */
-  readonly number: number
-  readonly hash: 'sha256' | 'sha384' | 'sha512'
-}
-
-const ALGORITHMS: readonly EcdsaAlgorithm[] = [
-  { curve: 'prime256v1', number: -7, hash: 'sha256' },
-  { curve: 'secp384r1', number: -35, hash: 'sha384' },
-  { curve: 'secp521r1', number: -36, hash: 'sha512' },
-]
+import { signMessage, type EifSigner } from './signer.ts'
+import { signingAlgorithmOf, type SigningAlgorithm } from './signing-algorithm.ts'
 
 const HEADER_ALG = 1
 /** r || s, each padded to the length of the curve's order, as COSE wants it. */
 const dsaEncoding = 'ieee-p1363'
 
+/** The parts of a COSE_Sign1 over PCR0 that are there before it is signed. */
+interface Unsigned {
+  readonly protectedHeader: Uint8Array
+  readonly payload: Uint8Array
+}
+
+/**
+ * The message whose ECDSA signature makes an image a signed one: the Sig_structure (RFC 9052 section
+ * 4.4) over PCR0 (48 bytes).
+ */
+export function messageOfPcr0(pcr0: Uint8Array, algorithm: SigningAlgorithm): Uint8Array {
+  const { protectedHeader, payload } = unsignedPcr0(pcr0, algorithm)
+  return sigStructure(protectedHeader, payload)
+}
+
 /**
  * Signs PCR0 (48 bytes); returns an untagged COSE_Sign1.
- * @throws ERR_EIF_SIGNING when the key is not on P-256, P-384 or P-521
+ * @throws ERR_EIF_SIGNING, and whatever the key's owner throws
  */
-export function signPcr0(pcr0: Uint8Array, privateKey: KeyObject): Uint8Array {
-  const algorithm = algorithmOf(privateKey)
-  check(algorithm !== undefined, 'ERR_EIF_SIGNING', 'the private key is not on a NIST curve')
-  const protectedHeader = encodeCbor(new Map([[HEADER_ALG, algorithm.number]]))
-  const payload = encodeCbor(
-    new Map<string, CborInput>([
-      ['register_index', 0],
-      ['register_value', [...pcr0]],
-    ]),
-  )
-  const key = { key: privateKey, dsaEncoding } as const
-  const signature = sign(algorithm.hash, sigStructure(protectedHeader, payload), key)
-  return encodeCbor([protectedHeader, new Map(), payload, new Uint8Array(signature)])
+export async function signPcr0(pcr0: Uint8Array, signer: EifSigner): Promise<Uint8Array> {
+  const { protectedHeader, payload } = unsignedPcr0(pcr0, signer.algorithm)
+  const signature = await signMessage(signer, sigStructure(protectedHeader, payload))
+  return encodeCbor([protectedHeader, new Map(), payload, signature])
+}
+
+function unsignedPcr0(pcr0: Uint8Array, { number }: SigningAlgorithm): Unsigned {
+  return {
+    protectedHeader: encodeCbor(new Map([[HEADER_ALG, number]])),
+    payload: encodeCbor(
+      new Map<string, CborInput>([
+        ['register_index', 0],
+        ['register_value', [...pcr0]],
+      ]),
+    ),
+  }
 }
 
 /**
@@ -57,7 +63,7 @@ export function verifyPcr0(sign1: Uint8Array, pcr0: Uint8Array, publicKey: KeyOb
   checkFormat(isBytes(protectedHeader), 'the protected header is not a byte string')
   checkFormat(isMap(unprotectedHeader) && unprotectedHeader.size === 0, 'unprotected headers')
   checkFormat(isBytes(payload) && isBytes(signature), 'payload or signature is not a byte string')
-  const algorithm = algorithmOf(publicKey)
+  const algorithm = signingAlgorithmOf(publicKey)
   check(algorithm !== undefined, 'ERR_EIF_SIGNATURE_INVALID', 'the key is not on a NIST curve')
   const header = decodeStrictly(protectedHeader)
   checkFormat(isMap(header) && header.size === 1, 'the protected header has more than alg')
@@ -81,9 +87,4 @@ function checkPayload(payload: Uint8Array, pcr0: Uint8Array): void {
       actual: Buffer.from(pcr0).toString('hex'),
     },
   })
-}
-
-function algorithmOf(key: KeyObject): EcdsaAlgorithm | undefined {
-  const curve = key.asymmetricKeyDetails?.namedCurve
-  return ALGORITHMS.find((algorithm) => algorithm.curve === curve)
 }

@@ -1,5 +1,6 @@
 // Enclave Image Format, version 4: read, write, measure, sign.
 
+export { checkCmdlineLength } from './cmdline.ts'
 export { type Architecture, type SectionType } from './layout.ts'
 export {
   measureBytes,
@@ -8,7 +9,7 @@ export {
   type Measurement,
   type Measurements,
 } from './measurements.ts'
-export type { BuildMetadata, EifMetadata } from './metadata.ts'
+export { parseCustomMetadata, type BuildMetadata, type EifMetadata } from './metadata.ts'
 export { MemoryMeter, type MemoryLoad } from './memory-meter.ts'
 export { readEif, type Eif, type SectionSink } from './read-eif.ts'
 export type { EifSection } from './section-table.ts'
@@ -19,7 +20,10 @@ export {
   type EifInput,
   type WrittenEif,
 } from './write-eif.ts'
-export { parseSigner, signEif, type EifSigner } from './sign-eif.ts'
+export { deterministicKey } from './deterministic-key.ts'
+export { exportToBeSigned, signCopyOfEif, signEif, type SignedOutput } from './sign-eif.ts'
+export { makeSigner, type EifSigner, type SigningKey } from './signer.ts'
+export type { SigningAlgorithm } from './signing-algorithm.ts'
 export {
   checkCertificateDates,
   parseSigningCertificate,

@@ -48,13 +48,17 @@ export const DEFAULT_CPUS = 2
 
 /**
  * The longest section of each type that the reader holds in memory. The format limits only the
- * signature; 4096 bytes is twice the kernel's COMMAND_LINE_SIZE on both architectures.
+ * signature. AWS's tools write command lines far above what a kernel takes, and all of `docker image
+ * inspect` into the metadata; these bounds are generous for both.
  */
 export const MAX_BUFFERED_BYTES = {
-  cmdline: 4096,
-  metadata: 1024 * 1024,
+  cmdline: 64 * 1024,
+  metadata: 16 * 1024 * 1024,
   signature: 32768,
 } as const
+
+/** The longest command line that a kernel takes whole: COMMAND_LINE_SIZE without the NUL. */
+export const MAX_KERNEL_CMDLINE_BYTES = 2047
 
 /** Linux accepts an uncompressed cpio only at a multiple of this in the initramfs. */
 export const RAMDISK_ALIGNMENT_BYTES = 4

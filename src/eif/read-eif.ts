@@ -18,7 +18,13 @@ import {
 } from './layout.ts'
 import { ImageMeasurer, measureBytes, type Measurements } from './measurements.ts'
 import { decodeMetadata, type EifMetadata } from './metadata.ts'
-import { checkSections, checkTable, decodeSectionHeader, type EifSection } from './section-table.ts'
+import {
+  checkEnd,
+  checkPlace,
+  checkSections,
+  decodeSectionHeader,
+  type EifSection,
+} from './section-table.ts'
 import type { SigningCertificate } from './signing-certificate.ts'
 import { verifySignatureSection } from './verify-signature.ts'
 
@@ -31,6 +37,7 @@ export interface Eif {
   readonly crc32: number
   /** In file order. */
   readonly sections: readonly EifSection[]
+  /** Any text without a NUL: AWS's tools also write line breaks, tabs and UTF-8. */
   readonly cmdline: string
   /** Not measured: a label, not a fact. */
   readonly metadata: EifMetadata
@@ -53,13 +60,13 @@ interface SectionHeader {
 /**
  * Reads, checks and measures an image: header; table and section headers, which must agree and
  * fill the file without gap, overlap or rest; which sections there are; CRC; command line and
- * metadata; the signature, if there is one, over the PCR0 measured here. When this throws, whatever went into `sink` must be thrown away.
+ * metadata; the signature, if there is one, over the PCR0 measured here. When this throws, whatever
+ * went into `sink` must be thrown away.
  * @throws ERR_EIF_*
  */
 export async function readEif(source: ByteSource, sink?: SectionSink): Promise<Eif> {
   const headerBytes = await readExactly(source, 0, HEADER_BYTES)
   const header = decodeHeader(headerBytes)
-  checkTable(header.table, source.size)
   const sectionHeaders = await readSectionHeaders(source, header.table)
   const sections = sectionHeaders.map(({ section }) => section)
   checkSections(sections)
@@ -137,10 +144,16 @@ async function readSectionHeaders(
   table: readonly TableRow[],
 ): Promise<readonly SectionHeader[]> {
   const headers: SectionHeader[] = []
+  let end = HEADER_BYTES
   for (const row of table) {
+    checkPlace({ offset: row.offset, size: 0 }, end, source.size)
     const bytes = await readExactly(source, row.offset, SECTION_HEADER_BYTES)
-    headers.push({ bytes, section: decodeSectionHeader(bytes, row) })
+    const section = decodeSectionHeader(bytes, row)
+    checkPlace({ offset: row.offset, size: section.size }, end, source.size)
+    headers.push({ bytes, section })
+    end = section.offset + section.size
   }
+  checkEnd(end, source.size)
   return headers
 }
 

@@ -1,11 +1,12 @@
 // Section headers, and the rules that make the header's table and the sections one file: format
 // description, sections 1 and 7. Stricter than AWS's reader (which walks the file and ignores the
-// table) and than QEMU's (which follows the table and allows gaps): here both must agree.
+// table) and than QEMU's (which follows the table and allows gaps): here both must agree, but for one
+// fault of nitro-cli's. Its sign-eif, when it replaces a signature, leaves the old one's size in the
+// table; such images are in the field and are read.
 
 import { check } from '../errors.ts'
 import type { TableRow } from './header.ts'
 import {
-  HEADER_BYTES,
   MAX_BUFFERED_BYTES,
   SECTION_HEADER_BYTES,
   SECTION_TYPES,
@@ -18,6 +19,8 @@ export interface EifSection {
   readonly offset: number
   /** Bytes of data. */
   readonly size: number
+  /** What the header's table says instead, of a signature that nitro-cli replaced. */
+  readonly sizeInTable?: number
 }
 
 const typeNames = new Map<number, SectionType>(
@@ -34,7 +37,7 @@ export function encodeSectionHeader(type: SectionType, size: number): Uint8Array
 }
 
 /**
- * Decodes 12 bytes, which must say what the table says.
+ * Decodes 12 bytes, which must say what the table says; a signature's size counts, where they differ.
  * @throws ERR_EIF_SECTION_TYPE, ERR_EIF_SECTION_TABLE
  */
 export function decodeSectionHeader(bytes: Uint8Array, row: TableRow): EifSection {
@@ -49,28 +52,33 @@ export function decodeSectionHeader(bytes: Uint8Array, row: TableRow): EifSectio
   check(flags === 0, 'ERR_EIF_SECTION_TABLE', `the flags of a ${type} section are not zero`, {
     details: { ...details, flags },
   })
-  const size = view.getBigUint64(4)
-  check(size === BigInt(row.size), 'ERR_EIF_SECTION_TABLE', `two sizes for a ${type} section`, {
-    details: { ...details, inTable: row.size, inSection: String(size) },
+  const size = Number(view.getBigUint64(4))
+  const isStated = size === row.size || type === 'signature'
+  check(isStated, 'ERR_EIF_SECTION_TABLE', `two sizes for a ${type} section`, {
+    details: { ...details, inTable: row.size, inSection: size },
   })
-  return { type, offset: row.offset + SECTION_HEADER_BYTES, size: row.size }
+  const offset = row.offset + SECTION_HEADER_BYTES
+  return { type, offset, size, ...(size !== row.size && { sizeInTable: row.size }) }
 }
 
 /**
- * Checks that the sections fill the file from the header to the end, in table order.
- * @throws ERR_EIF_SECTION_TABLE, ERR_EIF_TRUNCATED, ERR_EIF_TRAILING_BYTES
+ * Checks that a section begins where the one before it ends, and ends within the file.
+ * @param end - Where the section before it ends.
+ * @throws ERR_EIF_SECTION_TABLE, ERR_EIF_TRUNCATED
  */
-export function checkTable(table: readonly TableRow[], fileBytes: number): void {
-  let end = HEADER_BYTES
-  for (const [index, { offset, size }] of table.entries()) {
-    check(offset === end, 'ERR_EIF_SECTION_TABLE', 'sections overlap or leave a gap', {
-      details: { section: index, expected: end, actual: offset },
-    })
-    end += SECTION_HEADER_BYTES + size
-    check(end <= fileBytes, 'ERR_EIF_TRUNCATED', 'a section ends after the file', {
-      details: { section: index, end, fileBytes },
-    })
-  }
+export function checkPlace(row: TableRow, end: number, fileBytes: number): void {
+  const { offset, size } = row
+  check(offset === end, 'ERR_EIF_SECTION_TABLE', 'sections overlap or leave a gap', {
+    details: { expected: end, actual: offset },
+  })
+  const next = end + SECTION_HEADER_BYTES + size
+  check(next <= fileBytes, 'ERR_EIF_TRUNCATED', 'a section ends after the file', {
+    details: { offset, end: next, fileBytes },
+  })
+}
+
+/** @throws ERR_EIF_TRAILING_BYTES unless the sections fill the file */
+export function checkEnd(end: number, fileBytes: number): void {
   check(end === fileBytes, 'ERR_EIF_TRAILING_BYTES', 'bytes after the last section', {
     details: { end, fileBytes },
   })
@@ -78,7 +86,8 @@ export function checkTable(table: readonly TableRow[], fileBytes: number): void 
 
 /**
  * Checks which sections there are: one kernel, cmdline and metadata, a ramdisk or more after the
- * kernel, at most one signature, none of them empty (but for the cmdline) or too long.
+ * kernel, at most one signature, none of them empty (but for the cmdline and ramdisks, which AWS's tools
+ * write) or too long.
  * @throws ERR_EIF_SECTION_MISSING, ERR_EIF_SECTION_REPEATED, ERR_EIF_SECTION_ORDER,
  *   ERR_EIF_SECTION_SIZE
  */
@@ -105,7 +114,7 @@ export function checkSections(sections: readonly EifSection[]): void {
 function checkSize({ type, size }: EifSection): void {
   const limits: Partial<Record<SectionType, number>> = MAX_BUFFERED_BYTES
   const limit = limits[type] ?? Number.MAX_SAFE_INTEGER
-  const empty = size === 0 && type !== 'cmdline'
+  const empty = size === 0 && type !== 'cmdline' && type !== 'ramdisk'
   check(!empty && size <= limit, 'ERR_EIF_SECTION_SIZE', `a ${type} section of ${String(size)} B`, {
     details: { type, size, ...(size > limit && { limit }) },
   })

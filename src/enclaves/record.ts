@@ -4,6 +4,7 @@
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { CloisterError } from '../errors.ts'
+import { parseOwnJson, stringifyJson } from '../exact-json.ts'
 import type { PartName, ProcessIdentity } from '../subprocess/index.ts'
 import type { LaunchDescription } from './launch-request.ts'
 
@@ -102,7 +103,7 @@ export function writeRecord(directory: string, record: EnclaveRecord): void {
   const path = join(directory, RECORD_FILE)
   const temporary = `${path}.${String(process.pid)}`
   try {
-    writeFileSync(temporary, `${JSON.stringify(record)}\n`, { mode: 0o600 })
+    writeFileSync(temporary, `${stringifyJson(record)}\n`, { mode: 0o600 })
     renameSync(temporary, path)
   } catch (error) {
     rmSync(temporary, { recursive: true, force: true })
@@ -117,7 +118,7 @@ export function writeRecord(directory: string, record: EnclaveRecord): void {
  */
 export function readRecord(directory: string): EnclaveRecord | undefined {
   try {
-    const record: unknown = JSON.parse(readFileSync(join(directory, RECORD_FILE), 'utf8'))
+    const record: unknown = parseOwnJson(readFileSync(join(directory, RECORD_FILE), 'utf8'))
     if (isRecord(record, basename(directory))) return record
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException

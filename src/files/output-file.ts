@@ -36,12 +36,12 @@ const CODE: ErrorCode = 'ERR_FILE_OUTPUT'
  */
 export async function writeOutputFile<T>(path: string, write: Write<T>): Promise<T> {
   const status = await orFail(path, statusOf(path))
-  if (status === undefined) return replace(path, path, write)
+  if (status === undefined) return replace(path, { target: path }, write)
   if (status.isCharacterDevice()) return writeThrough(path, write)
   check(status.isFile(), CODE, `${path} is a ${kindOf(status)}, not a regular file`, {
     details: { path, kind: kindOf(status) },
   })
-  return replace(path, await orFail(path, targetOf(path, status)), write)
+  return replace(path, { target: await orFail(path, targetOf(path, status)), status }, write)
 }
 
 /** What `path` leads to; undefined when there is nothing. */
@@ -77,7 +77,13 @@ async function targetOf(path: string, { dev, ino }: Stats): Promise<string> {
   return target
 }
 
-async function replace<T>(path: string, target: string, write: Write<T>): Promise<T> {
+/** A file that is replaced, which keeps its permissions and, if it may, its owner. */
+interface Replaced {
+  readonly target: string
+  readonly status?: Stats
+}
+
+async function replace<T>(path: string, { target, status }: Replaced, write: Write<T>): Promise<T> {
   const temporary = join(dirname(target), `.${basename(target)}.${randomUUID()}`)
   const handle = await orFail(path, open(temporary, 'wx+'))
   // A command that is interrupted (Ctrl-C) ends by process.exit.
@@ -86,7 +92,9 @@ async function replace<T>(path: string, target: string, write: Write<T>): Promis
   }
   process.once('exit', remove)
   try {
-    const result = await write(outputFile(path, handle)).finally(() => handle.close())
+    const result = await orFail(path, takeOver(handle, status))
+      .then(() => write(outputFile(path, handle)))
+      .finally(() => handle.close())
     await orFail(path, rename(temporary, target))
     return result
   } catch (error) {
@@ -95,6 +103,17 @@ async function replace<T>(path: string, target: string, write: Write<T>): Promis
   } finally {
     process.off('exit', remove)
   }
+}
+
+/** Before a byte is written: what only the owner may read is never readable to others. */
+async function takeOver(handle: FileHandle, replaced: Stats | undefined): Promise<void> {
+  if (replaced === undefined) return
+  const { mode, uid, gid } = replaced
+  const own = await handle.stat()
+  const isSame = own.uid === uid && own.gid === gid
+  // Only root may give a file away; else the new file is the user's, like every file that is replaced.
+  if (!isSame && process.geteuid?.() === 0) await handle.chown(uid, gid)
+  await handle.chmod(mode & 0o777)
 }
 
 function outputFile(path: string, handle: FileHandle): OutputFile {

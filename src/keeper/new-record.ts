@@ -9,6 +9,7 @@ import {
   type StartingRecord,
 } from '../enclaves/index.ts'
 import { CloisterError } from '../errors.ts'
+import { stringifyJson } from '../exact-json.ts'
 import { identifyProcess, type ProcessIdentity } from '../subprocess/index.ts'
 import type { Part } from './end-cause.ts'
 import type { Enclave } from './enclave.ts'
@@ -51,7 +52,7 @@ const MAX_METADATA_CHARACTERS = 64 * 1024
 
 /** Longer metadata are left out of the record; `describe-eif` shows them. */
 function boundedMetadata({ metadata }: Eif): Eif['metadata'] | null {
-  return JSON.stringify(metadata).length <= MAX_METADATA_CHARACTERS ? metadata : null
+  return stringifyJson(metadata).length <= MAX_METADATA_CHARACTERS ? metadata : null
 }
 
 /** The image's own values, in debug mode too, where documents carry zeros. */

@@ -288,6 +288,12 @@ describe('a person sees', () => {
       () => `${makeSigner(2)}; cp key.pem other.pem; ${makeSigner(2)}
         ${buildHello('--signing-certificate', 'signer.pem', '--private-key', 'other.pem')}`,
     ],
+    [
+      'ERR_SIGNING_KEY',
+      'a key file that is missing',
+      () => `${makeSigner(2)}; cp "$EIF" out.eif
+        cloister sign-eif --eif-path out.eif --signing-certificate signer.pem --private-key no.pem`,
+    ],
     ['ERR_EIF_SIGNATURE_INVALID', 'an image changed since it was signed', tampered],
     ['ERR_CHIP_TPM_START', 'a swtpm that ends', () => withSwtpm('echo no TPM >&2; exit 1')],
     [

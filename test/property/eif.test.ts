@@ -44,8 +44,8 @@ describe('an EIF', () => {
         expect(eif).toMatchObject({
           architecture: input.architecture,
           cmdline: input.cmdline,
-          metadata: input.metadata,
         })
+        expect(JSON.parse(JSON.stringify(eif.metadata))).toEqual(input.metadata)
         expect(eif.measurements).toEqual(measurements)
         const data = eif.sections.map(({ offset, size }) => bytes.slice(offset, offset + size))
         expect(data[0]).toEqual(input.kernel)

@@ -3,6 +3,7 @@
 import { checkMemory, type MachineSize } from '../../enclaves/index.ts'
 import {
   checkCertificateDates,
+  checkCmdlineLength,
   MemoryMeter,
   readEif,
   type Eif,
@@ -60,6 +61,7 @@ export async function measureImage(
       },
     )
     const cmdline = eif.cmdline + cmdlineSuffix(eif.cmdline)
+    checkCmdlineLength(cmdline)
     checkMemory(size, await meter.end(), cmdline)
     return {
       eif,

@@ -7,6 +7,9 @@ import { describe, expect, it } from 'vitest'
 import { encodeCbor, type CborInput } from '../../../src/cbor.ts'
 import { CloisterError } from '../../../src/errors.ts'
 import { signPcr0, verifyPcr0 } from '../../../src/eif/cose-signature.ts'
+import { deterministicKey, makeSigner } from '../../../src/eif/index.ts'
+import { openPemKey } from '../../../src/signing/pem-key.ts'
+import { makeKeyAndCertificate } from '../../fixtures/eif/key-and-certificate.ts'
 
 const pcr0 = Uint8Array.from({ length: 48 }, (_, index) => index)
 const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'secp384r1' })
@@ -50,9 +53,12 @@ const [header, unprotected, payload, signature] = signed()
 const second = generateKeyPairSync('ec', { namedCurve: 'secp256k1' })
 
 describe('a signature over PCR0', () => {
-  it('is accepted in the one form that it may have', () => {
+  it('is accepted in the one form that it may have', async () => {
     expect(codeOf([...signed()])).toBe('accepted')
-    expect(codeOf(signPcr0(pcr0, privateKey))).toBe('accepted')
+    const { certificate, key } = makeKeyAndCertificate('secp384r1')
+    const signer = makeSigner(certificate, openPemKey(key, {}))
+    const sign1 = await signPcr0(pcr0, signer)
+    expect(codeOf(sign1, signer.certificate.publicKey)).toBe('accepted')
   })
 
   it.each<readonly [string, CborInput]>([
@@ -105,6 +111,9 @@ describe('a signature over PCR0', () => {
     const shape = { key: second.privateKey, hash: 'sha256', header: new Map([[ALG, -47]]) }
     expect(codeOf([...signed(shape)], second.publicKey)).toBe('ERR_EIF_SIGNATURE_INVALID')
     const error = expect.objectContaining({ code: 'ERR_EIF_SIGNING' }) as Error
-    expect(() => signPcr0(pcr0, second.privateKey)).toThrow(error)
+    expect(() => deterministicKey(second.privateKey)).toThrow(error)
+    const { certificate } = makeKeyAndCertificate('secp256k1')
+    const key = { sign: () => Promise.resolve(new Uint8Array(64)) }
+    expect(() => makeSigner(certificate, key)).toThrow(error)
   })
 })

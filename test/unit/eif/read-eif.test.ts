@@ -31,7 +31,7 @@ describe('readEif', () => {
     ['an unused field that is set', withField(0x21c, 1), 'ERR_EIF_HEADER'],
     ['a section offset of 2^63', withField(0x1c, 0x80), 'ERR_EIF_HEADER'],
     ['a section that overlaps another', withField(0x1c + 15, 0x41), 'ERR_EIF_SECTION_TABLE'],
-    ['a table size unlike the section', withField(0x11c + 39, 11), 'ERR_EIF_TRAILING_BYTES'],
+    ['a table size unlike the section', withField(0x11c + 39, 11), 'ERR_EIF_SECTION_TABLE'],
     ['a section size unlike the table', withField(548 + 11, 17), 'ERR_EIF_SECTION_TABLE'],
     ['flags on a section', withField(548 + 3, 1), 'ERR_EIF_SECTION_TABLE'],
     ['a section of type 0', withField(549, 0), 'ERR_EIF_SECTION_TYPE'],
@@ -45,6 +45,9 @@ describe('readEif', () => {
     ['no ramdisk', assemble([0, 1, 2, 3], { 3: 4 }), 'ERR_EIF_SECTION_MISSING'],
     ['a ramdisk before the kernel', assemble([3, 0, 1, 2]), 'ERR_EIF_SECTION_ORDER'],
     ['a NUL in the command line', withField(cmdline?.dataOffset ?? 0, 0), 'ERR_EIF_CMDLINE'],
+    ['a command line in Latin-1', withField(cmdline?.dataOffset ?? 0, 0xe4), 'ERR_EIF_CMDLINE'],
+    ['an empty kernel', assemble([0, 1, 2, 3, 4], {}, 0), 'ERR_EIF_SECTION_SIZE'],
+    ['empty metadata', assemble([0, 1, 2, 3, 4], {}, 2), 'ERR_EIF_SECTION_SIZE'],
     ['metadata that is not JSON', withField(metadata?.dataOffset ?? 0, 0x5b), 'ERR_EIF_METADATA'],
     [
       'metadata without a key',

@@ -1,13 +1,10 @@
-import { execFileSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 
 import { encodeCbor, type CborInput } from '../../../src/cbor.ts'
 import {
   checkCertificateDates,
+  makeSigner,
   measureBytes,
-  parseSigner,
   parseSigningCertificate,
   readEif,
   signEif,
@@ -19,18 +16,15 @@ import {
   decodeSignatureSection,
   encodeSignatureSection,
 } from '../../../src/eif/signature-section.ts'
-import { makeScratch } from '../../fixtures/temporary-directory.ts'
+import { openPemKey } from '../../../src/signing/pem-key.ts'
 import { golden, goldenBytes, hex, mendCrc, patch, readCode } from '../../fixtures/eif/golden.ts'
+import {
+  makeKeyAndCertificate,
+  type KeyAndCertificate,
+} from '../../fixtures/eif/key-and-certificate.ts'
 
-/** Key pair and self-signed certificate, made by openssl. */
-async function makeSigner(curve: string): Promise<{ certificate: Buffer; key: Buffer }> {
-  const scratch = await makeScratch()
-  const [key, certificate] = [join(scratch, 'key.pem'), join(scratch, 'certificate.pem')]
-  const newKey = ['-newkey', 'ec', '-pkeyopt', `ec_paramgen_curve:${curve}`, '-nodes']
-  const subject = ['-subj', '/C=XX/O=Test/CN=signer', '-days', '30']
-  const output = ['-keyout', key, '-out', certificate]
-  execFileSync('openssl', ['req', '-x509', ...newKey, ...subject, ...output], { stdio: 'ignore' })
-  return { certificate: readFileSync(certificate), key: readFileSync(key) }
+function signerOf({ certificate, key }: KeyAndCertificate): EifSigner {
+  return makeSigner(certificate, openPemKey(key, {}))
 }
 
 async function sign(bytes: Uint8Array, signer: EifSigner): Promise<Uint8Array> {
@@ -52,8 +46,8 @@ async function sign(bytes: Uint8Array, signer: EifSigner): Promise<Uint8Array> {
 }
 
 async function makeSignedGolden() {
-  const { certificate, key } = await makeSigner('secp384r1')
-  return { certificate, key, signed: await sign(goldenBytes, parseSigner(certificate, key)) }
+  const pair = makeKeyAndCertificate('secp384r1')
+  return { ...pair, signed: await sign(goldenBytes, signerOf(pair)) }
 }
 
 /** Replaces the signature section of the signed golden image. */
@@ -70,8 +64,8 @@ function withSection(signed: Uint8Array, section: Uint8Array): Uint8Array {
 
 describe('a signed image', () => {
   it.each(['prime256v1', 'secp384r1', 'secp521r1'])('of a %s key is verified', async (curve) => {
-    const { certificate, key } = await makeSigner(curve)
-    const signed = await sign(goldenBytes, parseSigner(certificate, key))
+    const { certificate, key } = makeKeyAndCertificate(curve)
+    const signed = await sign(goldenBytes, signerOf({ certificate, key }))
     const eif = await readEif(sourceOfBytes(signed))
     const { der } = parseSigningCertificate(certificate)
     expect(eif.signingCertificate?.der).toEqual(der)
@@ -120,17 +114,17 @@ describe('a signed image', () => {
 
   it('is refused with the signature of another image, key or register', async () => {
     const { certificate, key, signed } = await makeSignedGolden()
-    const other = await makeSigner('secp384r1')
+    const other = makeKeyAndCertificate('secp384r1')
     const pcr0 = Buffer.from(golden.measurements.PCR0, 'hex')
-    const ours = parseSigner(certificate, key).privateKey
-    const theirs = parseSigner(other.certificate, other.key).privateKey
+    const ours = signerOf({ certificate, key })
+    const theirs = signerOf(other)
     const forge = (signature: Uint8Array) =>
       readCode(
         withSection(signed, encodeSignatureSection({ certificatePem: certificate, signature })),
       )
-    expect(await forge(signPcr0(pcr0, ours))).toBe('accepted')
-    expect(await forge(signPcr0(pcr0, theirs))).toBe('ERR_EIF_SIGNATURE_INVALID')
-    expect(await forge(signPcr0(new Uint8Array(48), ours))).toBe('ERR_EIF_SIGNATURE_INVALID')
+    expect(await forge(await signPcr0(pcr0, ours))).toBe('accepted')
+    expect(await forge(await signPcr0(pcr0, theirs))).toBe('ERR_EIF_SIGNATURE_INVALID')
+    expect(await forge(await signPcr0(new Uint8Array(48), ours))).toBe('ERR_EIF_SIGNATURE_INVALID')
     expect(await forge(new Uint8Array())).toBe('ERR_EIF_SIGNATURE_FORMAT')
   })
 
@@ -193,14 +187,15 @@ describe('a signed image', () => {
 
   it('cannot be signed again, nor with the key of another certificate', async () => {
     const { certificate, key, signed } = await makeSignedGolden()
-    const other = await makeSigner('secp384r1')
-    await expect(sign(signed, parseSigner(certificate, key))).rejects.toMatchObject({
+    const other = makeKeyAndCertificate('secp384r1')
+    await expect(sign(signed, signerOf({ certificate, key }))).rejects.toMatchObject({
       code: 'ERR_EIF_SIGNING',
     })
     const coded = (code: string) => expect.objectContaining({ code }) as Error
-    expect(() => parseSigner(certificate, other.key)).toThrow(coded('ERR_EIF_SIGNING'))
-    expect(() => parseSigner(certificate, certificate)).toThrow(coded('ERR_EIF_SIGNING'))
-    expect(() => parseSigner(key, key)).toThrow(coded('ERR_EIF_CERTIFICATE'))
+    const pair = (certificate: Buffer, key: Buffer) => () => signerOf({ certificate, key })
+    expect(pair(certificate, other.key)).toThrow(coded('ERR_EIF_SIGNING'))
+    expect(pair(certificate, certificate)).toThrow(coded('ERR_SIGNING_KEY'))
+    expect(pair(key, key)).toThrow(coded('ERR_EIF_CERTIFICATE'))
   })
 
   it('has a certificate that is good from its first to its last second only', async () => {

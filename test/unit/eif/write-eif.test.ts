@@ -64,6 +64,6 @@ describe('writeEif', () => {
   it('refuses more metadata than a reader takes', async () => {
     const withText = (length: number) => ({ ...metadata, custom: { text: 'x'.repeat(length) } })
     expect(await codeOf({ metadata: withText(1000) })).toBe('written')
-    expect(await codeOf({ metadata: withText(2 ** 20) })).toBe('ERR_EIF_METADATA')
+    expect(await codeOf({ metadata: withText(2 ** 24) })).toBe('ERR_EIF_METADATA')
   })
 })

@@ -1,0 +1,84 @@
+// cloister sign-eif: nitro-cli's command, for keys that may lie anywhere.
+
+import { Command } from 'commander'
+
+import { check } from '../errors.ts'
+import type { WrittenEif } from '../eif/index.ts'
+import { exportFile, importSignature, signFile, type SignFileOptions } from '../signing/index.ts'
+import { readFileArgument } from './arguments.ts'
+import { defined } from './defined.ts'
+import { measurementsJson } from './measurements-json.ts'
+import { printJson, printProgress } from './print.ts'
+import {
+  addSigningOptions,
+  openSignerOf,
+  readCertificate,
+  type SigningFlags,
+} from './signing-options.ts'
+
+interface Flags extends SigningFlags {
+  readonly eifPath: string
+  readonly outputFile?: string
+  readonly exportToBeSigned?: string
+  readonly importSignature?: string
+}
+
+const EXAMPLE = `
+Examples:
+  cloister sign-eif --eif-path hello.eif --signing-certificate signer.pem --private-key key.pem
+  cloister sign-eif --eif-path hello.eif --signing-certificate signer.pem \\
+    --export-to-be-signed hello.tbs
+  cloister sign-eif --eif-path hello.eif --signing-certificate signer.pem \\
+    --import-signature hello.sig
+
+An image that is signed already gets the new signature in place of the old one. A key in a file signs
+deterministically (RFC 6979): the same image, certificate and key give the same bytes. The last two
+examples sign in two steps, with a key that is elsewhere; between them, for a key on P-384:
+  openssl dgst -sha384 -sign key.pem -out hello.sig hello.tbs`
+
+/** The most a signature takes, as DER or as r || s. */
+const MAX_SIGNATURE_BYTES = 256
+
+export function signEifCommand(): Command {
+  const command = new Command('sign-eif').requiredOption('--eif-path <file>', 'the enclave image')
+  return addSigningOptions(command)
+    .option('--output-file <file>', 'the signed image; by default it replaces the one given')
+    .option('--export-to-be-signed <file>', 'write what is to be signed, and change nothing')
+    .option('--import-signature <file>', 'sign with a signature of that: DER, or r || s')
+    .addHelpText('after', EXAMPLE)
+    .action(run)
+}
+
+async function run(flags: Flags): Promise<void> {
+  const { eifPath, exportToBeSigned } = flags
+  const ways = [flags.privateKey, exportToBeSigned, flags.importSignature]
+  const isOne = ways.filter((way) => way !== undefined).length === 1
+  const expected = '--private-key, --export-to-be-signed and --import-signature'
+  check(isOne, 'ERR_CLI_ARGUMENT', `give exactly one of ${expected}`)
+  const { signingCertificate } = flags
+  check(signingCertificate !== undefined, 'ERR_CLI_ARGUMENT', '--signing-certificate is missing')
+  if (exportToBeSigned !== undefined) {
+    const certificate = readCertificate(signingCertificate)
+    const { measurements } = await exportFile(eifPath, certificate, exportToBeSigned)
+    printJson({ Measurements: measurementsJson(measurements) })
+    return
+  }
+  const { measurements } = await sign(flags, signingCertificate)
+  printProgress('Enclave Image successfully signed.')
+  printJson({ Measurements: measurementsJson(measurements) })
+}
+
+async function sign(flags: Flags, certificatePath: string): Promise<WrittenEif> {
+  const options: SignFileOptions = { path: flags.eifPath, ...defined({ output: flags.outputFile }) }
+  if (flags.importSignature !== undefined) {
+    const signature = readFileArgument(
+      '--import-signature',
+      flags.importSignature,
+      MAX_SIGNATURE_BYTES,
+    )
+    return importSignature(options, readCertificate(certificatePath), signature)
+  }
+  await using signer = await openSignerOf(flags)
+  check(signer !== undefined, 'ERR_CLI_ARGUMENT', '--private-key is missing')
+  return await signFile(options, signer)
+}

@@ -1,0 +1,40 @@
+// From the name of a key to the key: the form of the name, or of the file that it names, says where the
+// key lies.
+
+import { makeSigner, type EifSigner } from '../eif/index.ts'
+import { readInputFile } from '../files/index.ts'
+import type { KeyOptions, OpenKey } from './key-options.ts'
+import { isPkcs12, openPkcs12 } from './pkcs12.ts'
+import { openPemKey } from './pem-key.ts'
+
+export interface OpenSigner extends EifSigner, AsyncDisposable {}
+
+/** Far above any key file. */
+const MAX_KEY_BYTES = 1024 * 1024
+
+/**
+ * Makes a signer of a certificate and the name of its key: the path of a PEM file (SEC1 or PKCS#8, also
+ * encrypted) or of a PKCS#12 file.
+ * @param certificatePem - A PEM file; its first certificate is the signer's.
+ * @throws ERR_EIF_CERTIFICATE, ERR_EIF_SIGNING, ERR_SIGNING_KEY
+ */
+export async function openSigner(
+  certificatePem: Uint8Array,
+  name: string,
+  options: KeyOptions = {},
+): Promise<OpenSigner> {
+  const key = await openKey(name, options)
+  const dispose = async (): Promise<void> => key[Symbol.asyncDispose]?.()
+  try {
+    return { ...makeSigner(certificatePem, key), [Symbol.asyncDispose]: dispose }
+  } catch (error) {
+    await dispose()
+    throw error
+  }
+}
+
+function openKey(name: string, options: KeyOptions): Promise<OpenKey> {
+  const file = readInputFile(name, { code: 'ERR_SIGNING_KEY', maxBytes: MAX_KEY_BYTES })
+  if (isPkcs12(file)) return Promise.resolve(openPkcs12(file, options))
+  return Promise.resolve(openPemKey(file, options))
+}
