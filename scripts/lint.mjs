@@ -23,7 +23,10 @@ const checks = [
     'npx --no-install attw --pack attestation --profile esm-only --quiet',
   ],
   ['size of the package', 'cd attestation && npx --no-install size-limit --silent'],
-  ['rustfmt', 'cargo fmt --all --check && cargo fmt --manifest-path cards/fuzz/Cargo.toml --check'],
+  [
+    'rustfmt',
+    'cargo fmt --all --check && cargo fmt --manifest-path cards/fuzz/Cargo.toml --check && cargo fmt --manifest-path test/oracles/aws-eif/Cargo.toml --check',
+  ],
   ['clippy', 'cargo clippy --workspace --all-targets --locked --quiet -- -D warnings'],
   ['clippy of the fuzz targets', 'bash scripts/fuzz.sh --clippy'],
 ]

@@ -19,6 +19,8 @@ packages=(
 test_packages=(g++ tpm2-tools openssl socat skopeo umoci buildah docker-registry attr cpio chromium python3-minimal)
 # What the guests of the kernel's tests are made of.
 test_packages+=(erofs-utils iptables podman crun)
+# To build AWS's reader and writer of images.
+test_packages+=(pkgconf)
 # For the lab, a host with KVM, a TPM and UEFI in software: what makes its images and runs in it.
 test_packages+=(squashfs-tools busybox-static kmod e2fsprogs iproute2 ovmf swtpm-tools)
 
@@ -84,6 +86,21 @@ install_stock_vsock() {
   install -m 0755 -C "$root/bin/vhost-device-vsock" build/bin/vhost-device-vsock
 }
 
+# AWS's own reader and writer of enclave images, for tests; kept until its sources change.
+install_aws_eif() {
+  local crate=$PWD/test/oracles/aws-eif sum root
+  sum=$(cat "$crate"/Cargo.{toml,lock} "$crate"/src/*.rs | sha256sum | cut -c1-16)
+  root="$cache/aws-eif-$sum"
+  if [ ! -x "$root/aws-eif" ]; then
+    mkdir -p "$root"
+    # From a directory of its own: the flags of this workspace are not meant for it.
+    (cd "$root" && CARGO_TARGET_DIR="$root/target" cargo build --quiet --locked --release --manifest-path "$crate/Cargo.toml")
+    mv "$root"/target/release/aws-eif "$root/"
+    rm -rf "$root/target"
+  fi
+  install -m 0755 -C "$root/aws-eif" build/bin/aws-eif
+}
+
 # QEMU 10.2 or later, for what only such a one can do. It runs as a user of its own, who cannot look
 # into root's home.
 install_recent_qemu() {
@@ -134,6 +151,7 @@ main() {
   step 'vsock card, NSM card and cloister-parent' build_cards "${card_parts[@]}"
   [ "$purpose" != --test ] || step 'guests of the tests' build_test_guests
   [ -z "$purpose" ] || step 'QEMU of Debian backports, for tests' install_recent_qemu
+  [ -z "$purpose" ] || step "AWS's reader and writer of images, for tests" install_aws_eif
   [ -z "$purpose" ] || step "kernel of the lab's host" install_lab_kernel
   [ "$purpose" != --bench ] || step "vhost-device-vsock $stock_vsock_version" install_stock_vsock
   step 'compile TypeScript' npx --no-install tsc -b
