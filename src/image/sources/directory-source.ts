@@ -4,7 +4,7 @@
 // image for every user, while a tree that root made keeps every owner.
 // Left out: times, and extended attributes, which a ramdisk cannot store.
 
-import { type Dirent, type Stats } from 'node:fs'
+import type { Stats } from 'node:fs'
 import { lstat, readdir, readlink, stat } from 'node:fs/promises'
 
 import { CloisterError, check, messageOf } from '../../errors.ts'
@@ -20,6 +20,7 @@ import {
   type SpecialFile,
   type TreeNode,
 } from '../tree/tree.ts'
+import { HeldDirectory } from './held-directory.ts'
 import { UnpackBudget } from '../tree/unpack-budget.ts'
 
 export interface Owner {
@@ -56,8 +57,14 @@ export async function readDirectorySource(
   const host = nameOfText(path)
   const status = await orMissing(host, stat(path))
   check(status.isDirectory(), CODE, `${path} is not a directory`, { details: { path } })
-  const scan = new Scan(status, options)
-  return scan.directory(host, '', status)
+  await using top = await orMissing(host, HeldDirectory.named(bytesOfName(host)))
+  return await new Scan(top.status, options).directory(top, { host, inside: '' })
+}
+
+/** Where a member is, in words for errors and later reading, and in the image. */
+interface Place {
+  readonly host: ByteName
+  readonly inside: ByteName
 }
 
 class Scan {
@@ -73,25 +80,31 @@ class Scan {
     this.#budget = options.budget ?? new UnpackBudget()
   }
 
-  async directory(host: ByteName, inside: ByteName, status: Stats): Promise<Directory> {
-    const result: Directory = { ...directory(), attributes: this.#attributes(status) }
-    const options = { withFileTypes: true, encoding: 'buffer' } as const
-    const entries: Dirent<Buffer>[] = await orMissing(host, readdir(bytesOfName(host), options))
-    for (const entry of entries) {
-      const name = entry.name.toString('latin1')
+  async directory(held: HeldDirectory, { host, inside }: Place): Promise<Directory> {
+    const result: Directory = { ...directory(), attributes: this.#attributes(held.status) }
+    const names: Buffer[] = await orMissing(host, readdir(held.path, { encoding: 'buffer' }))
+    for (const bytes of names) {
+      const name = bytes.toString('latin1')
       const path = inside === '' ? name : `${inside}/${name}`
       this.#budget.takeMetadata(path.length)
       parsePath(path)
-      result.entries.set(name, await this.#node(`${host}/${name}`, path))
+      const place = { host: `${host}/${name}`, inside: path }
+      result.entries.set(name, await this.#node(held, name, place))
     }
     return result
   }
 
-  async #node(host: ByteName, inside: ByteName): Promise<TreeNode> {
+  async #node(parent: HeldDirectory, name: ByteName, place: Place): Promise<TreeNode> {
     this.#budget.takeEntry()
-    const status = await orMissing(host, lstat(bytesOfName(host)))
-    if (status.isDirectory()) return this.directory(host, inside, status)
-    if (status.isSymbolicLink()) return this.#symlink(host, status)
+    const { host } = place
+    const member = parent.member(name)
+    const status = await orMissing(host, lstat(member))
+    if (status.isDirectory()) {
+      await using held = await orMissing(host, parent.enter(name))
+      return await this.directory(held, place)
+    }
+    if (status.isSymbolicLink())
+      return this.#symlink(await orMissing(host, readlink(member, 'latin1')), status)
     const key = `${String(status.dev)}:${String(status.ino)}`
     const known = this.#linked.get(key)
     if (known !== undefined) return known
@@ -109,8 +122,7 @@ class Scan {
     return { kind: 'file', attributes, content: memberContent(host, status) }
   }
 
-  async #symlink(host: ByteName, status: Stats): Promise<TreeNode> {
-    const target = await orMissing(host, readlink(bytesOfName(host), 'latin1'))
+  #symlink(target: ByteName, status: Stats): TreeNode {
     const attributes = { ...this.#attributes(status), mode: 0o777 }
     return { kind: 'symlink', attributes, target }
   }

@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process'
+import { renameSync, symlinkSync } from 'node:fs'
 import { chmod, chown, link, mkdir, open, rm, symlink, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
@@ -9,6 +10,7 @@ import {
   readDirectorySource,
   type DirectoryOptions,
 } from '../../../src/image/sources/directory-source.ts'
+import { HeldDirectory } from '../../../src/image/sources/held-directory.ts'
 import { dropDevices } from '../../../src/image/tree/drop-devices.ts'
 import { flatten } from '../../../src/image/tree/tree.ts'
 import { UnpackBudget } from '../../../src/image/tree/unpack-budget.ts'
@@ -120,6 +122,30 @@ describe('readDirectorySource', () => {
     expect(await codeOf(readDirectorySource(path, budget(1, 9)))).toBe('ERR_IMAGE_LIMIT')
     expect(await codeOf(readDirectorySource(path, budget(9, 0)))).toBe('ERR_IMAGE_LIMIT')
     expect(await codeOf(readDirectorySource(path, budget(2, 1)))).toBe('accepted')
+  })
+})
+
+describe('a tree that another user changes meanwhile', () => {
+  it('never leads out of itself through a link that takes the place of a directory', async () => {
+    const scratch = await makeScratch()
+    const at = (name: string): string => join(scratch, name)
+    for (const name of ['root', 'root/dir', 'secrets']) await mkdir(at(name))
+    await writeFile(at('root/dir/harmless'), 'x')
+    await writeFile(at('secrets/secret'), 'x')
+    let looks = 0
+    const options = {
+      /** Asked for after a directory was seen, the top one first, and before its names are read. */
+      get owner() {
+        looks += 1
+        if (looks === 2) renameSync(at('root/dir'), at('root/aside'))
+        if (looks === 2) symlinkSync(at('secrets'), at('root/dir'))
+        return { uid: 0, gid: 0 }
+      },
+    }
+    const tree = await readDirectorySource(at('root'), options)
+    expect([...flatten(tree)].map(({ path }) => path)).toEqual(['dir', 'dir/harmless'])
+    await using root = await HeldDirectory.named(Buffer.from(at('root')))
+    await expect(root.enter('dir')).rejects.toMatchObject({ code: 'ENOTDIR' })
   })
 })
 
