@@ -1,7 +1,9 @@
 // Runs a tool of the container world (skopeo, buildah) and reports its failure in its own words. The
-// tool dies with this process; what it prints goes nowhere else.
+// tool and what it starts end with this process, however that ends; what it prints goes nowhere else.
 
 import { spawn, type ChildProcess } from 'node:child_process'
+import { accessSync, constants } from 'node:fs'
+import { join } from 'node:path'
 
 import { CloisterError, type ErrorCode } from '../../errors.ts'
 
@@ -16,13 +18,25 @@ export interface Tool {
 const MAX_WORDS_BYTES = 8 * 1024
 
 /**
+ * The kernel tells the shell when its parent has died (setpriv(1) of util-linux, prctl(2)
+ * PR_SET_PDEATHSIG), and the shell its whole process group. A parent that died before that is noticed by
+ * its pid.
+ */
+const UNTIL_ORPHANED = `[ "$PPID" = "$0" ] || exit 1
+trap 'trap "" TERM; kill -TERM 0; wait; exit 143' TERM
+"$@" & wait $!`
+
+/**
  * Runs the tool to its end.
  * @throws ERR_IMAGE_TOOL_MISSING, and the tool's `failure` with its last words
  */
 export async function runTool(tool: Tool, args: readonly string[]): Promise<void> {
-  const child = spawn(tool.name, args, {
+  const env = tool.env ?? process.env
+  if (!isInPath(tool.name, env)) throw missingTool(tool.name)
+  const shell = ['/bin/sh', '-c', UNTIL_ORPHANED, String(process.pid)]
+  const child = spawn('setpriv', ['--pdeathsig=TERM', '--', ...shell, tool.name, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: tool.env ?? process.env,
+    env,
     detached: true,
   })
   const kill = (): void => {
@@ -44,18 +58,26 @@ export async function runTool(tool: Tool, args: readonly string[]): Promise<void
 
 function ended(child: ChildProcess, { name, failure }: Tool): Promise<number | string> {
   return new Promise((resolve, reject) => {
-    child.once('error', (cause: NodeJS.ErrnoException) => {
-      const isMissing = cause.code === 'ENOENT'
-      reject(
-        isMissing
-          ? missingTool(name)
-          : new CloisterError(failure, `cannot start ${name}: ${cause.message}`, { cause }),
-      )
+    child.once('error', (cause) => {
+      reject(new CloisterError(failure, `cannot start ${name}: ${cause.message}`, { cause }))
     })
     child.once('close', (code, signal) => {
       resolve(code ?? signal ?? 'unknown')
     })
   })
+}
+
+function isInPath(name: string, { PATH = '' }: NodeJS.ProcessEnv): boolean {
+  return PATH.split(':').some((directory) => isExecutable(join(directory, name)))
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
 }
 
 function missingTool(name: Tool['name']): CloisterError {
