@@ -170,18 +170,24 @@ export class SoftwareTpm implements AsyncDisposable {
     return getRandom(this.#swtpm, length)
   }
 
-  /** Shuts the TPM down in order, ends swtpm and waits until it is gone. Never fails. */
+  /**
+   * Ends swtpm and waits until it is gone: at once when the state is destroyed, else after the TPM was
+   * shut down in order. Never fails.
+   */
   [Symbol.asyncDispose](): Promise<void> {
     this.#disposed ??= this.#dispose()
     return this.#disposed
   }
 
   async #dispose(): Promise<void> {
+    if (this.#state.destroyAtDispose) {
+      await this.#swtpm.kill()
+      await rm(this.#state.stateDir, { recursive: true, force: true })
+      return
+    }
     // A TPM that died already cannot be shut down, and needs not; one that hangs is not waited for.
     const shutDown = shutdown(this.#swtpm).catch(() => undefined)
     await Promise.race([shutDown, sleep(SHUTDOWN_WAIT_MS, undefined, { ref: false })])
     await this.#swtpm.stop()
-    if (this.#state.destroyAtDispose)
-      await rm(this.#state.stateDir, { recursive: true, force: true })
   }
 }

@@ -5,17 +5,22 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { CloisterError } from '../errors.ts'
 import { isRunning, killProcess, type ProcessIdentity } from '../subprocess/index.ts'
 import { askKeeper } from './keeper-client.ts'
-import { isAlive, processesOf, type EnclaveRecord } from './record.ts'
+import { isAlive, processesOf, type EndCause, type EnclaveRecord } from './record.ts'
 import type { Registry } from './registry.ts'
 
-/** How long a keeper may take to clear up, once the app had its grace. */
-const CLEAR_UP_MS = 10_000
+/** How long a keeper may take to clear up, once the app had its grace: it kills all parts at once. */
+const CLEAR_UP_MS = 2000
 /** How long a killed process may take to go. */
-const KILLED_MS = 5000
+const KILLED_MS = 2000
+const KILLED: EndCause = {
+  first: 'request',
+  reason: 'terminated on request; the keeper did not end in time and was killed',
+}
 
 /**
  * Ends the enclave and returns when nothing of it runs any more. An enclave that had ended already
- * is removed from the registry. A keeper that does not answer is killed, and everything with it.
+ * is removed from the registry. A keeper that has not ended two seconds after the grace is killed, and
+ * everything with it; the record says so.
  *
  * @param graceMs - How long its app may take after SIGTERM.
  * @throws `ERR_KEEPER_STOP` when a process of the enclave cannot be killed; its record then stays.
@@ -32,7 +37,9 @@ export async function endEnclave(
   const deadline = AbortSignal.timeout(graceMs + CLEAR_UP_MS)
   await askToTerminate(registry, record, graceMs, deadline)
   while (isRunning(record.keeper) && !deadline.aborted) await sleep(5)
+  const isLate = isRunning(record.keeper)
   await killAll([{ ...record.keeper, name: 'keeper' }, ...processesOf(record)])
+  if (isLate) registry.finishKilled(record, KILLED)
   registry.settle()
 }
 

@@ -22,6 +22,7 @@ import {
   writeRecord,
   type AliveRecord,
   type EnclaveEnd,
+  type EndCause,
   type EnclaveRecord,
   type StartingRecord,
 } from './record.ts'
@@ -31,6 +32,11 @@ const KEPT_RECORDS = 20
 
 /** An enclave's directory gets its record at once; one without for so long was given up. */
 const HALF_MADE_MS = 60_000
+
+const KILLED_KEEPER: EndCause = {
+  first: 'keeper',
+  reason: 'the keeper was killed or crashed; everything it had started went with it',
+}
 
 const KEPT_FILES = new Set([RECORD_FILE, CONSOLE_FILE, JOURNAL_FILE])
 
@@ -109,7 +115,9 @@ export class Registry {
     return readdirSync(this.#enclaves)
       .map((id) => this.#read(id))
       .flatMap((record) => (record === undefined || record instanceof CloisterError ? [] : record))
-      .map((record) => (isOrphaned(record) ? endedRecord(record, killedKeeper(record)) : record))
+      .map((record) =>
+        isOrphaned(record) ? endedRecord(record, endNow(record, KILLED_KEEPER)) : record,
+      )
       .toSorted((a, b) => a.createdAt.localeCompare(b.createdAt))
   }
 
@@ -155,6 +163,17 @@ export class Registry {
     }
   }
 
+  /** Records why an enclave has ended whose keeper was killed, unless the keeper has done so itself. */
+  finishKilled({ id }: Pick<AliveRecord, 'id'>, cause: EndCause): void {
+    const latest = this.#read(id)
+    if (latest === undefined || latest instanceof CloisterError || !isAlive(latest)) return
+    try {
+      this.finish(latest, endNow(latest, cause))
+    } catch {
+      // A full disk: `list` tells the end all the same, and the next `settle` tries again.
+    }
+  }
+
   /** Forgets an enclave: its directory, its name and its CID. */
   remove(record: Pick<EnclaveRecord, 'id' | 'description'>): void {
     rmSync(this.directory(record.id), { recursive: true, force: true })
@@ -179,13 +198,7 @@ export class Registry {
     if (!isOrphaned(record)) return
     for (const child of processesOf(record)) killProcess(child)
     // The keeper may have written its last record between the two looks.
-    const latest = this.#read(record.id)
-    if (latest === undefined || latest instanceof CloisterError || !isAlive(latest)) return
-    try {
-      this.finish(latest, killedKeeper(latest))
-    } catch {
-      // A full disk: `list` tells the end all the same, and the next `settle` tries again.
-    }
+    this.finishKilled(record, KILLED_KEEPER)
   }
 
   #removeHalfMade(id: string, now: number): void {
@@ -239,13 +252,9 @@ function isOrphaned(record: EnclaveRecord): record is AliveRecord {
   return isAlive(record) && !isRunning(record.keeper)
 }
 
-function killedKeeper({ createdAt }: AliveRecord): EnclaveEnd {
-  return {
-    at: new Date().toISOString(),
-    first: 'keeper',
-    reason: 'the keeper was killed or crashed; everything it had started went with it',
-    livedMs: Date.now() - Date.parse(createdAt),
-  }
+function endNow({ createdAt }: AliveRecord, cause: EndCause): EnclaveEnd {
+  const now = Date.now()
+  return { ...cause, at: new Date(now).toISOString(), livedMs: now - Date.parse(createdAt) }
 }
 
 /** Nothing when the directory is gone. */

@@ -1,5 +1,5 @@
-// What must end together: things are disposed of in the reverse order of their making, all of
-// them, even when one of them fails to go.
+// What must end together: all things are disposed of at once, so that one that takes long, or fails to
+// go, holds up none of the others.
 
 import { CloisterError } from '../errors.ts'
 
@@ -28,10 +28,8 @@ export class Lifetime implements AsyncDisposable {
   }
 
   async #endAll(): Promise<void> {
-    const failures: unknown[] = []
-    for (const thing of this.#owned.splice(0).reverse()) {
-      await end(thing).catch((error: unknown) => failures.push(error))
-    }
+    const ends = await Promise.allSettled(this.#owned.splice(0).map(end))
+    const failures = ends.flatMap((it) => (it.status === 'rejected' ? [it.reason as unknown] : []))
     if (failures.length > 0) throw new AggregateError(failures, 'not everything could be ended')
   }
 }

@@ -1,4 +1,4 @@
-// A part that hangs holds up no request, and does not outlive what it depends on.
+// A part that hangs holds up no request, does not outlive what it depends on, and is ended like others.
 
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { identifyProcess } from '../../src/subprocess/index.ts'
@@ -71,4 +71,26 @@ test('a hung card dies with its keeper, and QEMU gone takes a card along whose k
   hang(pidOf('vsock card'))
   process.kill(enclave.ProcessID, 'SIGKILL')
   await expect.poll(() => isRunning(pidOf('vsock card')), { timeout: 20_000 }).toBe(false)
+})
+
+test('an enclave whose parts all hang is ended by its keeper, which says that it was asked to', async () => {
+  enclave = await host.start(eif)
+  const parts = Object.values(enclave.Processes)
+  parts.forEach(hang)
+  await host.json('stop', '--enclave-id', enclave.EnclaveID)
+  expect(parts.filter(isRunning)).toEqual([])
+  expect(await host.describe(enclave.EnclaveID)).toMatchObject({
+    End: { First: 'request', Reason: 'terminated on request' },
+  })
+})
+
+test('a keeper that hangs is killed with its parts, and the record says so', async () => {
+  enclave = await host.start(eif)
+  const processes = [enclave.ProcessID, ...Object.values(enclave.Processes)]
+  hang(enclave.ProcessID)
+  await host.json('stop', '--enclave-id', enclave.EnclaveID, '--timeout', '0')
+  expect(processes.filter(isRunning)).toEqual([])
+  const { End } = await host.describe(enclave.EnclaveID)
+  expect(End).toMatchObject({ First: 'request' })
+  expect(End?.Reason).toContain('killed')
 })

@@ -79,8 +79,10 @@ test('a PID 1 that leaves requests and hangs up without end costs the keeper lit
   await sleep(8000)
   expect(grown()).toBeLessThan(128 * MIB)
   await host.json('stop', '--enclave-id', attacker.EnclaveID)
-  // A keeper that is still busy is killed in the end; then the record says `keeper`.
-  expect(await host.describe(attacker.EnclaveID)).toMatchObject({ End: { First: 'request' } })
+  // A keeper that is still busy is killed in the end; then the record gives another reason.
+  expect(await host.describe(attacker.EnclaveID)).toMatchObject({
+    End: { First: 'request', Reason: 'terminated on request' },
+  })
 })
 
 test('what a hostile agent says reaches the terminal without its control characters', async () => {

@@ -126,6 +126,12 @@ export class Swtpm implements TpmChannel {
     await this.process.ended
   }
 
+  /** Ends it without waiting for anything it does. Its state may be half written then. */
+  async kill(): Promise<void> {
+    this.process.kill()
+    await this.stop()
+  }
+
   /** Why {@link startSwtpm} failed, told from how the process ended and what it said. */
   async startFailure(cause: unknown): Promise<CloisterError> {
     await this.process.closed
