@@ -9,6 +9,7 @@ export default tseslint.config(
   {
     ignores: [
       '**/dist/**',
+      'bundle/**',
       '**/build/**',
       'target/**',
       '**/node_modules/**',

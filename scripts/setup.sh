@@ -155,6 +155,7 @@ main() {
   [ -z "$purpose" ] || step "kernel of the lab's host" install_lab_kernel
   [ "$purpose" != --bench ] || step "vhost-device-vsock $stock_vsock_version" install_stock_vsock
   step 'compile TypeScript' npx --no-install tsc -b
+  step 'bundle the programs' node scripts/bundle.mjs
 }
 
 main "$@"

@@ -5,7 +5,11 @@ import { constants } from 'node:os'
 import { CloisterError } from '../errors.ts'
 import { callOf } from './run-main.ts'
 
-const { run, report } = callOf(process.argv.slice(2))
+const args = process.argv.slice(2)
+const { run, report } = callOf(args)
+
+// The stacks then name our files and lines, also of the bundle; the maps take time to read.
+if (args.includes('--verbose')) process.setSourceMapsEnabled(true)
 
 // A reader that has seen enough (`| head -1`) is not an error: the status is a shell's for SIGPIPE.
 process.stdout.on('error', (cause: NodeJS.ErrnoException) => {

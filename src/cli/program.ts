@@ -23,7 +23,8 @@ export async function runProgram(
   begins: (command: string) => void,
 ): Promise<typeof process.exitCode> {
   const called = calledName(args) ?? ''
-  const program = await buildProgram(({ name, alias }) => name === called || alias === called)
+  const row = commandTable.find(({ name, alias }) => name === called || alias === called)
+  const program = row === undefined ? listingProgram() : await buildProgram([row])
   program.hook('preAction', (_program, command) => {
     begins(command.name())
   })
@@ -41,24 +42,38 @@ export async function runProgram(
   return process.exitCode
 }
 
-/** The program with every command's name, and with the options and action of those that are wanted. */
-export async function buildProgram(isWanted: (row: CommandRow) => boolean): Promise<Command> {
-  const program = new Command('cloister')
-    .description('AWS Nitro Enclaves for any KVM host: build, run, attest, verify')
-    .version(packageVersion())
-    .addOption(verboseOption())
-    // `--version` after a command is that command's option, not a question to cloister.
-    .enablePositionalOptions()
-    .exitOverride()
-    .configureOutput({ outputError: () => undefined })
-    .addHelpText('after', '\nExample:\n  cloister demo\n')
-  for (const row of commandTable) {
-    const command = isWanted(row) ? await row.load() : new Command(row.name)
-    if (row.alias !== undefined) command.alias(row.alias)
-    command.description(row.summary).copyInheritedSettings(program).addOption(verboseOption())
-    program.addCommand(command)
-  }
+/** The program with these commands, ready to be called. */
+export async function buildProgram(rows: readonly CommandRow[]): Promise<Command> {
+  const program = emptyProgram()
+  for (const row of rows) addCommand(program, row, await row.load())
   return program
+}
+
+/** The program with the name and the summary of every command: what its help shows. */
+function listingProgram(): Command {
+  const program = emptyProgram()
+  for (const row of commandTable) addCommand(program, row, new Command(row.name))
+  return program
+}
+
+function emptyProgram(): Command {
+  return (
+    new Command('cloister')
+      .description('AWS Nitro Enclaves for any KVM host: build, run, attest, verify')
+      .version(packageVersion())
+      .addOption(verboseOption())
+      // `--version` after a command is that command's option, not a question to cloister.
+      .enablePositionalOptions()
+      .exitOverride()
+      .configureOutput({ outputError: () => undefined })
+      .addHelpText('after', '\nExample:\n  cloister demo\n')
+  )
+}
+
+function addCommand(program: Command, { alias, summary }: CommandRow, command: Command): void {
+  if (alias !== undefined) command.alias(alias)
+  command.description(summary).copyInheritedSettings(program).addOption(verboseOption())
+  program.addCommand(command)
 }
 
 /** The command that is called, or that help is asked of. */

@@ -40,9 +40,15 @@ export function reportError(error: unknown, { isVerbose, command }: ReportOption
 function codedError(error: unknown): CodedError {
   if (error instanceof CloisterError || isAttestationError(error)) return error
   if (!(error instanceof Error)) return new CloisterError('ERR_INTERNAL', messageOf(error))
-  if (error.name === 'CommanderError' || error.name === 'InvalidArgumentError')
+  if (isCommanderError(error))
     return new CloisterError('ERR_CLI_ARGUMENT', error.message.replace(/^error: /, ''))
   return hostFault(error) ?? new CloisterError('ERR_INTERNAL', error.message, { cause: error })
+}
+
+/** By its code: a bundler may rename classes. */
+function isCommanderError(error: Error): boolean {
+  const { code } = error as { readonly code?: unknown }
+  return typeof code === 'string' && code.startsWith('commander.')
 }
 
 function isAttestationError(error: unknown): error is AttestationError {

@@ -1,0 +1,38 @@
+// The programs that people start, as a few large files instead of some hundred small ones: Node takes
+// longer to load Cloister's modules one by one than to run most commands. What a command does not need
+// stays in chunks of its own. `dist` has the same code as modules, for the tests and for libraries.
+//
+// The folders lie as deep below the repository as those of `dist`: what is found by its path relative to
+// a module is found from here too.
+
+import { rmSync } from 'node:fs'
+import { build } from 'esbuild'
+
+/** CommonJS packages require Node's own modules. */
+const REQUIRE = `import { createRequire as cloisterCreateRequire } from 'node:module'
+const require = cloisterCreateRequire(import.meta.url)`
+
+const options = {
+  outdir: 'bundle',
+  bundle: true,
+  format: 'esm',
+  platform: 'node',
+  target: 'node20.19',
+  // For the stacks that --verbose shows.
+  sourcemap: true,
+  sourcesContent: false,
+  // Comments too take time to read; names stay.
+  minifyWhitespace: true,
+  banner: { js: REQUIRE },
+  logLevel: 'warning',
+}
+
+rmSync('bundle', { recursive: true, force: true })
+// One by one: code that both had in common would lie in many small chunks.
+await build({
+  ...options,
+  entryPoints: { 'cli/main': 'src/cli/main.ts' },
+  splitting: true,
+  chunkNames: 'chunks/[name]-[hash]',
+})
+await build({ ...options, entryPoints: { 'keeper/main': 'src/keeper/main.ts' } })
