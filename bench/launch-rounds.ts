@@ -113,7 +113,7 @@ async function launchBare(eifPath: string, directory: string): Promise<number> {
       cpuCount: 1,
       cpuIds: [],
       cmdline: image.cmdline,
-      debug: false,
+      serialPort: 'none',
       nsmCard: false,
     },
   })

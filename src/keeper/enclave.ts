@@ -8,7 +8,7 @@ import type { Eif } from '../eif/index.ts'
 import { CloisterError } from '../errors.ts'
 import { Lifetime } from '../subprocess/index.ts'
 import type { NsmCard } from '../nsm/index.ts'
-import { Machine } from '../vmm/index.ts'
+import { Machine, type SerialPort } from '../vmm/index.ts'
 import type { VsockCard } from '../vsock/index.ts'
 import type { AgentChannel } from './guest/agent-channel.ts'
 import { waitForGuest } from './guest/boot-watch.ts'
@@ -19,7 +19,13 @@ import { ConsoleLog } from './guest/console-log.ts'
 import type { Part } from './end-cause.ts'
 import { firstEnd, foretoldEnd } from './first-end.ts'
 import { GuestReports } from './guest/guest-reports.ts'
-import type { EndCause, LaunchRequest, Place, Timeline } from '../enclaves/index.ts'
+import type {
+  EndCause,
+  LaunchDescription,
+  LaunchRequest,
+  Place,
+  Timeline,
+} from '../enclaves/index.ts'
 import type { EnclaveVsock } from './parts/vsock-ports.ts'
 import { describeIncident, type Journal } from './journal.ts'
 import { measureImage, type MeasuredImage } from './parts/measured-image.ts'
@@ -203,7 +209,13 @@ function startMachine(
     spec: {
       ...request.description,
       cmdline: image.cmdline,
+      serialPort: serialPort(request.description, image),
       nsmCard: nsmCard !== undefined,
     },
   })
+}
+
+function serialPort({ debug }: LaunchDescription, { isStock }: MeasuredImage): SerialPort {
+  if (debug) return 'console'
+  return isStock ? 'dropped' : 'none'
 }

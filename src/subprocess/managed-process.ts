@@ -26,6 +26,8 @@ export interface ProcessOptions {
   readonly command: readonly string[]
   readonly confinement: Confinement
   readonly cwd?: string
+  /** What its standard input holds; nothing by default. */
+  readonly stdin?: Uint8Array
   /** What the child gets as descriptor 3 and up. `'pipe'` makes a unix socket pair. */
   readonly extraStdio?: readonly (IOType | number | Stream)[]
 }
@@ -94,10 +96,16 @@ export class ManagedProcess implements AsyncDisposable {
  * @throws `ERR_PROCESS_SPAWN` when there is no such program, or it cannot be started.
  */
 export async function startProcess(options: ProcessOptions): Promise<ManagedProcess> {
+  const { stdin } = options
   findProgram(options.command[0] ?? '', options.cwd)
   const [program, ...args] = confine(options.command, options.confinement)
   const child = spawn(program ?? '', args, {
-    stdio: ['ignore', 'ignore', 'pipe', ...(options.extraStdio ?? [])],
+    stdio: [
+      stdin === undefined ? 'ignore' : 'pipe',
+      'ignore',
+      'pipe',
+      ...(options.extraStdio ?? []),
+    ],
     env: { PATH: PROGRAM_PATH, LC_ALL: 'C' },
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
   })
@@ -110,5 +118,7 @@ export async function startProcess(options: ProcessOptions): Promise<ManagedProc
       { cause, details: { command: options.command.join(' ') } },
     )
   }
+  child.stdin?.on('error', () => child.stdin?.destroy())
+  child.stdin?.end(stdin)
   return new ManagedProcess(options.name, child)
 }

@@ -14,10 +14,14 @@ const NSM_CARD_PLACE = 'virtio_mmio.device=512@0xfeb00c00:11'
  */
 const STOCK_IMAGE_CMDLINE_SUFFIX = ` ${VSOCK_CARD_PLACE} ${NSM_CARD_PLACE} reboot=t panic=-1`
 
+/** Whether an image with this command line is a stock AWS image: it names no virtio-mmio device. */
+export function isStockImage(cmdline: string): boolean {
+  return !words(cmdline).some((word) => word.startsWith('virtio_mmio.device='))
+}
+
 /** What is appended to an image's command line: nothing, or {@link STOCK_IMAGE_CMDLINE_SUFFIX}. */
 export function cmdlineSuffix(cmdline: string): string {
-  const isOurs = words(cmdline).some((word) => word.startsWith('virtio_mmio.device='))
-  return isOurs ? '' : STOCK_IMAGE_CMDLINE_SUFFIX
+  return isStockImage(cmdline) ? STOCK_IMAGE_CMDLINE_SUFFIX : ''
 }
 
 /** Whether a kernel with this command line looks for the NSM card. */

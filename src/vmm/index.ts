@@ -4,9 +4,9 @@ export {
   type Accelerator,
   type AcceleratorChoice,
 } from './accelerator.ts'
-export { cmdlineSuffix, looksForNsmCard } from './device-places.ts'
+export { cmdlineSuffix, isStockImage, looksForNsmCard } from './device-places.ts'
 export { Machine, type MachineOptions } from './machine.ts'
-export type { MachineSpec } from './machine-spec.ts'
+export type { MachineSpec, SerialPort } from './machine-spec.ts'
 export { offersDevice } from './offers-device.ts'
 export type { ShutdownReason } from './qmp.ts'
 export type { Stall } from './stall-watch.ts'

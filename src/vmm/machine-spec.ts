@@ -13,9 +13,14 @@ export interface MachineSpec {
   readonly cmdline: string
   /** With the NSM card beside the vsock card. */
   readonly nsmCard: boolean
-  /** With a serial port whose output is the enclave's console. */
-  readonly debug: boolean
+  readonly serialPort: SerialPort
 }
+
+/**
+ * `console`: its output is the enclave's console, in debug mode. `dropped`: QEMU drops its output, so
+ * that a stock AWS image, whose init cannot do without /dev/console, may write there. Else there is none.
+ */
+export type SerialPort = 'none' | 'dropped' | 'console'
 
 /** The child's descriptor numbers; `machine.ts` fills them in this order. */
 export const machineFds = {

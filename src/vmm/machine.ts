@@ -18,6 +18,13 @@ import { untilStalled, type Stall } from './stall-watch.ts'
 /** How long the last words over QMP may take once QEMU has ended. */
 const LAST_EVENT_MS = 1000
 
+/**
+ * What a serial port without a reader yields: a terminal's end-of-file character (termios(3), VEOF)
+ * ends one read each, as the guest's terminals are set up when they are opened. A reader would
+ * otherwise wait for ever.
+ */
+const END_OF_INPUT = new Uint8Array(1024).fill(0x04)
+
 export interface MachineOptions {
   readonly spec: MachineSpec
   /** The QEMU program. */
@@ -68,7 +75,8 @@ export class Machine {
     const process = await spawnQemu(options)
     await options.own(process)
     try {
-      const console = options.spec.debug ? output(process.channel(machineFds.console)) : undefined
+      const hasConsole = options.spec.serialPort === 'console'
+      const console = hasConsole ? output(process.channel(machineFds.console)) : undefined
       const qmp = await QmpClient.open(process.channel(machineFds.qmp), options.timeoutMs)
       return new Machine(process, qmp, { console, cpuCount: options.spec.cpuCount })
     } catch (cause) {
@@ -94,12 +102,13 @@ async function spawnQemu(options: MachineOptions): Promise<ManagedProcess> {
       command: [...pinned(spec), options.program, ...qemuArgs(spec)],
       confinement: options.confinement,
       cwd: '/',
+      ...(spec.serialPort === 'dropped' ? { stdin: END_OF_INPUT } : {}),
       extraStdio: [
         'pipe',
         options.vsock,
         options.kernelFd,
         options.initrdFd,
-        spec.debug ? 'pipe' : 'ignore',
+        spec.serialPort === 'console' ? 'pipe' : 'ignore',
         options.nsm ?? 'ignore',
       ],
     })

@@ -1,6 +1,6 @@
 // MachineSpec to QEMU's command line. The machine is a microvm with one device, vhost-user-vsock,
-// and for a stock AWS image with a second one, the NSM: no PCI, no ACPI, and no serial port outside
-// debug mode. QEMU's own sandbox is on.
+// and for a stock AWS image with a second one, the NSM: no PCI, no ACPI, and outside debug mode no
+// serial port but that of a stock AWS image, whose output QEMU drops. QEMU's own sandbox is on.
 
 import { machineFds, type MachineSpec } from './machine-spec.ts'
 
@@ -37,12 +37,12 @@ export function qemuArgs(spec: MachineSpec): readonly string[] {
     ...(spec.nsmCard ? nsmDevice() : []),
     ...['-chardev', `socket,id=qmp,fd=${String(machineFds.qmp)}`],
     ...['-mon', 'chardev=qmp,mode=control'],
-    ...(spec.debug ? serialPort() : []),
+    ...serialPort(spec),
   ]
 }
 
 function machine(spec: MachineSpec): string {
-  const serial = spec.debug ? 'on' : 'off'
+  const serial = spec.serialPort === 'none' ? 'off' : 'on'
   return `microvm,acpi=off,pcie=off,isa-serial=${serial},auto-kernel-cmdline=off,memory-backend=ram`
 }
 
@@ -66,13 +66,14 @@ function nsmDevice(): readonly string[] {
   ]
 }
 
-function serialPort(): readonly string[] {
-  return [
-    '-chardev',
-    `socket,id=console,fd=${String(machineFds.console)}`,
-    '-serial',
-    'chardev:console',
-  ]
+/**
+ * Where output is dropped, input is not: QEMU's standard output is /dev/null, its standard input holds
+ * {@link END_OF_INPUT}. (The chardev `null` would leave every reader of the guest waiting.)
+ */
+function serialPort({ serialPort }: MachineSpec): readonly string[] {
+  if (serialPort === 'none') return []
+  const channel = serialPort === 'dropped' ? 'stdio' : `socket,fd=${String(machineFds.console)}`
+  return ['-chardev', `${channel},id=console`, '-serial', 'chardev:console']
 }
 
 function inherited(fd: number): string {

@@ -1,12 +1,14 @@
 // An image as AWS's own tools make it: its command line names no virtio-mmio device.
 
-import { readFileSync } from 'node:fs'
+import { cpSync, readFileSync, realpathSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { X509Certificate } from 'node:crypto'
 import { verifyAttestation } from '@cloister/attestation'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { requestDocument } from '../../src/cli/hello-client.ts'
 import { AWS_CMDLINE, CMDLINE_SUFFIX } from '../fixtures/aws-image.ts'
+import { guestProgram, guestReport } from '../fixtures/guest-program.ts'
+import { pythonRootfs } from '../fixtures/strangers.ts'
 import { helloRootfs, TestHost } from '../host.ts'
 
 interface DescribedEif {
@@ -49,6 +51,29 @@ test('it starts, and its documents carry the measurements of the image as it was
     tpmEvidence: 'require',
   })
   expect(attestation.debug).toBe(false)
+})
+
+test("under AWS's init the app's streams take and drop everything, and stdin is at its end", async () => {
+  const rootfs = await pythonRootfs(host.directory, 'print-and-exit.py')
+  cpSync(await guestProgram('probe'), join(rootfs, 'probe'))
+  cpSync(realpathSync('/bin/sh'), join(rootfs, 'usr/bin/sh'))
+  const python =
+    'import sys; print("Python"); print("too", file=sys.stderr); assert sys.stdin.read() == ""'
+  const script = `set -e; echo a line; echo another >&2; read x || true
+    /usr/bin/python3 -c '${python}'; exec /probe surroundings`
+  writeFileSync(join(rootfs, 'app.sh'), script)
+  const image = await host.build(
+    'streams',
+    ...['--rootfs', rootfs, '--entrypoint', '/usr/bin/sh', '/app.sh'],
+    ...['--init', await guestProgram('aws-init'), '--cmdline', AWS_CMDLINE],
+  )
+  const enclave = await host.start(image)
+  expect(enclave.Flags).toBe('NONE')
+  expect(await guestReport(enclave.VsockSocket)).toMatchObject({ output: 'accepted' })
+  expect(await host.run('console', '--enclave-id', enclave.EnclaveID)).toMatchObject({
+    stdout: '',
+    stderr: expect.stringContaining('ERR_KEEPER_NO_CONSOLE') as string,
+  })
 })
 
 test('a device named in some other word of the command line does not count', async () => {

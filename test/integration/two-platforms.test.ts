@@ -80,7 +80,7 @@ async function startAsAws(
     own: (process) => lifetime.own(process),
     timeoutMs: 120_000,
     spec: {
-      ...{ accelerator: 'tcg', memoryMib: 128, cpuCount: 1, cpuIds: [], debug: false },
+      ...{ accelerator: 'tcg', memoryMib: 128, cpuCount: 1, cpuIds: [], serialPort: 'none' },
       ...{ cmdline: image.cmdline + BOTH_DEVICES, nsmCard: true },
     },
   })

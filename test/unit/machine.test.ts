@@ -42,7 +42,7 @@ function start(program: string, own: (process: ManagedProcess) => Promise<unknow
       cpuCount: 1,
       cpuIds: [],
       cmdline: '',
-      debug: false,
+      serialPort: 'none',
       nsmCard: false,
     },
   })

@@ -7,7 +7,7 @@ const spec: MachineSpec = {
   cpuCount: 2,
   cpuIds: [],
   cmdline: 'reboot=t panic=-1,on virtio_mmio.device=512@0xfeb00e00:12',
-  debug: false,
+  serialPort: 'none',
   nsmCard: false,
 }
 
@@ -20,7 +20,7 @@ test('the kernel sees the command line byte for byte', () => {
   expect(valueOf(qemuArgs(spec), '-machine')).toContain('auto-kernel-cmdline=off')
 })
 
-test('a machine outside debug mode has one device and no serial port', () => {
+test('a machine of ours outside debug mode has one device and no serial port', () => {
   const args = qemuArgs(spec)
   expect(args.filter((arg) => arg === '-device')).toHaveLength(1)
   expect(valueOf(args, '-device')).toMatch(/^vhost-user-vsock-device,/)
@@ -39,9 +39,16 @@ test('the NSM card is the second device, as virtio device 33, over a descriptor 
 })
 
 test('a debug machine has a serial port', () => {
-  const args = qemuArgs({ ...spec, debug: true })
+  const args = qemuArgs({ ...spec, serialPort: 'console' })
   expect(args).toContain('-serial')
+  expect(args).toContain('socket,fd=7,id=console')
   expect(valueOf(args, '-machine')).toContain('isa-serial=on')
+})
+
+test('a serial port whose output is dropped has no descriptor of the enclave', () => {
+  const args = qemuArgs({ ...spec, serialPort: 'dropped' })
+  expect(args).toContain('stdio,id=console')
+  expect(args.join(' ')).not.toContain('fd=7')
 })
 
 test('no PCI, no ACPI, and the whole sandbox is on', () => {

@@ -11,7 +11,7 @@ import {
 } from '../../eif/index.ts'
 import { check } from '../../errors.ts'
 import { openInputFile } from '../../files/index.ts'
-import { cmdlineSuffix, looksForNsmCard } from '../../vmm/index.ts'
+import { cmdlineSuffix, isStockImage, looksForNsmCard } from '../../vmm/index.ts'
 import { UnnamedFile } from './unnamed-file.ts'
 
 const MIB = 1024 * 1024
@@ -22,6 +22,8 @@ export interface MeasuredImage extends Disposable {
   readonly eif: Eif
   /** The EIF's command line, with the suffix for stock images where it is one. */
   readonly cmdline: string
+  /** Whether it is an image of AWS's own tools. */
+  readonly isStock: boolean
   /** Whether the command line tells the kernel of the NSM card. */
   readonly looksForNsmCard: boolean
   /** Open for reading; closed on disposal. */
@@ -66,6 +68,7 @@ export async function measureImage(
     return {
       eif,
       cmdline,
+      isStock: isStockImage(eif.cmdline),
       looksForNsmCard: looksForNsmCard(cmdline),
       kernelFd: kernel.seal(),
       initrdFd: initrd.seal(),
