@@ -16,6 +16,7 @@ const arrows = {
   nsm: ['chip'],
   image: ['eif'],
   signing: ['eif', 'chip'],
+  kms: [],
   enclaves: ['vmm', 'vsock', 'eif'],
   keeper: ['enclaves', 'vmm', 'vsock', 'nsm', 'chip', 'eif'],
 }

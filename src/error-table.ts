@@ -557,6 +557,43 @@ const rows = {
     meaning: 'The PCRs that the TPM of an enclave quotes differ from those of its NSM.',
     hint: 'Terminate the enclave: something else has changed its TPM.',
   },
+  // --- key broker
+  ERR_KMS_REQUEST: {
+    nitro: 0,
+    meaning:
+      'A request to the key broker is not JSON that it can read; the client gets SerializationException.',
+    hint: 'Send JSON without repeated keys, at most 64 levels deep.',
+  },
+  ERR_KMS_CREDENTIALS: {
+    nitro: 3,
+    meaning: "The key broker's file of principals is missing, readable by others, or malformed.",
+    hint: 'docs/kms.md shows the file; `chmod 600` it.',
+  },
+  ERR_KMS_MASTER_KEY: {
+    nitro: 3,
+    meaning: "The key broker's master key cannot be read, or belongs to another store.",
+    hint: 'Give the passphrase or the key file that the store was made with. Without it the keys in the store are lost.',
+  },
+  ERR_KMS_STORE: {
+    nitro: 0,
+    meaning: "The key broker's store is in use, damaged, or cannot be written.",
+    hint: 'Check that no other broker uses it, its owner and mode, and the free space of its disk.',
+  },
+  ERR_KMS_LISTEN: {
+    nitro: 0,
+    meaning: 'The key broker cannot listen on that address and port.',
+    hint: 'Give another --port, or 0 for any; --host takes addresses of the loopback interface only.',
+  },
+  ERR_KMS_AUDIT: {
+    nitro: 0,
+    meaning: "The key broker's audit log was changed.",
+    hint: 'Compare it with a backup: entries from the named one on cannot be relied on.',
+  },
+  ERR_KMS_DECISION: {
+    nitro: 0,
+    meaning: 'A key policy decides otherwise than `kms policy test` was told to expect.',
+    hint: 'See the statements on standard output: each says which of its parts did not match.',
+  },
 } as const satisfies Record<string, ErrorRow>
 
 export type ErrorCode = keyof typeof rows

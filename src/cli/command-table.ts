@@ -101,6 +101,12 @@ export const commandTable: readonly CommandRow[] = [
     load: async () => (await import('./explain.ts')).explainCommand(),
   },
   {
+    name: 'kms',
+    summary:
+      "AWS KMS's API over keys that open for verified documents; key policies put to the test",
+    load: async () => (await import('./kms.ts')).kmsCommand(),
+  },
+  {
     name: 'demo',
     summary: 'build, run, attest and verify the example image, end to end',
     load: async () => (await import('./demo.ts')).demoCommand(),

@@ -16,6 +16,10 @@ export function checkOptionValues(program: Command, args: readonly string[]): vo
   const name = args[at] ?? ''
   const command = program.commands.find((it) => it.name() === name || it.aliases().includes(name))
   if (command === undefined) return
+  if (command.commands.length > 0) {
+    checkOptionValues(command, args.slice(at + 1))
+    return
+  }
   const optionOf = (arg: string | undefined): Command['options'][number] | undefined =>
     command.options.find(({ short, long }) => arg === short || arg === long)
   for (let n = at + 1; n < args.length && args[n] !== '--'; n++) {

@@ -72,8 +72,14 @@ function emptyProgram(): Command {
 
 function addCommand(program: Command, { alias, summary }: CommandRow, command: Command): void {
   if (alias !== undefined) command.alias(alias)
-  command.description(summary).copyInheritedSettings(program).addOption(verboseOption())
+  adopt(command.description(summary), program)
   program.addCommand(command)
+}
+
+/** Gives a command, and the commands under it, what all commands share. */
+function adopt(command: Command, parent: Command): void {
+  command.copyInheritedSettings(parent).addOption(verboseOption())
+  for (const child of command.commands) adopt(child, command)
 }
 
 /** The command that is called, or that help is asked of. */

@@ -55,6 +55,7 @@ const elsewhere: Partial<Record<ErrorCode, string>> = {
   ERR_VSOCK_FORWARD_TARGET: 'unit/forward.test.ts',
   ERR_KEEPER_AGENT: 'unit/agent-channel.test.ts',
   ERR_KEEPER_USERS: 'unit/part-users.test.ts',
+  ERR_KMS_DECISION: 'unit/kms/command.test.ts',
   ERR_PARENT_NESTED: 'integration/parent-calls.test.ts',
   ERR_PARENT_PROGRAM: 'integration/parent-calls.test.ts',
 }
@@ -170,6 +171,21 @@ function withState(change: string): string {
   return `export CLOISTER_STATE_DIR="$PWD/changed"
     CLOISTER_QEMU=/no/such ${run} 2>/dev/null; ${change}; ${run}; s=$?
     rm -r "$CLOISTER_STATE_DIR"; exit $s`
+}
+
+/** Starts a broker on a store that another one made before `change`. */
+function serveKms(change: string, ...args: readonly string[]): string {
+  const principal = {
+    arn: 'arn:aws:iam::111122223333:user/app',
+    accessKeys: [{ accessKeyId: 'AKIATEST000000000000', secretAccessKey: 'x'.repeat(40) }],
+  }
+  const file = JSON.stringify({ version: 1, principals: [principal] })
+  return `umask 077; rm -rf kms; echo '${file}' > p.json; printf %064d 1 > master
+    serve() { cloister kms serve --store kms --credentials p.json --master-key-file master --port 0 "$@"; }
+    serve > out & until grep -q '}' out; do sleep 0.1; done
+    kill "$(sed -n 's/.*ProcessID": //p' out)"; wait; rm out
+    ${change}
+    serve ${args.join(' ')}`
 }
 
 const metadataOffset = golden.sections[2]?.dataOffset ?? 0
@@ -337,6 +353,20 @@ describe('a person sees', () => {
       buildLayer(app, { config: { Entrypoint: ['/app'], User: 'x' } }),
     ],
     ['ERR_IMAGE_BLOBS', 'no kernel', buildHello('--blobs', '/no/such')],
+    ['ERR_KMS_CREDENTIALS', 'a principal that is not one', serveKms(`sed -i s/user/usr/ p.json`)],
+    ['ERR_KMS_CREDENTIALS', 'keys that everybody can read', serveKms('chmod 644 p.json')],
+    ['ERR_KMS_MASTER_KEY', 'the key of another store', serveKms('printf %064d 2 > master')],
+    [
+      'ERR_KMS_STORE',
+      'a store of noise',
+      serveKms('rm kms/kms.db-wal; yes | head -c 9999 > kms/kms.db'),
+    ],
+    ['ERR_KMS_LISTEN', 'an address that others reach', serveKms('', '--host', '0.0.0.0')],
+    [
+      'ERR_KMS_AUDIT',
+      'a log that does not reach the noted end',
+      serveKms('cloister kms audit verify --store kms --head 9:$(printf %064d 0); exit $?'),
+    ],
   ]
   test.each(cases)('%s for %s', async (code, _what, script) => {
     await fails(code, script)

@@ -1,0 +1,172 @@
+// cloister kms policy test: what a key policy decides about a request, statement by statement, and what in
+// it defeats attestation.
+
+import { Command, Option } from 'commander'
+import {
+  accountOf,
+  decide,
+  findPolicyWarnings,
+  isPrincipalArn,
+  parseKeyPolicy,
+  type Decision,
+  type PolicyDocument,
+  type PolicyKind,
+  type RequestContext,
+  type StatementReport,
+} from '@cloister/attestation/policy'
+import { CloisterError } from '../errors.ts'
+import { parseStrictJson } from '../kms/index.ts'
+import { readFileArgument } from './arguments.ts'
+import { printJson } from './print.ts'
+
+interface TestFlags {
+  readonly policy: string
+  readonly identityPolicy: readonly string[]
+  readonly principal: string
+  readonly action: string
+  readonly resource?: string
+  readonly account?: string
+  readonly context: readonly string[]
+  readonly measurements?: string
+  readonly expect?: 'allow' | 'deny'
+}
+
+const NOTES = `
+The policy is decided as AWS KMS does it; without --measurements the request has no document. Warnings are
+about the policy alone, whatever the request.
+
+Examples:
+  cloister kms policy test --policy policy.json \\
+    --principal arn:aws:iam::111122223333:user/app --measurements measurements.json --expect allow
+  cloister kms policy test --policy policy.json \\
+    --principal arn:aws:iam::111122223333:user/app --expect deny`
+
+export function kmsPolicyCommand(): Command {
+  const test = new Command('test')
+    .description('explain what a key policy decides, and what in it defeats attestation')
+    .requiredOption('--policy <file>', 'the key policy, JSON')
+    .requiredOption('--principal <arn>', 'who asks: a user, a role session, or an account root')
+    .option('--action <name>', 'what is asked for', 'kms:Decrypt')
+    .option('--resource <arn>', "the key's ARN (default: one of the principal's account)")
+    .option('--account <id>', "the key's account (default: the principal's)")
+    .option('--identity-policy <file...>', "the principal's own policies, JSON", [] as string[])
+    .option(
+      '--context <key=value...>',
+      'condition keys; one given twice has two values',
+      [] as string[],
+    )
+    .option('--measurements <file>', 'what build-enclave printed: the request brings this document')
+    .addOption(
+      new Option('--expect <decision>', 'fail unless this is decided').choices(['allow', 'deny']),
+    )
+    .addHelpText('after', NOTES)
+    .action(testPolicy)
+  return new Command('policy').description('look at key policies').addCommand(test)
+}
+
+function testPolicy(flags: TestFlags): void {
+  const { principal, action } = flags
+  if (!isPrincipalArn(principal))
+    throw wrong(`--principal ${principal} is not an ARN of a principal`)
+  if (!/^[a-z0-9-]+:\w+$/i.test(action))
+    throw wrong(`--action ${action} is not an action like kms:Decrypt`)
+  const account = flags.account ?? accountOf(principal)
+  const key = readPolicy('--policy', flags.policy, 'key')
+  const identity = flags.identityPolicy.map((path) =>
+    readPolicy('--identity-policy', path, 'identity'),
+  )
+  const resource =
+    flags.resource ??
+    `arn:aws:kms:us-east-1:${account}:key/${'0'.repeat(8)}-0000-0000-0000-${'0'.repeat(12)}`
+  const context = { ...documentContext(flags.measurements), ...givenContext(flags.context) }
+  const decision = decide({ principal, action, resource, context }, { key, identity, account })
+  printJson(decisionJson(decision, key))
+  checkExpected(decision, flags.expect)
+}
+
+function readPolicy(flag: string, path: string, kind: PolicyKind): PolicyDocument {
+  const bytes = readFileArgument(flag, path)
+  return parseKeyPolicy(parseStrictJson(bytes, 'ERR_CLI_ARGUMENT', path), kind)
+}
+
+/** The condition keys of a document of the measured image. */
+function documentContext(path: string | undefined): RequestContext {
+  if (path === undefined) return {}
+  const bytes = readFileArgument('--measurements', path)
+  const file = parseStrictJson(bytes, 'ERR_CLI_ARGUMENT', path) as Record<string, unknown> | null
+  const measurements = (file?.['Measurements'] ?? file) as Record<string, unknown> | null
+  const pcrs = Object.entries(measurements ?? {}).flatMap(([name, value]) =>
+    /^PCR\d+$/.test(name) && typeof value === 'string'
+      ? [[name, value.toLowerCase()] as const]
+      : [],
+  )
+  if (pcrs.length === 0) throw wrong(`--measurements: ${path} has no PCRs`)
+  const keys = pcrs.map(([name, value]) => [`kms:RecipientAttestation:${name}`, value] as const)
+  const image = pcrs.flatMap(([name, value]) =>
+    name === 'PCR0' ? [['kms:RecipientAttestation:ImageSha384', value] as const] : [],
+  )
+  return Object.fromEntries([...image, ...keys])
+}
+
+function givenContext(pairs: readonly string[]): RequestContext {
+  const values = new Map<string, string[]>()
+  for (const pair of pairs) {
+    const [, key = '', value = ''] = /^([^=]+)=([^]*)$/.exec(pair) ?? []
+    if (key === '') throw wrong(`--context ${pair} is not KEY=VALUE`)
+    values.set(key, [...(values.get(key) ?? []), value])
+  }
+  const entries = [...values].map(
+    ([key, all]) => [key, all.length === 1 ? (all[0] ?? '') : all] as const,
+  )
+  return Object.fromEntries(entries)
+}
+
+function decisionJson(
+  { allowed, reason, decidedBy, statements }: Decision,
+  key: PolicyDocument,
+): object {
+  return {
+    Decision: allowed ? 'Allow' : 'Deny',
+    Reason: reason,
+    DecidedBy: decidedBy && `${decidedBy.policy}: ${decidedBy.statement}`,
+    Statements: statements.map(statementJson),
+    Warnings: findPolicyWarnings(key).map(({ code, statement, message }) => ({
+      Code: code,
+      Statement: statement,
+      Message: message,
+    })),
+  }
+}
+
+function statementJson(report: StatementReport): object {
+  return {
+    Policy: report.policy,
+    Statement: report.statement,
+    Effect: report.effect,
+    Applies: report.applies,
+    ...(report.delegates ? { Delegates: true } : {}),
+    PrincipalMatches: report.principal,
+    ActionMatches: report.action,
+    ResourceMatches: report.resource,
+    Conditions: report.conditions.map(({ operator, key, values, actual, holds }) => ({
+      Operator: operator,
+      Key: key,
+      Expected: values,
+      Actual: actual,
+      Holds: holds,
+    })),
+  }
+}
+
+function checkExpected({ allowed, reason }: Decision, expected: TestFlags['expect']): void {
+  const actual = allowed ? 'allow' : 'deny'
+  if (expected === undefined || expected === actual) return
+  const message = `the policy decides ${actual} (${reason}), expected ${expected}`
+  throw new CloisterError('ERR_KMS_DECISION', message, { details: { expected, actual } })
+}
+
+function wrong(message: string): CloisterError {
+  return new CloisterError('ERR_CLI_ARGUMENT', message, {
+    hint: 'See `cloister kms policy test --help`.',
+  })
+}

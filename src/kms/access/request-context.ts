@@ -1,0 +1,90 @@
+// The condition keys of a request: AWS's global ones, those of KMS, and of the verified document. Under
+// `cloister:` is what AWS has no key for: which root vouches for the document, how its signing
+// key is protected, its age and the enclave it comes from.
+// @see https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html
+
+import { createHash } from 'node:crypto'
+import type { Attestation } from '@cloister/attestation'
+import {
+  accountOf,
+  conditionKeys,
+  isRootUser,
+  type RequestContext,
+} from '@cloister/attestation/policy'
+import type { Principal } from '../auth/credentials-file.ts'
+import type { EncryptionContext } from '../fields.ts'
+
+/** What is known of a request before an operation looks at it. */
+export interface RequestFacts {
+  readonly principal: Principal
+  readonly nowMs: number
+  readonly region: string
+  readonly sourceIp: string
+  readonly userAgent: string
+  /** Null without `Recipient`. */
+  readonly attestation: Attestation | null
+}
+
+/** The keys that every request has. */
+export function requestContext(facts: RequestFacts): RequestContext {
+  const { principal, nowMs, region, sourceIp, userAgent, attestation } = facts
+  const tags = Object.entries(principal.tags).map(([name, value]) => [
+    `aws:PrincipalTag/${name}`,
+    value,
+  ])
+  return {
+    ...(Object.fromEntries(tags) as RequestContext),
+    ...principalKeys(principal.arn),
+    'aws:CurrentTime': new Date(nowMs).toISOString().replace(/\.\d+/, ''),
+    'aws:EpochTime': String(Math.floor(nowMs / 1000)),
+    'aws:SecureTransport': 'false',
+    'aws:SourceIp': sourceIp,
+    'aws:UserAgent': userAgent,
+    'aws:RequestedRegion': region,
+    'aws:ViaAWSService': 'false',
+    'kms:CallerAccount': accountOf(principal.arn),
+    ...(attestation === null ? {} : attestationKeys(attestation, nowMs)),
+  }
+}
+
+/** The keys of an encryption context. */
+export function contextKeys(context: EncryptionContext): RequestContext {
+  const names = Object.keys(context)
+  if (names.length === 0) return {}
+  const pairs = Object.entries(context).map(([name, value]) => [
+    `kms:EncryptionContext:${name}`,
+    value,
+  ])
+  return {
+    ...(Object.fromEntries(pairs) as RequestContext),
+    'kms:EncryptionContextKeys': names,
+  }
+}
+
+function principalKeys(arn: string): RequestContext {
+  const [, , , , account = '', name = ''] = arn.split(':')
+  const [kind = '', ...path] = name.split('/')
+  const session = kind === 'assumed-role'
+  const role = `${arn.split(':').slice(0, 2).join(':')}:iam::${account}:role/${path[0] ?? ''}`
+  const isUser = kind === 'user'
+  return {
+    'aws:PrincipalArn': session ? role : arn,
+    'aws:PrincipalAccount': account,
+    'aws:PrincipalType': isRootUser(arn) ? 'Account' : session ? 'AssumedRole' : 'User',
+    'aws:userid': path.join(':') || account,
+    ...(isUser ? { 'aws:username': path.at(-1) ?? '' } : {}),
+  }
+}
+
+function attestationKeys(attestation: Attestation, nowMs: number): RequestContext {
+  const { assurance, moduleId, timestampMs, certificates } = attestation
+  const root = certificates[0]?.der ?? new Uint8Array()
+  const prefix = 'cloister:RecipientAttestation:'
+  return {
+    ...conditionKeys(attestation),
+    [`${prefix}Assurance`]: assurance,
+    [`${prefix}ModuleId`]: moduleId,
+    [`${prefix}AgeSeconds`]: String(Math.max(0, Math.round((nowMs - timestampMs) / 1000))),
+    [`${prefix}RootSha256`]: createHash('sha256').update(root).digest('hex'),
+  }
+}

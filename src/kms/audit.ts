@@ -1,0 +1,18 @@
+// `kms audit verify`: whether the log in a store is whole. It needs no master key.
+
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { check } from '../errors.ts'
+import { verifyAudit, type AuditHead } from './store/audit-log.ts'
+import { Database } from './store/database.ts'
+
+/**
+ * Checks every entry of the log in a store, and that an entry noted before is still in it.
+ * @throws ERR_KMS_AUDIT, ERR_KMS_STORE
+ */
+export function verifyStoredAudit(directory: string, noted?: AuditHead): AuditHead {
+  const path = join(directory, 'kms.db')
+  check(existsSync(path), 'ERR_KMS_STORE', `${path} does not exist`, { details: { directory } })
+  using database = Database.open(directory)
+  return verifyAudit(database, noted)
+}

@@ -1,0 +1,139 @@
+// The broker: a request is believed when its signature holds, its document (if it brings one) verifies, and
+// the policies allow it. Whatever the outcome, it is in the audit log before the answer is sent.
+
+import { CloisterError } from '../errors.ts'
+import type { RequestFacts } from './access/request-context.ts'
+import type { Credentials } from './auth/credentials-file.ts'
+import { authenticate } from './auth/sigv4.ts'
+import { Fields } from './fields.ts'
+import type { ReceivedRequest } from './http/server.ts'
+import { KmsError, unsupported } from './kms-error.ts'
+import { Call, type Answer, type Operation } from './operations/call.ts'
+import { MISSING, OPERATIONS } from './operations/index.ts'
+import type { Place } from './operations/key-names.ts'
+import type { RecipientVerifier, Recipient } from './recipient/recipient.ts'
+import type { AuditEntry } from './store/audit-log.ts'
+import type { Store } from './store/store.ts'
+import { parseStrictJson } from './strict-json.ts'
+
+export interface BrokerParts {
+  readonly store: Store
+  readonly credentials: Credentials
+  readonly recipients: RecipientVerifier
+  readonly place: Place
+}
+
+const TARGET = 'TrentService.'
+
+/** Answers one request. */
+export async function answerRequest(
+  request: ReceivedRequest,
+  { store, credentials, recipients, place }: BrokerParts,
+): Promise<Answer> {
+  const nowMs = Date.now()
+  const name = operationName(request)
+  const { region } = place
+  const principal = authenticate(request, { credentials, region, nowMs })
+  const { requestId, sourceIp, userAgent } = request
+  const start: AuditStart = {
+    time: new Date(nowMs).toISOString(),
+    ...{ requestId, sourceIp, principal: principal.arn, operation: name },
+  }
+  const facts = { principal, nowMs, region, sourceIp, userAgent }
+  let call: Call | undefined
+  try {
+    const operation = operationOf(name)
+    const fields = new Fields(parseBody(request.body))
+    const recipient = operation.takesRecipient === true ? await recipients.verify(fields) : null
+    call = new Call({ store, place, fields, recipient, facts: factsWith(facts, recipient) })
+    return await perform(operation, call, start)
+  } catch (error) {
+    recordFailure(store, start, { call, error })
+    throw error
+  }
+}
+
+/** A change and its entry in the log are one transaction. */
+async function perform(operation: Operation, call: Call, start: AuditStart): Promise<Answer> {
+  const { store } = call
+  const result = store.transaction(() => {
+    const answer = operation.run(call)
+    if (!(answer instanceof Promise)) store.audit.append(entryOf(start, call))
+    return answer
+  })
+  if (!(result instanceof Promise)) return result
+  const answer = await result
+  store.transaction(() => store.audit.append(entryOf(start, call)))
+  return answer
+}
+
+type AuditStart = Pick<AuditEntry, 'time' | 'requestId' | 'sourceIp' | 'principal' | 'operation'>
+
+function entryOf(start: AuditStart, call: Call | undefined): AuditEntry {
+  const attestation = call?.recipient?.attestation
+  const recipient = attestation && {
+    moduleId: attestation.moduleId,
+    assurance: attestation.assurance,
+    pcrs: Object.fromEntries(
+      Object.entries(attestation.pcrs).filter(([, value]) => !isZero(value)),
+    ),
+  }
+  return {
+    ...start,
+    ...call?.subject,
+    ...(recipient ? { recipient } : {}),
+    decisions: call?.decisions ?? [],
+  }
+}
+
+function isZero(hex: string): boolean {
+  return /^0+$/.test(hex)
+}
+
+function recordFailure(
+  store: Store,
+  start: AuditStart,
+  { call, error }: { readonly call: Call | undefined; readonly error: unknown },
+): void {
+  const known = error instanceof KmsError
+  const failure = known
+    ? { error: error.type, message: error.message }
+    : { error: error instanceof CloisterError ? error.code : 'KMSInternalException' }
+  store.transaction(() => store.audit.append({ ...entryOf(start, call), ...failure }))
+}
+
+function factsWith(
+  facts: Omit<RequestFacts, 'attestation'>,
+  recipient: Recipient | null,
+): RequestFacts {
+  return { ...facts, attestation: recipient?.attestation ?? null }
+}
+
+/** Before anybody is asked who they are: what is not for this service at all. */
+function operationName({ method, url, target }: ReceivedRequest): string {
+  if (method === 'POST' && url === '/' && target.startsWith(TARGET))
+    return target.slice(TARGET.length)
+  throw new KmsError(
+    'UnknownOperationException',
+    'not a request of AWS KMS: POST / with X-Amz-Target',
+  )
+}
+
+function operationOf(name: string): Operation {
+  const operation = OPERATIONS.get(name)
+  if (operation !== undefined) return operation
+  if (MISSING.has(name)) throw unsupported(`${name}: this broker does not have this operation yet`)
+  throw new KmsError(
+    'UnknownOperationException',
+    `${name.slice(0, 64)} is not an operation of AWS KMS`,
+  )
+}
+
+function parseBody(body: Uint8Array): unknown {
+  try {
+    return parseStrictJson(body, 'ERR_KMS_REQUEST', 'the request')
+  } catch (error) {
+    if (!(error instanceof CloisterError)) throw error
+    throw new KmsError('SerializationException', error.message)
+  }
+}

@@ -1,0 +1,44 @@
+// Asymmetric data keys: a fresh pair in the encodings AWS uses, SubjectPublicKeyInfo and PKCS#8, DER.
+
+import { generateKeyPair, type KeyObject } from 'node:crypto'
+import { promisify } from 'node:util'
+import { unsupported } from '../kms-error.ts'
+
+/** AWS's names of the kinds of pairs. */
+export const PAIR_SPECS = [
+  ...(['RSA_2048', 'RSA_3072', 'RSA_4096'] as const),
+  ...(['ECC_NIST_P256', 'ECC_NIST_P384', 'ECC_NIST_P521', 'ECC_SECG_P256K1', 'SM2'] as const),
+] as const
+
+export type PairSpec = (typeof PAIR_SPECS)[number]
+
+export interface DataKeyPair {
+  /** SubjectPublicKeyInfo, DER. */
+  readonly publicKey: Uint8Array
+  /** PKCS#8, DER. */
+  readonly privateKey: Uint8Array
+}
+
+const CURVES: Partial<Record<PairSpec, string>> = {
+  ECC_NIST_P256: 'P-256',
+  ECC_NIST_P384: 'P-384',
+  ECC_NIST_P521: 'P-521',
+  ECC_SECG_P256K1: 'secp256k1',
+}
+
+const generate = promisify(generateKeyPair)
+
+/** @throws KmsError UnsupportedOperationException for SM2. */
+export async function generatePair(spec: PairSpec): Promise<DataKeyPair> {
+  if (spec === 'SM2') throw unsupported('KeyPairSpec SM2: this broker has no SM2')
+  const curve = CURVES[spec]
+  const { publicKey, privateKey } =
+    curve === undefined
+      ? await generate('rsa', { modulusLength: Number(spec.slice('RSA_'.length)) })
+      : await generate('ec', { namedCurve: curve })
+  return { publicKey: derOf(publicKey, 'spki'), privateKey: derOf(privateKey, 'pkcs8') }
+}
+
+function derOf(key: KeyObject, type: 'spki' | 'pkcs8'): Uint8Array {
+  return key.export({ type, format: 'der' } as { type: 'spki'; format: 'der' })
+}

@@ -1,0 +1,153 @@
+// The fields of a request, read one by one against AWS's model: type, length, pattern. A field that
+// nobody read is refused, so that nothing a client asks for is dropped in silence.
+
+import { invalid, KmsError } from './kms-error.ts'
+
+/** Base64 as AWS takes it: padded, without line breaks. */
+const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
+const MAX_CONTEXT_BYTES = 8192
+const MAX_GRANT_TOKENS = 10
+
+/** Names and values, both text. */
+export type EncryptionContext = Readonly<Record<string, string>>
+
+export class Fields {
+  readonly #values: Readonly<Record<string, unknown>>
+  readonly #path: string
+  readonly #read = new Set<string>()
+
+  constructor(value: unknown, path = '') {
+    if (typeof value !== 'object' || value === null || Array.isArray(value))
+      throw new KmsError('SerializationException', `${path || 'the request'} is not an object`)
+    this.#values = value as Readonly<Record<string, unknown>>
+    this.#path = path
+  }
+
+  /** Text of 1 to `max` characters. */
+  text(name: string, max: number, pattern?: RegExp): string | undefined {
+    const value = this.#take(name)
+    if (value === undefined) return undefined
+    if (typeof value !== 'string') throw this.#mistyped(name, 'a string')
+    if (value.length === 0 || value.length > max)
+      throw this.#broken(name, `Member must have length between 1 and ${String(max)}`)
+    if (pattern?.test(value) === false)
+      throw this.#broken(name, `Member must satisfy regular expression pattern: ${pattern.source}`)
+    return value
+  }
+
+  requiredText(name: string, max: number, pattern?: RegExp): string {
+    return this.text(name, max, pattern) ?? this.#missing(name)
+  }
+
+  /** One of the names of an enumeration. */
+  choice<T extends string>(name: string, choices: readonly T[]): T | undefined {
+    const value = this.#take(name)
+    if (value === undefined) return undefined
+    const chosen = choices.find((one) => one === value)
+    if (chosen === undefined)
+      throw this.#broken(name, `Member must satisfy enum value set: [${choices.join(', ')}]`)
+    return chosen
+  }
+
+  /** A whole number within bounds. */
+  integer(name: string, min: number, max: number): number | undefined {
+    const value = this.#take(name)
+    if (value === undefined) return undefined
+    if (!Number.isInteger(value)) throw this.#mistyped(name, 'an integer')
+    const number = value as number
+    if (number < min || number > max)
+      throw this.#broken(name, `Member must be between ${String(min)} and ${String(max)}`)
+    return number
+  }
+
+  flag(name: string): boolean {
+    const value = this.#take(name) ?? false
+    if (typeof value !== 'boolean') throw this.#mistyped(name, 'a boolean')
+    return value
+  }
+
+  /** Bytes in base64, 1 to `max` of them. */
+  blob(name: string, max: number): Uint8Array | undefined {
+    const value = this.#take(name)
+    if (value === undefined) return undefined
+    if (typeof value !== 'string' || !BASE64.test(value)) throw this.#mistyped(name, 'base64')
+    const bytes = Buffer.from(value, 'base64')
+    if (bytes.length === 0 || bytes.length > max)
+      throw this.#broken(name, `Member must have length between 1 and ${String(max)}`)
+    return bytes
+  }
+
+  requiredBlob(name: string, max: number): Uint8Array {
+    return this.blob(name, max) ?? this.#missing(name)
+  }
+
+  /** An encryption context; empty when absent. */
+  context(name: string): EncryptionContext {
+    const value = this.#take(name) ?? {}
+    if (typeof value !== 'object' || Array.isArray(value)) throw this.#mistyped(name, 'a map')
+    const entries = Object.entries(value as Record<string, unknown>)
+    if (!entries.every(([, text]) => typeof text === 'string'))
+      throw this.#mistyped(name, 'a map of strings')
+    const bytes = entries.reduce((sum, pair) => sum + Buffer.byteLength(pair.join('')), 0)
+    if (bytes > MAX_CONTEXT_BYTES)
+      throw invalid(`${name} has more than ${String(MAX_CONTEXT_BYTES)} bytes`)
+    return value as EncryptionContext
+  }
+
+  /** The fields of a structure. */
+  structure(name: string): Fields | undefined {
+    const value = this.#take(name)
+    return value === undefined ? undefined : new Fields(value, this.#nameOf(name))
+  }
+
+  /** Grant tokens are in AWS's model, but there are no grants here. */
+  noGrantTokens(): void {
+    const value = this.#take('GrantTokens') ?? []
+    if (!Array.isArray(value) || value.length > MAX_GRANT_TOKENS)
+      throw this.#mistyped('GrantTokens', 'a list of at most ten strings')
+    if (value.length > 0)
+      throw new KmsError('InvalidGrantTokenException', 'this broker has no grants')
+  }
+
+  /** Fields that must be absent, or empty, each with the reason. */
+  refuse(fields: Readonly<Record<string, string>>): void {
+    for (const [name, reason] of Object.entries(fields)) {
+      const value = this.#take(name)
+      const isEmpty =
+        value === undefined || value === false || (Array.isArray(value) && value.length === 0)
+      if (!isEmpty) throw new KmsError('UnsupportedOperationException', `${name}: ${reason}`)
+    }
+  }
+
+  /** Refuses what nobody read. */
+  end(): void {
+    const unread = Object.keys(this.#values).find(
+      (name) => !this.#read.has(name) && this.#values[name] !== null,
+    )
+    if (unread !== undefined) throw invalid(`${this.#nameOf(unread)}: this broker does not know it`)
+  }
+
+  #take(name: string): unknown {
+    this.#read.add(name)
+    return Object.hasOwn(this.#values, name) ? (this.#values[name] ?? undefined) : undefined
+  }
+
+  #nameOf(name: string): string {
+    return this.#path === '' ? name : `${this.#path}.${name}`
+  }
+
+  #missing(name: string): never {
+    throw this.#broken(name, 'Member must not be null')
+  }
+
+  #broken(name: string, constraint: string): KmsError {
+    const field = this.#nameOf(name).replace(/^./, (first) => first.toLowerCase())
+    return invalid(
+      `1 validation error detected: Value at '${field}' failed to satisfy constraint: ${constraint}`,
+    )
+  }
+
+  #mistyped(name: string, expected: string): KmsError {
+    return new KmsError('SerializationException', `${this.#nameOf(name)} is not ${expected}`)
+  }
+}

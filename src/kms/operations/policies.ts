@@ -1,0 +1,54 @@
+// GetKeyPolicy, PutKeyPolicy, ListKeyPolicies. A key has one policy, named `default`.
+// @see https://docs.aws.amazon.com/kms/latest/APIReference/API_PutKeyPolicy.html
+
+import type { Fields } from '../fields.ts'
+import type { Operation } from './call.ts'
+import { MAX_KEY_ID, notFound } from './key-names.ts'
+import { readPage } from './pages.ts'
+import { checkNewPolicy, MAX_POLICY } from './policy-rules.ts'
+
+const DEFAULT = 'default'
+
+export const getKeyPolicy: Operation = {
+  run(call) {
+    const keyId = readNames(call.fields)
+    call.fields.end()
+    const found = call.key(keyId, false)
+    call.authorizeKey('kms:GetKeyPolicy', found)
+    return { Policy: found.key.policy, PolicyName: DEFAULT }
+  },
+}
+
+export const putKeyPolicy: Operation = {
+  run(call) {
+    const { fields, store } = call
+    const keyId = readNames(fields)
+    const policy = fields.requiredText('Policy', MAX_POLICY)
+    const bypass = fields.flag('BypassPolicyLockoutSafetyCheck')
+    fields.end()
+    const found = call.key(keyId, false)
+    call.authorizeKey('kms:PutKeyPolicy', found, {
+      'kms:BypassPolicyLockoutSafetyCheck': String(bypass),
+    })
+    checkNewPolicy(call, policy, bypass)
+    store.keys.update({ ...found.key, policy })
+    return null
+  },
+}
+
+export const listKeyPolicies: Operation = {
+  run(call) {
+    const keyId = call.fields.requiredText('KeyId', MAX_KEY_ID)
+    readPage(call.fields, { most: 1000, usual: 100 })
+    call.fields.end()
+    call.authorizeKey('kms:ListKeyPolicies', call.key(keyId, false))
+    return { PolicyNames: [DEFAULT], Truncated: false }
+  },
+}
+
+function readNames(fields: Fields): string {
+  const keyId = fields.requiredText('KeyId', MAX_KEY_ID)
+  const name = fields.text('PolicyName', 128, /^\w+$/) ?? DEFAULT
+  if (name !== DEFAULT) throw notFound(`No such policy exists: ${name}`)
+  return keyId
+}

@@ -1,0 +1,55 @@
+// What a key policy must be before it is put on a key.
+
+import { AttestationError, parseKeyPolicy, type PolicyDocument } from '@cloister/attestation/policy'
+import { CloisterError, messageOf } from '../../errors.ts'
+import { KmsError, unsupported } from '../kms-error.ts'
+import { parseStrictJson } from '../strict-json.ts'
+import type { Call } from './call.ts'
+
+/** AWS's bound, in bytes. */
+export const MAX_POLICY = 32_768
+
+const VIA_SERVICE = 'kms:viaservice'
+
+/** What AWS puts on a key that is made without a policy: the policies of the account's identities decide. */
+export function defaultPolicy(account: string): string {
+  const statement = {
+    Sid: 'Enable IAM User Permissions',
+    Effect: 'Allow',
+    Principal: { AWS: `arn:aws:iam::${account}:root` },
+    Action: 'kms:*',
+    Resource: '*',
+  }
+  const policy = { Version: '2012-10-17', Id: 'key-default-1', Statement: [statement] }
+  return JSON.stringify(policy, null, 2)
+}
+
+/**
+ * Checks a policy, and that who puts it may change it again unless they ask for the contrary.
+ * @throws KmsError MalformedPolicyDocumentException, UnsupportedOperationException.
+ */
+export function checkNewPolicy(call: Call, text: string, bypass: boolean): void {
+  const policy = parsePolicy(text)
+  const keys = policy.statements.flatMap(({ conditions }) => conditions.map(({ key }) => key))
+  if (keys.some((key) => key.toLowerCase() === VIA_SERVICE))
+    throw unsupported(
+      'kms:ViaService: no AWS service calls this broker, so the condition says nothing',
+    )
+  if (bypass || call.preview('kms:PutKeyPolicy', text).allowed) return
+  throw malformed('The new key policy will not allow you to update the key policy in the future.')
+}
+
+function parsePolicy(text: string): PolicyDocument {
+  if (Buffer.byteLength(text) > MAX_POLICY) throw malformed('the policy has more than 32768 bytes')
+  try {
+    return parseKeyPolicy(parseStrictJson(Buffer.from(text), 'ERR_KMS_REQUEST', 'the policy'))
+  } catch (error) {
+    const isOurs = error instanceof AttestationError || error instanceof CloisterError
+    if (isOurs) throw malformed(messageOf(error))
+    throw error
+  }
+}
+
+function malformed(message: string): KmsError {
+  return new KmsError('MalformedPolicyDocumentException', message)
+}

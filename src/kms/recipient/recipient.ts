@@ -1,0 +1,108 @@
+// The `Recipient` of a request: an attestation document, verified under the roots that the operator chose,
+// and the RSA key in it, for which the answer is encrypted. The key is taken from the verified
+// document and from nowhere else.
+
+import { createPublicKey, type KeyObject } from 'node:crypto'
+import {
+  AttestationError,
+  createVerifier,
+  inspectAttestation,
+  type Attestation,
+  type DocumentKind,
+  type Verifier,
+} from '@cloister/attestation'
+import type { Fields } from '../fields.ts'
+import { invalid, unsupported, type KmsError } from '../kms-error.ts'
+import { envelop } from './cms.ts'
+
+/** A verified document and the way to answer to it. */
+export interface Recipient {
+  readonly attestation: Attestation
+  /** `CiphertextForRecipient` of a plaintext. */
+  encrypt(plaintext: Uint8Array): Uint8Array
+}
+
+/** Which documents are accepted. */
+export interface RecipientRules {
+  /** DER certificates; empty when the operator trusts none. */
+  readonly roots: readonly Uint8Array[]
+  readonly maxAgeMs: number
+}
+
+const MAX_DOCUMENT_BYTES = 262_144
+const RSA_BITS = [2048, 3072, 4096]
+const F4 = 65_537n
+
+/** Verifies recipients by rules that are checked once. */
+export class RecipientVerifier {
+  readonly #verifiers: ReadonlyMap<DocumentKind, Verifier>
+
+  /** @throws AttestationError when a root is malformed; RangeError on a wrong age. */
+  constructor({ roots: [first, ...others], maxAgeMs }: RecipientRules) {
+    const kinds = first ? (['nitro-enclave', 'nitro-tpm'] as const) : []
+    const verifierOf = (kind: DocumentKind): [DocumentKind, Verifier] => {
+      const roots = [first ?? new Uint8Array(), ...others] as const
+      return [kind, createVerifier({ roots, maxAgeMs, kind })]
+    }
+    this.#verifiers = new Map(kinds.map(verifierOf))
+  }
+
+  /**
+   * Reads and verifies the request's `Recipient`; null when it has none.
+   * @throws KmsError ValidationException when the document, or the key in it, is not accepted.
+   */
+  async verify(fields: Fields): Promise<Recipient | null> {
+    const recipient = fields.structure('Recipient')
+    if (recipient === undefined) return null
+    const document = recipient.requiredBlob('AttestationDocument', MAX_DOCUMENT_BYTES)
+    const algorithm = recipient.choice('KeyEncryptionAlgorithm', ['RSAES_OAEP_SHA_256'])
+    recipient.end()
+    if (algorithm === undefined) throw invalid('Recipient.KeyEncryptionAlgorithm is missing')
+    const attestation = await this.#verifyDocument(document)
+    const key = recipientKey(attestation)
+    return { attestation, encrypt: (plaintext) => envelop(plaintext, key) }
+  }
+
+  async #verifyDocument(document: Uint8Array): Promise<Attestation> {
+    if (this.#verifiers.size === 0)
+      throw unsupported(
+        'this broker was started without --root and --aws-root: it accepts no document',
+      )
+    try {
+      const { kind } = inspectAttestation(document).claims
+      const verifier = this.#verifiers.get(kind)
+      if (verifier === undefined) throw invalid(`documents of kind ${kind} are not accepted`)
+      return await verifier.verify(document)
+    } catch (error) {
+      if (error instanceof AttestationError) throw refused(error)
+      throw error
+    }
+  }
+}
+
+/** The name AWS uses for a document that it does not accept is not documented. */
+function refused({ code, message }: AttestationError): KmsError {
+  return invalid(`the attestation document is not accepted: ${code}: ${message}`)
+}
+
+function recipientKey({ publicKey }: Attestation): KeyObject {
+  if (publicKey === null) throw invalid('the attestation document has no public_key')
+  const key = parseSpki(publicKey)
+  const { modulusLength = 0, publicExponent } = key?.asymmetricKeyDetails ?? {}
+  const right =
+    key?.asymmetricKeyType === 'rsa' && RSA_BITS.includes(modulusLength) && publicExponent === F4
+  if (right) return key
+  throw invalid(
+    "the attestation document's public_key is not a DER SubjectPublicKeyInfo of RSA with 2048, 3072 or 4096 bits",
+  )
+}
+
+/** Undefined when the bytes are not exactly one key: what follows it would not be in its hash. */
+function parseSpki(der: Uint8Array): KeyObject | undefined {
+  try {
+    const key = createPublicKey({ key: Buffer.from(der), type: 'spki', format: 'der' })
+    return key.export({ type: 'spki', format: 'der' }).equals(der) ? key : undefined
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,68 @@
+// Starts a broker from what an operator gives: a store, its master key, the principals, the roots.
+
+import { isIP } from 'node:net'
+import { check } from '../errors.ts'
+import { readCredentials } from './auth/credentials-file.ts'
+import { answerRequest } from './broker.ts'
+import { KmsServer } from './http/server.ts'
+import { RecipientVerifier } from './recipient/recipient.ts'
+import type { MasterKeySource } from './store/master-key.ts'
+import { Store } from './store/store.ts'
+
+export interface BrokerOptions {
+  /** A directory of its own; made when it is missing. */
+  readonly store: string
+  readonly masterKey: MasterKeySource
+  /** The file of principals. */
+  readonly credentials: string
+  /** DER certificates of the roots whose documents count; may be empty. */
+  readonly roots: readonly Uint8Array[]
+  readonly maxDocumentAgeMs: number
+  readonly region: string
+  /** Twelve digits: the account of the keys' ARNs. */
+  readonly account: string
+  /** An address of the loopback interface: there is no TLS. */
+  readonly host: string
+  /** 0 for any. */
+  readonly port: number
+  /** Gets faults of the broker itself. */
+  readonly report: (fault: unknown) => void
+}
+
+/** A broker that answers. */
+export interface Broker extends AsyncDisposable {
+  readonly endpoint: string
+}
+
+/**
+ * @throws ERR_KMS_STORE, ERR_KMS_MASTER_KEY, ERR_KMS_CREDENTIALS, ERR_KMS_LISTEN; AttestationError when a
+ * root is malformed
+ */
+export async function startBroker(options: BrokerOptions): Promise<Broker> {
+  const { region, account, host, port, report } = options
+  const isLoopback = host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
+  check(isLoopback, 'ERR_KMS_LISTEN', `${host} is not an address of the loopback interface`, {
+    hint: 'The broker has no TLS: answers with plaintext keys must not leave this host. Put a TLS proxy in front of it.',
+  })
+  const { roots, maxDocumentAgeMs: maxAgeMs } = options
+  const recipients = new RecipientVerifier({ roots, maxAgeMs })
+  const credentials = readCredentials(options.credentials)
+  const store = Store.open(options.store, options.masterKey)
+  try {
+    const parts = { store, credentials, recipients, place: { region, account } }
+    const server = await KmsServer.listen(
+      { host, port },
+      { dispatch: (request) => answerRequest(request, parts), report },
+    )
+    return {
+      endpoint: server.endpoint,
+      async [Symbol.asyncDispose]() {
+        await server[Symbol.asyncDispose]()
+        store[Symbol.dispose]()
+      },
+    }
+  } catch (error) {
+    store[Symbol.dispose]()
+    throw error
+  }
+}

@@ -1,0 +1,161 @@
+// The broker's store: one SQLite file, written ahead (WAL) and synchronous to the disk, so that what was
+// acknowledged is there after the process is killed or the power is cut. One process at a time has it:
+// the kernel's lock on a file beside it ends with the process, however it ends.
+//
+// SQLite is node-sqlite3-wasm: no native build, so the same package for every Node.js from 20 on.
+// better-sqlite3 12 ends before Node.js 26 and 13 begins at 22, node:sqlite at 22; both take turns
+// with native code that the set-up would have to compile.
+
+import { spawnSync } from 'node:child_process'
+import { chmodSync, closeSync, mkdirSync, openSync, rmSync, statSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import type { Database as Sqlite } from 'node-sqlite3-wasm'
+import { check, CloisterError, messageOf } from '../../errors.ts'
+import { MIGRATIONS } from './schema.ts'
+
+const { Database: SqliteDatabase } = createRequire(import.meta.url)('node-sqlite3-wasm') as {
+  readonly Database: new (path: string) => Sqlite
+}
+
+/** What SQLite stores and this code uses. */
+export type Value = number | string | Uint8Array | null
+export type Row = Readonly<Record<string, Value>>
+
+const CODE = 'ERR_KMS_STORE'
+/** "clkm", so that `file` and we know the file. */
+const APPLICATION_ID = 0x636c6b6d
+
+/** An open store. */
+export class Database implements Disposable {
+  readonly #sqlite: Sqlite
+  readonly #lock: number
+  readonly path: string
+
+  private constructor(path: string, sqlite: Sqlite, lock: number) {
+    this.path = path
+    this.#sqlite = sqlite
+    this.#lock = lock
+  }
+
+  /**
+   * Opens the store in a directory of its own; makes both when they are missing.
+   * @throws ERR_KMS_STORE when another broker has it, or it is not a store of ours
+   */
+  static open(directory: string): Database {
+    return opening(directory, () => {
+      mkdirSync(directory, { recursive: true, mode: 0o700 })
+      const mode = statSync(directory).mode & 0o777
+      check(
+        (mode & 0o077) === 0,
+        CODE,
+        `other users can enter ${directory} (mode ${mode.toString(8)})`,
+      )
+      const lock = lockFile(join(directory, 'lock'), directory)
+      try {
+        const path = join(directory, 'kms.db')
+        // SQLite's own lock, which a killed process leaves behind. Ours says that nobody has it.
+        rmSync(`${path}.lock`, { recursive: true, force: true })
+        return new Database(path, openSqlite(path), lock)
+      } catch (error) {
+        closeSync(lock)
+        throw error
+      }
+    })
+  }
+
+  run(sql: string, values: readonly Value[] = []): number {
+    return this.#guarded(() => this.#sqlite.run(sql, [...values]).changes)
+  }
+
+  get(sql: string, values: readonly Value[] = []): Row | null {
+    return this.#guarded(() => this.#sqlite.get(sql, [...values]) as Row | null)
+  }
+
+  all(sql: string, values: readonly Value[] = []): readonly Row[] {
+    return this.#guarded(() => this.#sqlite.all(sql, [...values]) as readonly Row[])
+  }
+
+  /** All of it, or nothing; on the disk when it returns. */
+  transaction<T>(work: () => T): T {
+    this.run('BEGIN IMMEDIATE')
+    try {
+      const result = work()
+      this.run('COMMIT')
+      return result
+    } catch (error) {
+      if (this.#sqlite.inTransaction) this.run('ROLLBACK')
+      throw error
+    }
+  }
+
+  [Symbol.dispose](): void {
+    if (!this.#sqlite.isOpen) return
+    this.#sqlite.close()
+    closeSync(this.#lock)
+  }
+
+  #guarded<T>(work: () => T): T {
+    try {
+      return work()
+    } catch (cause) {
+      if (cause instanceof CloisterError) throw cause
+      throw new CloisterError(CODE, `the store ${this.path} fails: ${messageOf(cause)}`, { cause })
+    }
+  }
+}
+
+function opening<T>(directory: string, open: () => T): T {
+  try {
+    return open()
+  } catch (cause) {
+    if (cause instanceof CloisterError) throw cause
+    const message = `cannot open the store in ${directory}: ${messageOf(cause)}`
+    throw new CloisterError(CODE, message, { cause, details: { directory } })
+  }
+}
+
+/** Held by the open file that we and `flock` share, until we close it or end. */
+function lockFile(path: string, directory: string): number {
+  const file = openSync(path, 'a', 0o600)
+  const { status, error } = spawnSync('flock', ['--nonblock', '3'], {
+    stdio: ['ignore', 'ignore', 'ignore', file],
+  })
+  if (status === 0) return file
+  closeSync(file)
+  if (error) throw error
+  throw new CloisterError(CODE, `another broker has the store in ${directory}`, {
+    details: { directory },
+    hint: 'End it first, or give another directory with --store.',
+  })
+}
+
+function openSqlite(path: string): Sqlite {
+  const sqlite = new SqliteDatabase(path)
+  try {
+    chmodSync(path, 0o600)
+    for (const pragma of ['locking_mode = EXCLUSIVE', 'journal_mode = WAL', 'synchronous = FULL'])
+      sqlite.exec(`PRAGMA ${pragma}`)
+    migrate(sqlite, path)
+    return sqlite
+  } catch (error) {
+    sqlite.close()
+    throw error
+  }
+}
+
+function migrate(sqlite: Sqlite, path: string): void {
+  const pragma = (name: string): number => Number(sqlite.get(`PRAGMA ${name}`)?.[name])
+  const [application, version] = [pragma('application_id'), pragma('user_version')]
+  const isOurs = application === APPLICATION_ID || (application === 0 && version === 0)
+  check(isOurs, CODE, `${path} is not a store of cloister kms`)
+  check(version <= MIGRATIONS.length, CODE, `${path} was made by a later version of Cloister`)
+  for (const [index, statements] of MIGRATIONS.entries()) {
+    if (index < version) continue
+    sqlite.exec('BEGIN IMMEDIATE')
+    for (const statement of statements) sqlite.exec(statement)
+    sqlite.exec(`PRAGMA application_id = ${String(APPLICATION_ID)}`)
+    sqlite.exec(`PRAGMA user_version = ${String(index + 1)}`)
+    sqlite.exec('COMMIT')
+  }
+}

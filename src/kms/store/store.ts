@@ -1,0 +1,41 @@
+// The store as the broker uses it: keys, names and the audit log under one master key.
+
+import { AliasTable } from './alias-table.ts'
+import { AuditLog } from './audit-log.ts'
+import { Database } from './database.ts'
+import { KeyTable } from './key-table.ts'
+import { MasterKey, type MasterKeySource } from './master-key.ts'
+
+export class Store implements Disposable {
+  readonly keys: KeyTable
+  readonly aliases: AliasTable
+  readonly audit: AuditLog
+  readonly #database: Database
+
+  private constructor(database: Database, master: MasterKey) {
+    this.#database = database
+    this.keys = new KeyTable(database, master)
+    this.aliases = new AliasTable(database, master)
+    this.audit = new AuditLog(database)
+  }
+
+  /** @throws ERR_KMS_STORE, ERR_KMS_MASTER_KEY */
+  static open(directory: string, source: MasterKeySource): Store {
+    const database = Database.open(directory)
+    try {
+      return new Store(database, MasterKey.open(database, source))
+    } catch (error) {
+      database[Symbol.dispose]()
+      throw error
+    }
+  }
+
+  /** All of it, or nothing; on the disk when it returns. */
+  transaction<T>(work: () => T): T {
+    return this.#database.transaction(work)
+  }
+
+  [Symbol.dispose](): void {
+    this.#database[Symbol.dispose]()
+  }
+}

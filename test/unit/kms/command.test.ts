@@ -1,0 +1,138 @@
+// `cloister kms`: the broker as a person starts it, a policy put to the test, the audit log checked.
+
+import { writeFileSync } from 'node:fs'
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { CreateKeyCommand, KMSClient } from '@aws-sdk/client-kms'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { ARNS, keysOf, principals } from '../../fixtures/kms/running-broker.ts'
+import { TestHost } from '../../host.ts'
+
+let host: TestHost
+
+beforeAll(() => {
+  host = new TestHost()
+  writeFileSync(host.path('principals.json'), JSON.stringify(principals()), { mode: 0o600 })
+  writeFileSync(host.path('passphrase'), 'correct horse battery staple\n', { mode: 0o600 })
+})
+afterAll(async () => {
+  await host[Symbol.asyncDispose]()
+})
+
+const SERVE = ['kms', 'serve', '--port', '0'] as const
+const given = (): readonly string[] => [
+  ...['--credentials', host.path('principals.json'), '--passphrase-file', host.path('passphrase')],
+]
+
+/** Starts a broker; what it printed once it answers. */
+async function serve(
+  ...args: readonly string[]
+): Promise<{ child: ChildProcess; endpoint: string }> {
+  const child = host.spawn(...SERVE, ...given(), ...args)
+  let printed = ''
+  for await (const chunk of child.stdout ?? []) {
+    printed += String(chunk)
+    if (printed.includes('}\n')) break
+  }
+  return { child, endpoint: (JSON.parse(printed) as { Endpoint: string }).Endpoint }
+}
+
+test('a broker answers until it is ended, and its audit log verifies', async () => {
+  const { child, endpoint } = await serve('--region', 'eu-central-1')
+  const settings = { endpoint, region: 'eu-central-1', credentials: keysOf('root') }
+  const client = new KMSClient(settings)
+  await client.send(new CreateKeyCommand({}))
+  const busy = await host.run('kms', 'audit', 'verify')
+  expect(busy.stderr).toContain('ERR_KMS_STORE: another broker has the store')
+  child.kill('SIGTERM')
+  await once(child, 'exit')
+  client.destroy()
+  const verified = await host.json<{ Entries: number; Head: string }>('kms', 'audit', 'verify')
+  expect(verified).toMatchObject({ Verified: true, Entries: 1 })
+  const args = ['kms', 'audit', 'verify', '--head'] as const
+  expect(await host.json(...args, verified.Head)).toEqual(verified)
+  const other = await host.run(...args, verified.Head.replace(/:..../, ':0000'))
+  expect(other.stderr).toMatch(/^ERR_KMS_AUDIT: entry 1 is not the one that was noted/)
+})
+
+describe('a broker that cannot start says why', () => {
+  test.each([
+    ['ERR_CLI_ARGUMENT', () => ['--credentials', host.path('principals.json')]],
+    ['ERR_CLI_ARGUMENT', () => [...given(), '--account', '12']],
+    ['ERR_KMS_LISTEN', () => [...given(), '--host', '0.0.0.0']],
+    ['ERR_CLI_ARGUMENT', () => [...given(), '--root', host.path('passphrase')]],
+    ['ERR_CLI_ARGUMENT', () => [...given(), '--master-key-file', host.path('passphrase')]],
+  ] as const)('%s', async (code, args) => {
+    const { stderr, stdout } = await host.run(...SERVE, ...args())
+    expect(stderr).toContain(`${code}: `)
+    expect(stdout).toBe('')
+  })
+})
+
+describe('a policy is put to the test', () => {
+  const PCR = 'a1'.repeat(48)
+  const IMAGE = 'kms:RecipientAttestation:ImageSha384'
+  const policy = {
+    Version: '2012-10-17',
+    Statement: [
+      {
+        Sid: 'Enclave',
+        Effect: 'Allow',
+        Principal: { AWS: ARNS.app },
+        Action: 'kms:Decrypt',
+        Resource: '*',
+        Condition: { StringEqualsIgnoreCase: { [IMAGE]: PCR } },
+      },
+    ],
+  }
+
+  test('and explained: who is let in, who is not, and what is weak in it', async () => {
+    writeFileSync(host.path('policy.json'), JSON.stringify(policy))
+    writeFileSync(host.path('hello.json'), JSON.stringify({ Measurements: { PCR0: PCR } }))
+    const ask = [
+      'kms',
+      'policy',
+      'test',
+      '--policy',
+      host.path('policy.json'),
+      '--principal',
+      ARNS.app,
+    ]
+    const granted = await host.json<object>(
+      ...ask,
+      '--measurements',
+      host.path('hello.json'),
+      '--expect',
+      'allow',
+    )
+    expect(granted).toMatchObject({ Decision: 'Allow', DecidedBy: 'key: Enclave' })
+    const denied = await host.json(...ask, '--expect', 'deny')
+    expect(denied).toMatchObject({
+      Decision: 'Deny',
+      Reason: 'no-allow',
+      Statements: [
+        {
+          Statement: 'Enclave',
+          Applies: false,
+          PrincipalMatches: true,
+          Conditions: [{ Key: IMAGE, Expected: [PCR], Actual: null, Holds: false }],
+        },
+      ],
+      Warnings: [{ Code: 'no-deny-when-absent', Statement: null }],
+    })
+    const unexpected = await host.run(...ask, '--expect', 'allow')
+    expect(unexpected).toMatchObject({ status: 1 })
+    expect(unexpected.stderr).toMatch(/^ERR_KMS_DECISION: the policy decides deny \(no-allow\)/)
+    const wrong = await host.run(...ask, '--policy', host.path('hello.json'))
+    expect(wrong.stderr).toMatch(/^ERR_KEY_POLICY_FORMAT: /)
+    const value = { ...policy, Version: '2012-10-17' }
+    writeFileSync(
+      host.path('twice.json'),
+      JSON.stringify(value).replace('{', '{"Version":"2008-10-17",'),
+    )
+    const twice = await host.run(...ask, '--policy', host.path('twice.json'))
+    expect(twice.stderr).toContain('has the key Version twice')
+    const other = await host.json(...ask, '--action', 'kms:Encrypt', '--context', 'a=b', 'a=c')
+    expect(other).toMatchObject({ Decision: 'Deny', Statements: [{ ActionMatches: false }] })
+  })
+})

@@ -1,0 +1,180 @@
+// Signatures: AWS's own signer as the oracle, and requests that are almost right.
+
+import { createHash, createHmac } from 'node:crypto'
+import { SignatureV4 } from '@smithy/signature-v4'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { parseCredentials } from '../../../src/kms/auth/credentials-file.ts'
+import { authenticate, type SignedRequest } from '../../../src/kms/auth/sigv4.ts'
+import { ARNS, keysOf, principals, REGION } from '../../fixtures/kms/running-broker.ts'
+
+/** What the signer wants of a hash. */
+class Sha256 {
+  readonly #hash
+  constructor(secret?: string | ArrayBuffer | ArrayBufferView) {
+    const key = secret === undefined || typeof secret === 'string' ? secret : bytesOf(secret)
+    this.#hash = key === undefined ? createHash('sha256') : createHmac('sha256', key)
+  }
+  update(data: string | ArrayBuffer | ArrayBufferView): void {
+    this.#hash.update(typeof data === 'string' ? data : bytesOf(data))
+  }
+  digest(): Promise<Uint8Array> {
+    return Promise.resolve(new Uint8Array(this.#hash.digest()))
+  }
+  reset(): void {
+    throw new Error('not needed')
+  }
+}
+
+function bytesOf(data: ArrayBuffer | ArrayBufferView): Uint8Array {
+  return data instanceof ArrayBuffer
+    ? new Uint8Array(data)
+    : new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+}
+
+const NOW_MS = Date.UTC(2026, 10, 26, 12, 0, 0)
+const credentials = parseCredentials(principals())
+
+interface Signing {
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: string
+  readonly atMs?: number
+  readonly region?: string
+  readonly service?: string
+  readonly keys?: { accessKeyId: string; secretAccessKey: string; sessionToken?: string }
+  readonly unsigned?: readonly string[]
+}
+
+async function signed(signing: Signing = {}): Promise<SignedRequest> {
+  const { headers = {}, body = '{}', atMs = NOW_MS, region = REGION, service = 'kms' } = signing
+  const signer = new SignatureV4({
+    ...{ region, service, credentials: signing.keys ?? keysOf('app'), sha256: Sha256 },
+  })
+  const request = await signer.sign(
+    {
+      ...{ method: 'POST', protocol: 'http:', hostname: '127.0.0.1', port: 8470, path: '/', body },
+      headers: { host: '127.0.0.1:8470', 'x-amz-target': 'TrentService.ListKeys', ...headers },
+    },
+    { signingDate: new Date(atMs), unsignableHeaders: new Set(signing.unsigned ?? []) },
+  )
+  const rawHeaders = Object.entries(request.headers).flat()
+  return { method: 'POST', url: '/', rawHeaders, body: Buffer.from(body) }
+}
+
+const check = (request: SignedRequest, nowMs = NOW_MS): string =>
+  authenticate(request, { credentials, region: REGION, nowMs }).arn
+
+function refusal(request: SignedRequest, nowMs = NOW_MS): string {
+  try {
+    return `accepted ${check(request, nowMs)}`
+  } catch (error) {
+    return (error as { type?: string }).type ?? String(error)
+  }
+}
+
+describe('a request signed by AWS’s signer', () => {
+  test('is its signer’s, whatever the body and the other headers are', async () => {
+    const name = fc.stringMatching(/^x-[a-z]{1,8}(-[a-z0-9]{1,8})?$/)
+    const value = fc.stringMatching(/^[ -~]{0,24}$/)
+    await fc.assert(
+      fc.asyncProperty(fc.dictionary(name, value), fc.string(), async (headers, body) => {
+        expect(check(await signed({ headers, body }))).toBe(ARNS.app)
+      }),
+      { numRuns: 200 },
+    )
+  })
+
+  test('is refused when any part of it is changed', async () => {
+    const request = await signed({ headers: { 'x-other': 'value' } })
+    const without = (wanted: string): SignedRequest => {
+      const pairs = request.rawHeaders.flatMap((one, at, all) =>
+        at % 2 === 0 && one.toLowerCase() !== wanted ? [one, all[at + 1] ?? ''] : [],
+      )
+      return { ...request, rawHeaders: pairs }
+    }
+    const replace = (from: string | RegExp, to: string): SignedRequest => ({
+      ...request,
+      rawHeaders: request.rawHeaders.map((text) => text.replace(from, to)),
+    })
+    expect(check(request)).toBe(ARNS.app)
+    const altered = { ...request, body: Buffer.from('{ }') }
+    expect(refusal(altered)).toBe('InvalidSignatureException')
+    expect(refusal(replace('TrentService.ListKeys', 'TrentService.CreateKey'))).toBe(
+      'InvalidSignatureException',
+    )
+    expect(refusal(replace(/^value$/, 'VALUE'))).toBe('InvalidSignatureException')
+    expect(refusal(replace(/Signature=./, 'Signature=g'))).toBe('IncompleteSignatureException')
+    expect(refusal(replace(/Signature=../, 'Signature=00'))).toBe('InvalidSignatureException')
+    expect(refusal(replace(';x-other', ''))).toBe('InvalidSignatureException')
+    expect(refusal(replace('host;', ''))).toBe('IncompleteSignatureException')
+    expect(refusal(replace('x-amz-target;', ''))).toBe('IncompleteSignatureException')
+    expect(refusal(replace('x-amz-target;x-other', 'x-other;x-amz-target'))).toBe(
+      'IncompleteSignatureException',
+    )
+    expect(refusal(replace('AWS4-HMAC-SHA256', 'AWS4-HMAC-MD5'))).toBe(
+      'IncompleteSignatureException',
+    )
+    expect(refusal(without('authorization'))).toBe('MissingAuthenticationTokenException')
+    expect(refusal(without('x-other'))).toBe('IncompleteSignatureException')
+    const twice = { ...request, rawHeaders: [...request.rawHeaders, 'X-Other', 'value'] }
+    expect(refusal(twice)).toBe('IncompleteSignatureException')
+    const token = [...request.rawHeaders, 'x-amz-security-token', 'theirs']
+    expect(refusal({ ...request, rawHeaders: token })).toBe('IncompleteSignatureException')
+    expect(refusal({ ...request, url: '/?a=b' })).toBe('InvalidSignatureException')
+    expect(refusal({ ...request, method: 'GET' })).toBe('InvalidSignatureException')
+  })
+
+  test('counts for five minutes around its time', async () => {
+    const request = await signed()
+    const minute = 60_000
+    for (const skew of [-5 * minute, 0, 5 * minute])
+      expect(check(request, NOW_MS + skew)).toBe(ARNS.app)
+    for (const skew of [-5 * minute - 1, 5 * minute + 1])
+      expect(refusal(request, NOW_MS + skew)).toBe('InvalidSignatureException')
+    const otherDay = await signed({ atMs: NOW_MS })
+    const moved = otherDay.rawHeaders.map((text) => text.replace('/20261126/', '/20261125/'))
+    expect(refusal({ ...otherDay, rawHeaders: moved })).toBe('InvalidSignatureException')
+  })
+
+  test('counts for this region and service, and known keys only', async () => {
+    expect(refusal(await signed({ region: 'us-east-1' }))).toBe('InvalidSignatureException')
+    expect(refusal(await signed({ service: 's3' }))).toBe('InvalidSignatureException')
+    const unknown = { ...keysOf('app'), accessKeyId: 'AKIAUNKNOWN000000000' }
+    expect(refusal(await signed({ keys: unknown }))).toBe('UnrecognizedClientException')
+    const wrong = { ...keysOf('app'), secretAccessKey: keysOf('other').secretAccessKey }
+    expect(refusal(await signed({ keys: wrong }))).toBe('InvalidSignatureException')
+    expect(refusal(await signed({ keys: { ...keysOf('app'), sessionToken: 'x' } }))).toBe(
+      'UnrecognizedClientException',
+    )
+  })
+
+  test('with temporary credentials carries their token, until they expire', async () => {
+    const temporary = { ...keysOf('app'), sessionToken: 'the-token' }
+    const expiresAt = new Date(NOW_MS + 60_000).toISOString()
+    const arn = 'arn:aws:sts::111122223333:assumed-role/enclave/i-0123'
+    const file = { version: 1, principals: [{ arn, accessKeys: [{ ...temporary, expiresAt }] }] }
+    const known = { credentials: parseCredentials(file), region: REGION }
+    const request = await signed({ keys: temporary })
+    expect(authenticate(request, { ...known, nowMs: NOW_MS }).arn).toBe(arn)
+    const late = () => authenticate(request, { ...known, nowMs: NOW_MS + 60_000 })
+    expect(late).toThrow(expect.objectContaining({ type: 'ExpiredTokenException' }) as Error)
+    const bare = await signed({ keys: keysOf('app') })
+    expect(() => authenticate(bare, { ...known, nowMs: NOW_MS })).toThrow(
+      expect.objectContaining({ type: 'UnrecognizedClientException' }) as Error,
+    )
+  })
+})
+
+test('headers of noise are refused with one of AWS’s errors', () => {
+  const noise = fc.oneof(
+    fc.string(),
+    fc.string().map((text) => `AWS4-HMAC-SHA256 ${text}`),
+  )
+  fc.assert(
+    fc.property(noise, fc.string(), (authorization, time) => {
+      const rawHeaders = ['Authorization', authorization, 'X-Amz-Date', time, 'Host', 'a']
+      const type = refusal({ method: 'POST', url: '/', rawHeaders, body: new Uint8Array() })
+      expect(type).toMatch(/^(IncompleteSignature|InvalidSignature)Exception$/)
+    }),
+  )
+})
