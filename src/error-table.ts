@@ -153,6 +153,11 @@ const rows = {
     meaning: 'QEMU could not start the machine.',
     hint: "Read QEMU's output above; `--accelerator tcg` runs without KVM.",
   },
+  ERR_VMM_KVM: {
+    nitro: 36,
+    meaning: 'KVM was asked for and cannot run a guest on this host, or not for this user.',
+    hint: 'Without --accelerator kvm, or with --accelerator tcg, the enclave runs in emulation, slower.',
+  },
   ERR_VMM_CONTROL: {
     nitro: 39,
     meaning: 'QEMU refused a control command, or has exited.',

@@ -28,6 +28,17 @@ export async function checkExpectations(
   return matchedPcrs
 }
 
+/**
+ * Checks a nonce that is given as bytes, or as `'absent'`; one that is asked about waits until nothing
+ * else speaks against the document.
+ * @throws AttestationError ERR_NONCE_MISMATCH.
+ */
+export function checkKnownNonce({ nonce }: Payload, policy: Policy): void {
+  const expected = policy.nonce
+  if (expected === undefined || typeof expected === 'function') return
+  if (!matchesKnown(expected, nonce)) throw mismatch('nonce', expected, nonce)
+}
+
 function checkDebug(payload: Payload, { allowDebug }: Policy): void {
   if (allowDebug || !isDebug(payload)) return
   const pcrs = toPcrTable(payload.pcrs)
@@ -56,6 +67,14 @@ type BytesField = keyof typeof FIELDS
 async function checkBytes(field: BytesField, policy: Policy, payload: Payload): Promise<void> {
   const [expected, actual] = [policy[field], payload[field]]
   if (expected === undefined || (await matches(expected, actual))) return
+  throw mismatch(field, expected, actual)
+}
+
+function mismatch(
+  field: BytesField,
+  expected: ExpectedBytes,
+  actual: Uint8Array | null,
+): AttestationError {
   const { code, label } = FIELDS[field]
   const wanted = typeof expected === 'function' ? 'something else' : inWords(expected)
   const message = `the document's ${label} is ${inWords(actual ?? 'absent')}, expected ${wanted}`
@@ -63,13 +82,17 @@ async function checkBytes(field: BytesField, policy: Policy, payload: Payload): 
     expected: expected instanceof Uint8Array ? toHex(expected) : null,
     actual: actual && toHex(actual),
   }
-  throw new AttestationError(code, message, { details })
+  return new AttestationError(code, message, { details })
 }
 
 async function matches(expected: ExpectedBytes, actual: Uint8Array | null): Promise<boolean> {
-  if (expected === 'absent') return actual === null
-  if (expected instanceof Uint8Array) return actual !== null && equalBytes(actual, expected)
+  if (typeof expected !== 'function') return matchesKnown(expected, actual)
   return isTrue(await expected(actual && actual.slice()))
+}
+
+function matchesKnown(expected: Uint8Array | 'absent', actual: Uint8Array | null): boolean {
+  if (expected === 'absent') return actual === null
+  return actual !== null && equalBytes(actual, expected)
 }
 
 function inWords(bytes: Uint8Array | 'absent'): string {

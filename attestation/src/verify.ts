@@ -3,7 +3,8 @@
 // 2. its certificates form a valid path from a root that the caller chose, at one stated moment;
 // 3. the leaf's key signed exactly the received payload;
 // 4. a TPM, where there is evidence of one, vouches for the PCRs in it;
-// 5. it is of the kind, age, protection and contents that the caller asked for.
+// 5. it is of the kind, age, protection and contents that the caller asked for. A nonce that is known
+//    beforehand comes before the age: a document that answers another question is not an old answer.
 // Nothing of it leaves this function before that.
 
 import { assuranceOf } from './assurance.ts'
@@ -12,7 +13,7 @@ import { leafOf, verifyChain } from './chain.ts'
 import { verifySign1 } from './cose/sign1.ts'
 import { decodeDocument, type DecodedDocument } from './document/decode.ts'
 import { check } from './errors.ts'
-import { checkExpectations } from './expectations.ts'
+import { checkExpectations, checkKnownNonce } from './expectations.ts'
 import { checkAge, momentOf } from './moment.ts'
 import type { Policy } from './options.ts'
 import { verifyTpmEvidence, type VerifiedTpmEvidence } from './tpm/verify.ts'
@@ -34,6 +35,7 @@ export async function verifyDocument(document: Uint8Array, policy: Policy): Prom
   await verifySign1(sign1, publicKey, crypto)
   const tpm = await verifyEvidence(decoded, publicKey, crypto)
   checkTpmPresence(tpm, policy)
+  checkKnownNonce(payload, policy)
   checkAge(payload.timestampMs, atMs, policy)
   checkAssurance(path, policy)
   const matchedPcrs = await checkExpectations(payload, policy)

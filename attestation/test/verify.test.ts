@@ -227,6 +227,13 @@ describe('time', () => {
     await expectCode(() => at(300_001), 'ERR_DOCUMENT_TOO_OLD')
   })
 
+  test('an old document that answers another nonce is refused for its nonce', async () => {
+    await expectCode(() => at(300_001, { nonce: Uint8Array.of(9) }), 'ERR_NONCE_MISMATCH')
+    await expectCode(() => at(300_001, { nonce }), 'ERR_DOCUMENT_TOO_OLD')
+    const asked = () => at(300_001, { nonce: () => Promise.reject(new Error('asked')) })
+    await expectCode(asked, 'ERR_DOCUMENT_TOO_OLD')
+  })
+
   test('maxAgeMs moves that limit, up to the end of the leaf', async () => {
     await expectCode(() => at(1001, { maxAgeMs: 1000 }), 'ERR_DOCUMENT_TOO_OLD')
     await at(2 * 3_600_000, { maxAgeMs: Infinity })

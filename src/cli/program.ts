@@ -2,6 +2,7 @@
 // commands only the one that is called is loaded.
 
 import { Command, CommanderError, Option } from 'commander'
+import { errorTable } from '../error-table.ts'
 import { CloisterError } from '../errors.ts'
 import { commandTable, type CommandRow } from './command-table.ts'
 import { checkOptionValues } from './parse-arguments.ts'
@@ -28,16 +29,17 @@ export async function runProgram(
   program.hook('preAction', (_program, command) => {
     begins(command.name())
   })
-  checkOptionValues(program, args)
   try {
+    checkOptionValues(program, args)
     await program.parseAsync(args, { from: 'user' })
   } catch (error) {
-    if (!(error instanceof CommanderError)) throw error
+    if (!(error instanceof CommanderError)) throw withOwnHelp(error, row)
     if (error.exitCode === 0) return 0
     if (error.code === 'commander.excessArguments') throw excessArguments(program, args)
     // The help was printed because there was nothing else to do.
     if (error.code === 'commander.help') return NO_COMMAND
-    throw error
+    const message = error.message.replace(/^error: /, '')
+    throw withOwnHelp(new CloisterError('ERR_CLI_ARGUMENT', message), row)
   }
   return process.exitCode
 }
@@ -47,6 +49,15 @@ export async function buildProgram(rows: readonly CommandRow[]): Promise<Command
   const program = emptyProgram()
   for (const row of rows) addCommand(program, row, await row.load())
   return program
+}
+
+/** An error about arguments that has no advice of its own names the help of the command it is about. */
+function withOwnHelp(error: unknown, row: CommandRow | undefined): unknown {
+  if (!(error instanceof CloisterError)) return error
+  const { code, message, details, cause } = error
+  if (code !== 'ERR_CLI_ARGUMENT' || error.hint !== errorTable.ERR_CLI_ARGUMENT.hint) return error
+  const hint = `See \`cloister ${row === undefined ? '' : `${row.name} `}--help\`.`
+  return new CloisterError(code, message, { hint, details, cause })
 }
 
 /** The program with the name and the summary of every command: what its help shows. */

@@ -68,7 +68,10 @@ async function runEnclave(options: RunOptions): Promise<void> {
 export async function launch(request: LaunchRequest): Promise<RunningEnclave> {
   printProgress('Start allocating memory...')
   const enclave = await startEnclave(request)
-  const { cid, memoryMib, cpuIds } = enclave.record.description
+  const { name, cid, memoryMib, cpuIds } = enclave.record.description
+  const wanted = request.description.name
+  if (name !== wanted)
+    printProgress(`The name ${wanted} is in use: this enclave is called ${name}.`)
   printProgress(
     `Started enclave with enclave-cid: ${String(cid)}, memory: ${String(memoryMib)} MiB, cpu-ids: [${cpuIds.join(', ')}]`,
   )
@@ -95,17 +98,12 @@ function launchOptions(options: RunOptions): LaunchOptions {
   }
 }
 
-/** Says why it is emulation when it is, and why KVM will probably fail where it was asked for. */
+/** What `auto` comes to on this host; says why when it is emulation. */
 export function chooseAccelerator(wanted: RunOptions['accelerator']): Accelerator {
-  if (wanted === 'tcg') return wanted
+  if (wanted !== 'auto') return wanted
   const { accelerator, reason } = probeAccelerator()
-  if (accelerator === 'kvm') return accelerator
-  printProgress(
-    wanted === 'kvm'
-      ? `${reason}; trying it all the same, as --accelerator kvm asks.`
-      : `${reason}; using TCG (emulation, slower).`,
-  )
-  return wanted === 'kvm' ? wanted : accelerator
+  if (accelerator === 'tcg') printProgress(`${reason}; using TCG (emulation, slower).`)
+  return accelerator
 }
 
 async function attachConsole(

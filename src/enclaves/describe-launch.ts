@@ -6,7 +6,7 @@ import { availableParallelism, totalmem } from 'node:os'
 import { basename, resolve } from 'node:path'
 import { CloisterError } from '../errors.ts'
 import { checkInputPath } from '../files/index.ts'
-import { probeAccelerator, type Accelerator } from '../vmm/index.ts'
+import { checkKvm, probeAccelerator, type Accelerator } from '../vmm/index.ts'
 import { checkPortList, noPorts, type PortLists } from '../vsock/index.ts'
 import { openDirectories } from './directories.ts'
 import type { LaunchDescription, LaunchRequest } from './launch-request.ts'
@@ -58,7 +58,7 @@ export function launchRequest(options: LaunchOptions): LaunchRequest {
 /**
  * @throws `ERR_CLI_ARGUMENT` for a name or CID that cannot be, `ERR_KEEPER_MEMORY`,
  * `ERR_KEEPER_HOST_MEMORY`, `ERR_KEEPER_CPU`, `ERR_KEEPER_CPU_REPEATED`, `ERR_KEEPER_CPU_COUNT`,
- * `ERR_EIF_UNREADABLE`, `ERR_VSOCK_PORTS`
+ * `ERR_EIF_UNREADABLE`, `ERR_VSOCK_PORTS`, `ERR_VMM_KVM`
  */
 export function describeLaunch(options: LaunchOptions): LaunchDescription {
   const { eifPath, role } = options
@@ -72,11 +72,16 @@ export function describeLaunch(options: LaunchOptions): LaunchDescription {
     cpuIds,
     cid: guestCid(options.cid ?? 0),
     debug: options.debug ?? false,
-    accelerator: options.accelerator ?? probeAccelerator().accelerator,
+    accelerator: checkedAccelerator(options.accelerator),
     ports: checkedPorts(options.ports ?? noPorts),
     ...(role === undefined ? {} : { role }),
     bootTimeoutMs: options.bootTimeoutMs ?? DEFAULT_BOOT_TIMEOUT_MS,
   }
+}
+
+function checkedAccelerator(accelerator: Accelerator | undefined): Accelerator {
+  if (accelerator === 'kvm') checkKvm()
+  return accelerator ?? probeAccelerator().accelerator
 }
 
 function checkedCpuCount(cpuCount: number): number {

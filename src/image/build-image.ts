@@ -12,6 +12,7 @@ import {
 import { writeOutputFile, type ByteSink } from '../files/index.ts'
 import type { DirectoryOptions } from './sources/directory-source.ts'
 import { dropDevices, lostAttributes } from './tree/drop-devices.ts'
+import { whyNoEntry } from './config/entry-program.ts'
 import { resolveUser } from './config/image-user.ts'
 import { openSource, type ImageSource, type OpenSource } from './sources/open-source.ts'
 import type { PlatformBlobs } from './ramdisk/platform-blobs.ts'
@@ -56,6 +57,8 @@ export async function buildImage(options: BuildOptions): Promise<WrittenEif> {
   for (const text of notices) report({ step: 'notice', text })
   const config = mergeConfig(source.config, options.config ?? {})
   const runConfig = makeRunConfig(config, await resolveUser(source.root, config.user))
+  const problem = await whyNoEntry(source.root, runConfig)
+  if (problem !== undefined) report({ step: 'notice', text: `the app will not start: ${problem}` })
   const input = {
     architecture,
     kernel: blobs.kernel,

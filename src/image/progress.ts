@@ -7,7 +7,7 @@ export type Progress =
   | { readonly step: 'pull'; readonly what: string }
   /** A Dockerfile is built. */
   | { readonly step: 'build'; readonly what: string }
-  /** Something was left out of the image. */
+  /** Something was left out of the image, or will not work. */
   | { readonly step: 'notice'; readonly text: string }
 
 export type ReportProgress = (progress: Progress) => void

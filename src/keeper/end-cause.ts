@@ -5,6 +5,7 @@ import type { EndCause } from '../enclaves/index.ts'
 import type { PartName, ProcessEnd } from '../subprocess/index.ts'
 import type { ShutdownReason, Stall } from '../vmm/index.ts'
 import type { AgentEvent } from './guest/agent-channel.ts'
+import { signalName } from './signal-name.ts'
 
 /** A process that an enclave is made of. */
 export interface Part {
@@ -100,7 +101,7 @@ export function causeInGuest(event: AgentEvent | undefined, deed: string): EndCa
     case 'signaled':
       return {
         first: 'app',
-        reason: `the app was killed by signal ${String(event.signal)}`,
+        reason: `the app was killed by ${signalName(event.signal)}`,
         signal: String(event.signal),
       }
     case 'failed':
@@ -108,6 +109,11 @@ export function causeInGuest(event: AgentEvent | undefined, deed: string): EndCa
     default:
       return { first: 'guest', reason: `the guest ended without saying why: it ${deed}` }
   }
+}
+
+/** The same end, once somebody has asked for it: what ended first did so because of that. */
+export function causeOnRequest(cause: EndCause, request: string): EndCause {
+  return { ...cause, reason: `${request}; ${cause.reason}` }
 }
 
 /** A kernel that panics restarts, when its command line says so. */

@@ -7,6 +7,7 @@ import { journalPath } from '../enclaves/index.ts'
 import { messageOf } from '../errors.ts'
 import type { NsmIncident } from '../nsm/index.ts'
 import type { AgentEvent } from './guest/agent-channel.ts'
+import { signalName } from './signal-name.ts'
 
 const MAX_BYTES = 64 * 1024
 /** Beyond it, only the host is heard. */
@@ -71,6 +72,6 @@ export function describeEvent(event: AgentEvent): string {
     case 'exited':
       return `the app exited with status ${event.code}`
     case 'signaled':
-      return `the app was killed by signal ${event.signal}`
+      return `the app was killed by ${signalName(event.signal)}`
   }
 }

@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto'
 import type { Server } from 'node:net'
 import { serveKeeperSocket } from './keeper-socket.ts'
 import { abandoned, Enclave } from './enclave.ts'
+import { causeOnRequest } from './end-cause.ts'
 import { instanceIdOf } from './parts/chip.ts'
 import {
   type EndCause,
@@ -110,8 +111,14 @@ async function keepRunning(
     noteTerminating(place.directory, running, journal)
     await enclave.stopApp(graceMs)
   })
-  const cause: EndCause = await Promise.race([enclave.ended, stop.stopped])
+  const cause = await Promise.race([endOf(enclave, stop), stop.stopped])
   await recordEnd({ registry, journal, running, cause, enclave })
+}
+
+/** An app that ends after SIGTERM ends because of the request. */
+async function endOf(enclave: Enclave, stop: StopSwitch): Promise<EndCause> {
+  const cause = await enclave.ended
+  return stop.request === undefined ? cause : causeOnRequest(cause, stop.request)
 }
 
 /** An enclave can be ended although the disk is full. */

@@ -7,11 +7,17 @@ import { deferred } from '../subprocess/index.ts'
 export class StopSwitch {
   readonly #launch = new AbortController()
   readonly #done = deferred<EndCause>()
+  #request: string | undefined
   #stopApp: ((graceMs: number) => Promise<void>) | undefined
 
   /** Aborted by the first request: an enclave that has not started yet is not to start. */
   get launchSignal(): AbortSignal {
     return this.#launch.signal
+  }
+
+  /** Why the enclave is to end, in words; undefined while nobody has asked for it. */
+  get request(): string | undefined {
+    return this.#request
   }
 
   /** Settles when a request was carried out as far as the app is concerned. */
@@ -26,6 +32,7 @@ export class StopSwitch {
 
   /** A later request with less patience overtakes an earlier one. */
   ask(graceMs: number, reason = 'terminated on request'): void {
+    this.#request ??= reason
     this.#launch.abort()
     void this.#stop(graceMs, reason)
   }

@@ -2,14 +2,24 @@
 // offers no hardware virtualization, and QEMU then fails after it has started.
 
 import { closeSync, constants, openSync, readFileSync, statSync } from 'node:fs'
-import { messageOf } from '../errors.ts'
+import { CloisterError, messageOf } from '../errors.ts'
 
 export type Accelerator = 'kvm' | 'tcg'
+
+/** What to do where the device cannot be opened. */
+const HINTS: Readonly<Record<string, string>> = {
+  ENOENT:
+    'Enable virtualization in the firmware (on a virtual machine: nested virtualization), load kvm_intel or kvm_amd, or use --accelerator tcg.',
+  EACCES:
+    'Join the group that owns /dev/kvm (`sudo usermod -aG kvm "$USER"`, then log in again), or use --accelerator tcg.',
+}
 
 export interface AcceleratorChoice {
   readonly accelerator: Accelerator
   /** Why, in words for a person. */
   readonly reason: string
+  /** Of the system's error when the device does not open. */
+  readonly code?: string
 }
 
 export interface HostPaths {
@@ -21,9 +31,11 @@ const hostPaths: HostPaths = { kvmDevice: '/dev/kvm', cpuinfo: '/proc/cpuinfo' }
 
 /** KVM where `/dev/kvm` opens and the CPU has vmx or svm, TCG (emulation) elsewhere. */
 export function probeAccelerator(paths: HostPaths = hostPaths): AcceleratorChoice {
-  const denied = whyNotOpen(paths.kvmDevice)
-  if (denied !== undefined)
-    return { accelerator: 'tcg', reason: `KVM cannot run a guest: ${denied}` }
+  const denied = openFailure(paths.kvmDevice)
+  if (denied !== undefined) {
+    const reason = `KVM cannot run a guest: ${denied.message}`
+    return { accelerator: 'tcg', reason, ...(denied.code !== undefined && { code: denied.code }) }
+  }
   if (isForRootAlone(paths.kvmDevice)) {
     return {
       accelerator: 'tcg',
@@ -39,6 +51,17 @@ export function probeAccelerator(paths: HostPaths = hostPaths): AcceleratorChoic
   return { accelerator: 'kvm', reason: `${paths.kvmDevice} opens and the CPU has vmx or svm` }
 }
 
+/**
+ * Refuses KVM where it cannot run a guest; its reason would otherwise be lost in QEMU's end.
+ * @throws `ERR_VMM_KVM`
+ */
+export function checkKvm(paths: HostPaths = hostPaths): void {
+  const { accelerator, reason, code } = probeAccelerator(paths)
+  if (accelerator === 'kvm') return
+  const hint = HINTS[code ?? '']
+  throw new CloisterError('ERR_VMM_KVM', reason, hint === undefined ? {} : { hint })
+}
+
 /** The group that owns /dev/kvm; none where there is no such device. */
 export function kvmGroups(): readonly number[] {
   const found = statSync(hostPaths.kvmDevice, { throwIfNoEntry: false })
@@ -51,12 +74,12 @@ function isForRootAlone(device: string): boolean {
   return process.getuid?.() === 0 && (mode & 0o060) !== 0o060 && (mode & 0o006) !== 0o006
 }
 
-function whyNotOpen(device: string): string | undefined {
+function openFailure(device: string): { message: string; code: string | undefined } | undefined {
   try {
     closeSync(openSync(device, constants.O_RDWR))
     return undefined
   } catch (error) {
-    return messageOf(error)
+    return { message: messageOf(error), code: (error as NodeJS.ErrnoException).code }
   }
 }
 

@@ -1,5 +1,6 @@
 export {
   kvmGroups,
+  checkKvm,
   probeAccelerator,
   type Accelerator,
   type AcceleratorChoice,

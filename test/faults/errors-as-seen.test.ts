@@ -238,6 +238,13 @@ describe('a person sees', () => {
       'a card that hangs',
       runWith('CLOISTER_VSOCK_CARD', '#!/bin/bash\nexec sleep 60\n'),
     ],
+    [
+      'ERR_VMM_KVM',
+      'a /dev/kvm that only root may open',
+      `export CLI='${join(import.meta.dirname, '../../dist/cli/main.js')}'; touch private && chmod 600 private && unshare --mount bash -c '
+        [ ! -e /dev/kvm ] || mount --bind private /dev/kvm
+        exec "${process.execPath}" "$CLI" run --eif-path "$EIF" --memory 128 --accelerator kvm'`,
+    ],
     ['ERR_VMM_START', 'a QEMU that ends', runWith('CLOISTER_QEMU', '#!/bin/sh\nexit 1\n')],
     ['ERR_KEEPER_DIRECTORY', 'a directory for all', `CLOISTER_RUNTIME_DIR=/tmp ${run}`],
     [

@@ -139,7 +139,11 @@ describe('the end of an app', () => {
     await guestReport(enclave.VsockSocket)
     await host.json('terminate-enclave', '--enclave-id', enclave.EnclaveID, '--timeout', '20')
     const { End } = await host.describe(enclave.EnclaveID)
-    expect(End).toMatchObject({ First: 'app', ExitCode: 0 })
+    expect(End).toMatchObject({
+      First: 'app',
+      ExitCode: 0,
+      Reason: expect.stringMatching(/^terminated on request; /) as string,
+    })
   })
 
   test('an app that ignores SIGTERM is ended when its time is up', async () => {

@@ -237,3 +237,23 @@ test('Ctrl-C during build-enclave leaves nothing beside the output', async () =>
     expect(readdirSync(directory)).toEqual([])
   }
 })
+
+test('advice about arguments names the help of the command that was called', async () => {
+  for (const [args, help] of [
+    [['run', '--memory', 'x'], 'run-enclave '],
+    [['list', '--al'], 'describe-enclaves '],
+    [['console'], 'console '],
+    [['frob'], ''],
+  ] as const) {
+    const { status, stderr } = await host.run(...args)
+    expect(status).toBe(2)
+    expect(stderr).toContain(`What to do: See \`cloister ${help}--help\`.`)
+  }
+})
+
+test('an image whose program is not in it is built with a note that says so', async () => {
+  const args = ['--rootfs', helloRootfs, '--output-file', join(host.directory, 'lost.eif')]
+  const { status, stderr } = await host.run('build-enclave', ...args, '--entrypoint', '/nowhere')
+  expect(status).toBe(0)
+  expect(stderr).toContain('the app will not start: /nowhere is not in the image')
+})

@@ -36,6 +36,9 @@ test('three enclaves started at the same moment all come up, and nothing of them
     'hello_2',
   ])
   expect(await host.list()).toHaveLength(3)
+  const fourth = await host.run('run-enclave', '--eif-path', eif, '--memory', '128')
+  expect(JSON.parse(fourth.stdout)).toMatchObject({ EnclaveName: 'hello_3' })
+  expect(fourth.stderr).toContain('name hello is in use: this enclave is called hello_3')
   const root = new X509Certificate(readFileSync(join(host.state, 'authority/root.pem'))).raw
   const documents = await Promise.all(
     enclaves.map(({ VsockSocket }) => requestDocument(VsockSocket, Uint8Array.of(7))),
@@ -48,6 +51,6 @@ test('three enclaves started at the same moment all come up, and nothing of them
     expect(moduleId).toBe(enclaves[index]?.EnclaveID)
   }
   const ended = await host.json<readonly object[]>('terminate-enclave', '--all', '--timeout', '0')
-  expect(ended).toHaveLength(3)
+  expect(ended).toHaveLength(4)
   expect(await host.list()).toEqual([])
 })

@@ -139,7 +139,8 @@ test('a user outside group kvm is told why KVM is not used, and gets no KVM by a
     enclaves.cloister(outsider, ...run, '--enclave-name', 'asked', '--accelerator', 'kvm'),
   ])
   expect(chosen.stderr).toMatch(/\/dev\/kvm.*TCG/)
-  expect(asked.stderr).toContain('ERR_VMM_START')
+  expect(asked.stderr).toContain('ERR_VMM_KVM')
+  expect(asked.stderr).toContain('usermod -aG kvm')
   expect(asked.status).not.toBe(0)
 })
 

@@ -2,7 +2,7 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { probeAccelerator } from '../../src/vmm/index.ts'
+import { checkKvm, probeAccelerator } from '../../src/vmm/index.ts'
 
 let directory: string
 
@@ -37,6 +37,23 @@ test('a device that opens is not enough: the CPU must have vmx or svm', () => {
 test('a device that only root may open is of no use to a QEMU that is not root', () => {
   const isRoot = process.getuid?.() === 0
   expect(probe('private', 'intel').accelerator).toBe(isRoot ? 'tcg' : 'kvm')
+})
+
+test('KVM that cannot run a guest is refused where it is asked for, with what to do', () => {
+  const paths = (kvm: string, cpu: string): Parameters<typeof checkKvm> => [
+    { kvmDevice: join(directory, kvm), cpuinfo: join(directory, cpu) },
+  ]
+  checkKvm(...paths('kvm', 'intel'))
+  for (const [kvm, cpu, advice] of [
+    ['absent', 'intel', /load kvm_intel/],
+    ['kvm', 'guest', /--accelerator tcg/],
+  ] as const) {
+    const refused = expect.objectContaining({
+      code: 'ERR_VMM_KVM',
+      hint: expect.stringMatching(advice) as string,
+    }) as Error
+    expect(() => checkKvm(...paths(kvm, cpu))).toThrow(refused)
+  }
 })
 
 test('without the device, TCG is used and the reason names the device', () => {

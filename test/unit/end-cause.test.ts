@@ -1,7 +1,13 @@
 // A QEMU that ends with status 0 was ended by somebody: the record names the right one.
 
 import { expect, test } from 'vitest'
-import { causeOfEnd, causingEnd, type Part } from '../../src/keeper/end-cause.ts'
+import {
+  causeInGuest,
+  causeOfEnd,
+  causeOnRequest,
+  causingEnd,
+  type Part,
+} from '../../src/keeper/end-cause.ts'
 
 const end = { code: 0, signal: null }
 const qemu: Part = { name: 'QEMU', pid: 1, ended: Promise.resolve(end), lastWords: () => '' }
@@ -43,4 +49,13 @@ test('a part that was killed or gave up is named with its status and its last wo
   const gaveUp = causeOfEnd(card, { code: 1, signal: null }, last)
   expect(gaveUp).toMatchObject({ first: 'vsock card', exitCode: 1 })
   expect(gaveUp.reason).toContain('held up by the VMM')
+})
+
+test('an app that ends because it was asked to is told as that, with what it did', () => {
+  const cause = causeInGuest({ event: 'signaled', signal: 15 }, '')
+  expect(causeOnRequest(cause, 'terminated on request')).toEqual({
+    first: 'app',
+    reason: 'terminated on request; the app was killed by signal 15 (SIGTERM)',
+    signal: '15',
+  })
 })
