@@ -138,18 +138,13 @@ pub struct Peers<'a> {
 }
 
 impl Peers<'_> {
-    /// The kernel tells the card's process, the card its guest's port. A client that is not an enclave's
-    /// card is on this host.
+    /// The kernel tells the process, the records whose card it is, and the card its guest's port only: a
+    /// card that was taken over may name any CID. A client that is not an enclave's card is on this host.
     pub fn address_of(&mut self, connection: BorrowedFd<'_>) -> Address {
-        let named = card_name(connection);
         let process = socket_peercred(connection).map_or(0, |peer| peer.pid.as_raw_nonzero().get());
-        let port = named.map_or(0, |address| address.port);
-        match self.cid_of(process) {
-            Some(cid) => Address { cid, port },
-            None => named.unwrap_or(Address {
-                cid: CID_LOCAL,
-                port,
-            }),
+        Address {
+            cid: self.cid_of(process).unwrap_or(CID_LOCAL),
+            port: card_name(connection).map_or(0, |named| named.port),
         }
     }
 

@@ -45,7 +45,7 @@ struct Record {
     id: String,
     state: String,
     description: Description,
-    /// Absent before the enclave runs.
+    /// Absent before the vsock card runs; no guest dials before that.
     #[serde(default)]
     processes: Vec<Process>,
 }

@@ -50,6 +50,8 @@ interface AnyRecord {
 
 export interface StartingRecord extends AnyRecord {
   readonly state: 'STARTING'
+  /** The keeper's children so far, the vsock card before its guest can dial. */
+  readonly processes?: LaunchFacts['processes']
 }
 
 /** What is known of an enclave once it runs. */
@@ -78,9 +80,9 @@ export function isAlive(record: EnclaveRecord): record is AliveRecord {
   return record.state !== 'TERMINATED'
 }
 
-/** The keeper's children; none before the enclave runs. */
+/** The keeper's children, as far as they are recorded. */
 export function processesOf(record: EnclaveRecord): LaunchFacts['processes'] {
-  return 'processes' in record ? record.processes : []
+  return ('processes' in record && record.processes) || []
 }
 
 /** What stays known after the end. */
@@ -144,15 +146,12 @@ function isRecord(value: unknown, id: string): value is EnclaveRecord {
 function hasStateFields(record: Fields): boolean {
   switch (record['state']) {
     case 'STARTING':
-      return true
+      return record['processes'] === undefined || areProcesses(record['processes'])
     case 'RUNNING':
     case 'TERMINATING': {
       const { processes, assurance, image } = record
       return (
-        Array.isArray(processes) &&
-        processes.every(isProcess) &&
-        typeof assurance === 'string' &&
-        fieldsOf(image) !== undefined
+        areProcesses(processes) && typeof assurance === 'string' && fieldsOf(image) !== undefined
       )
     }
     case 'TERMINATED':
@@ -170,6 +169,10 @@ function isDescription(value: unknown): boolean {
     !String(name).includes('/') &&
     Array.isArray(cpuIds)
   )
+}
+
+function areProcesses(value: unknown): boolean {
+  return Array.isArray(value) && value.every(isProcess)
 }
 
 function isProcess(value: unknown): boolean {

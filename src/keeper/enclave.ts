@@ -115,6 +115,8 @@ export interface LaunchOptions {
   readonly timeline: Timeline
   readonly signal: AbortSignal
   readonly journal: Journal
+  /** Called before the guest can dial its parent, with the parts that run by then. */
+  readonly noteParts: (parts: readonly Part[]) => void
 }
 
 interface Launch extends LaunchOptions {
@@ -157,6 +159,7 @@ async function start(launch: Launch): Promise<Started> {
   const { card, vsock } = await timeline.measure('start the vsock card', () =>
     startEnclaveVsockCard({ ...launch, hasNsmCard }),
   )
+  launch.noteParts([chip.process, card.process])
   const { socketPath } = card
   await serveParentPorts({ ...launch, socketPath, handleNsm: hasNsmCard ? undefined : chip.handle })
   const nsmCard = hasNsmCard

@@ -18,7 +18,8 @@ import {
   writeRecord,
 } from '../enclaves/index.ts'
 import { Journal } from './journal.ts'
-import { runningRecord, startingRecord } from './new-record.ts'
+import type { Part } from './end-cause.ts'
+import { identifyParts, runningRecord, startingRecord } from './new-record.ts'
 import { recordEnd } from './record-end.ts'
 import { StopSwitch } from './stop-switch.ts'
 
@@ -63,7 +64,7 @@ export async function keep(request: LaunchRequest, asker: Asker): Promise<void> 
       vsock: () => controlled?.vsock,
     })
     const timeline = new Timeline()
-    await using enclave = await launch(request, keeping, timeline)
+    await using enclave = await launch({ request, record, keeping, timeline })
     controlled = enclave
     const running = runningRecord(record, enclave)
     writeRecord(place.directory, running)
@@ -89,13 +90,20 @@ async function claimPlace(
   return { place: { directory: registry.directory(id), id, name, cid }, record }
 }
 
-async function launch(
-  request: LaunchRequest,
-  { place, stop, journal }: Keeping,
-  timeline: Timeline,
-): Promise<Enclave> {
+interface Launching {
+  readonly request: LaunchRequest
+  readonly record: StartingRecord
+  readonly keeping: Keeping
+  readonly timeline: Timeline
+}
+
+async function launch({ request, record, keeping, timeline }: Launching): Promise<Enclave> {
+  const { place, stop, journal } = keeping
   const signal = stop.launchSignal
-  const enclave = await Enclave.launch({ request, place, timeline, signal, journal })
+  const noteParts = (parts: readonly Part[]): void => {
+    writeRecord(place.directory, { ...record, processes: identifyParts(parts) })
+  }
+  const enclave = await Enclave.launch({ request, place, timeline, signal, journal, noteParts })
   if (!signal.aborted) return enclave
   await enclave[Symbol.asyncDispose]()
   throw abandoned()

@@ -33,7 +33,7 @@ export function runningRecord(
   return {
     ...record,
     state: 'RUNNING',
-    processes: parts.flatMap(identify),
+    processes: identifyParts(parts),
     assurance,
     image: {
       measurements: shownMeasurements(eif),
@@ -67,6 +67,11 @@ function shownMeasurements({ measurements }: Eif): MeasurementTexts {
   return Object.fromEntries(
     Object.entries(shown).map(([name, { pcr }]) => [name, Buffer.from(pcr).toString('hex')]),
   )
+}
+
+/** Those that still run. */
+export function identifyParts(parts: readonly Part[]): LaunchFacts['processes'] {
+  return parts.flatMap(identify)
 }
 
 function identify({ name, pid }: Part): LaunchFacts['processes'] {

@@ -1,6 +1,6 @@
 // What a program finds under `cloister parent`, call by call, with an enclave that needs no machine.
 
-import { execFile, type ChildProcess } from 'node:child_process'
+import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { once } from 'node:events'
 import { connect } from 'node:net'
@@ -9,6 +9,21 @@ import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { EchoEnclave } from '../fixtures/echo-enclave.ts'
 import { TestHost } from '../host.ts'
+
+/** Dials as a card does, and calls itself the enclave with CID 16; a second time after a line. */
+const IMPOSTOR = `
+import socket, sys
+def dial(name):
+    sock = socket.socket(socket.AF_UNIX)
+    sock.bind(b"\\0vsock:16:7:3:" + name)
+    sock.connect(sys.argv[1])
+    sock.shutdown(socket.SHUT_WR)
+    while sock.recv(10): pass
+dial(b"1")
+print("dialled", flush=True)
+input()
+dial(b"2")
+`
 
 const sources = resolve(import.meta.dirname, '../parents')
 let host: TestHost
@@ -162,6 +177,21 @@ test('what a killed supervisor left is removed, and its port served again', asyn
   socket.destroy()
   expect(readdirSync(enclave.vsock)).toEqual(['vsock.sock'])
   expect(readdirSync(join(host.runtime, 'parents'))).toEqual([])
+})
+
+test('a client has the CID of the record that names its process as the card, whatever it calls itself', async () => {
+  const server = host.parent('python3', join(sources, 'sample.py'), 'server', '8000', '2')
+  const served = ended(server)
+  await once(server.stderr ?? server, 'data')
+  const path = join(enclave.vsock, 'vsock.sock_8000')
+  const card = spawn('python3', ['-c', IMPOSTOR, path])
+  await once(card.stdout, 'data')
+  await using _starting = await EchoEnclave.start(host.runtime, {
+    ...{ name: 'starting', cid: 17, state: 'STARTING' },
+    cardPid: card.pid,
+  })
+  card.stdin.end('\n')
+  expect((await served).stdout).toBe('cid 1 port 7\ncid 17 port 7\n')
 })
 
 test('an enclave that is not chosen is not served', async () => {
