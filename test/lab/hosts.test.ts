@@ -50,6 +50,12 @@ test('the firmware measured its boot: the event log begins with the specificatio
   expect(await output(`dd if=${log} bs=1 skip=32 count=15 status=none`)).toBe('Spec ID Event03')
 })
 
+test('the host reads its clock from the TSC, which it does not find unstable', async () => {
+  const clocks = '/sys/devices/system/clocksource/clocksource0'
+  expect(await output(`cat ${clocks}/current_clocksource`)).toBe('tsc\n')
+  expect(await output('dmesg')).not.toMatch(/TSC unstable|unstable TSC/)
+})
+
 test('no user namespace can be made', async () => {
   const { status, stderr } = await lab.shell('unshare --user true', { user: 'lab' })
   expect(status).not.toBe(0)

@@ -29,34 +29,20 @@ const TIMEOUT_MS = 600_000
 const READ_S = 60
 const RETRY_MS = 500
 
-/** How a guest ends that the emulation of SVM lost. */
-const LOST_GUEST = 'the guest ended without saying why: it restarted or panicked'
-const TRIES = 3
-
-/**
- * Runs a command, again when the emulated KVM reset a guest that was booting: seen in one of the first
- * four runs of `kvm.test.ts`, cause unknown. A guest kernel that panics looks the same, so a warning says
- * when it happened.
- */
-async function run(
-  { lab, user, env = {} }: LabCaller,
-  argv: readonly string[],
-): Promise<CommandResult> {
-  for (let left = TRIES - 1; ; left--) {
-    const result = await lab.run(argv, { user, env, timeoutMs: TIMEOUT_MS })
-    if (left === 0 || !result.stderr.includes(LOST_GUEST)) return result
-    console.warn(`lab: the emulated KVM lost a guest: ${argv.join(' ')}`)
-  }
-}
-
 /** Runs `cloister` and returns how it went, whatever that is. */
-export function cloister(caller: LabCaller, ...args: readonly string[]): Promise<CommandResult> {
-  return run(caller, ['cloister', ...args])
+export function cloister(
+  { lab, user, env = {} }: LabCaller,
+  ...args: readonly string[]
+): Promise<CommandResult> {
+  return lab.run(['cloister', ...args], { user, env, timeoutMs: TIMEOUT_MS })
 }
 
 /** Runs a program, which must succeed, and returns what it printed. */
-export async function output(caller: LabCaller, ...argv: readonly string[]): Promise<string> {
-  const { status, stdout, stderr } = await run(caller, argv)
+export async function output(
+  { lab, user, env = {} }: LabCaller,
+  ...argv: readonly string[]
+): Promise<string> {
+  const { status, stdout, stderr } = await lab.run(argv, { user, env, timeoutMs: TIMEOUT_MS })
   if (status === 0) return stdout
   throw new Error(`${argv.join(' ')}: exit status ${String(status)}\n${stdout}\n${stderr}`)
 }

@@ -20,13 +20,20 @@ export const CHANNEL_FD = 3
 /** TCG runs string instructions byte by byte: a kernel must not think them fast. */
 const CPU = 'EPYC,+svm,+npt,-erms,-fsrm'
 
+/**
+ * The processors of TCG have one TSC. Linux takes those of two AMD processors for different ones unless they
+ * are invariant, which TCG's cannot be: it would then read the HPET, in QEMU, and its KVM would move
+ * every guest's clock each time that the guest is scheduled.
+ */
+const CMDLINE = 'console=ttyS0 quiet panic=1 mitigations=off tsc=reliable'
+
 export function labQemuArgs(options: LabOptions, files: LabFiles): readonly string[] {
   return [
     ...['-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none', '-net', 'none'],
     ...['-machine', 'q35', '-accel', 'tcg,thread=multi', '-cpu', CPU],
     ...['-smp', '2', '-m', String(options.memoryMib)],
     ...['-kernel', files.kernel, '-initrd', files.initramfs],
-    ...['-append', 'console=ttyS0 quiet panic=1 mitigations=off'],
+    ...['-append', CMDLINE],
     ...['-chardev', 'stdio,id=console', '-serial', 'chardev:console'],
     ...['-device', 'virtio-serial-pci', '-chardev', `socket,id=channel,fd=${String(CHANNEL_FD)}`],
     ...['-device', 'virtserialport,chardev=channel,name=lab', '-device', 'virtio-rng-pci'],
