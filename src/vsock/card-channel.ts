@@ -50,10 +50,15 @@ export class VsockCardChannel {
   /**
    * Opens ports beside those that are open.
    *
+   * @param answerMs - How long the card may take.
    * @throws `ERR_VSOCK_PORTS`, `ERR_VSOCK_CONTROL`; what is open then stays as it was.
    */
-  async openPorts({ parentPorts, guestPorts }: PortLists): Promise<CardStatus> {
-    return parseCardStatus(await this.#ask({ request: 'openPorts', parentPorts, guestPorts }))
+  async openPorts(
+    { parentPorts, guestPorts }: PortLists,
+    answerMs = ANSWER_MS,
+  ): Promise<CardStatus> {
+    const request = { request: 'openPorts', parentPorts, guestPorts }
+    return parseCardStatus(await this.#ask(request, answerMs))
   }
 
   /**
@@ -70,7 +75,7 @@ export class VsockCardChannel {
     this.#channel.destroy()
   }
 
-  async #ask(request: Message): Promise<unknown> {
+  async #ask(request: Message, answerMs = ANSWER_MS): Promise<unknown> {
     if (this.#channel.destroyed) throw failed('it has exited')
     if (this.#pending.size >= MAX_PENDING) throw failed('too many requests are waiting')
     const id = ++this.#lastId
@@ -78,7 +83,7 @@ export class VsockCardChannel {
     this.#pending.set(id, answer)
     const timer = setTimeout(() => {
       answer.resolve(undefined)
-    }, ANSWER_MS)
+    }, answerMs)
     try {
       this.#channel.write(`${JSON.stringify({ id, ...request })}\n`)
       const message = await answer.promise

@@ -16,6 +16,9 @@ const HOST_SOCKET = 'vsock.sock'
 /** A connection takes one; the card opens 64 for itself (cards/vsock, `allow_descriptors`). */
 const NEEDED_DESCRIPTORS = 2048 + 64
 
+/** A host with much else to do may take this long to run the card's worker for the first time. */
+const FIRST_ANSWER_MS = 15_000
+
 export interface VsockCardOptions {
   /** The cloister-vsock program. */
   readonly program: string
@@ -55,7 +58,7 @@ export async function startVsockCard(options: VsockCardOptions): Promise<VsockCa
   })
   try {
     const channel = new VsockCardChannel(card.channel)
-    await channel.openPorts(options.ports)
+    await channel.openPorts(options.ports, FIRST_ANSWER_MS)
     return { ...card, channel, socketPath }
   } catch (error) {
     await card[Symbol.asyncDispose]()
