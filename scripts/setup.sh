@@ -16,7 +16,7 @@ packages=(
   linux-source-6.12 gcc make bc flex bison libelf-dev libssl-dev lz4 xz-utils binutils
 )
 # Second opinions, peers, a browser, and a compiler for libFuzzer.
-test_packages=(g++ tpm2-tools openssl socat skopeo umoci buildah docker-registry attr cpio chromium python3-minimal)
+test_packages=(g++ tpm2-tools openssl socat skopeo umoci buildah docker-registry attr cpio chromium python3-minimal python3-venv)
 # What the guests of the kernel's tests are made of.
 test_packages+=(erofs-utils iptables podman crun)
 # To build AWS's reader and writer of images.
@@ -118,6 +118,18 @@ build_test_guests() {
   done
 }
 
+# Clients of AWS KMS that nobody here wrote: boto3 and the AWS CLI, in versions that share a botocore.
+install_python_clients() {
+  local root="$cache/python-clients-1"
+  if [ ! -e "$root/complete" ]; then
+    rm -rf "$root"
+    python3 -m venv "$root"
+    "$root/bin/pip" install --quiet --disable-pip-version-check 'awscli==1.46.3' 'boto3==1.44.8'
+    touch "$root/complete"
+  fi
+  ln -sfn "$root" build/python-clients
+}
+
 # The kernel of the lab's host.
 install_lab_kernel() {
   bash scripts/lab-kernel.sh "$cache/lab-kernel"
@@ -153,6 +165,7 @@ main() {
   [ -z "$purpose" ] || step 'QEMU of Debian backports, for tests' install_recent_qemu
   [ -z "$purpose" ] || step "AWS's reader and writer of images, for tests" install_aws_eif
   [ -z "$purpose" ] || step "kernel of the lab's host" install_lab_kernel
+  [ -z "$purpose" ] || step 'boto3 and the AWS CLI, for tests' install_python_clients
   [ "$purpose" != --bench ] || step "vhost-device-vsock $stock_vsock_version" install_stock_vsock
   step 'compile TypeScript' npx --no-install tsc -b
   step 'bundle the programs' node scripts/bundle.mjs

@@ -1,0 +1,118 @@
+// A broker that is killed while it writes: what it acknowledged is there afterwards, nothing is there by
+// half, and the audit log has an entry for all of it.
+
+import { spawn } from 'node:child_process'
+import { randomInt } from 'node:crypto'
+import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
+import {
+  CreateAliasCommand,
+  CreateKeyCommand,
+  DisableKeyCommand,
+  KMSClient,
+  PutKeyPolicyCommand,
+} from '@aws-sdk/client-kms'
+import { beforeAll, expect, test } from 'vitest'
+import { verifyStoredAudit } from '../../src/kms/index.ts'
+import { Database } from '../../src/kms/store/database.ts'
+import { Store } from '../../src/kms/store/store.ts'
+import { buildToolkit, fixtureScript } from '../fixtures/built-toolkit.ts'
+import { ACCOUNT, keysOf, principals, REGION, ROOT_USER } from '../fixtures/kms/running-broker.ts'
+import { temporaryDirectory } from '../fixtures/temporary-directory.ts'
+
+const ROUNDS = 32
+const WRITERS = 3
+
+beforeAll(buildToolkit)
+
+/** What the broker said it had done, key by key. */
+interface Acknowledged {
+  readonly id: string
+  name?: string
+  disabled?: true
+  policy?: string
+}
+
+test('loses nothing that it acknowledged, in any of 32 rounds', async () => {
+  await using directory = await temporaryDirectory()
+  writeFileSync(directory.join('principals.json'), JSON.stringify(principals()), { mode: 0o600 })
+  writeFileSync(directory.join('master.key'), 'cd'.repeat(32), { mode: 0o600 })
+  const store = directory.join('store')
+  const masterKey = { keyFile: directory.join('master.key') }
+  const options = {
+    ...{ store, masterKey, credentials: directory.join('principals.json'), region: REGION },
+    ...{ account: ACCOUNT, host: '127.0.0.1', port: 0, maxDocumentAgeMs: 1000 },
+  }
+  const acknowledged: Acknowledged[] = []
+  for (let round = 0; round < ROUNDS; round++) {
+    await killedWhileWriting(JSON.stringify(options), acknowledged)
+    using reopened = Store.open(store, masterKey)
+    for (const { id, name, disabled, policy } of acknowledged) {
+      const key = reopened.keys.find(id)
+      expect(key?.id).toBe(id)
+      if (disabled) expect(key?.enabled).toBe(false)
+      if (policy !== undefined) expect(key?.policy).toBe(policy)
+      if (name !== undefined) expect(reopened.aliases.find(name)?.keyId).toBe(id)
+      expect(reopened.keys.material(id).length).toBe(32)
+    }
+  }
+  expect(acknowledged.length).toBeGreaterThan(ROUNDS)
+  const { seq } = verifyStoredAudit(store)
+  using database = Database.open(store)
+  const count = (sql: string): number => Number(database.get(sql)?.['n'])
+  const logged = (operation: string): number =>
+    count(
+      `SELECT count(*) AS n FROM audit WHERE entry ->> 'operation' = '${operation}' AND entry ->> 'error' IS NULL`,
+    )
+  expect(seq).toBe(count('SELECT count(*) AS n FROM audit'))
+  expect(logged('CreateKey')).toBe(count('SELECT count(*) AS n FROM keys'))
+  expect(logged('CreateAlias')).toBe(count('SELECT count(*) AS n FROM aliases'))
+  expect(logged('DisableKey')).toBe(count('SELECT count(*) AS n FROM keys WHERE enabled = 0'))
+})
+
+async function killedWhileWriting(options: string, acknowledged: Acknowledged[]): Promise<void> {
+  const args = [fixtureScript('kms/serve.mjs'), options]
+  const broker = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  const [endpoint] = (await once(broker.stdout, 'data')) as [Buffer]
+  const credentials = keysOf('root')
+  const client = new KMSClient({
+    ...{ endpoint: endpoint.toString().trim(), region: REGION, credentials, maxAttempts: 1 },
+  })
+  const started = acknowledged.length
+  const writers = Array.from({ length: WRITERS }, () => write(client, acknowledged))
+  while (acknowledged.length === started) await new Promise((done) => setTimeout(done, 1))
+  await new Promise((done) => setTimeout(done, randomInt(80)))
+  broker.kill('SIGKILL')
+  await Promise.all(writers)
+  await once(broker, 'close')
+  client.destroy()
+}
+
+/** Changes of every kind, each noted when it was acknowledged, until the broker is gone. */
+async function write(client: KMSClient, acknowledged: Acknowledged[]): Promise<void> {
+  try {
+    for (;;) {
+      const { KeyMetadata } = await client.send(new CreateKeyCommand({}))
+      const KeyId = KeyMetadata?.KeyId ?? ''
+      const key: Acknowledged = { id: KeyId }
+      acknowledged.push(key)
+      const name = `alias/of-${KeyId}`
+      await client.send(new CreateAliasCommand({ AliasName: name, TargetKeyId: KeyId }))
+      key.name = name
+      const policy = policyOf(KeyId)
+      await client.send(new PutKeyPolicyCommand({ KeyId, Policy: policy }))
+      key.policy = policy
+      await client.send(new DisableKeyCommand({ KeyId }))
+      key.disabled = true
+    }
+  } catch (error) {
+    // Refused by nobody: the connection broke.
+    expect(error).not.toHaveProperty('$response')
+  }
+}
+
+function policyOf(Sid: string): string {
+  const Principal = { AWS: ROOT_USER }
+  const statement = { Effect: 'Allow', Principal, Action: 'kms:*', Resource: '*' }
+  return JSON.stringify({ Version: '2012-10-17', Statement: [{ Sid, ...statement }] })
+}
