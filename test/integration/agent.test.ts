@@ -106,13 +106,16 @@ describe('an image that was not unpacked whole', () => {
     expect(boot.exitCode).toBe(0)
   })
 
-  it('starts it when all is there', async () => {
-    const boot = await bootAgent({ manifest, files: { count: 2000, bytes: 1 } })
+  it.each([
+    ['many files', { count: 2000, bytes: 1 }],
+    ['large files of zeros', { count: 2, bytes: 4 * 2 ** 20 + 1 }],
+  ])('starts it when all is there: %s', async (_, files) => {
+    const boot = await bootAgent({ manifest, files })
     expect(boot.events.at(-1)).toEqual({ event: 'exited', code: 0 })
   })
 })
 
-it('runs the app without a control port, as with AWS, and powers off after it', async () => {
+it('runs the app without an agent channel, as with AWS, and powers off after it', async () => {
   const manifest = probeManifest(['report'])
   const boot = await bootAgent({ manifest, closedPorts: [9002] })
   expect(boot.events).toEqual([])

@@ -3,7 +3,8 @@
 //!
 //! The last entry of the application ramdisk, `/unpacked.json`, holds the number of entries before
 //! it and their bytes, and is measured with them. It is the last to be unpacked, so it is missing
-//! where anything before it had no room; and what is there is counted.
+//! where anything before it had no room; and what is there is counted: not the lengths alone, because
+//! the kernel gives a file its length before it writes its bytes (init/initramfs.c, do_name).
 #![forbid(unsafe_code)]
 
 use crate::failure::Failure;
@@ -12,6 +13,7 @@ use nix::sys::statvfs::statvfs;
 use serde::Deserialize;
 use std::io::{self, ErrorKind};
 use std::ops::AddAssign;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::{fmt, fs};
 
@@ -19,6 +21,8 @@ const STEP: &str = "unpack the image";
 const MIB: u64 = 1 << 20;
 /// A file takes whole pages, and its inode about a quarter of one.
 const ENTRY_BYTES: u64 = 4096 + 1024;
+/// The unit of `st_blocks`, whatever the file system's own is (stat(2)).
+const BLOCK_BYTES: u64 = 512;
 
 /// `/unpacked.json`, version 1.
 #[derive(Deserialize)]
@@ -117,14 +121,21 @@ fn count(names: &[PathBuf]) -> io::Result<Contents> {
 }
 
 fn see(path: PathBuf, metadata: &fs::Metadata, pending: &mut Vec<PathBuf>) -> Contents {
-    let is_directory = metadata.is_dir();
-    if is_directory {
+    if metadata.is_dir() {
         pending.push(path);
     }
-    Contents {
-        entries: 1,
-        bytes: if is_directory { 0 } else { metadata.len() },
-    }
+    let bytes = match metadata.file_type() {
+        kind if kind.is_dir() => 0,
+        kind if kind.is_file() => written(metadata),
+        _ => metadata.len(),
+    };
+    Contents { entries: 1, bytes }
+}
+
+/// The bytes of a file that are there. The kernel writes zeros like any others, so a file of an
+/// initramfs has no holes unless it was cut short.
+fn written(metadata: &fs::Metadata) -> u64 {
+    metadata.len().min(metadata.blocks() * BLOCK_BYTES)
 }
 
 impl AddAssign for Contents {
@@ -144,6 +155,16 @@ impl fmt::Display for Contents {
 mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
+
+    #[test]
+    fn does_not_count_what_a_file_has_in_length_only() {
+        let path = std::env::temp_dir().join(format!("completeness-{}-cut", std::process::id()));
+        let file = fs::File::create(&path).unwrap();
+        file.set_len(1 << 20).unwrap();
+        let found = count(std::slice::from_ref(&path)).unwrap();
+        fs::remove_file(&path).unwrap();
+        assert_eq!((found.entries, found.bytes), (1, 0));
+    }
 
     #[test]
     fn counts_each_name_once_and_follows_no_link() {

@@ -1,4 +1,4 @@
-//! The control messages: CBOR maps with text keys, definite lengths, shortest integers.
+//! The messages of the agent channel: CBOR maps with text keys, definite lengths, shortest integers.
 //! Agent to parent: failed, started, exited, signaled. Parent to agent: a request to signal.
 #![forbid(unsafe_code)]
 
@@ -8,7 +8,7 @@ use minicbor::{Decoder, Encoder};
 use std::convert::Infallible;
 use std::fmt;
 
-/// Largest control message in bytes, either way, without its length prefix.
+/// Largest message of the agent channel in bytes, either way, without its length prefix.
 pub const MAX_MESSAGE_BYTES: usize = 4096;
 /// Longest texts in a `failed` message, so that it always fits.
 const MAX_STEP_BYTES: usize = 256;

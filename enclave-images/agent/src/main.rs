@@ -9,9 +9,9 @@
 #![cfg_attr(not(test), no_main)]
 
 mod app;
+mod channel;
 mod completeness;
 mod console;
-mod control;
 mod cuse;
 mod entropy;
 mod event;
@@ -49,15 +49,15 @@ fn run() -> i32 {
     end(&app.wait().unwrap_or_else(|failure| failure.into()))
 }
 
-/// From nothing to a running app. The control stream comes first: from then on a failing step
+/// From nothing to a running app. The agent channel comes first: from then on a failing step
 /// reaches the parent in words. AWS's parent has no such port; the app then runs on its own.
 fn boot() -> Result<Arc<App>, Failure> {
-    let control = control::connect();
+    let channel = channel::connect();
     mounts::mount_devices().step("mount /dev")?;
     console::attach().step("open the standard streams")?;
-    if let Err(error) = &control {
+    if let Err(error) = &channel {
         console::say(&format!(
-            "no control port, so the app's exit status will not be reported: {error}"
+            "no agent channel, so the app's exit status will not be reported: {error}"
         ));
     }
     completeness::check()?;
@@ -69,9 +69,9 @@ fn boot() -> Result<Arc<App>, Failure> {
     offer_nsm()?;
     surroundings::prepare(&mut manifest);
     let app = App::start(&manifest)?;
-    if let Ok(control) = control {
-        control.send(&Event::Started { pid: app.pid() });
-        control::serve(control, Arc::clone(&app)).step("serve the control port")?;
+    if let Ok(channel) = channel {
+        channel.send(&Event::Started { pid: app.pid() });
+        channel::serve(channel, Arc::clone(&app)).step("serve the agent channel")?;
     }
     Ok(app)
 }
@@ -93,6 +93,6 @@ fn offer_nsm() -> Result<(), Failure> {
 fn end(event: &Event) -> ! {
     console::say(&event.to_string());
     console::drain();
-    control::report_end(event);
+    channel::report_end(event);
     power::off()
 }

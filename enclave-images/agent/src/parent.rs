@@ -10,7 +10,7 @@ const PARENT_CID: u32 = 3;
 
 pub const HEARTBEAT_PORT: u32 = 9000;
 pub const NSM_PORT: u32 = 9001;
-pub const CONTROL_PORT: u32 = 9002;
+pub const AGENT_PORT: u32 = 9002;
 
 /// Connects to a port of the parent. The kernel gives up after 2 s. Reads and writes on the
 /// stream fail after `timeout`; without one they may block indefinitely.

@@ -11,43 +11,43 @@ const PARENT: u32 = 3;
 
 /// Then ends, which ends the machine (panic=-1).
 pub fn run(what: &str) {
-    let mut control = connect(9002);
+    let mut channel = connect(9002);
     match what {
         "escape" => send(
-            &mut control,
+            &mut channel,
             &failed("\u{1b}[2J\u{1b}]0;owned\u{7}\u{9b}31m", "no\nway\r"),
         ),
         "chatter" => {
             heartbeat();
             for _ in 0..5000 {
-                send(&mut control, &failed("x", &"y".repeat(400)));
+                send(&mut channel, &failed("x", &"y".repeat(400)));
             }
             sleep(Duration::from_secs(1));
         }
-        "flood" => flood(&mut control),
+        "flood" => flood(&mut channel),
         "halt" | "power-off" => {
-            start(&mut control);
+            start(&mut channel);
             sleep(Duration::from_secs(1));
             crate::system::halt(what == "power-off");
         }
         "exit" => {
-            start(&mut control);
+            start(&mut channel);
             sleep(Duration::from_secs(1));
         }
         "exited" => {
-            start(&mut control);
-            send(&mut control, b"\xa2\x65event\x66exited\x64code\x07");
+            start(&mut channel);
+            send(&mut channel, b"\xa2\x65event\x66exited\x64code\x07");
             loop_for_ever();
         }
         "failed" => {
             send(
-                &mut control,
+                &mut channel,
                 &failed("mount the moon", "it is made of cheese"),
             );
             loop_for_ever();
         }
         "garbage" => {
-            send(&mut control, b"\xff\xff\xff");
+            send(&mut channel, b"\xff\xff\xff");
             sleep(Duration::from_secs(1));
             heartbeat();
             sleep(Duration::from_secs(2));
@@ -58,9 +58,9 @@ pub fn run(what: &str) {
     exit(1)
 }
 
-fn start(control: &mut VsockStream) {
+fn start(channel: &mut VsockStream) {
     heartbeat();
-    send(control, b"\xa2\x65event\x67started\x63pid\x01");
+    send(channel, b"\xa2\x65event\x67started\x63pid\x01");
 }
 
 fn loop_for_ever() {
@@ -70,8 +70,8 @@ fn loop_for_ever() {
 }
 
 /// Says that an app runs, and attacks without end.
-fn flood(control: &mut VsockStream) {
-    start(control);
+fn flood(channel: &mut VsockStream) {
+    start(channel);
     std::thread::spawn(|| {
         let mut held = Vec::new();
         loop {
@@ -94,10 +94,10 @@ fn heartbeat() {
     let _ = stream.read(&mut [0]);
 }
 
-fn send(control: &mut VsockStream, message: &[u8]) {
+fn send(channel: &mut VsockStream, message: &[u8]) {
     let length = (message.len() as u32).to_be_bytes();
     // The parent may have hung up; that is its right.
-    let _ = control.write_all(&[&length[..], message].concat());
+    let _ = channel.write_all(&[&length[..], message].concat());
 }
 
 /// `{"event": "failed", "step": step, "error": error}` in CBOR.

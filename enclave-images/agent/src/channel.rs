@@ -1,4 +1,4 @@
-//! The control stream to the parent: events out, requests to signal in.
+//! The agent channel, a stream to the parent: events out, requests to signal in.
 #![forbid(unsafe_code)]
 
 use crate::app::App;
@@ -19,24 +19,24 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The one stream, known to every thread so that each can say how the enclave ended.
-static CONTROL: OnceLock<Control> = OnceLock::new();
+static CHANNEL: OnceLock<Channel> = OnceLock::new();
 
-pub struct Control {
+pub struct Channel {
     stream: VsockStream,
 }
 
 /// Connects to the parent; from here on [`report_end`] reaches it.
-pub fn connect() -> io::Result<&'static Control> {
-    let stream = parent::connect(parent::CONTROL_PORT, None)?;
+pub fn connect() -> io::Result<&'static Channel> {
+    let stream = parent::connect(parent::AGENT_PORT, None)?;
     stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
-    Ok(CONTROL.get_or_init(|| Control { stream }))
+    Ok(CHANNEL.get_or_init(|| Channel { stream }))
 }
 
-impl Control {
+impl Channel {
     /// Sends an event. A parent that is gone does not stop the app.
     pub fn send(&self, event: &Event) {
         if let Err(error) = frame::write(&self.stream, &event.encode()) {
-            console::say(&format!("control: {error}"));
+            console::say(&format!("agent channel: {error}"));
         }
     }
 
@@ -58,27 +58,27 @@ impl Control {
 }
 
 /// Sends the last event and gives the parent time to read it. Safe to call from any thread, and
-/// without effect when the control stream was never connected.
+/// without effect when the channel was never connected.
 pub fn report_end(event: &Event) {
-    if let Some(control) = CONTROL.get() {
-        control.send(event);
-        control.wait_until_closed();
+    if let Some(channel) = CHANNEL.get() {
+        channel.send(event);
+        channel.wait_until_closed();
     }
 }
 
 /// Serves the parent's requests in a thread of their own until the parent closes the stream.
-pub fn serve(control: &'static Control, app: Arc<App>) -> io::Result<()> {
+pub fn serve(channel: &'static Channel, app: Arc<App>) -> io::Result<()> {
     thread::Builder::new()
-        .name("control".into())
-        .spawn(move || serve_requests(control, &app))?;
+        .name("agent channel".into())
+        .spawn(move || serve_requests(channel, &app))?;
     Ok(())
 }
 
-fn serve_requests(control: &Control, app: &App) {
-    while let Ok(message) = frame::read(&control.stream, MAX_MESSAGE_BYTES) {
+fn serve_requests(channel: &Channel, app: &App) {
+    while let Ok(message) = frame::read(&channel.stream, MAX_MESSAGE_BYTES) {
         match Request::decode(&message) {
             Ok(Request::Signal(signal)) => app.signal(signal),
-            Err(error) => console::say(&format!("control: refused a request: {error}")),
+            Err(error) => console::say(&format!("agent channel: refused a request: {error}")),
         }
     }
 }
