@@ -18,6 +18,7 @@ const arrows = {
   signing: ['eif', 'chip'],
   kms: [],
   enclaves: ['vmm', 'vsock', 'eif'],
+  doctor: ['enclaves', 'vmm'],
   keeper: ['enclaves', 'vmm', 'vsock', 'nsm', 'chip', 'eif'],
 }
 

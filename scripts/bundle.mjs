@@ -18,6 +18,8 @@ const options = {
   format: 'esm',
   platform: 'node',
   target: 'node20.19',
+  // It looks for its WebAssembly beside itself.
+  external: ['node-sqlite3-wasm'],
   // For the stacks that --verbose shows.
   sourcemap: true,
   sourcesContent: false,

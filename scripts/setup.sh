@@ -19,6 +19,8 @@ packages=(
 test_packages=(g++ tpm2-tools openssl socat skopeo umoci buildah docker-registry attr cpio chromium python3-minimal python3-venv)
 # What the guests of the kernel's tests are made of.
 test_packages+=(erofs-utils iptables podman crun)
+# Shells whose completion is tried.
+test_packages+=(zsh fish)
 # To build AWS's reader and writer of images.
 test_packages+=(pkgconf)
 # For the lab, a host with KVM, a TPM and UEFI in software: what makes its images and runs in it.

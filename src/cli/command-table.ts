@@ -1,17 +1,6 @@
-// Every command: what the list of commands says of it, and where it is. A command is loaded when it is
-// called, so that the others cost it no time.
+// Every command: what the list of commands says of it, and where it is.
 
-import type { Command } from 'commander'
-
-export interface CommandRow {
-  readonly name: string
-  /** A short name, where nitro-cli's is long. */
-  readonly alias?: string
-  /** One line, for the list of commands and for the command's own help. */
-  readonly summary: string
-  /** Options and action; name, alias and summary come from here. */
-  readonly load: () => Promise<Command>
-}
+import type { CommandRow } from './command-row.ts'
 
 export const commandTable: readonly CommandRow[] = [
   {
@@ -94,6 +83,21 @@ export const commandTable: readonly CommandRow[] = [
     name: 'verify',
     summary: 'verify an attestation document and print what it proves',
     load: async () => (await import('./verify.ts')).verifyCommand(),
+  },
+  {
+    name: 'doctor',
+    summary: 'say whether this host can run enclaves, and what to do where it cannot',
+    load: async () => (await import('./doctor.ts')).doctorCommand(),
+  },
+  {
+    name: 'prune',
+    summary: 'forget ended enclaves, and remove what dead ones have left',
+    load: async () => (await import('./prune.ts')).pruneCommand(),
+  },
+  {
+    name: 'completion',
+    summary: 'print a script that completes commands and options in bash, zsh or fish',
+    load: async () => (await import('./completion.ts')).completionCommand(commandTable),
   },
   {
     name: 'explain',

@@ -11,6 +11,11 @@ export function printJson(value: unknown): void {
   process.stdout.write(`${json}\n`)
 }
 
+/** A result for people: text of one or more lines. */
+export function printText(text: string): void {
+  process.stdout.write(`${text.replace(CONTROL, '?')}\n`)
+}
+
 /** Text of one or more lines. */
 export function printProgress(text: string): void {
   process.stderr.write(`${text.replace(CONTROL, '?')}\n`)

@@ -4,7 +4,8 @@
 import { Command, CommanderError, Option } from 'commander'
 import { errorTable } from '../error-table.ts'
 import { CloisterError } from '../errors.ts'
-import { commandTable, type CommandRow } from './command-table.ts'
+import type { CommandRow } from './command-row.ts'
+import { commandTable } from './command-table.ts'
 import { checkOptionValues } from './parse-arguments.ts'
 import { packageVersion } from './version.ts'
 
@@ -25,7 +26,8 @@ export async function runProgram(
 ): Promise<typeof process.exitCode> {
   const called = calledName(args) ?? ''
   const row = commandTable.find(({ name, alias }) => name === called || alias === called)
-  const program = row === undefined ? listingProgram() : await buildProgram([row])
+  const program = row === undefined ? listingProgram() : emptyProgram()
+  if (row !== undefined) addCommand(program, row, await row.load())
   program.hook('preAction', (_program, command) => {
     begins(command.name())
   })
@@ -42,13 +44,6 @@ export async function runProgram(
     throw withOwnHelp(new CloisterError('ERR_CLI_ARGUMENT', message), row)
   }
   return process.exitCode
-}
-
-/** The program with these commands, ready to be called. */
-export async function buildProgram(rows: readonly CommandRow[]): Promise<Command> {
-  const program = emptyProgram()
-  for (const row of rows) addCommand(program, row, await row.load())
-  return program
 }
 
 /** An error about arguments that has no advice of its own names the help of the command it is about. */

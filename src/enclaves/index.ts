@@ -23,7 +23,7 @@ export type { KeeperMessage, Seen } from './keeper-messages.ts'
 export type { LaunchDescription, LaunchRequest } from './launch-request.ts'
 export { checkMemory, neededMemoryMib, type MachineSize } from './memory-size.ts'
 export { openConsole } from './open-console.ts'
-export { findParentProgram } from './programs.ts'
+export { findParentProgram, findPrograms } from './programs.ts'
 export {
   isAlive,
   processesOf,

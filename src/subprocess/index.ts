@@ -1,3 +1,4 @@
+export { checkUnusedIds, uidRange, UIDS_PER_KEEPER } from './uid-range.ts'
 export { startCard, type Card, type CardSandbox } from './card-process.ts'
 export { confine, type Confinement } from './confinement.ts'
 export { deferred, type Deferred } from './deferred.ts'

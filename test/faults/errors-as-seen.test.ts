@@ -88,7 +88,9 @@ async function fails(code: ErrorCode, script: Script): Promise<CliResult> {
 
 /** nitro-cli's number, 0 for none, and exit status of the command that a script ends with. */
 function expectedOf(code: ErrorCode, script: string): { number: number; status: number } {
-  const isPortFlag = code === 'ERR_VSOCK_PORTS' && script.includes('run --eif-path')
+  const isPortFlag =
+    code === 'ERR_VSOCK_FORWARD' ||
+    (code === 'ERR_VSOCK_PORTS' && script.includes('run --eif-path'))
   if (code === 'ERR_CLI_ARGUMENT' || isPortFlag) return { number: 0, status: 2 }
   const calls = [...script.matchAll(/(?:cloister|"\$CLI") (?:--verbose )?([a-z][a-z-]+)/g)]
   const command = calls.at(-1)?.[1]

@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { partUsers } from '../../src/keeper/parts/part-users.ts'
-import { checkUnusedIds, uidRange } from '../../src/keeper/parts/uid-range.ts'
+import { checkUnusedIds, uidRange } from '../../src/subprocess/index.ts'
 import { confine } from '../../src/subprocess/index.ts'
 
 test('QEMU keeps the group of /dev/kvm when it is to use it, and no other', () => {

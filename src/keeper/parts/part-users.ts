@@ -4,9 +4,13 @@
 // namespace.
 
 import { readFileSync } from 'node:fs'
-import type { Confinement } from '../../subprocess/index.ts'
+import {
+  checkUnusedIds,
+  uidRange,
+  UIDS_PER_KEEPER,
+  type Confinement,
+} from '../../subprocess/index.ts'
 import { kvmGroups, type Accelerator } from '../../vmm/index.ts'
-import { checkUnusedIds, uidRange, UIDS_PER_KEEPER } from './uid-range.ts'
 
 export interface PartUsers {
   readonly qemu: Confinement

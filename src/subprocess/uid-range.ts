@@ -3,7 +3,7 @@
 
 import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { CloisterError } from '../../errors.ts'
+import { CloisterError } from '../errors.ts'
 
 export interface UidRange {
   readonly first: number

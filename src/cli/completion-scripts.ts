@@ -1,0 +1,124 @@
+// The completion scripts of the shells. Nothing in them comes from outside: words, texts and names are
+// those of our own commands.
+
+import type { CommandWords, OptionWords, Value } from './completion-words.ts'
+
+/** Names that the scripts complete: scripts for nitro-cli call it so. */
+const PROGRAMS = ['cloister', 'nitro-cli'] as const
+
+/** Prints one id or name a line, of those that run. */
+const LIST_ENCLAVES = `cloister describe-enclaves 2>/dev/null | sed -n 's/^ *"KEY": "\\(.*\\)",$/\\1/p'`
+
+/** bash 4 and later, without the package bash-completion. */
+export function bashCompletion(commands: readonly CommandWords[]): string {
+  return `# bash completion for cloister
+_cloister() {
+  local IFS=$'\\n' cur=\${COMP_WORDS[COMP_CWORD]} prev=\${COMP_WORDS[COMP_CWORD-1]} command= words= i
+  for ((i = 1; i < COMP_CWORD; i++)); do
+    case \${COMP_WORDS[i]} in -*) ;; *) command=\${COMP_WORDS[i]}; break ;; esac
+  done
+  case $command in
+  '')
+    words=$'${bashWords([...commands.flatMap(({ names }) => names), 'help', '--help', '--version'])}' ;;
+  help)
+    words=$'${bashWords(commands.flatMap(({ names }) => names))}' ;;
+${commands.map(bashCommand).join('\n')}
+  esac
+  COMPREPLY=($(compgen -W "$words" -- "$cur"))
+}
+complete -o default -F _cloister ${PROGRAMS.join(' ')}
+`
+}
+
+/** zsh takes the script of bash; its own function reads it (zshcompsys(1), bashcompinit). */
+export function zshCompletion(commands: readonly CommandWords[]): string {
+  const head = `# zsh completion for cloister
+autoload -U +X compinit && { (( \${+functions[compdef]} )) || compinit }
+autoload -U +X bashcompinit && bashcompinit
+`
+  return `${head}${bashCompletion(commands)}`
+}
+
+export function fishCompletion(commands: readonly CommandWords[]): string {
+  const lines = commands.flatMap((command) => [
+    ...command.names.map(
+      (name) =>
+        `complete -c $program -n __fish_use_subcommand -a ${name} -d ${quoted(command.text)}`,
+    ),
+    ...command.options.map((option) => fishOption(command, option)),
+    ...(command.operands === 'program' || command.operands.length === 0
+      ? []
+      : [
+          `complete -c $program -n ${fishCondition(command)} -a ${quoted(command.operands.join(' '))}`,
+        ]),
+  ])
+  return `# fish completion for cloister
+for program in ${PROGRAMS.join(' ')}
+  complete -c $program -f
+${lines.map((line) => `  ${line}`).join('\n')}
+end
+`
+}
+
+function bashCommand({ names, options, operands }: CommandWords): string {
+  const values = options.filter(({ value }) => value.kind !== 'none').map(bashValue)
+  const words = [...options.flatMap((option) => option.names), '--verbose', '--help']
+  const free = operands === 'program' ? [] : operands
+  const cases = values.length === 0 ? '' : `    case $prev in\n${values.join('\n')}\n    esac\n`
+  return `  ${names.join('|')})
+${cases}    words=$'${bashWords([...words, ...free])}' ;;`
+}
+
+function bashValue({ names, value }: OptionWords): string {
+  return `    ${names.join('|')}) ${bashReply(value)}return ;;`
+}
+
+function bashReply(value: Value): string {
+  switch (value.kind) {
+    case 'choice':
+      return `COMPREPLY=($(compgen -W $'${bashWords(value.words)}' -- "$cur")); `
+    case 'file':
+      return `COMPREPLY=($(compgen -f -- "$cur")); `
+    case 'enclave-id':
+      return `COMPREPLY=($(compgen -W "$(${LIST_ENCLAVES.replace('KEY', 'EnclaveID')})" -- "$cur")); `
+    case 'enclave-name':
+      return `COMPREPLY=($(compgen -W "$(${LIST_ENCLAVES.replace('KEY', 'EnclaveName')})" -- "$cur")); `
+    default:
+      return 'COMPREPLY=(); '
+  }
+}
+
+/** Between lines: compgen splits there alone. */
+function bashWords(words: readonly string[]): string {
+  return words.join('\\n')
+}
+
+function fishOption(command: CommandWords, { names, text, value }: OptionWords): string {
+  const flags = names.map((name) =>
+    name.startsWith('--') ? `-l ${name.slice(2)}` : `-s ${name.slice(1)}`,
+  )
+  const line = `complete -c $program -n ${fishCondition(command)} ${flags.join(' ')} -d ${quoted(text)}`
+  switch (value.kind) {
+    case 'none':
+      return line
+    case 'file':
+      return `${line} -r -F`
+    case 'choice':
+      return `${line} -x -a ${quoted(value.words.join(' '))}`
+    case 'enclave-id':
+      return `${line} -x -a ${quoted(`(${LIST_ENCLAVES.replace('KEY', 'EnclaveID')})`)}`
+    case 'enclave-name':
+      return `${line} -x -a ${quoted(`(${LIST_ENCLAVES.replace('KEY', 'EnclaveName')})`)}`
+    case 'text':
+      return `${line} -x`
+  }
+}
+
+function fishCondition({ names }: CommandWords): string {
+  return quoted(`__fish_seen_subcommand_from ${names.join(' ')}`)
+}
+
+/** In single quotes, as fish reads them. */
+function quoted(text: string): string {
+  return `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`
+}

@@ -1,0 +1,38 @@
+// KVM: without it enclaves run under emulation, so that nothing here is a failure.
+
+import { existsSync, readFileSync } from 'node:fs'
+import { probeAccelerator } from '../vmm/index.ts'
+import { ok, type Finding } from './finding.ts'
+
+export interface KvmFacts {
+  /** Whether there is a /dev/kvm. */
+  readonly hasDevice: boolean
+  readonly cpuinfo: string
+  readonly isRoot: boolean
+}
+
+export function checkKvm(): Finding {
+  const { accelerator, reason } = probeAccelerator()
+  if (accelerator === 'kvm') return ok('KVM', reason)
+  const facts: KvmFacts = {
+    hasDevice: existsSync('/dev/kvm'),
+    cpuinfo: readFileSync('/proc/cpuinfo', 'utf8'),
+    isRoot: process.getuid?.() === 0,
+  }
+  const text = `${reason}; enclaves run under emulation, ten times slower`
+  return { name: 'KVM', status: 'warning', text, fix: kvmFix(facts) }
+}
+
+/** What stands between this host and KVM: the CPU first, then the module, then the permissions. */
+export function kvmFix({ hasDevice, cpuinfo, isRoot }: KvmFacts): string {
+  const flags = /^flags\s*:(.*)$/m.exec(cpuinfo)?.[1]?.split(' ') ?? []
+  const vendor = flags.includes('svm') ? 'kvm_amd' : flags.includes('vmx') ? 'kvm_intel' : undefined
+  if (vendor === undefined && flags.includes('hypervisor'))
+    return 'This host is a virtual machine: turn on nested virtualization for it (on KVM the module parameter nested=1 of kvm_intel or kvm_amd and the CPU model host-passthrough; in a cloud, an instance type that offers it or bare metal).'
+  if (vendor === undefined)
+    return 'Turn on virtualization (VT-x, AMD-V or SVM) in the firmware of this host.'
+  if (!hasDevice)
+    return `Load the module: \`modprobe ${vendor}\`; in a container, pass the device: --device /dev/kvm.`
+  if (isRoot) return 'Give the device to a group: `chgrp kvm /dev/kvm && chmod 660 /dev/kvm`.'
+  return 'Join the group of the device: `sudo usermod -aG kvm "$USER"`, then log in again.'
+}
