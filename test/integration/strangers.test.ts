@@ -1,13 +1,19 @@
 // Programs that were not written for Cloister, in production mode, driven by the command line: what
 // they print, how they end, and a document that verifies.
 
-import { writeFileSync } from 'node:fs'
+import { createHash, X509Certificate } from 'node:crypto'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { DecryptCommand, EncryptCommand } from '@aws-sdk/client-kms'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { goRootfs, pythonRootfs } from '../fixtures/strangers.ts'
-import { TestHost } from '../host.ts'
+import { RunningBroker } from '../fixtures/kms/running-broker.ts'
+import { GuestRecipient, newKeyFor } from '../fixtures/kms/guest-recipient.ts'
+import { TestHost, type DescribedEnclave } from '../host.ts'
 
 let host: TestHost
+/** The Go web server's enclave, which runs until the end. */
+let goEnclave: DescribedEnclave
 
 beforeAll(() => {
   host = new TestHost()
@@ -38,7 +44,8 @@ test('a static Go web server on published libraries answers with a document that
   const eif = join(host.directory, 'go.eif')
   const words = ['--rootfs', rootfs, '--entrypoint', '/http-attestation', '--output-file', eif]
   writeFileSync(join(host.directory, 'go.json'), JSON.stringify(await host.json('build', ...words)))
-  expect((await host.start(eif)).Flags).toBe('NONE')
+  goEnclave = await host.start(eif)
+  expect(goEnclave.Flags).toBe('NONE')
   // The document is what follows the head of the HTTP answer.
   const ask = `printf 'GET /attestation?nonce=00010203 HTTP/1.0\\r\\n\\r\\n' |
     cloister connect --enclave-name go --port 5005 --timeout 120 | sed -b '1,/^\\r$/d' > document.cbor
@@ -47,4 +54,38 @@ test('a static Go web server on published libraries answers with a document that
   const { status, stdout, stderr } = await host.shell(ask)
   expect(status, stderr).toBe(0)
   expect(JSON.parse(stdout)).toMatchObject({ Verified: true, Debug: false, Nonce: '00010203' })
+})
+
+test('a key opens for the running image, not for a changed one, and not for the host', async () => {
+  const root = new X509Certificate(readFileSync(join(host.state, 'authority/root.pem'))).raw
+  await using broker = await RunningBroker.start({ roots: [root] })
+  const [admin, app] = [broker.client('root'), broker.client('app')]
+  const changed = await host.json<{ readonly Measurements: Readonly<Record<string, string>> }>(
+    ...['build', '--rootfs', join(host.directory, 'http-attestation-rootfs')],
+    ...['--entrypoint', '/http-attestation', '--cmd', 'changed'],
+    ...['--output-file', join(host.directory, 'changed.eif')],
+  )
+  const secret = Buffer.from('only inside the enclave')
+  const sealedFor = async (measurements: Readonly<Record<string, string>>) => {
+    const KeyId = await newKeyFor(admin, measurements)
+    return admin.send(new EncryptCommand({ KeyId, Plaintext: secret }))
+  }
+  const [ours, other] = [
+    await sealedFor(goEnclave.Measurements),
+    await sealedFor(changed.Measurements),
+  ]
+  const guest = new GuestRecipient(goEnclave.VsockSocket, 5005)
+  const Recipient = await guest.recipient()
+  const decrypt = (CiphertextBlob: Uint8Array | undefined, given: object) =>
+    app.send(new DecryptCommand({ CiphertextBlob, ...given }))
+  const granted = await decrypt(ours.CiphertextBlob, { Recipient })
+  expect(granted.Plaintext).toBeUndefined()
+  expect(await guest.open(granted.CiphertextForRecipient)).toBe(
+    createHash('sha256').update(secret).digest('hex'),
+  )
+  const denied = { name: 'AccessDeniedException' }
+  await expect(decrypt(ours.CiphertextBlob, {})).rejects.toMatchObject(denied)
+  await expect(decrypt(other.CiphertextBlob, { Recipient })).rejects.toMatchObject(denied)
+  expect(broker.faults).toEqual([])
+  for (const client of [admin, app]) client.destroy()
 })

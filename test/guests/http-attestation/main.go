@@ -20,7 +20,7 @@ func attest(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	fmt.Println("attesting", r.RemoteAddr)
-	document, err := documentFor(nonce)
+	document, err := attested(&request.Attestation{Nonce: nonce})
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
@@ -28,13 +28,13 @@ func attest(w http.ResponseWriter, r *http.Request) {
 	w.Write(document)
 }
 
-func documentFor(nonce []byte) ([]byte, error) {
+func attested(asked *request.Attestation) ([]byte, error) {
 	session, err := nsm.OpenDefaultSession()
 	if err != nil {
 		return nil, err
 	}
 	defer session.Close()
-	answer, err := session.Send(&request.Attestation{Nonce: nonce})
+	answer, err := session.Send(asked)
 	if err != nil {
 		return nil, err
 	}
