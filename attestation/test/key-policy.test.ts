@@ -185,9 +185,9 @@ describe('a warning is given', () => {
     expect(open('kms:CreateGrant')).toEqual(['create-grant'])
     expect(open('kms:PutKeyPolicy')).toEqual(['put-key-policy'])
     expect(open('kms:*')).toContain('wildcard-action')
-    expect(codes(allow({ Principal: { AWS: ROOT }, Condition: measured }), guard)).toEqual([
-      'account-delegation',
-    ])
+    const delegating = allow({ Principal: { AWS: ROOT }, Condition: measured })
+    expect(codes(delegating)).toEqual(['account-delegation', 'no-deny-when-absent'])
+    expect(codes(delegating, guard)).toEqual([])
     expect(codes(allow({ Principal: '*', Condition: measured }), guard)).toEqual(['anyone'])
   })
 

@@ -17,6 +17,8 @@ import {
 import { CloisterError } from '../errors.ts'
 import { parseStrictJson } from '../kms/index.ts'
 import { readFileArgument } from './arguments.ts'
+import { policyGenerateCommand } from './kms-policy-generate.ts'
+import { measuredPcrs } from './measured-pcrs.ts'
 import { printJson } from './print.ts'
 
 interface TestFlags {
@@ -61,7 +63,10 @@ export function kmsPolicyCommand(): Command {
     )
     .addHelpText('after', NOTES)
     .action(testPolicy)
-  return new Command('policy').description('look at key policies').addCommand(test)
+  return new Command('policy')
+    .description('write key policies and put them to the test')
+    .addCommand(test)
+    .addCommand(policyGenerateCommand())
 }
 
 function testPolicy(flags: TestFlags): void {
@@ -92,20 +97,12 @@ function readPolicy(flag: string, path: string, kind: PolicyKind): PolicyDocumen
 /** The condition keys of a document of the measured image. */
 function documentContext(path: string | undefined): RequestContext {
   if (path === undefined) return {}
-  const bytes = readFileArgument('--measurements', path)
-  const file = parseStrictJson(bytes, 'ERR_CLI_ARGUMENT', path) as Record<string, unknown> | null
-  const measurements = (file?.['Measurements'] ?? file) as Record<string, unknown> | null
-  const pcrs = Object.entries(measurements ?? {}).flatMap(([name, value]) =>
-    /^PCR\d+$/.test(name) && typeof value === 'string'
-      ? [[name, value.toLowerCase()] as const]
-      : [],
+  const pcrs = measuredPcrs(readFileArgument('--measurements', path), path)
+  const { PCR0: image } = pcrs
+  const keys = Object.entries(image === undefined ? pcrs : { ...pcrs, ImageSha384: image })
+  return Object.fromEntries(
+    keys.map(([name, value]) => [`kms:RecipientAttestation:${name}`, value] as const),
   )
-  if (pcrs.length === 0) throw wrong(`--measurements: ${path} has no PCRs`)
-  const keys = pcrs.map(([name, value]) => [`kms:RecipientAttestation:${name}`, value] as const)
-  const image = pcrs.flatMap(([name, value]) =>
-    name === 'PCR0' ? [['kms:RecipientAttestation:ImageSha384', value] as const] : [],
-  )
-  return Object.fromEntries([...image, ...keys])
 }
 
 function givenContext(pairs: readonly string[]): RequestContext {

@@ -42,6 +42,7 @@ const GATED = [
   'kms:DeriveSharedSecret',
 ]
 const REENCRYPT = 'kms:ReEncryptFrom'
+const GRANT = 'kms:CreateGrant'
 const MEASUREMENT = /^[0-9a-f]{64}$|^[0-9a-f]{96}$|^[0-9a-f]{128}$/i
 
 type Weakness = (
@@ -71,12 +72,12 @@ const ALLOWS: readonly Weakness[] = [
   ),
   allowOf(
     'reencrypt-from',
-    (one) => covers(one, REENCRYPT),
+    (one, policy) => covers(one, REENCRYPT) && !isDenied(policy, REENCRYPT),
     () => 'kms:ReEncryptFrom takes no document: a ciphertext can be re-encrypted under another key',
   ),
   allowOf(
     'create-grant',
-    (one) => covers(one, 'kms:CreateGrant'),
+    (one, policy) => covers(one, GRANT) && !isDenied(policy, GRANT),
     () => 'a grant can allow kms:Decrypt without these conditions',
   ),
   allowOf(
@@ -87,7 +88,7 @@ const ALLOWS: readonly Weakness[] = [
   allowOf('anyone', isAnyone, () => 'names everyone: limit it with Principal or a condition'),
   allowOf(
     'account-delegation',
-    isAccount,
+    (one, policy) => isAccount(one) && openActions(one, policy).length > 0,
     () =>
       "names an account: the policies of that account's identities decide, which this one does not show",
   ),
@@ -95,14 +96,16 @@ const ALLOWS: readonly Weakness[] = [
 
 function allowOf(
   code: PolicyWarningCode,
-  test: (statement: Statement) => boolean,
+  test: (statement: Statement, policy: PolicyDocument) => boolean,
   message: () => string,
 ): Weakness {
-  return (statement, policy) => {
-    const harmless = code === 'reencrypt-from' && isDenied(policy, REENCRYPT)
-    const weak = statement.effect === 'Allow' && !harmless && test(statement)
-    return weak ? [[code, message()]] : []
-  }
+  return (statement, policy) =>
+    statement.effect === 'Allow' && test(statement, policy) ? [[code, message()]] : []
+}
+
+/** What a statement allows of the operations that a document gates, and no Deny holds back. */
+function openActions(statement: Statement, policy: PolicyDocument): readonly string[] {
+  return GATED.filter((action) => covers(statement, action) && !isDenied(policy, action))
 }
 
 /** A second Allow without a document is enough to make the first one's condition worthless. */
@@ -111,7 +114,7 @@ function unconditioned(
   policy: PolicyDocument,
 ): readonly (readonly [PolicyWarningCode, string])[] {
   if (statement.effect !== 'Allow' || statement.conditions.some(needsDocument)) return []
-  const open = GATED.filter((action) => covers(statement, action) && !isDenied(policy, action))
+  const open = openActions(statement, policy)
   if (open.length === 0) return []
   return [['unconditioned-allow', `allows ${open.join(', ')} without a document`]]
 }

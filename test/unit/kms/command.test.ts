@@ -4,8 +4,9 @@ import { writeFileSync } from 'node:fs'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { CreateKeyCommand, KMSClient } from '@aws-sdk/client-kms'
+import { decide, findPolicyWarnings, parseKeyPolicy } from '@cloister/attestation/policy'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { ARNS, keysOf, principals } from '../../fixtures/kms/running-broker.ts'
+import { ACCOUNT, ARNS, keysOf, principals } from '../../fixtures/kms/running-broker.ts'
 import { TestHost } from '../../host.ts'
 
 let host: TestHost
@@ -135,4 +136,46 @@ describe('a policy is put to the test', () => {
     const other = await host.json(...ask, '--action', 'kms:Encrypt', '--context', 'a=b', 'a=c')
     expect(other).toMatchObject({ Decision: 'Deny', Statements: [{ ActionMatches: false }] })
   })
+
+  test('and generated for an image: nothing in it is weak, and locked it names no one who may change it', async () => {
+    const pcrs = { PCR0: PCR, PCR1: 'b2'.repeat(48), PCR2: 'c3'.repeat(48) }
+    const image = { HashAlgorithm: 'Sha384 { ... }', ...pcrs }
+    writeFileSync(host.path('image.json'), JSON.stringify({ Measurements: image }))
+    const measurements = ['--measurements', host.path('image.json')]
+    const people = ['--admin', ARNS.other, '--app', ARNS.app]
+    const policy = await host.json(
+      'kms',
+      'policy',
+      'generate',
+      ...measurements,
+      ...people,
+      '--locked',
+    )
+    const decisions = policyDecisions(policy)
+    expect(decisions.warnings).toEqual([])
+    const context = Object.fromEntries(
+      Object.entries(pcrs).map(([name, value]) => [`kms:RecipientAttestation:${name}`, value]),
+    )
+    expect(decisions.of(ARNS.app, 'kms:Decrypt', context)).toBe(true)
+    for (const name of Object.keys(context)) {
+      const changed = { ...context, [name]: 'd4'.repeat(48) }
+      expect(decisions.of(ARNS.app, 'kms:Decrypt', changed), name).toBe(false)
+    }
+    expect(decisions.of(ARNS.app, 'kms:Decrypt', {})).toBe(false)
+    expect(decisions.of(ARNS.other, 'kms:Encrypt', {})).toBe(true)
+    for (const action of ['kms:Decrypt', 'kms:ReEncryptFrom', 'kms:PutKeyPolicy'])
+      expect(decisions.of(ARNS.other, action, {}), action).toBe(false)
+    const open = await host.json('kms', 'policy', 'generate', ...measurements, ...people)
+    expect(policyDecisions(open).warnings).toEqual(['put-key-policy'])
+  })
 })
+
+function policyDecisions(policy: unknown) {
+  const key = parseKeyPolicy(policy)
+  const policies = { key, identity: [], account: ACCOUNT }
+  return {
+    warnings: findPolicyWarnings(key).map(({ code }) => code),
+    of: (principal: string, action: string, context: Record<string, string>) =>
+      decide({ principal, action, resource: '*', context }, policies).allowed,
+  }
+}

@@ -1,0 +1,77 @@
+// cloister kms policy generate: the policy of a key that opens for one measured image. The Allow alone would
+// do until somebody adds another; the Deny statements, one for each PCR, hold against every other policy.
+
+import { Command } from 'commander'
+import { isPrincipalArn } from '@cloister/attestation/policy'
+import { CloisterError } from '../errors.ts'
+import { readFileArgument } from './arguments.ts'
+import { measuredPcrs } from './measured-pcrs.ts'
+import { printJson } from './print.ts'
+
+interface GenerateFlags {
+  readonly measurements: string
+  readonly admin: string
+  readonly app: string
+  readonly locked?: boolean
+}
+
+const NOTES = `
+The administrator may encrypt, describe, disable and enable, and read the policy; without --locked also
+change it, and with it every condition. Put a locked policy with BypassPolicyLockoutSafetyCheck: nobody can
+change it afterwards. The policy is one for AWS KMS too.
+
+Example:
+  cloister kms policy generate --measurements hello.json --locked \\
+    --admin arn:aws:iam::111122223333:user/admin --app arn:aws:iam::111122223333:user/app`
+
+/** What can answer with a secret, and what leads around the conditions. */
+const GUARDED = [
+  ...['kms:Decrypt', 'kms:GenerateDataKey', 'kms:GenerateDataKeyPair', 'kms:DeriveSharedSecret'],
+  ...['kms:ReEncryptFrom', 'kms:CreateGrant'],
+]
+const ADMINISTRATION = [
+  ...['kms:DescribeKey', 'kms:GetKeyPolicy', 'kms:ListKeyPolicies', 'kms:Encrypt'],
+  ...['kms:EnableKey', 'kms:DisableKey'],
+]
+
+export function policyGenerateCommand(): Command {
+  return new Command('generate')
+    .description('print the policy of a key that opens for one measured image only')
+    .requiredOption('--measurements <file>', 'what build-enclave printed')
+    .requiredOption('--admin <arn>', 'who administers the key')
+    .requiredOption('--app <arn>', "who asks for the image's secrets: the parent's user or role")
+    .option('--locked', 'let nobody change the policy')
+    .addHelpText('after', NOTES)
+    .action(generate)
+}
+
+function generate({ measurements, admin, app, locked = false }: GenerateFlags): void {
+  for (const [flag, arn] of Object.entries({ admin, app })) {
+    if (!isPrincipalArn(arn))
+      throw new CloisterError('ERR_CLI_ARGUMENT', `--${flag} ${arn} is not an ARN of a principal`)
+  }
+  const pcrs = measuredPcrs(readFileArgument('--measurements', measurements), measurements)
+  const conditions = Object.entries(pcrs).map(
+    ([name, value]) => [`kms:RecipientAttestation:${name}`, value] as const,
+  )
+  const actions = locked ? ADMINISTRATION : [...ADMINISTRATION, 'kms:PutKeyPolicy']
+  printJson({
+    Version: '2012-10-17',
+    Statement: [
+      statement('Administer', { AWS: admin }, actions),
+      {
+        ...statement('Enclave', { AWS: app }, ['kms:Decrypt', 'kms:GenerateDataKey']),
+        Condition: { StringEqualsIgnoreCase: Object.fromEntries(conditions) },
+      },
+      ...conditions.map(([key, value]) => ({
+        ...statement(`Only${key.replace(/^.*:/, '')}`, '*', GUARDED),
+        Effect: 'Deny',
+        Condition: { StringNotEqualsIgnoreCase: { [key]: value } },
+      })),
+    ],
+  })
+}
+
+function statement(Sid: string, Principal: unknown, Action: readonly string[]): object {
+  return { Sid, Effect: 'Allow', Principal, Action, Resource: '*' }
+}
