@@ -1,3 +1,5 @@
+// The host chip and the virtual TPMs: what certifies enclaves, and what signs for each of them.
+
 export { openHostChip, type HostChip } from './host-chip.ts'
 export { signerOf } from './issuing.ts'
 export { LeafRenewal, type Leaf } from './leaf-renewal.ts'

@@ -1,3 +1,5 @@
+// cloister console: nitro-cli's command, for running enclaves and for the saved end of those that ended.
+
 import { Transform, type Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { Command } from 'commander'
@@ -21,6 +23,7 @@ interface ConsoleOptions extends EnclaveFlags {
   readonly raw?: boolean
 }
 
+/** `cloister console`; its action throws `ERR_KEEPER_NO_CONSOLE` for an enclave outside debug mode. */
 export function consoleCommand(): Command {
   return new Command('console')
     .addOption(enclaveIdOption())

@@ -1,3 +1,5 @@
+// Options that were not given, kept apart from options that are undefined.
+
 /** The same object without what is undefined, for options that are absent or have a value. */
 export function defined<T extends object>(
   options: T,

@@ -1,3 +1,5 @@
+// cloister describe-enclaves: nitro-cli's command, with ports and traffic, and ended enclaves on demand.
+
 import { Command } from 'commander'
 import { isAlive, openDirectories, Registry } from '../enclaves/index.ts'
 import { enclaveJson } from './enclave-json.ts'
@@ -10,6 +12,7 @@ interface DescribeOptions {
   readonly connections?: boolean
 }
 
+/** `cloister describe-enclaves`; a card that does not answer costs its figures, not the list. */
 export function describeEnclavesCommand(): Command {
   return new Command('describe-enclaves')
     .option('--metadata', "include each image's name, version and metadata")

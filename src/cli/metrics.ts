@@ -1,9 +1,12 @@
+// cloister metrics: what describe-enclaves counts, for Prometheus (text exposition format 0.0.4).
+
 import { Command } from 'commander'
 import { isAlive, openDirectories, Registry } from '../enclaves/index.ts'
 import { enclaveMetrics } from './enclave-metrics.ts'
 import { exposition } from './prometheus.ts'
 import { vsockReports } from './vsock-report.ts'
 
+/** `cloister metrics`; an enclave that does not answer is there as `cloister_vsock_up 0`. */
 export function metricsCommand(): Command {
   return new Command('metrics')
     .addHelpText(

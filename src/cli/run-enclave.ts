@@ -1,3 +1,6 @@
+// cloister run-enclave: nitro-cli's command, with the accelerator, vsock ports and a role beside its flags.
+// docs/nitro-cli.md compares the two.
+
 import { Command, Option } from 'commander'
 import { CloisterError } from '../errors.ts'
 import {
@@ -19,6 +22,7 @@ import { printJson, printProgress } from './print.ts'
 import { applyRunConfig } from './config-file.ts'
 import type { RunOptions } from './run-options.ts'
 
+/** `cloister run-enclave`; `--memory` in MiB, `--boot-timeout` in seconds. Throws as `launchRequest` and `startEnclave`. */
 export function runEnclaveCommand(): Command {
   return new Command('run-enclave')
     .option('--eif-path <file>', 'the enclave image')

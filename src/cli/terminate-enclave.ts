@@ -1,3 +1,6 @@
+// cloister terminate-enclave: nitro-cli's command, which also gives the app time to end and forgets an
+// enclave that has ended.
+
 import { Command, Option } from 'commander'
 import {
   endEnclave,
@@ -20,6 +23,7 @@ interface TerminateOptions extends EnclaveFlags {
   readonly timeout: number
 }
 
+/** `cloister terminate-enclave`; `--timeout` in seconds. Its action throws as `endEnclave`. */
 export function terminateEnclaveCommand(): Command {
   return new Command('terminate-enclave')
     .addOption(enclaveIdOption())

@@ -1,3 +1,6 @@
+// cloister verify: checks an attestation document as @cloister/attestation does. Flags become its options;
+// what it refuses is its own error.
+
 import {
   awsNitroRootG1,
   verifyAttestation,
@@ -46,6 +49,7 @@ Examples:
   cloister verify --document aws.cbor --aws-root --at document
   cloister verify --document aws.cbor.b64 --format base64 --aws-root --at document`
 
+/** `cloister verify`; `--max-age` in seconds. Its action throws AttestationError, and `ERR_CLI_ARGUMENT` of the flags. */
 export function verifyCommand(): Command {
   return new Command('verify')
     .requiredOption(

@@ -1,3 +1,5 @@
+// The version of this package, from its package.json.
+
 import { readFileSync } from 'node:fs'
 
 /** The version in package.json. */

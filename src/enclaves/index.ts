@@ -1,3 +1,6 @@
+// Enclaves as a caller sees them: the registry, their records, starting, asking and ending them. What a
+// command, a library user or another runtime imports.
+
 export {
   DEFAULT_BOOT_TIMEOUT_MS,
   DEFAULT_MEMORY_MIB,

@@ -20,7 +20,9 @@ import type { EnclaveVsock } from './parts/vsock-ports.ts'
 /** Two lists of 256 port ranges and some room. */
 const REQUEST_MAX_BYTES = 16 * 1024
 
+/** What carries the requests out; src/enclaves/keeper-request.ts has their form. */
 export interface KeeperSocketHandler {
+  /** @param graceMs - How long the app may take after SIGTERM, in ms. */
   readonly terminate: (graceMs: number) => void
   /** Undefined while the enclave has no console. */
   readonly console: () => ConsoleLog | undefined
@@ -28,6 +30,10 @@ export interface KeeperSocketHandler {
   readonly vsock: () => Pick<EnclaveVsock, 'report' | 'openPorts' | 'closePorts'> | undefined
 }
 
+/**
+ * Listens on `keeper.sock` in the enclave's directory. Errors of a request go to its sender.
+ * @throws The error of listen(2), for example when the directory is full.
+ */
 export async function serveKeeperSocket(
   directory: string,
   handler: KeeperSocketHandler,

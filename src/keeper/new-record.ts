@@ -14,6 +14,7 @@ import { identifyProcess, type ProcessIdentity } from '../subprocess/index.ts'
 import type { Part } from './end-cause.ts'
 import type { Enclave } from './enclave.ts'
 
+/** The record of an enclave that starts, with this process as its keeper. */
 export function startingRecord({ description }: LaunchRequest, id: string): StartingRecord {
   return {
     version: 2,
@@ -25,6 +26,10 @@ export function startingRecord({ description }: LaunchRequest, id: string): Star
   }
 }
 
+/**
+ * The record of an enclave that runs: as it started, and what is known of it now. Measurements are in
+ * hexadecimal; name, version and metadata are cut to what a record holds.
+ */
 export function runningRecord(
   record: StartingRecord,
   { eif, assurance, parts }: Enclave,

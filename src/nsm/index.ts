@@ -1,3 +1,5 @@
+// The Nitro Security Module: the seven requests over a virtual TPM, and the card that serves stock images.
+
 export { startNsmCard, type NsmCard, type NsmCardOptions } from './card.ts'
 export { createNsm, type Nsm, type NsmIncident } from './nsm.ts'
 export { type Measurements } from './pcr-registers.ts'

@@ -1,3 +1,5 @@
+// Child processes that are confined, owned and ended with us.
+
 export { checkUnusedIds, uidRange, UIDS_PER_KEEPER } from './uid-range.ts'
 export { startCard, type Card, type CardSandbox } from './card-process.ts'
 export { confine, type Confinement } from './confinement.ts'

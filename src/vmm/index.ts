@@ -1,3 +1,5 @@
+// The virtual machine: as data, as QEMU's command line, as a running QEMU.
+
 export {
   kvmGroups,
   checkKvm,

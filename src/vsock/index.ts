@@ -1,3 +1,5 @@
+// The host's end of vsock: port lists, framing, connections, and the vsock card's process.
+
 export { connectGuest, type ConnectOptions } from './connect.ts'
 export { startVsockCard, type VsockCard, type VsockCardOptions } from './card.ts'
 export { VsockCardChannel } from './card-channel.ts'
