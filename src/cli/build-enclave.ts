@@ -2,7 +2,9 @@
 
 import { Command, Option } from 'commander'
 
-import { KERNEL_FLAVOURS, buildImage } from '../image/index.ts'
+import type { Measurements } from '../eif/index.ts'
+import { check } from '../errors.ts'
+import { KERNEL_FLAVOURS, buildImage, measureBuild } from '../image/index.ts'
 import {
   ARCHITECTURES,
   buildOptions,
@@ -11,14 +13,16 @@ import {
   type BuildFlags,
 } from './build-options.ts'
 import { BuildProgress } from './build-progress.ts'
+import { defined } from './defined.ts'
 import { measurementsJson } from './measurements-json.ts'
 import { printJson } from './print.ts'
-import { addSigningOptions, openSignerOf } from './signing-options.ts'
+import { addSigningOptions, openSignerOf, readCertificate } from './signing-options.ts'
 
 const EXAMPLE = `
 Examples:
   cloister build-enclave --docker-uri oci:./layout:hello --output-file hello.eif
   cloister build --rootfs ./rootfs --entrypoint /hello --output-file hello.eif
+  cloister build --rootfs ./rootfs --entrypoint /hello --dry-run
 
 Images:
   NAME:TAG, docker://NAME:TAG    from a registry, with skopeo and your credentials
@@ -39,7 +43,11 @@ export function buildEnclaveCommand(): Command {
     )
     .option('--docker-dir <dir>', 'a directory with a Dockerfile, built with buildah')
     .option('--rootfs <dir>', 'a directory with the root file system, instead of an image')
-    .requiredOption('--output-file <file>', 'the enclave image to write')
+    .option('--output-file <file>', 'the enclave image to write')
+    .option(
+      '--dry-run',
+      'print the measurements, write no file; of a signer the certificate is enough',
+    )
     .addOption(
       new Option('--arch <arch>', 'of the image and the kernel')
         .choices(Object.keys(ARCHITECTURES))
@@ -89,9 +97,24 @@ async function run(flags: BuildFlags): Promise<void> {
   useArtifactsDirectory(process.env)
   const progress = new BuildProgress(flags.quiet === true)
   progress.say('Start building the Enclave Image...')
-  await using signer = await openSignerOf(flags)
-  const options = await buildOptions(flags, signer)
-  const { measurements } = await buildImage({ ...options, report: progress.report })
-  progress.say('Enclave Image successfully created.')
+  const measurements = await (flags.dryRun === true ? measure : build)(flags, progress)
   printJson({ Measurements: measurementsJson(measurements) })
+}
+
+async function build(flags: BuildFlags, { report, say }: BuildProgress): Promise<Measurements> {
+  const output = flags.outputFile
+  check(output !== undefined, 'ERR_CLI_ARGUMENT', '--output-file is missing', {
+    hint: 'Give --output-file, or --dry-run for the measurements alone.',
+  })
+  await using signer = await openSignerOf(flags)
+  const options = { ...(await buildOptions(flags)), ...defined({ signer }), output, report }
+  const { measurements } = await buildImage(options)
+  say('Enclave Image successfully created.')
+  return measurements
+}
+
+async function measure(flags: BuildFlags, { report }: BuildProgress): Promise<Measurements> {
+  const path = flags.signingCertificate
+  const certificate = path === undefined ? undefined : readCertificate(path)
+  return measureBuild({ ...(await buildOptions(flags)), report }, certificate)
 }

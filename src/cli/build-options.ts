@@ -4,7 +4,7 @@ import { mkdirSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
 import { CloisterError, check, messageOf } from '../errors.ts'
-import { parseCustomMetadata, type Architecture, type EifSigner } from '../eif/index.ts'
+import { parseCustomMetadata, type Architecture } from '../eif/index.ts'
 import {
   MAX_ID,
   openPlatformBlobs,
@@ -26,7 +26,8 @@ export interface BuildFlags extends SigningFlags {
   readonly owner?: string
   readonly modes: 'keep' | 'git'
   readonly quiet?: boolean
-  readonly outputFile: string
+  readonly outputFile?: string
+  readonly dryRun?: boolean
   readonly name?: string
   /** commander keeps `version` for itself on the root command only. */
   readonly version?: string
@@ -54,8 +55,7 @@ export const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
 /** @throws ERR_CLI_ARGUMENT, ERR_FILE_INPUT, ERR_IMAGE_BLOBS, ERR_EIF_METADATA */
 export async function buildOptions(
   flags: BuildFlags,
-  signer: EifSigner | undefined,
-): Promise<BuildOptions> {
+): Promise<Omit<BuildOptions, 'output' | 'signer'>> {
   const { kernelFlavour, kernel, init, cmdline, name, version } = flags
   const overrides = {
     ...defined({ kernelFlavour, kernel, init, cmdline, architecture: ARCHITECTURES[flags.arch] }),
@@ -65,13 +65,11 @@ export async function buildOptions(
     blobs: await openPlatformBlobs(flags.blobs ?? defaultBlobs(), overrides),
     config: configOf(flags),
     directory: directoryOptions(flags),
-    output: flags.outputFile,
     ...defined({ name, version }),
     ...(flags.metadata !== undefined && {
       customMetadata: parseCustomMetadata(readFileArgument('--metadata', flags.metadata)),
     }),
     buildTime: readBuildTime(process.env['SOURCE_DATE_EPOCH']),
-    ...defined({ signer }),
   }
 }
 

@@ -24,7 +24,7 @@ export class BuildProgress {
   }
 
   /** A line that opens or closes the build. */
-  say(text: string): void {
+  readonly say = (text: string): void => {
     if (!this.#isQuiet) this.#line(text)
   }
 

@@ -75,6 +75,24 @@ export const commandTable: readonly CommandRow[] = [
     load: async () => (await import('./sign-eif.ts')).signEifCommand(),
   },
   {
+    name: 'diff-eif',
+    alias: 'diff',
+    summary: 'compare two enclave images: sections, files in ramdisks, PCRs',
+    load: async () => (await import('./diff-eif.ts')).diffEifCommand(),
+  },
+  {
+    name: 'extract-eif',
+    alias: 'extract',
+    summary: 'write the parts of an enclave image into a directory',
+    load: async () => (await import('./extract-eif.ts')).extractEifCommand(),
+  },
+  {
+    name: 'lint-eif',
+    alias: 'lint',
+    summary: 'check an enclave image against the rules of AWS, QEMU and Cloister',
+    load: async () => (await import('./lint-eif.ts')).lintEifCommand(),
+  },
+  {
     name: 'pcr',
     summary: 'print the PCR of a file, a certificate, an enclave image or an identity',
     load: async () => (await import('./pcr.ts')).pcrCommand(),

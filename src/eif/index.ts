@@ -29,3 +29,12 @@ export {
   parseSigningCertificate,
   type SigningCertificate,
 } from './signing-certificate.ts'
+export {
+  diffEifs,
+  type EifDifference,
+  type FileDifference,
+  type SectionDifference,
+} from './diff-eif.ts'
+export type { ListedFile } from './file-list.ts'
+export type { LintFinding, Platform } from './lint/findings.ts'
+export { lintEif } from './lint/lint-eif.ts'

@@ -1,6 +1,7 @@
 // What an image asks of a machine's memory, gathered while the image is read.
 
-import { RamdiskMeter, type UnpackBudget } from './ramdisk-meter.ts'
+import { RamdiskMeter } from './ramdisk-meter.ts'
+import type { UnpackBudget } from './ramdisk-reader.ts'
 import type { UnpackedSize } from './cpio-meter.ts'
 import type { EifSection } from './section-table.ts'
 

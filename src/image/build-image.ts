@@ -2,11 +2,14 @@
 // system and the run configuration alone; the whole file is one of those and the metadata.
 
 import {
+  measureBytes,
+  parseSigningCertificate,
   signEif,
   writeEif,
   type EifInput,
   type EifMetadata,
   type EifSigner,
+  type Measurements,
   type WrittenEif,
 } from '../eif/index.ts'
 import { writeOutputFile, type ByteSink } from '../files/index.ts'
@@ -49,6 +52,37 @@ const BUILD_TOOL = { buildTool: 'cloister', buildToolVersion: '0.1.0' } as const
  * @throws ERR_IMAGE_*, ERR_EIF_CMDLINE, ERR_EIF_METADATA, ERR_EIF_CONTENT, ERR_EIF_SIGNING
  */
 export async function buildImage(options: BuildOptions): Promise<WrittenEif> {
+  return withInput(options, (input, report) =>
+    writeOutputFile(options.output, async (file) => {
+      const unsigned = await writeEif(input, reportWriting(file, input, report))
+      if (options.signer === undefined) return unsigned
+      return signEif(file.source(unsigned.size), file, options.signer)
+    }),
+  )
+}
+
+/**
+ * The measurements of the image that {@link buildImage} would write, without a file.
+ * @param certificatePem - Of the signer, whose key is not needed.
+ * @throws ERR_IMAGE_*, ERR_EIF_CMDLINE, ERR_EIF_METADATA, ERR_EIF_CONTENT, ERR_EIF_CERTIFICATE
+ */
+export async function measureBuild(
+  options: Omit<BuildOptions, 'output' | 'signer'>,
+  certificatePem?: Uint8Array,
+): Promise<Measurements> {
+  const pcr8 = certificatePem && measureBytes(parseSigningCertificate(certificatePem).der)
+  return withInput(options, async (input, report) => {
+    const nowhere = { write: () => Promise.resolve() }
+    const { measurements } = await writeEif(input, reportWriting(nowhere, input, report))
+    return { ...measurements, ...(pcr8 && { pcr8 }) }
+  })
+}
+
+/** Opens what an image is made of for as long as it is used. */
+async function withInput<T>(
+  options: Omit<BuildOptions, 'output' | 'signer'>,
+  use: (input: EifInput, report: ReportProgress) => Promise<T>,
+): Promise<T> {
   const { blobs } = options
   const { report = ignoreProgress, directory = {} } = options
   const { architecture } = blobs
@@ -66,11 +100,7 @@ export async function buildImage(options: BuildOptions): Promise<WrittenEif> {
     metadata: metadataOf(options, source),
     ramdisks: [platformRamdisk(blobs.init), applicationRamdisk(source.root, runConfig)],
   }
-  return await writeOutputFile(options.output, async (file) => {
-    const unsigned = await writeEif(input, reportWriting(file, input, report))
-    if (options.signer === undefined) return unsigned
-    return signEif(file.source(unsigned.size), file, options.signer)
-  })
+  return await use(input, report)
 }
 
 /** Reports how much of the image is written, 64 times in all. */
@@ -101,7 +131,10 @@ function variableName(item: string): string {
   return item.split('=', 1)[0] ?? ''
 }
 
-function metadataOf(options: BuildOptions, source: OpenSource): EifMetadata {
+function metadataOf(
+  options: Pick<BuildOptions, 'blobs' | 'buildTime' | 'name' | 'version' | 'customMetadata'>,
+  source: OpenSource,
+): EifMetadata {
   const { operatingSystem, kernelVersion, kernelFlavour } = options.blobs
   const buildTime = new Date((options.buildTime ?? 0) * 1000)
   return {
@@ -114,7 +147,17 @@ function metadataOf(options: BuildOptions, source: OpenSource): EifMetadata {
       kernelVersion,
       ...(kernelFlavour !== undefined && { kernelFlavour }),
     },
-    dockerInfo: null,
+    dockerInfo: dockerInfoOf(options, source),
     custom: options.customMetadata ?? null,
   }
+}
+
+/** With the user's labels, where there are any: then it does not depend on where the image came from. */
+function dockerInfoOf(
+  { name, version }: Pick<BuildOptions, 'name' | 'version'>,
+  { dockerInfo, repoTag }: OpenSource,
+): object | null {
+  if (dockerInfo === undefined) return null
+  const tag = name === undefined ? repoTag : `${name}:${version ?? 'latest'}`
+  return { ...dockerInfo, RepoTags: tag === undefined ? [] : [tag] }
 }

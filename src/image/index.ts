@@ -1,7 +1,9 @@
 // Builds enclave images from a root directory, a container image or a Dockerfile, reproducibly and
 // without privileges.
 
-export { buildImage, type BuildOptions } from './build-image.ts'
+export { buildImage, measureBuild, type BuildOptions } from './build-image.ts'
+export { extractImage, type ExtractedImage } from './inspect/extract-image.ts'
+export { diffImages, lintImage } from './inspect/image-files.ts'
 export { MAX_ID } from './tree/tree.ts'
 export type { DirectoryOptions, Owner } from './sources/directory-source.ts'
 export type { ImageSource } from './sources/open-source.ts'

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 
-import { readEif, type EifMetadata } from '../../src/eif/index.ts'
+import { lintEif, readEif, type EifMetadata } from '../../src/eif/index.ts'
 import { sourceOfBytes } from '../../src/files/index.ts'
 import { goldenBytes, mendCrc, readCode } from '../fixtures/eif/golden.ts'
 import { writeToBytes } from '../fixtures/eif/write-to-bytes.ts'
@@ -63,6 +63,26 @@ describe('an EIF', () => {
       fc.asyncProperty(fc.uint8Array({ maxLength: 2000 }), async (bytes) => {
         expect(await readCode(bytes)).toMatch(/^ERR_EIF_/)
       }),
+    )
+  })
+
+  it('has an error of the linter exactly when it is not read', async () => {
+    const patches = fc.array(fc.tuple(fc.nat(goldenBytes.length - 1), fc.nat(255)), {
+      maxLength: 3,
+    })
+    const cut = fc.integer({ min: 0, max: 40 })
+    await fc.assert(
+      fc.asyncProperty(patches, cut, async (changes, length) => {
+        const bytes = goldenBytes.slice(0, goldenBytes.length - Math.max(0, length - 30))
+        for (const [offset, value] of changes) bytes[Math.min(offset, bytes.length - 1)] = value
+        const image = mendCrc(bytes)
+        const findings = await lintEif(sourceOfBytes(image), new Date(0))
+        const errors = findings.filter(
+          ({ level, platforms }) => level === 'error' && platforms.includes('cloister'),
+        )
+        expect(errors.length === 0).toBe((await readCode(image)) === 'accepted')
+      }),
+      { numRuns: 2000 },
     )
   })
 

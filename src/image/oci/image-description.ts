@@ -26,6 +26,8 @@ export interface ParsedConfig {
   readonly id: string
   readonly config: ImageConfig
   readonly diffIds: readonly string[]
+  /** A label for people and scripts: {@link dockerInfo}. */
+  readonly dockerInfo: JsonObject
 }
 
 export interface ImageDescription extends ParsedConfig {
@@ -49,7 +51,48 @@ export function parseConfig(json: JsonObject, architecture: Architecture): Parse
   const diffIds = asTextList(rootfs['diff_ids'], 'config.rootfs.diff_ids')
   const config = readRunSettings(json)
   const identity = JSON.stringify([architecture, diffIds, config])
-  return { id: createHash('sha256').update(identity).digest('hex'), config, diffIds }
+  const id = createHash('sha256').update(identity).digest('hex')
+  return { id, config, diffIds, dockerInfo: dockerInfo(json, { id, diffIds }) }
+}
+
+/**
+ * The shape of `docker image inspect`, from what OCI's and Docker's configurations share and a copy from
+ * one to the other therefore keeps: the same however the image was packed. `Id` is
+ * {@link ParsedConfig.id}, since Docker's own changes with the copy.
+ */
+function dockerInfo(
+  json: JsonObject,
+  { id, diffIds }: { readonly id: string; readonly diffIds: readonly string[] },
+): JsonObject {
+  const { Cmd, Entrypoint, Env, ExposedPorts, Labels, Volumes, StopSignal, User, WorkingDir } =
+    asObject(json['config'] ?? {}, 'config.config')
+  const collections = { Cmd, Entrypoint, Env, ExposedPorts, Labels, Volumes }
+  return {
+    Architecture: json['architecture'],
+    Author: json['author'] ?? '',
+    Config: {
+      ...Object.fromEntries(Object.entries(collections).map(([key, it]) => [key, orNull(it)])),
+      ...(StopSignal !== undefined && StopSignal !== '' && { StopSignal }),
+      User: User ?? '',
+      WorkingDir: WorkingDir ?? '',
+    },
+    Created: createdAt(json['created']),
+    Id: `sha256:${id}`,
+    Os: json['os'],
+    RootFS: { Layers: diffIds, Type: 'layers' },
+  }
+}
+
+/** RFC 3339 as Go writes it again when it copies an image: without zeros at the fraction's end. */
+function createdAt(created: unknown): string {
+  const text = typeof created === 'string' ? created : ''
+  return text.replace(/(\.\d*?)0+(?=\D)/, '$1').replace(/\.(?=\D)/, '')
+}
+
+/** Writers differ in whether they leave out what is empty. */
+function orNull(collection: unknown): unknown {
+  const isEmpty = typeof collection !== 'object' || Object.keys(collection ?? {}).length === 0
+  return isEmpty ? null : collection
 }
 
 function checkPlatform(config: JsonObject, architecture: Architecture): void {

@@ -14,6 +14,7 @@ import { readDockerImage } from '../oci/docker-archive.ts'
 import { openImageArchive } from '../oci/image-archive.ts'
 import type { ImageDescription, ImageLayer } from '../oci/image-description.ts'
 import { applyLayer } from '../oci/layer.ts'
+import type { JsonObject } from '../oci/json-fields.ts'
 import { readOciImage } from '../oci/oci-manifest.ts'
 import { ignoreProgress, type ReportProgress } from '../progress.ts'
 import type { ImageConfig } from '../config/run-config.ts'
@@ -33,6 +34,7 @@ export interface LayeredSource extends AsyncDisposable {
   readonly config: ImageConfig
   /** @see ParsedConfig */
   readonly id: string
+  readonly dockerInfo: JsonObject
 }
 
 export interface ReadOptions {
@@ -47,7 +49,7 @@ export async function readLayeredSource(
   { architecture, budget = new UnpackBudget(), report = ignoreProgress }: ReadOptions,
 ): Promise<LayeredSource> {
   await using store = await openStore(image, budget)
-  const { id, config, layers } = await describe(store, image, architecture)
+  const { id, config, layers, dockerInfo } = await describe(store, image, architecture)
   const root = directory()
   const spool = await Spool.create()
   try {
@@ -62,7 +64,7 @@ export async function readLayeredSource(
     await spool[Symbol.asyncDispose]()
     throw error
   }
-  return { root, config, id, [Symbol.asyncDispose]: () => spool[Symbol.asyncDispose]() }
+  return { root, config, id, dockerInfo, [Symbol.asyncDispose]: () => spool[Symbol.asyncDispose]() }
 }
 
 function openStore({ transport, path }: LayeredImage, budget: UnpackBudget): Promise<BlobStore> {

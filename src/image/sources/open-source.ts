@@ -7,6 +7,7 @@ import { temporaryDirectory } from '../../files/index.ts'
 import { buildDockerfile, copyImage } from './copy-image.ts'
 import { readDirectorySource, type DirectoryOptions } from './directory-source.ts'
 import { canonicalReference, type DockerReference } from '../oci/docker-reference.ts'
+import type { JsonObject } from '../oci/json-fields.ts'
 import { parseImageReference } from './image-reference.ts'
 import { readLayeredSource, type LayeredImage, type LayeredSource } from './layered-source.ts'
 import type { ReportProgress } from '../progress.ts'
@@ -34,6 +35,10 @@ export interface OpenSource extends AsyncDisposable {
   /** Labels, where the user gives none. */
   readonly name: string
   readonly version: string
+  /** As `docker image inspect` shows it, without RepoTags; absent for a directory. */
+  readonly dockerInfo?: JsonObject
+  /** `name:tag` without registry and path. */
+  readonly repoTag?: string
 }
 
 const EMPTY_CONFIG: ImageConfig = { entrypoint: [], cmd: [], env: [], workdir: '', user: '' }
@@ -79,7 +84,7 @@ async function openRemote(
   options: OpenOptions,
 ): Promise<OpenSource> {
   options.report({ step: 'pull', what: canonicalReference(image) })
-  return fetched(image.path, options, (directory) =>
+  return fetched(canonicalReference(image), options, (directory) =>
     copyImage(transport, image, { architecture: options.architecture, directory }),
   )
 }
@@ -98,5 +103,11 @@ async function fetched(
 /** The last part of an image's name, without registry, tag and digest. */
 function labelled(image: LayeredSource, name: string): OpenSource {
   const label = name.replace(/^.*\//, '').replace(/[:@].*$/, '')
-  return { ...image, name: label === '' ? name : label, version: image.id }
+  const repoTag = /^[^:@]+(:[\w.-]+)?/.exec(name.replace(/^.*\//, ''))?.[0] ?? ''
+  return {
+    ...image,
+    name: label === '' ? name : label,
+    version: image.id,
+    ...(repoTag !== '' && { repoTag: repoTag.includes(':') ? repoTag : `${repoTag}:latest` }),
+  }
 }

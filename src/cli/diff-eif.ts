@@ -1,0 +1,89 @@
+// cloister diff-eif: what distinguishes two images, and which PCRs that moves.
+
+import { Command } from 'commander'
+
+import type { EifDifference, FileDifference, ListedFile, SectionDifference } from '../eif/index.ts'
+import { diffImages } from '../image/index.ts'
+import { measurementsJson } from './measurements-json.ts'
+import { printJson } from './print.ts'
+
+const EXAMPLE = `
+Example:
+  cloister diff-eif hello.eif other.eif
+
+Exit status: 0 when the images have the same contents, 1 when they differ, another one after an error.
+Each section that differs is listed with the PCRs it is measured into; of a ramdisk also each file, with
+what of it differs. Ramdisks that are not cpio archives, raw or in gzip, are compared as a whole.`
+
+/** As diff(1). */
+const STATUS_DIFFERENT = 1
+
+export function diffEifCommand(): Command {
+  return new Command('diff-eif')
+    .argument('<a>', 'an enclave image')
+    .argument('<b>', 'another one')
+    .addHelpText('after', EXAMPLE)
+    .action(async (a: string, b: string) => {
+      const difference = await diffImages(a, b)
+      const { sections, isReordered, isHeaderChanged } = difference
+      const isSame = sections.length === 0 && !isReordered && !isHeaderChanged
+      printJson(describe(difference, isSame))
+      if (!isSame) process.exitCode = STATUS_DIFFERENT
+    })
+}
+
+function describe(difference: EifDifference, isSame: boolean): object {
+  const { a, b, pcrs, sections, isReordered, isHeaderChanged } = difference
+  return {
+    Identical: isSame,
+    ChangedPCRs: pcrs,
+    Measurements: { A: measurementsJson(a.measurements), B: measurementsJson(b.measurements) },
+    ...(isHeaderChanged && { HeaderChanged: true }),
+    ...(isReordered && { SectionsReordered: true }),
+    Sections: sections.map(sectionJson),
+  }
+}
+
+function sectionJson({ type, index, a, b, pcrs, files }: SectionDifference): object {
+  const side = (it: SectionDifference['a']): object | null =>
+    it === undefined ? null : { Size: it.size, SHA384: it.sha384 }
+  return {
+    Type: type,
+    ...(type === 'ramdisk' && { Index: index }),
+    MeasuredInto: pcrs,
+    A: side(a),
+    B: side(b),
+    ...(files && { Files: files.map(fileJson) }),
+  }
+}
+
+function fileJson({ name, a, b }: FileDifference): object {
+  // Names are bytes; here they are shown as UTF-8.
+  const path = text(name)
+  if (a === undefined || b === undefined)
+    return { Path: path, Change: a === undefined ? 'added' : 'removed' }
+  const changes = KEYS.filter(([key]) => a[key] !== b[key]).map(([key, label]) => [
+    label,
+    { A: shown(key, a), B: shown(key, b) },
+  ])
+  return { Path: path, Change: 'changed', ...(Object.fromEntries(changes) as object) }
+}
+
+const KEYS = [
+  ['mode', 'Mode'],
+  ['uid', 'Uid'],
+  ['gid', 'Gid'],
+  ['mtime', 'Mtime'],
+  ['size', 'Size'],
+  ['sha384', 'SHA384'],
+  ['target', 'Target'],
+] as const satisfies readonly (readonly [keyof ListedFile, string])[]
+
+function shown(key: keyof ListedFile, file: ListedFile): string | number {
+  if (key === 'mode') return file.mode.toString(8)
+  return key === 'target' ? text(file.target) : file[key]
+}
+
+function text(bytes: string): string {
+  return Buffer.from(bytes, 'latin1').toString('utf8')
+}

@@ -1,0 +1,26 @@
+// cloister extract-eif: the parts of an image as files.
+
+import { Command } from 'commander'
+
+import { extractImage } from '../image/index.ts'
+import { measurementsJson } from './measurements-json.ts'
+import { printJson } from './print.ts'
+
+const EXAMPLE = `
+Example:
+  cloister extract-eif --eif-path hello.eif --output-dir parts
+
+Writes kernel, cmdline, metadata.json, ramdisk0, ramdisk1, ... and, of a signed image, signature.cbor and
+signing-certificate.pem. The directory appears when the whole image was found valid, or not at all. The
+ramdisks are not unpacked; cpio -t < parts/ramdisk1 lists what is in one.`
+
+export function extractEifCommand(): Command {
+  return new Command('extract-eif')
+    .requiredOption('--eif-path <file>', 'the enclave image')
+    .requiredOption('--output-dir <dir>', 'the directory to make; an empty one may be there')
+    .addHelpText('after', EXAMPLE)
+    .action(async (flags: { readonly eifPath: string; readonly outputDir: string }) => {
+      const { eif, files } = await extractImage(flags.eifPath, flags.outputDir)
+      printJson({ Measurements: measurementsJson(eif.measurements), Files: files })
+    })
+}

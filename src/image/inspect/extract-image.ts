@@ -1,0 +1,105 @@
+// Takes an image apart into files: each section as it is in the image, and the signing certificate. The
+// directory appears when the whole image was read and found valid, or not at all.
+
+import { X509Certificate, randomUUID } from 'node:crypto'
+import { rmSync, rmdirSync } from 'node:fs'
+import { mkdir, open, rename, rm, writeFile, type FileHandle } from 'node:fs/promises'
+import { basename, dirname, join, resolve } from 'node:path'
+
+import { readEif, type Eif, type EifSection } from '../../eif/index.ts'
+import { CloisterError, messageOf } from '../../errors.ts'
+import { openInputFile, type ByteSource } from '../../files/index.ts'
+
+export interface ExtractedImage {
+  readonly eif: Eif
+  /** Names in the directory. */
+  readonly files: readonly string[]
+}
+
+/**
+ * Writes `kernel`, `cmdline`, `metadata.json`, `ramdisk0`, `ramdisk1`, ... and, of a signed image,
+ * `signature.cbor` and `signing-certificate.pem`.
+ * @param directory - New, or empty.
+ * @throws ERR_EIF_*, ERR_FILE_OUTPUT
+ */
+export async function extractImage(path: string, directory: string): Promise<ExtractedImage> {
+  await using file = await openInputFile(path, 'ERR_EIF_UNREADABLE')
+  const target = resolve(directory)
+  const stage = join(dirname(target), `.${basename(target)}.${randomUUID()}`)
+  await orFail(target, mkdir(stage))
+  const remove = (): void => {
+    rmSync(stage, { recursive: true, force: true })
+  }
+  process.once('exit', remove)
+  try {
+    const eif = await readInto(stage, target, file.source())
+    const files = await orFail(target, nameFiles(stage, eif))
+    await orFail(target, place(stage, target))
+    return { eif, files }
+  } catch (error) {
+    await rm(stage, { recursive: true, force: true })
+    throw error
+  } finally {
+    process.off('exit', remove)
+  }
+}
+
+/** Each section goes into a file that is named by its offset. */
+async function readInto(stage: string, target: string, source: ByteSource): Promise<Eif> {
+  let current: { readonly section: EifSection; readonly handle: FileHandle } | undefined
+  const write = async (section: EifSection, chunk: Uint8Array): Promise<void> => {
+    if (current?.section !== section) {
+      await current?.handle.close()
+      current = { section, handle: await open(join(stage, String(section.offset)), 'wx') }
+    }
+    await current.handle.writeFile(chunk)
+  }
+  try {
+    return await readEif(source, (section, chunk) => orFail(target, write(section, chunk)))
+  } finally {
+    await current?.handle.close()
+  }
+}
+
+async function nameFiles(stage: string, { sections, signingCertificate }: Eif): Promise<string[]> {
+  const names: string[] = []
+  let ramdisks = 0
+  for (const { type, offset, size } of sections) {
+    const name = type === 'ramdisk' ? `ramdisk${String(ramdisks++)}` : (NAMES[type] ?? type)
+    if (size === 0) await writeFile(join(stage, name), '')
+    else await rename(join(stage, String(offset)), join(stage, name))
+    names.push(name)
+  }
+  if (signingCertificate !== undefined) {
+    const pem = new X509Certificate(signingCertificate.der).toString()
+    await writeFile(join(stage, CERTIFICATE), pem)
+    names.push(CERTIFICATE)
+  }
+  return names
+}
+
+const CERTIFICATE = 'signing-certificate.pem'
+const NAMES: Readonly<Record<string, string>> = {
+  metadata: 'metadata.json',
+  signature: 'signature.cbor',
+}
+
+async function place(stage: string, target: string): Promise<void> {
+  try {
+    rmdirSync(target)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+  }
+  await rename(stage, target)
+}
+
+async function orFail<T>(path: string, operation: Promise<T>): Promise<T> {
+  return operation.catch((cause: unknown) => {
+    if (cause instanceof CloisterError) throw cause
+    throw new CloisterError('ERR_FILE_OUTPUT', `cannot write ${path}: ${messageOf(cause)}`, {
+      details: { path },
+      hint: 'Give a directory that does not exist or is empty, in one that you may write to.',
+      cause,
+    })
+  })
+}
