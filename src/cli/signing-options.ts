@@ -11,6 +11,7 @@ export interface SigningFlags {
   readonly signingCertificate?: string
   readonly privateKey?: string
   readonly privateKeyPasswordFile?: string
+  readonly kmsEndpoint?: string
 }
 
 const PASSWORD_VARIABLE = 'CLOISTER_PRIVATE_KEY_PASSWORD'
@@ -26,6 +27,7 @@ export function addSigningOptions(command: Command): Command {
         `password or PIN of the key (default: $${PASSWORD_VARIABLE})`,
       ),
     )
+    .option('--kms-endpoint <url>', 'of keys in KMS (default: $AWS_ENDPOINT_URL_KMS, else of AWS)')
 }
 
 /**
@@ -44,9 +46,9 @@ export function readCertificate(path: string): Uint8Array {
   return readFileArgument('--signing-certificate', path)
 }
 
-function keyOptions({ privateKeyPasswordFile: path }: SigningFlags): KeyOptions {
+function keyOptions({ privateKeyPasswordFile: path, kmsEndpoint }: SigningFlags): KeyOptions {
   const password = path === undefined ? process.env[PASSWORD_VARIABLE] : readPassword(path)
-  return defined({ password })
+  return defined({ password, kmsEndpoint })
 }
 
 /** The file's text without the line break at its end. */

@@ -4,6 +4,8 @@
 import { makeSigner, type EifSigner } from '../eif/index.ts'
 import { readInputFile } from '../files/index.ts'
 import type { KeyOptions, OpenKey } from './key-options.ts'
+import { isArn, openKmsKey } from './kms-key.ts'
+import { isPkcs11Uri, openPkcs11Key } from './pkcs11-key.ts'
 import { isPkcs12, openPkcs12 } from './pkcs12.ts'
 import { openPemKey } from './pem-key.ts'
 
@@ -14,7 +16,7 @@ const MAX_KEY_BYTES = 1024 * 1024
 
 /**
  * Makes a signer of a certificate and the name of its key: the path of a PEM file (SEC1 or PKCS#8, also
- * encrypted) or of a PKCS#12 file.
+ * encrypted) or of a PKCS#12 file, the ARN of a key in AWS KMS, or a PKCS#11 URI.
  * @param certificatePem - A PEM file; its first certificate is the signer's.
  * @throws ERR_EIF_CERTIFICATE, ERR_EIF_SIGNING, ERR_SIGNING_KEY
  */
@@ -33,8 +35,10 @@ export async function openSigner(
   }
 }
 
-function openKey(name: string, options: KeyOptions): Promise<OpenKey> {
+async function openKey(name: string, options: KeyOptions): Promise<OpenKey> {
+  if (isArn(name)) return await openKmsKey(name, options)
+  if (isPkcs11Uri(name)) return await openPkcs11Key(name, options)
   const file = readInputFile(name, { code: 'ERR_SIGNING_KEY', maxBytes: MAX_KEY_BYTES })
-  if (isPkcs12(file)) return Promise.resolve(openPkcs12(file, options))
-  return Promise.resolve(openPemKey(file, options))
+  if (isPkcs12(file)) return openPkcs12(file, options)
+  return openPemKey(file, options)
 }

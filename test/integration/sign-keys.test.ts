@@ -1,0 +1,141 @@
+// Keys that are not in files: on a PKCS#11 token (SoftHSM), and in a service with the interface of AWS KMS.
+
+import { createPrivateKey } from 'node:crypto'
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+
+import { awsDescribe } from '../fixtures/aws-eif.ts'
+import { goldenBytes, hex } from '../fixtures/eif/golden.ts'
+import { KMS_CREDENTIALS, startKmsStandIn } from '../fixtures/kms-stand-in.ts'
+import { TestHost, type CliResult } from '../host.ts'
+
+const CURVES = ['P-256', 'P-384', 'P-521'] as const
+const MODULE = '/usr/lib/softhsm/libsofthsm2.so'
+let host: TestHost
+
+beforeAll(async () => {
+  host = new TestHost()
+  writeFileSync(host.path('golden.eif'), goldenBytes)
+  const make = CURVES.map(
+    (curve) => `openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:${curve} -nodes -days 2 \
+      -subj /CN=signer -keyout ${curve}.key -out ${curve}.crt 2>/dev/null`,
+  )
+  expect((await host.shell(make.join(' && '))).status).toBe(0)
+})
+
+afterAll(() => {
+  host.discard()
+})
+
+function sign(curve: string, key: string, prefix: string): Promise<CliResult> {
+  copyFileSync(host.path('golden.eif'), host.path('app.eif'))
+  const flags = `--eif-path app.eif --signing-certificate ${curve}.crt`
+  return host.shell(`${prefix} cloister sign-eif ${flags} --private-key '${key}'`)
+}
+
+async function signs(curve: string, key: string, prefix: string): Promise<void> {
+  expect(await sign(curve, key, prefix)).toMatchObject({
+    status: 0,
+    stderr: 'Enclave Image successfully signed.\n',
+  })
+  const good = { CheckCRC: true, SignatureCheck: true, Runnable: true }
+  expect(awsDescribe(host.path('app.eif'))).toMatchObject(good)
+}
+
+async function refuses(curve: string, key: string, prefix: string, code: string): Promise<string> {
+  const result = await sign(curve, key, prefix)
+  expect(result).toMatchObject({ status: 60, stdout: '' })
+  expect(result.stderr).toContain(`[ E60 ] ${code}: `)
+  expect(hex(readFileSync(host.path('app.eif')))).toBe(hex(goldenBytes))
+  return result.stderr
+}
+
+describe('a key on a PKCS#11 token', () => {
+  let environment: string
+  const uri = (path: string): string => `pkcs11:token=signer;${path}?module-path=${MODULE}`
+
+  beforeAll(async () => {
+    const imports = CURVES.map(
+      (curve, n) => `openssl pkcs8 -topk8 -nocrypt -in ${curve}.key -out pkcs8.pem &&
+        softhsm2-util --import pkcs8.pem --token signer --label 'key ${curve}' --id 0${String(n)} --pin 1234`,
+    )
+    const make = `mkdir tokens && printf 'directories.tokendir = %s/tokens\\n' "$PWD" > softhsm2.conf &&
+      export SOFTHSM2_CONF="$PWD/softhsm2.conf" &&
+      softhsm2-util --init-token --free --label signer --pin 1234 --so-pin 5678 && ${imports.join(' && ')}`
+    const { status, stderr } = await host.shell(make)
+    expect(status, stderr).toBe(0)
+    environment = `SOFTHSM2_CONF='${host.path('softhsm2.conf')}' CLOISTER_PRIVATE_KEY_PASSWORD=1234`
+  })
+
+  test.each(CURVES)('signs, named by label or id: %s', async (curve) => {
+    await signs(curve, uri(`object=key%20${curve}`), environment)
+    await signs(curve, uri(`id=%0${String(CURVES.indexOf(curve))}`), environment)
+  })
+
+  test('does not sign with a wrong PIN, and the error says what the token said', async () => {
+    const wrong = environment.replace('1234', '4321')
+    const stderr = await refuses('P-384', uri('object=key%20P-384'), wrong, 'ERR_SIGNING_KEY')
+    expect(stderr).toContain('CKR_PIN_INCORRECT')
+  })
+
+  test.each([
+    ['that is not there', 'ERR_SIGNING_KEY', uri('object=none')],
+    ['of another certificate', 'ERR_EIF_SIGNING', uri('object=key%20P-256')],
+    ['without a module', 'ERR_SIGNING_KEY', 'pkcs11:object=x'],
+    ['without a name', 'ERR_SIGNING_KEY', uri('type=private')],
+    ['with a PIN in the URI', 'ERR_SIGNING_KEY', `${uri('object=x')}&pin-value=1234`],
+    ['whose module is missing', 'ERR_SIGNING_KEY', 'pkcs11:object=x?module-path=/no/such.so'],
+  ])('%s is refused', async (_, code, key) => {
+    await refuses('P-384', key, environment, code)
+  })
+})
+
+describe('a key in KMS', () => {
+  const arn = 'arn:aws:kms:eu-west-1:123456789012:key/abcdef12-3456-789a-bcde-111122223333'
+  const credentials = `HOME="$PWD" ${Object.entries(KMS_CREDENTIALS)
+    .map(([name, value]) => `${name}=${value}`)
+    .join(' ')}`
+  const keyOf = (curve: string) => createPrivateKey(readFileSync(host.path(`${curve}.key`)))
+
+  test.each(CURVES)(
+    'signs the digest, and nothing else is asked of the service: %s',
+    async (curve) => {
+      await using kms = await startKmsStandIn(arn, keyOf(curve))
+      await signs(curve, arn, `AWS_ENDPOINT_URL_KMS=${kms.url} ${credentials}`)
+      expect(kms.answered).toEqual(['GetPublicKey', 'Sign'])
+    },
+  )
+
+  test('is asked for where --kms-endpoint says, and what the service refuses is an error', async () => {
+    await using kms = await startKmsStandIn(arn, keyOf('P-384'))
+    const endpoint = `--kms-endpoint ${kms.url}`
+    copyFileSync(host.path('golden.eif'), host.path('app.eif'))
+    const flags = `--eif-path app.eif --signing-certificate P-384.crt --private-key ${arn} ${endpoint}`
+    const signed = await host.shell(`${credentials} cloister sign-eif ${flags}`)
+    expect(signed.status, signed.stderr).toBe(0)
+    const at = `AWS_ENDPOINT_URL_KMS=${kms.url}`
+    await refuses(
+      'P-384',
+      arn.replace('abcdef12', 'other'),
+      `${at} ${credentials}`,
+      'ERR_SIGNING_KEY',
+    )
+    const foreign = credentials.replace(KMS_CREDENTIALS.AWS_SECRET_ACCESS_KEY, 'wrong')
+    const stderr = await refuses('P-384', arn, `${at} ${foreign}`, 'ERR_SIGNING_KEY')
+    expect(stderr).toContain('IncompleteSignatureException')
+  })
+
+  test('of another certificate is refused before anything is signed', async () => {
+    await using kms = await startKmsStandIn(arn, keyOf('P-256'))
+    const prefix = `AWS_ENDPOINT_URL_KMS=${kms.url} ${credentials}`
+    await refuses('P-384', arn, prefix, 'ERR_EIF_SIGNING')
+    expect(kms.answered).toEqual(['GetPublicKey'])
+  })
+
+  test.each(['arn:aws:kms:eu-west-1:123456789012:alias/x', 'arn:aws:s3:::bucket', 'arn:'])(
+    'is a key, not %s',
+    async (name) => {
+      await refuses('P-384', name, credentials, 'ERR_SIGNING_KEY')
+    },
+  )
+})
