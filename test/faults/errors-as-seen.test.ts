@@ -182,9 +182,9 @@ function serveKms(change: string, ...args: readonly string[]): string {
     accessKeys: [{ accessKeyId: 'AKIATEST000000000000', secretAccessKey: 'x'.repeat(40) }],
   }
   const file = JSON.stringify({ version: 1, principals: [principal] })
-  return `umask 077; rm -rf kms; echo '${file}' > p.json; printf %064d 1 > master
+  return `umask 077; rm -rf kms p.json master; echo '${file}' > p.json; printf %064d 1 > master
     serve() { cloister kms serve --store kms --credentials p.json --master-key-file master --port 0 "$@"; }
-    serve > out & until grep -q '}' out; do sleep 0.1; done
+    serve > out & for n in {1..300}; do grep -q '}' out && break; sleep 0.1; done
     kill "$(sed -n 's/.*ProcessID": //p' out)"; wait; rm out
     ${change}
     serve ${args.join(' ')}`
