@@ -1,0 +1,91 @@
+// Requests of every shape, to every operation: what a client gets is one of AWS's errors or an answer, never
+// a failure of the broker; and blobs of noise open nothing.
+
+import fc from 'fast-check'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { parseCredentials } from '../../src/kms/auth/credentials-file.ts'
+import { openBlob, sealBlob } from '../../src/kms/crypto/ciphertext-blob.ts'
+import { Fields } from '../../src/kms/fields.ts'
+import { Call } from '../../src/kms/operations/call.ts'
+import { OPERATIONS } from '../../src/kms/operations/index.ts'
+import { RecipientVerifier } from '../../src/kms/recipient/recipient.ts'
+import { Store } from '../../src/kms/store/store.ts'
+import { Platform } from '../fixtures/kms/platform.ts'
+import { ACCOUNT, principals, REGION, RunningBroker } from '../fixtures/kms/running-broker.ts'
+
+let broker: RunningBroker
+let store: Store
+let recipients: RecipientVerifier
+let keyId = ''
+const principal = [...parseCredentials(principals()).keys.values()][0]?.principal
+
+beforeAll(async () => {
+  broker = await RunningBroker.start()
+  await broker.stop()
+  store = Store.open(broker.store, { keyFile: broker.path('master.key') })
+  const policy = JSON.stringify({
+    Version: '2012-10-17',
+    Statement: [{ Effect: 'Allow', Principal: '*', Action: 'kms:*', Resource: '*' }],
+  })
+  keyId = store.keys.create({ description: '', policy }, 0).id
+  const platform = await Platform.make()
+  recipients = new RecipientVerifier({ roots: [platform.root], maxAgeMs: 1000 })
+})
+afterAll(async () => {
+  store[Symbol.dispose]()
+  await broker[Symbol.asyncDispose]()
+})
+
+/** Names that operations know, and values that are right now and then. */
+const FIELDS = [
+  ...['KeyId', 'Policy', 'PolicyName', 'Description', 'Plaintext', 'CiphertextBlob', 'Limit'],
+  ...['Marker', 'AliasName', 'TargetKeyId', 'EncryptionContext', 'GrantTokens', 'DryRun', 'Tags'],
+  ...['KeySpec', 'NumberOfBytes', 'DestinationKeyId', 'SourceEncryptionContext', 'Recipient'],
+  ...['KeyUsage', 'Origin', 'MultiRegion', 'EncryptionAlgorithm', '__proto__', 'constructor'],
+]
+
+test('every request is answered, or refused with one of AWS’s errors', async () => {
+  const value = fc.oneof(
+    fc.jsonValue({ maxDepth: 3 }),
+    fc.constantFrom('AES_256', 'default', 'alias/a', 'alias/aws/x', 'YQ==', 1, true, '{}', '*'),
+    fc.constantFrom('arn:aws:kms:', 'arn:aws:kms:a:b:key/c', 'SYMMETRIC_DEFAULT').map(String),
+    fc.record({ AttestationDocument: fc.base64String(), KeyEncryptionAlgorithm: fc.string() }),
+    fc.constant(null).map(() => keyId),
+  )
+  const body = fc.oneof(fc.jsonValue(), fc.dictionary(fc.constantFrom(...FIELDS), value))
+  const operations = [...OPERATIONS].filter(([name]) => !name.includes('KeyPair'))
+  await fc.assert(
+    fc.asyncProperty(fc.constantFrom(...operations), body, async ([, operation], json) => {
+      try {
+        if (principal === undefined) throw new Error('no principal')
+        const facts = { principal, nowMs: 0, region: REGION, sourceIp: '::1', userAgent: '' }
+        const fields = new Fields(JSON.parse(JSON.stringify(json)))
+        const recipient = operation.takesRecipient ? await recipients.verify(fields) : null
+        const place = { region: REGION, account: ACCOUNT }
+        const all = { ...facts, attestation: recipient?.attestation ?? null }
+        await operation.run(new Call({ store, place, fields, recipient, facts: all }))
+      } catch (error) {
+        expect((error as Error).name, String((error as Error).stack)).toBe('KmsError')
+      }
+    }),
+    { numRuns: 1500 },
+  )
+})
+
+test('a blob that was changed anywhere does not open', () => {
+  const key = { keyId, material: new Uint8Array(32).fill(7), context: { a: 'b' } }
+  const blob = sealBlob(Buffer.from('secret'), key)
+  expect(Buffer.from(openBlob(blob, key)).toString()).toBe('secret')
+  const refused = (bytes: Uint8Array): void => {
+    expect(() => openBlob(bytes, key)).toThrow(
+      expect.objectContaining({ type: 'InvalidCiphertextException' }) as Error,
+    )
+  }
+  for (let at = 0; at < blob.length; at++) {
+    const changed = Uint8Array.from(blob)
+    changed[at] = (changed[at] ?? 0) ^ 1
+    refused(changed)
+    refused(blob.subarray(0, at))
+  }
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 300 }), refused))
+})
