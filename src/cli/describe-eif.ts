@@ -1,16 +1,16 @@
-// cloister describe-eif: what is in an enclave image. Unlike nitro-cli's, it ends with an error on
-// an image that is damaged or wrongly signed, so that CheckCRC and SignatureCheck are always true
-// where they are printed. The certificate's dates are printed and left to the reader to judge.
+// cloister describe-eif: what is in an enclave image. As with nitro-cli's, a wrong checksum and a
+// signature of another image are told by CheckCRC and SignatureCheck, and no error; run-enclave refuses
+// both. The certificate's dates are printed and left to the reader to judge.
 
 import { Command } from 'commander'
 
-import type { Eif } from '../eif/index.ts'
+import type { EifInspection } from '../eif/index.ts'
 import { cmdlineSuffix } from '../vmm/index.ts'
 import { certificateJson } from './certificate-json.ts'
 import { measurementsJson } from './measurements-json.ts'
 import { metadataJson } from './metadata-json.ts'
-import { readEifFile } from './open-eif.ts'
-import { printJson } from './print.ts'
+import { inspectEifFile } from './open-eif.ts'
+import { printJson, printProgress } from './print.ts'
 
 const EXAMPLE = `
 Example:
@@ -30,22 +30,25 @@ export function describeEifCommand(): Command {
     .requiredOption('--eif-path <file>', 'the enclave image')
     .addHelpText('after', EXAMPLE)
     .action(async ({ eifPath }: { readonly eifPath: string }) => {
-      const eif = await readEifFile(eifPath)
-      printJson(describe(eif))
+      const inspection = await inspectEifFile(eifPath)
+      for (const { code, message, hint } of inspection.faults)
+        printProgress(`Warning: ${code}: ${message}. ${hint}`)
+      printJson(describe(inspection))
     })
 }
 
-function describe(eif: Eif): object {
+function describe({ eif, faults }: EifInspection): object {
   const { metadata } = eif
   const suffix = cmdlineSuffix(eif.cmdline)
+  const isSigned = eif.sections.some(({ type }) => type === 'signature')
   return {
     EifVersion: eif.version,
     Architecture: eif.architecture,
     Measurements: measurementsJson(eif.measurements),
-    IsSigned: eif.signingCertificate !== undefined,
+    IsSigned: isSigned,
     ...(eif.signingCertificate && { SigningCertificate: certificateJson(eif.signingCertificate) }),
-    CheckCRC: true,
-    ...(eif.signingCertificate && { SignatureCheck: true }),
+    CheckCRC: !faults.some(({ code }) => code === 'ERR_EIF_CRC'),
+    ...(isSigned && { SignatureCheck: eif.signingCertificate !== undefined }),
     ImageName: metadata.imageName,
     ImageVersion: metadata.imageVersion,
     Metadata: metadataJson(metadata),

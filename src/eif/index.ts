@@ -11,7 +11,7 @@ export {
 } from './measurements.ts'
 export { parseCustomMetadata, type BuildMetadata, type EifMetadata } from './metadata.ts'
 export { MemoryMeter, type MemoryLoad } from './memory-meter.ts'
-export { readEif, type Eif, type SectionSink } from './read-eif.ts'
+export { inspectEif, readEif, type Eif, type EifInspection, type SectionSink } from './read-eif.ts'
 export type { EifSection } from './section-table.ts'
 export {
   contentOfBytes,

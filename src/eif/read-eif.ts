@@ -2,7 +2,7 @@
 // out from that one read. What a sink received is therefore what the measurements speak of, even
 // when somebody rewrites the file meanwhile.
 
-import { check } from '../errors.ts'
+import { check, CloisterError, type ErrorCode } from '../errors.ts'
 import { chunksOf, type ByteSource } from '../files/index.ts'
 import { decodeCmdline } from './cmdline.ts'
 import { updateCrc32 } from './crc32.ts'
@@ -64,15 +64,52 @@ interface SectionHeader {
  * went into `sink` must be thrown away.
  * @throws ERR_EIF_*
  */
-export async function readEif(source: ByteSource, sink?: SectionSink): Promise<Eif> {
+export function readEif(source: ByteSource, sink?: SectionSink): Promise<Eif> {
+  const refuse = (fault: CloisterError): never => {
+    throw fault
+  }
+  return read(source, sink, refuse)
+}
+
+export interface EifInspection {
+  /** Without a signing certificate, and PCR8, where the signature is not valid. */
+  readonly eif: Eif
+  /** `ERR_EIF_CRC`, `ERR_EIF_SIGNATURE_INVALID`: nothing about such an image can be relied on. */
+  readonly faults: readonly CloisterError[]
+}
+
+/**
+ * Reads an image that must not be run, to show it: as {@link readEif}, but a wrong CRC and a signature
+ * of another image are told beside what was read.
+ * @throws ERR_EIF_* for every other fault
+ */
+export async function inspectEif(source: ByteSource): Promise<EifInspection> {
+  const faults: CloisterError[] = []
+  const eif = await read(source, undefined, (fault) => {
+    faults.push(fault)
+  })
+  return { eif, faults }
+}
+
+type OnFault = (fault: CloisterError) => void
+
+async function read(
+  source: ByteSource,
+  sink: SectionSink | undefined,
+  onFault: OnFault,
+): Promise<Eif> {
   const headerBytes = await readExactly(source, 0, HEADER_BYTES)
   const header = decodeHeader(headerBytes)
   const sectionHeaders = await readSectionHeaders(source, header.table)
   const sections = sectionHeaders.map(({ section }) => section)
   checkSections(sections)
   const contents = await readContents(source, headerBytes, sectionHeaders, sink)
-  checkCrc(header, contents.crc)
-  const signed = verifySignature(sections, contents)
+  attempt('ERR_EIF_CRC', onFault, () => {
+    checkCrc(header, contents.crc)
+  })
+  const signed = attempt('ERR_EIF_SIGNATURE_INVALID', onFault, () =>
+    verifySignature(sections, contents),
+  )
   return {
     version: EIF_VERSION,
     architecture: header.architecture,
@@ -84,6 +121,17 @@ export async function readEif(source: ByteSource, sink?: SectionSink): Promise<E
     metadata: decodeMetadata(contents.buffered('metadata')),
     measurements: { ...contents.measurements, ...(signed && { pcr8: measureBytes(signed.der) }) },
     ...(signed && { signingCertificate: signed }),
+  }
+}
+
+/** What `step` returns; undefined when it throws that code and the fault is borne. */
+function attempt<T>(code: ErrorCode, onFault: OnFault, step: () => T): T | undefined {
+  try {
+    return step()
+  } catch (error) {
+    if (!(error instanceof CloisterError) || error.code !== code) throw error
+    onFault(error)
+    return undefined
   }
 }
 

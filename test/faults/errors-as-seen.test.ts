@@ -158,7 +158,7 @@ async function tampered(): Promise<string> {
   const bytes = readFileSync(host.path('out.eif'))
   const inKernel = 4096
   const changed = mendCrc(patch(bytes, inKernel, [(bytes[inKernel] ?? 0) ^ 1]))
-  return `cloister describe-eif --eif-path '${file('tampered.eif', changed)}'`
+  return `cloister pcr --eif '${file('tampered.eif', changed)}'`
 }
 
 /** Starts the example where swtpm is another program. */
@@ -295,7 +295,11 @@ describe('a person sees', () => {
     ['ERR_EIF_SECTION_REPEATED', 'two kernels', describeImage(assemble([0, 1, 2, 3, 0]))],
     ['ERR_EIF_SECTION_SIZE', 'an empty kernel', describeImage(assemble([0, 1, 2, 3, 4], {}, 0))],
     ['ERR_EIF_SECTION_ORDER', 'a ramdisk first', describeImage(assemble([3, 0, 1, 2]))],
-    ['ERR_EIF_CRC', 'a wrong checksum', describeImage(patch(goldenBytes, 0x220, [0]))],
+    [
+      'ERR_EIF_CRC',
+      'a wrong checksum',
+      () => `cloister pcr --eif '${file('damaged.eif', patch(goldenBytes, 0x220, [0]))}'`,
+    ],
     ['ERR_EIF_METADATA', 'broken metadata', describeImage(withField(metadataOffset, 0x5b))],
     ['ERR_EIF_CMDLINE', 'a control character', buildHello('--cmdline', "$'a\\001b'")],
     [
