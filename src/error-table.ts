@@ -120,6 +120,11 @@ const rows = {
     meaning: 'The host end that a guest is forwarded to does not accept connections.',
     hint: 'Check that the program there runs, and the address after -R.',
   },
+  ERR_VSOCK_HOST: {
+    nitro: 39,
+    meaning: "This host's own AF_VSOCK has no loopback, which `--vsock host` needs.",
+    hint: 'Run `modprobe vsock_loopback`, or leave `--vsock host` out.',
+  },
   // --- parent programs (parent/src/failure.rs prints these, with the same hints)
   ERR_PARENT_KERNEL: {
     nitro: 0,

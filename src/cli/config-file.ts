@@ -1,9 +1,9 @@
 // run-enclave --config: nitro-cli's JSON file, snake_case keys, instead of the flags. As there, unknown
-// keys and null are passed over. Our own keys are parent_ports and guest_ports, written like the
-// flags' values.
+// keys and null are passed over. Our own keys are parent_ports, guest_ports and vsock, written like
+// the flags' values.
 
 import { CloisterError, messageOf } from '../errors.ts'
-import { checkPortList } from '../vsock/index.ts'
+import { checkPortList, vsockKinds, type VsockKind } from '../vsock/index.ts'
 import { MAX_CPU_COUNT, memorySize, readFileArgument, wholeNumber } from './arguments.ts'
 import type { RunOptions } from './run-options.ts'
 
@@ -18,6 +18,7 @@ const keys: Readonly<Record<string, Reader>> = {
   cpu_ids: (value) => ({ cpuIds: numbers(value) }),
   debug_mode: (value) => ({ debugMode: as('boolean', value) }),
   parent_ports: (value) => ({ parentPorts: checkPortList(as('string', value)) }),
+  vsock: (value) => ({ vsock: vsockKind(value) }),
   guest_ports: (value) => ({ guestPorts: checkPortList(as('string', value)) }),
   attach_console: (value) => ({ attachConsole: as('boolean', value) }),
 }
@@ -40,6 +41,7 @@ export function applyRunConfig(options: RunOptions): RunOptions {
     'role',
     'parentPorts',
     'guestPorts',
+    'vsock',
   ] as const
   const clash = flags.find((flag) => options[flag] !== undefined)
   if (clash !== undefined) {
@@ -91,6 +93,12 @@ function as<K extends keyof Types>(type: K, value: unknown): Types[K] {
 
 function whole(min: number, max: number, value: unknown): number {
   return wholeNumber(min, max)(String(as('number', value)))
+}
+
+function vsockKind(value: unknown): VsockKind {
+  const kind = vsockKinds.find((known) => known === value)
+  if (kind !== undefined) return kind
+  throw new TypeError(`${JSON.stringify(value)} is not one of ${vsockKinds.join(', ')}`)
 }
 
 function numbers(value: unknown): readonly string[] {

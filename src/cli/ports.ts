@@ -3,7 +3,7 @@
 import { Command, Option } from 'commander'
 import { CloisterError } from '../errors.ts'
 import { changePorts, isAlive, openDirectories, Registry } from '../enclaves/index.ts'
-import { checkPortList, noPorts, type PortLists } from '../vsock/index.ts'
+import { checkPortList, noPorts, vsockKinds, type PortLists } from '../vsock/index.ts'
 import {
   enclaveIdOption,
   enclaveNameOption,
@@ -42,6 +42,14 @@ export function parentPortsOption(): Option {
 export function guestPortsOption(): Option {
   const what = `ports of the guest that this host may dial: ${GRAMMAR}`
   return new Option('--guest-ports <ports>', what).argParser(checkPortList)
+}
+
+/** Not `--vsock-…`: it says whose vsock it is, not which ports. */
+export function vsockOption(): Option {
+  return new Option(
+    '--vsock <kind>',
+    "where parent ports are served: card (default): unix sockets; host: those, else this host's AF_VSOCK",
+  ).choices(vsockKinds)
 }
 
 /** What two options name; no ports when they are absent. */

@@ -17,7 +17,7 @@ import { probeAccelerator, type Accelerator } from '../vmm/index.ts'
 import { acceleratorOption, MAX_CPU_COUNT, memorySize, wholeNumber } from './arguments.ts'
 import { connectConsole, printConsole } from './console.ts'
 import { launchJson } from './enclave-json.ts'
-import { guestPortsOption, parentPortsOption, portsOf } from './ports.ts'
+import { guestPortsOption, parentPortsOption, portsOf, vsockOption } from './ports.ts'
 import { printJson, printProgress } from './print.ts'
 import { applyRunConfig } from './config-file.ts'
 import type { RunOptions } from './run-options.ts'
@@ -43,6 +43,7 @@ export function runEnclaveCommand(): Command {
     .option('--enclave-name <name>', "name of the enclave (default: the image's file name)")
     .addOption(guestPortsOption())
     .addOption(parentPortsOption())
+    .addOption(vsockOption())
     .option('--debug-mode', 'make the console readable; documents then carry zero PCRs')
     .option('--attach-console', 'stay and print the console; implies --debug-mode')
     .option('--config <file>', "nitro-cli's JSON file with these settings")
@@ -95,6 +96,7 @@ function launchOptions(options: RunOptions): LaunchOptions {
     cpuIds: options.cpuIds?.map(wholeNumber(0, 4095)),
     cid: options.enclaveCid,
     ports: portsOf(options),
+    vsock: options.vsock,
     debug: options.debugMode === true || options.attachConsole === true,
     accelerator: chooseAccelerator(options.accelerator),
     role: options.role,

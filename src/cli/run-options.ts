@@ -1,5 +1,6 @@
 // The settings of run-enclave, from its flags or its --config file.
 
+import type { VsockKind } from '../vsock/index.ts'
 import type { Accelerator } from '../vmm/index.ts'
 
 export interface RunOptions {
@@ -16,5 +17,6 @@ export interface RunOptions {
   readonly role?: string
   readonly parentPorts?: string
   readonly guestPorts?: string
+  readonly vsock?: VsockKind
   readonly bootTimeout: number
 }

@@ -7,7 +7,13 @@ import { basename, resolve } from 'node:path'
 import { CloisterError } from '../errors.ts'
 import { checkInputPath } from '../files/index.ts'
 import { checkKvm, probeAccelerator, type Accelerator } from '../vmm/index.ts'
-import { checkPortList, noPorts, type PortLists } from '../vsock/index.ts'
+import {
+  checkPortList,
+  checkVsockKind,
+  noPorts,
+  type PortLists,
+  type VsockKind,
+} from '../vsock/index.ts'
 import { openDirectories } from './directories.ts'
 import type { LaunchDescription, LaunchRequest } from './launch-request.ts'
 import { MAX_MEMORY_MIB, MIN_MEMORY_MIB } from './memory-size.ts'
@@ -36,6 +42,8 @@ export interface LaunchOptions {
   /** Default: KVM where it can run a guest, else TCG. */
   readonly accelerator?: Accelerator | undefined
   readonly ports?: PortLists | undefined
+  /** Default: `card`. */
+  readonly vsock?: VsockKind | undefined
   /** An identity to extend into PCR3, as AWS does with an IAM role's ARN. */
   readonly role?: string | undefined
   /** Default: 180,000. */
@@ -58,7 +66,7 @@ export function launchRequest(options: LaunchOptions): LaunchRequest {
 /**
  * @throws `ERR_CLI_ARGUMENT` for a name or CID that cannot be, `ERR_KEEPER_MEMORY`,
  * `ERR_KEEPER_HOST_MEMORY`, `ERR_KEEPER_CPU`, `ERR_KEEPER_CPU_REPEATED`, `ERR_KEEPER_CPU_COUNT`,
- * `ERR_EIF_UNREADABLE`, `ERR_VSOCK_PORTS`, `ERR_VMM_KVM`
+ * `ERR_EIF_UNREADABLE`, `ERR_VSOCK_PORTS`, `ERR_VMM_KVM`, `ERR_VSOCK_HOST`
  */
 export function describeLaunch(options: LaunchOptions): LaunchDescription {
   const { eifPath, role } = options
@@ -74,6 +82,7 @@ export function describeLaunch(options: LaunchOptions): LaunchDescription {
     debug: options.debug ?? false,
     accelerator: checkedAccelerator(options.accelerator),
     ports: checkedPorts(options.ports ?? noPorts),
+    vsock: checkVsockKind(options.vsock ?? 'card'),
     ...(role === undefined ? {} : { role }),
     bootTimeoutMs: options.bootTimeoutMs ?? DEFAULT_BOOT_TIMEOUT_MS,
   }

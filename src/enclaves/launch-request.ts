@@ -1,7 +1,7 @@
 // What a new keeper is asked to do. It travels as JSON over the keeper's IPC channel.
 
 import type { Accelerator } from '../vmm/index.ts'
-import type { PortLists } from '../vsock/index.ts'
+import type { PortLists, VsockKind } from '../vsock/index.ts'
 import type { Directories } from './directories.ts'
 
 /** What an enclave is to be. Its record keeps it, with the name and the CID that it got. */
@@ -19,6 +19,7 @@ export interface LaunchDescription {
   readonly accelerator: Accelerator
   /** Open beside the reserved ones. */
   readonly ports: PortLists
+  readonly vsock: VsockKind
   /** Extended into PCR3 as AWS does with an IAM role's ARN. */
   readonly role?: string
   /** How long the guest may take to its heartbeat, ms. */

@@ -29,6 +29,8 @@ export interface VsockCardOptions {
   readonly reservedPorts: string
   /** Open beside the reserved ones. */
   readonly ports: PortLists
+  /** Whether a parent port without a listener here is dialled at the host's own AF_VSOCK. */
+  readonly hostVsock?: boolean
   readonly confinement: Confinement
 }
 
@@ -66,11 +68,16 @@ export async function startVsockCard(options: VsockCardOptions): Promise<VsockCa
   }
 }
 
-function cardArguments({ guestCid, reservedPorts }: VsockCardOptions): readonly string[] {
+function cardArguments({
+  guestCid,
+  reservedPorts,
+  hostVsock = false,
+}: VsockCardOptions): readonly string[] {
   return [
     ...['--guest-cid', String(guestCid)],
     ...['--uds-path', HOST_SOCKET],
     ...['--reserved-ports', reservedPorts],
+    ...(hostVsock ? ['--host-vsock'] : []),
     '--exit-on-disconnect',
   ]
 }

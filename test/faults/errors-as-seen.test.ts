@@ -220,6 +220,7 @@ describe('a person sees', () => {
     ['ERR_PROCESS_SPAWN', 'a missing QEMU', `CLOISTER_QEMU=/no/such ${run}`],
     ['ERR_VSOCK_PATH', 'a long path', `CLOISTER_RUNTIME_DIR=$PWD/${'x'.repeat(90)} ${run}`],
     ['ERR_VSOCK_PORTS', 'a malformed port list', `${run} --guest-ports 5005-`],
+    ['ERR_VSOCK_HOST', 'a host without a vsock loopback', `${run} --vsock host`],
     [
       'ERR_VSOCK_FORWARD',
       'a malformed forwarding',

@@ -2,7 +2,9 @@
 // every test of this file. Images are built outside, and documents are verified outside too.
 
 import { randomBytes } from 'node:crypto'
+import { cpSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { verifyAttestation } from '@cloister/attestation'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { buildAwsImage } from '../fixtures/aws-image.ts'
@@ -12,6 +14,7 @@ import { Lab } from './lab.ts'
 import * as enclaves from './lab-enclaves.ts'
 import type { LabCaller, LabEnclave } from './lab-enclaves.ts'
 import { recentQemu } from './recent-qemu.ts'
+import { repository } from './repository.ts'
 
 const REPORT_PORT = 5006
 
@@ -29,7 +32,9 @@ beforeAll(async () => {
   const probe = await guestRootfs(outside.directory, 'probe')
   await outside.build('hello')
   await outside.build('attacker', '--rootfs', probe, '--entrypoint', '/probe', 'attack')
+  await outside.build('dialler', '--rootfs', probe, '--entrypoint', '/probe', 'dialler')
   await buildAwsImage(outside, 'nsm-check')
+  cpSync(join(repository, 'test/parents/sample.py'), outside.path('sample.py'))
   lab = await Lab.start({ files: outside.directory })
   root = { lab, user: 'root' }
   mountsBefore = await enclaves.output(root, 'cat', '/proc/mounts')
@@ -129,6 +134,44 @@ test('a guest that attacks its parent leaves its neighbour alone', async () => {
   expect(await enclaves.describeEnclave(root, attacker.EnclaveID)).toMatchObject({
     State: 'RUNNING',
   })
+})
+
+test('--vsock host is refused on a host whose AF_VSOCK has no loopback', async () => {
+  const run = ['run-enclave', '--eif-path', '/files/dialler.eif', '--vsock', 'host']
+  const { status, stderr } = await enclaves.cloister(root, ...run)
+  expect(stderr).toContain('ERR_VSOCK_HOST')
+  expect(status).not.toBe(0)
+})
+
+/** What programs of the host's own AF_VSOCK are: AWS's sample in Python, and socat. */
+const SERVERS = `modprobe vsock_loopback
+python3 /files/sample.py server 8000 2 >/tmp/server 2>&1 &
+socat -t 60 VSOCK-LISTEN:8001,fork EXEC:cat &
+socat -t 60 VSOCK-LISTEN:8003,fork EXEC:cat &
+for n in $(seq 100); do grep -q listening /tmp/server && exit; sleep 0.1; done; exit 1`
+
+const UNIX_SERVER = `socat -t 60 UNIX-LISTEN:"$1"_8001,mode=666,fork SYSTEM:'cat; echo unix' >/dev/null 2>&1 &
+until [ -S "$1"_8001 ]; do sleep 0.1; done`
+
+test('with --vsock host a guest reaches what listens at the host’s own AF_VSOCK, on open ports only', async () => {
+  await enclaves.output(root, 'bash', '-c', `(${SERVERS}) >/dev/null 2>&1`)
+  const enclave = await enclaves.startEnclave(
+    ...[root, '/files/dialler.eif', '--vsock', 'host', '--parent-ports', '8000-8002'],
+  )
+  const dialled = (line: string): Promise<string> => enclaves.dial(root, enclave, 5006, line)
+  while ((await dialled('8002 8002').catch(() => '')) === '') await sleep(200) // until it listens
+  const word = 'x'.repeat(60_000)
+  expect(await dialled(`echo 8000 ${word}`)).toBe(`8000 open\n${word}`)
+  expect(await dialled('echo 8001 socat')).toBe('8001 open\nsocat')
+  expect(await dialled('8002 8003')).toBe('8002 refused\n8003 refused\n')
+
+  await enclaves.output(root, 'bash', '-c', UNIX_SERVER, 'bash', enclave.VsockSocket)
+  expect(await dialled('echo 8001 first')).toBe('8001 open\nfirstunix\n')
+
+  const [, cid, port] =
+    /cid (\d+) port (\d+)/.exec(await enclaves.output(root, 'cat', '/tmp/server')) ?? []
+  expect(cid).toBe('1')
+  expect(Math.floor(Number(port) / 512)).toBe(enclave.EnclaveCID)
 })
 
 test('a user outside group kvm is told why KVM is not used, and gets no KVM by asking for it', async () => {

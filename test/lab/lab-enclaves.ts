@@ -7,6 +7,7 @@ import type { Lab } from './lab.ts'
 /** What describe-enclaves prints, as far as these tests look at it. */
 export interface LabEnclave {
   readonly EnclaveID: string
+  readonly EnclaveCID: number
   readonly ProcessID: number
   readonly State: string
   readonly Accelerator: string

@@ -22,7 +22,15 @@ const packages = [
     'hostname',
   ],
   ...['iproute2', 'kmod', 'findutils', 'grep', 'sed', 'gawk', 'tar', 'libstdc++6', 'e2fsprogs'],
-  ...['qemu-system-x86', 'swtpm', 'swtpm-tools', 'tpm2-tools', 'openssl', 'socat'],
+  ...[
+    'qemu-system-x86',
+    'swtpm',
+    'swtpm-tools',
+    'tpm2-tools',
+    'openssl',
+    'socat',
+    'python3-minimal',
+  ],
 ]
 
 /** In a file, because tar appends to nothing else; what is named twice stays as it was named first. */

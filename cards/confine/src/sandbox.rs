@@ -36,6 +36,9 @@ pub enum Reach {
     /// Listeners of the host: connecting to a socket is no access to a file, so Landlock does not
     /// narrow it; `private_root` does.
     UnixSockets,
+    /// Those, and streams of the host's own `AF_VSOCK`, which no Landlock and no network namespace
+    /// narrows.
+    UnixAndVsock,
     Nothing,
 }
 
@@ -166,9 +169,8 @@ fn allowed_calls(reach: Reach) -> Result<Rules, seccompiler::BackendError> {
         .chain(DECLINED)
         .map(|call| (*call, Vec::new()))
         .collect();
-    if reach == Reach::UnixSockets {
-        let is_unix = compare(0, SeccompCmpOp::Eq, libc::AF_UNIX as u64)?;
-        rules.insert(libc::SYS_socket, vec![SeccompRule::new(vec![is_unix])?]);
+    if reach != Reach::Nothing {
+        rules.insert(libc::SYS_socket, allowed_sockets(reach)?);
         rules.insert(libc::SYS_connect, Vec::new());
         rules.insert(libc::SYS_bind, Vec::new()); // to a name; Landlock lets it make no file
     }
@@ -182,6 +184,18 @@ fn allowed_calls(reach: Reach) -> Result<Rules, seccompiler::BackendError> {
     let thread = libc::CLONE_THREAD as u64;
     let is_thread = compare(0, SeccompCmpOp::MaskedEq(thread), thread)?;
     rules.insert(libc::SYS_clone, vec![SeccompRule::new(vec![is_thread])?]);
+    Ok(rules)
+}
+
+fn allowed_sockets(reach: Reach) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+    let is_unix = compare(0, SeccompCmpOp::Eq, libc::AF_UNIX as u64)?;
+    let mut rules = vec![SeccompRule::new(vec![is_unix])?];
+    if reach == Reach::UnixAndVsock {
+        let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+        let is_vsock = compare(0, SeccompCmpOp::Eq, libc::AF_VSOCK as u64)?;
+        let is_stream = compare(1, SeccompCmpOp::Eq, kind as u64)?;
+        rules.push(SeccompRule::new(vec![is_vsock, is_stream])?);
+    }
     Ok(rules)
 }
 

@@ -9,6 +9,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus};
 
 use cloister_confine::sandbox::{self, Reach};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
 const ACT: &str = "CLOISTER_CONFINE_ACT";
 const DONE: i32 = 7;
@@ -31,6 +32,7 @@ fn acts() {
     let mut before = File::open("/proc/self/status").unwrap();
     let reach = match reach {
         "sockets" => Reach::UnixSockets,
+        "vsock" => Reach::UnixAndVsock,
         _ => Reach::Nothing,
     };
     sandbox::enter(reach, false).unwrap();
@@ -38,10 +40,20 @@ fn acts() {
         "read" => before.read(&mut [0; 8]).map(drop),
         "open" => File::open("/etc/passwd").map(drop),
         "connect" => UnixStream::connect("/nowhere").map(drop),
+        // A socket is made and closed: nothing is bound or dialled.
+        "vsock-stream" => vsock(SocketType::STREAM),
+        "vsock-datagram" => vsock(SocketType::DGRAM),
         "dial" => TcpStream::connect("127.0.0.1:9").map(drop),
         _ => Command::new("/bin/true").status().map(drop),
     };
     std::process::exit(if outcome.is_ok() { DONE } else { DONE + 1 });
+}
+
+fn vsock(kind: SocketType) -> std::io::Result<()> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    // A kernel without vsock refuses by itself, which is no death by the filter.
+    let _ = socket_with(AddressFamily::VSOCK, kind, flags, None);
+    Ok(())
 }
 
 #[test]
@@ -64,6 +76,20 @@ fn only_a_card_that_needs_to_may_connect_and_only_to_unix_sockets() {
         ("nothing", "connect"),
         ("nothing", "dial"),
         ("sockets", "dial"),
+    ] {
+        let signal = confined(reach, act).signal();
+        assert_eq!(signal, Some(libc::SIGSYS), "{reach} {act}");
+    }
+}
+
+#[test]
+fn a_vsock_stream_of_the_host_is_for_the_card_alone_that_was_told_to_use_it() {
+    assert_eq!(confined("vsock", "vsock-stream").code(), Some(DONE));
+    for (reach, act) in [
+        ("sockets", "vsock-stream"),
+        ("nothing", "vsock-stream"),
+        ("vsock", "vsock-datagram"),
+        ("vsock", "dial"),
     ] {
         let signal = confined(reach, act).signal();
         assert_eq!(signal, Some(libc::SIGSYS), "{reach} {act}");

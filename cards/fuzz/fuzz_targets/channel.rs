@@ -66,6 +66,7 @@ fn new_device(reactor: &Reactor) -> Device {
         uds_path: "/nonexistent".into(),
         listener: UnixListener::bind_addr(&address).expect("a listener"),
         policy: Policy::default(),
+        host_vsock: false,
         limits: Limits::default(),
     };
     Device::new(options, reactor).expect("a device")

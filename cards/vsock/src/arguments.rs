@@ -20,6 +20,7 @@ usage: cloister-vsock --guest-cid N --vhost-user PATH|fd=N --uds-path PATH [opti
   --max-connections N         open at once (default 2048)
   --max-connections-per-second N  new ones, each direction (default 4096)
   --max-buffer-bytes N        held for slow readers on the host (default 134217728)
+  --host-vsock                dial a parent port without a listener at PATH_P at the host's AF_VSOCK
   --exit-on-disconnect        exit once the VMM has gone, instead of waiting for the next
 ";
 
@@ -38,6 +39,7 @@ pub struct Arguments {
     pub channel: Option<RawFd>,
     pub policy: Policy,
     pub limits: Limits,
+    pub host_vsock: bool,
     pub exit_on_disconnect: bool,
 }
 
@@ -48,16 +50,11 @@ impl Arguments {
         let mut words = words.into_iter();
         let mut draft = Draft::new();
         while let Some(option) = words.next() {
-            if option == "--exit-on-disconnect" {
-                draft.exit_on_disconnect = true;
-                continue;
+            match option.as_str() {
+                "--exit-on-disconnect" => draft.exit_on_disconnect = true,
+                "--host-vsock" => draft.host_vsock = true,
+                _ => draft.take(&option, words.next())?,
             }
-            let value = words
-                .next()
-                .ok_or_else(|| format!("{option} needs a value"))?;
-            draft
-                .set(&option, &value)
-                .map_err(|()| format!("{option} {value}: no such option or value"))?;
         }
         draft.finish()
     }
@@ -71,6 +68,7 @@ struct Draft {
     reserved: Option<PortSet>,
     open: Ports,
     limits: Limits,
+    host_vsock: bool,
     exit_on_disconnect: bool,
 }
 
@@ -84,6 +82,7 @@ impl Draft {
             reserved: None,
             open: Ports::none(),
             limits: Limits::default(),
+            host_vsock: false,
             exit_on_disconnect: false,
         }
     }
@@ -94,6 +93,12 @@ impl Draft {
             .clone()
             .map_or_else(Policy::default, Policy::closed);
         closed.with_open(&self.open)
+    }
+
+    fn take(&mut self, option: &str, value: Option<String>) -> Result<(), String> {
+        let value = value.ok_or_else(|| format!("{option} needs a value"))?;
+        self.set(option, &value)
+            .map_err(|()| format!("{option} {value}: no such option or value"))
     }
 
     fn set(&mut self, option: &str, value: &str) -> Result<(), ()> {
@@ -123,6 +128,7 @@ impl Draft {
             channel: self.channel,
             policy,
             limits: self.limits,
+            host_vsock: self.host_vsock,
             exit_on_disconnect: self.exit_on_disconnect,
         })
     }

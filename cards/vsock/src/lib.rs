@@ -1,6 +1,6 @@
 //! The vsock card: a vhost-user-vsock back end for one enclave (virtio 1.2 section 5.10). The host
-//! side is unix sockets, so that file permissions are the access control; the guest reaches its
-//! parent at CID 3, as on AWS, and at CID 2.
+//! side is unix sockets, so that file permissions are the access control, and on request the host's own
+//! `AF_VSOCK`; the guest reaches its parent at CID 3, as on AWS, and at CID 2.
 //!
 //! Reading order: `packet` and `credit` (pure), `guest_queue` (the only code that touches guest
 //! memory), `connection` (one stream), `device` (all of them), `backend` (the worker), `main`.
@@ -17,6 +17,7 @@ pub mod credit;
 pub mod device;
 pub mod greeting;
 pub mod guest_queue;
+pub mod host_vsock;
 pub mod limits;
 pub mod packet;
 pub mod patience;

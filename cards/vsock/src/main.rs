@@ -16,6 +16,7 @@ use cloister_vsock::arguments::{Arguments, Endpoint, USAGE};
 use cloister_vsock::backend::{Card, start_daemon};
 use cloister_vsock::channel::Channel;
 use cloister_vsock::device::{Device, DeviceOptions};
+use cloister_vsock::host_vsock::HostVsock;
 use cloister_vsock::inherited::take_inherited;
 use cloister_vsock::limits::Limits;
 use cloister_vsock::private_root;
@@ -44,6 +45,9 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments) -> io::Result<()> {
     // Inherited descriptors are taken before any other is opened.
     let channel = arguments.channel.map(take_inherited).transpose()?;
+    if arguments.host_vsock {
+        HostVsock::probe().map_err(no_loopback)?;
+    }
     let mut vmm_listener = listen_for_vmm(&arguments.vhost_user)?;
     allow_descriptors(&arguments.limits)?;
     let reactor = Reactor::new()?;
@@ -61,10 +65,16 @@ fn run(arguments: Arguments) -> io::Result<()> {
             uds_path,
             policy: arguments.policy,
             limits: arguments.limits,
+            host_vsock: arguments.host_vsock,
         },
         &reactor,
     )?;
-    let report = sandbox::enter(Reach::UnixSockets, has_private_root)?;
+    let reach = if arguments.host_vsock {
+        Reach::UnixAndVsock
+    } else {
+        Reach::UnixSockets
+    };
+    let report = sandbox::enter(reach, has_private_root)?;
     let card = Card::new(device, reactor, channel, || std::process::exit(0));
     watch("cloister-vsock", card.pulse(), bell)?;
     let card = Arc::new(Mutex::new(card));
@@ -75,6 +85,14 @@ fn run(arguments: Arguments) -> io::Result<()> {
             return Ok(());
         }
     }
+}
+
+/// What the keeper passes on when the module went since it looked.
+fn no_loopback(error: io::Error) -> io::Error {
+    io::Error::new(
+        error.kind(),
+        format!("this host has no AF_VSOCK loopback: {error}"),
+    )
 }
 
 /// Serves one VMM until it goes, and the host until it has read what the guest left.

@@ -188,6 +188,12 @@ impl Policy {
         Self { reserved, open }
     }
 
+    /// The parent ports that belong to the keeper.
+    #[must_use]
+    pub fn reserved(&self) -> &PortSet {
+        &self.reserved
+    }
+
     /// Every port that is open.
     #[must_use]
     pub fn open(&self) -> &Ports {

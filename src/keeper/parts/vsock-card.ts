@@ -25,10 +25,11 @@ export async function startEnclaveVsockCard(
     guestCid: place.cid,
     reservedPorts: (launch.hasNsmCard ? [heartbeat, agent] : [heartbeat, nsm, agent]).join(','),
     ports: request.description.ports,
+    hostVsock: request.description.vsock === 'host',
   })
   await adoptCard(card, launch)
   card.channel.onRefusal = (refusal) => {
-    journal.writeOfGuest(describeRefusal(refusal, place.name))
+    journal.writeOfGuest(describeRefusal(refusal, request.description))
   }
   return { card, vsock: new EnclaveVsock(card.channel, journal) }
 }

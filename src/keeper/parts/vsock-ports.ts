@@ -8,6 +8,7 @@ import type {
   VsockCardChannel,
   VsockReport,
 } from '../../vsock/index.ts'
+import type { LaunchDescription } from '../../enclaves/index.ts'
 import type { Journal } from '../journal.ts'
 
 const JOURNAL_PORTS_LENGTH = 256
@@ -58,14 +59,17 @@ function clipped(ports: string): string {
 }
 
 /** For the journal: what was refused, and what to do about it. */
-export function describeRefusal({ dialledBy, port, reason }: Refusal, enclaveName: string): string {
+export function describeRefusal(
+  { dialledBy, port, reason }: Refusal,
+  { name, vsock }: Pick<LaunchDescription, 'name' | 'vsock'>,
+): string {
   const side = dialledBy === 'guest' ? 'parent' : 'guest'
   const what = `the ${dialledBy} dialled ${side} port ${String(port)}`
   switch (reason) {
     case 'closed':
-      return `${what}, which is closed; \`cloister open-ports --enclave-name ${enclaveName} --${side}-ports ${String(port)}\` opens it, as does run-enclave's --${side}-ports`
+      return `${what}, which is closed; \`cloister open-ports --enclave-name ${name} --${side}-ports ${String(port)}\` opens it, as does run-enclave's --${side}-ports`
     case 'unserved':
-      return `${what}, where nobody listens; its socket is vsock.sock_${String(port)} beside vsock.sock`
+      return `${what}, where nobody listens; its socket is vsock.sock_${String(port)} beside vsock.sock${vsock === 'host' ? `, and AF_VSOCK programs of this host listen at VMADDR_CID_ANY (or CID 1)` : ''}`
     case 'denied':
       return `${what}, whose socket vsock.sock_${String(port)} the vsock card may not connect to; make it writable to other users (the directories above it are private)`
   }

@@ -44,6 +44,7 @@ impl CardUnderTest {
                     guest_ports: "all".parse().expect("ports"),
                 })
                 .expect("a policy"),
+            host_vsock: false,
             limits: Limits {
                 connections: 8,
                 ..Limits::default()

@@ -1,4 +1,4 @@
-//! One stream between a port of the guest and a unix socket of the host: what either end has
+//! One stream between a port of the guest and a socket of the host: what either end has
 //! closed, what the guest is still owed, and the bytes that the host has not taken yet. It owns
 //! no queue and no table: the device calls it and acts on what it reports.
 
@@ -6,10 +6,10 @@ mod to_guest;
 mod to_host;
 
 use std::collections::VecDeque;
-use std::net;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixStream;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
+
+use rustix::net::shutdown;
 
 use crate::credit::Credit;
 use crate::packet::Shutdown;
@@ -70,7 +70,7 @@ pub struct Connection {
     pub is_watched_for_room: bool,
     /// The guest is owed its credit, because it asked.
     pub owes_credit: bool,
-    socket: UnixStream,
+    socket: OwnedFd,
     outbox: VecDeque<u8>,
     /// The socket may hold bytes, or its end, that were not read yet.
     is_readable: bool,
@@ -85,7 +85,8 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub fn new(key: Key, direction: Direction, socket: UnixStream, window: u32) -> Self {
+    /// `socket` is a connected stream socket.
+    pub fn new(key: Key, direction: Direction, socket: OwnedFd, window: u32) -> Self {
         Self {
             key,
             direction,
@@ -132,7 +133,7 @@ impl Connection {
     pub fn close_by_guest(&mut self, closed: Shutdown) {
         self.closed_by_guest = self.closed_by_guest.union(closed);
         if closed.receive {
-            let _ = self.socket.shutdown(net::Shutdown::Read); // the host's writes fail from now on
+            let _ = shutdown(&self.socket, rustix::net::Shutdown::Read); // the host's writes fail from now on
             self.closed_by_host.send = true;
         }
         self.pass_on_end();

@@ -1,9 +1,7 @@
 //! What goes to the host: bytes at once as far as its socket takes them, the rest from the outbox.
 
-use std::net;
-
 use rustix::io::Errno;
-use rustix::net::{SendFlags, send};
+use rustix::net::{SendFlags, Shutdown, send, shutdown};
 
 use super::{Connection, Phase, Violation};
 
@@ -96,7 +94,7 @@ impl Connection {
 
     pub(super) fn pass_on_end(&mut self) {
         if self.closed_by_guest.send && self.outbox.is_empty() {
-            let _ = self.socket.shutdown(net::Shutdown::Write);
+            let _ = shutdown(&self.socket, Shutdown::Write);
             self.settle();
         }
     }
@@ -120,7 +118,7 @@ mod tests {
             parent_port: 1,
             guest_port: 1,
         };
-        let mut stream = Connection::new(key, Direction::FromGuest, socket, WINDOW as u32);
+        let mut stream = Connection::new(key, Direction::FromGuest, socket.into(), WINDOW as u32);
         for payload in [&[7; WINDOW - 1][..], &[7]] {
             stream.receive(payload).unwrap();
         }

@@ -1,6 +1,7 @@
 //! Packets from the guest. Whatever they hold, the worst a packet can do is to end its own stream.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -99,7 +100,7 @@ impl Device {
         reactor: &Reactor,
     ) {
         let Some(stream) = self.stream(token) else {
-            // A request waits for a backlog, and the guest can only give it up.
+            // A request waits for its listener, and the guest can only give it up.
             self.drop_dial(token, key_of(header));
             return;
         };
@@ -166,7 +167,7 @@ impl Device {
     fn dial(&mut self, request: &Header, reactor: &Reactor) {
         let key = key_of(request);
         match self.connect_listener(&key) {
-            Ok(socket) => self.accept(request, socket, reactor),
+            Ok(socket) => self.accept(request, socket.into(), reactor),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 let deadline = Instant::now() + BACKLOG_TIMEOUT;
                 let token = self.entries.insert(Entry::Dial {
@@ -176,6 +177,7 @@ impl Device {
                 self.by_key.insert(key, token);
                 self.dials.push_back(token);
             }
+            Err(error) if self.may_join(&error, key.parent_port) => self.join(request, reactor),
             Err(error) => {
                 self.counters.refused_without_listener += 1;
                 self.refuse_dial(key, reason_of(&error));
@@ -184,7 +186,7 @@ impl Device {
     }
 
     /// Refuses a stream, and lets the keeper know which port it was for.
-    fn refuse_dial(&mut self, key: Key, reason: Reason) {
+    pub(super) fn refuse_dial(&mut self, key: Key, reason: Reason) {
         self.refusals.note(Refusal {
             dialled_by: Dialler::Guest,
             port: key.parent_port,
@@ -207,7 +209,7 @@ impl Device {
             match self.connect_listener(&key) {
                 Ok(socket) => {
                     self.drop_dial(token, key);
-                    self.accept(&request, socket, reactor);
+                    self.accept(&request, socket.into(), reactor);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock && now < deadline => {
                     self.dials.push_back(token);
@@ -222,14 +224,17 @@ impl Device {
     }
 
     pub(super) fn drop_dial(&mut self, token: usize, key: Key) {
-        if matches!(self.entries.get(token), Some(Entry::Dial { .. })) {
+        if matches!(
+            self.entries.get(token),
+            Some(Entry::Dial { .. } | Entry::Joining { .. })
+        ) {
             self.entries.remove(token);
             self.by_key.remove(&key);
             self.dials.retain(|waiting| *waiting != token);
         }
     }
 
-    fn accept(&mut self, request: &Header, socket: UnixStream, reactor: &Reactor) {
+    pub(super) fn accept(&mut self, request: &Header, socket: OwnedFd, reactor: &Reactor) {
         let key = key_of(request);
         let opened = self.open(key, Direction::FromGuest, socket, reactor);
         if let Some(token) = opened {
@@ -249,7 +254,7 @@ impl Device {
         &mut self,
         key: Key,
         direction: Direction,
-        socket: UnixStream,
+        socket: OwnedFd,
         reactor: &Reactor,
     ) -> Option<usize> {
         let window = self.budget.promise(&self.limits)?;

@@ -8,7 +8,7 @@ use rustix::net::{RecvFlags, recv};
 
 use super::{
     BACKLOG_RETRY, CALLING_PARENT_CID, Device, Entry, FIRST_CALLING_PORT, HANDSHAKE_TIMEOUT,
-    HOUSEKEEPING, SOCKET_EVENTS, completions,
+    HOUSEKEEPING, SOCKET_EVENTS, completions, from_guest::key_of,
 };
 use crate::connection::{Direction, End, Key, Phase};
 use crate::greeting::{Greeting, MAX_LINE_BYTES, parse_greeting};
@@ -33,6 +33,7 @@ impl Device {
                 self.counters.bytes_to_host += stream.bytes_to_host - before;
                 self.settle(token, reactor);
             }
+            Some(Entry::Joining { .. }) => self.on_joining(token, flags, reactor),
             Some(Entry::Dial { .. }) | None => {} // an event of a socket closed meanwhile
         }
     }
@@ -98,7 +99,7 @@ impl Device {
             return;
         }
         let key = self.calling_key(guest_port);
-        match self.open(key, Direction::FromHost, socket, reactor) {
+        match self.open(key, Direction::FromHost, socket.into(), reactor) {
             Some(token) => {
                 self.has_handshakes = true;
                 self.counters.opened_by_host += 1;
@@ -142,10 +143,10 @@ impl Device {
             .map(|(token, _)| token)
             .collect();
         for token in overdue {
-            if matches!(self.entries[token], Entry::Stream(_)) {
-                self.remove(token, End::Reset);
-            } else {
-                self.entries.remove(token);
+            match &self.entries[token] {
+                Entry::Stream(_) => self.remove(token, End::Reset),
+                Entry::Joining { request, .. } => self.fail_joining(token, key_of(request)),
+                _ => drop(self.entries.remove(token)),
             }
         }
         self.has_handshakes = self.entries.iter().any(|(_, entry)| is_opening(entry));
@@ -167,7 +168,7 @@ impl Device {
 
 fn is_opening(entry: &Entry) -> bool {
     match entry {
-        Entry::Caller { .. } => true,
+        Entry::Caller { .. } | Entry::Joining { .. } => true,
         Entry::Stream(stream) => matches!(stream.phase, Phase::Requesting | Phase::Requested),
         Entry::Dial { .. } => false,
     }
@@ -175,7 +176,7 @@ fn is_opening(entry: &Entry) -> bool {
 
 fn is_overdue(entry: &Entry, now: Instant) -> bool {
     match entry {
-        Entry::Caller { deadline, .. } => *deadline <= now,
+        Entry::Caller { deadline, .. } | Entry::Joining { deadline, .. } => *deadline <= now,
         Entry::Stream(stream) => {
             is_opening(entry) && now.duration_since(stream.opened) >= HANDSHAKE_TIMEOUT
         }

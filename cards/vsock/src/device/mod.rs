@@ -4,11 +4,13 @@
 mod completions;
 mod from_guest;
 mod from_host;
+mod joining;
 mod report;
 mod to_guest;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -19,6 +21,7 @@ use self::completions::Completions;
 use crate::connection::{Connection, End, Key};
 use crate::counters::Counters;
 use crate::guest_queue::ReceptaclePool;
+use crate::host_vsock::HostVsock;
 use crate::limits::{BufferBudget, Limits, RateLimiter};
 use crate::packet::{HEADER_BYTES, Header, MAX_PAYLOAD_BYTES};
 use crate::policy::Policy;
@@ -53,6 +56,8 @@ pub struct DeviceOptions {
     pub listener: UnixListener,
     pub policy: Policy,
     pub limits: Limits,
+    /// Whether a parent port without a unix listener is dialled at the host's own `AF_VSOCK`.
+    pub host_vsock: bool,
 }
 
 /// A slot of the table; its index is the reactor's token.
@@ -67,6 +72,12 @@ enum Entry {
         request: Header,
         deadline: Instant,
     },
+    /// A guest's request that waits for the answer of a listener at the host's own `AF_VSOCK`.
+    Joining {
+        request: Header,
+        socket: OwnedFd,
+        deadline: Instant,
+    },
     Stream(Connection),
 }
 
@@ -76,6 +87,7 @@ pub struct Device {
     listener: UnixListener,
     policy: Policy,
     limits: Limits,
+    host_vsock: Option<HostVsock>,
     counters: Counters,
     refusals: Refusals,
     entries: Slab<Entry>,
@@ -116,6 +128,9 @@ impl Device {
             guest_rate: RateLimiter::new(&options.limits, now),
             host_rate: RateLimiter::new(&options.limits, now),
             limits: options.limits,
+            host_vsock: options
+                .host_vsock
+                .then(|| HostVsock::new(options.guest_cid)),
             counters: Counters::default(),
             refusals: Refusals::default(),
             entries: Slab::new(),
@@ -166,7 +181,9 @@ impl Device {
         for token in tokens {
             match &self.entries[token] {
                 Entry::Stream(_) => self.let_go(token),
-                Entry::Dial { request, .. } => self.drop_dial(token, key_of(request)),
+                Entry::Dial { request, .. } | Entry::Joining { request, .. } => {
+                    self.drop_dial(token, key_of(request));
+                }
                 Entry::Caller { .. } => {}
             }
         }

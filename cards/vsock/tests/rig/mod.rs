@@ -56,6 +56,7 @@ impl Rig {
                     guest_ports: "all".parse().unwrap(),
                 })
                 .unwrap(),
+            host_vsock: false,
             limits: Limits {
                 connections: 16,
                 connections_per_second: 1_000_000,
