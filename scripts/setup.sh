@@ -21,8 +21,8 @@ test_packages=(g++ tpm2-tools openssl socat skopeo umoci buildah docker-registry
 test_packages+=(erofs-utils iptables podman crun)
 # Shells whose completion is tried.
 test_packages+=(zsh fish)
-# To build AWS's reader and writer of images; a PKCS#11 token and its tool.
-test_packages+=(pkgconf softhsm2 opensc)
+# To build AWS's reader and writer of images; a PKCS#11 token and its tool; keys in a TPM.
+test_packages+=(pkgconf softhsm2 opensc tpm2-openssl)
 # For the lab, a host with KVM, a TPM and UEFI in software: what makes its images and runs in it.
 test_packages+=(squashfs-tools busybox-static kmod e2fsprogs iproute2 ovmf swtpm-tools)
 

@@ -7,3 +7,11 @@ export { type NvCertification } from './tpm/nv-pcr.ts'
 export { pcrDigestOfQuote } from './tpm/quote.ts'
 export { type P384Signer } from './tpm-crypto.ts'
 export { startVirtualTpm, type SoftwareTpm } from './software-tpm.ts'
+export { openTpm, type OpenTpm } from './tpm/open-tpm.ts'
+export {
+  keyAtHandle,
+  loadKey,
+  releaseKey,
+  signDigest,
+  type TpmSigningKey,
+} from './tpm/signing-key.ts'

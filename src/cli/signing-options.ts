@@ -12,6 +12,7 @@ export interface SigningFlags {
   readonly privateKey?: string
   readonly privateKeyPasswordFile?: string
   readonly kmsEndpoint?: string
+  readonly tpm?: string
 }
 
 const PASSWORD_VARIABLE = 'CLOISTER_PRIVATE_KEY_PASSWORD'
@@ -26,6 +27,12 @@ export function addSigningOptions(command: Command): Command {
         '--private-key-password-file <file>',
         `password or PIN of the key (default: $${PASSWORD_VARIABLE})`,
       ),
+    )
+    .addOption(
+      new Option(
+        '--tpm <path>',
+        'device or Unix socket of the TPM for keys in one (default: /dev/tpmrm0)',
+      ).env('CLOISTER_TPM'),
     )
     .option('--kms-endpoint <url>', 'of keys in KMS (default: $AWS_ENDPOINT_URL_KMS, else of AWS)')
 }
@@ -46,9 +53,9 @@ export function readCertificate(path: string): Uint8Array {
   return readFileArgument('--signing-certificate', path)
 }
 
-function keyOptions({ privateKeyPasswordFile: path, kmsEndpoint }: SigningFlags): KeyOptions {
+function keyOptions({ privateKeyPasswordFile: path, kmsEndpoint, tpm }: SigningFlags): KeyOptions {
   const password = path === undefined ? process.env[PASSWORD_VARIABLE] : readPassword(path)
-  return defined({ password, kmsEndpoint })
+  return defined({ password, kmsEndpoint, tpm })
 }
 
 /** The file's text without the line break at its end. */

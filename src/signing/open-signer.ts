@@ -8,6 +8,7 @@ import { isArn, openKmsKey } from './kms-key.ts'
 import { isPkcs11Uri, openPkcs11Key } from './pkcs11-key.ts'
 import { isPkcs12, openPkcs12 } from './pkcs12.ts'
 import { openPemKey } from './pem-key.ts'
+import { isTpmHandle, isTpmKeyFile, openTpmHandle, openTpmKeyFile } from './tpm-key.ts'
 
 export interface OpenSigner extends EifSigner, AsyncDisposable {}
 
@@ -16,7 +17,8 @@ const MAX_KEY_BYTES = 1024 * 1024
 
 /**
  * Makes a signer of a certificate and the name of its key: the path of a PEM file (SEC1 or PKCS#8, also
- * encrypted) or of a PKCS#12 file, the ARN of a key in AWS KMS, or a PKCS#11 URI.
+ * encrypted) or of a PKCS#12 file, the ARN of a key in AWS KMS, a PKCS#11 URI, a TPM's
+ * persistent handle, or the path of a TPM key file.
  * @param certificatePem - A PEM file; its first certificate is the signer's.
  * @throws ERR_EIF_CERTIFICATE, ERR_EIF_SIGNING, ERR_SIGNING_KEY
  */
@@ -38,7 +40,9 @@ export async function openSigner(
 async function openKey(name: string, options: KeyOptions): Promise<OpenKey> {
   if (isArn(name)) return await openKmsKey(name, options)
   if (isPkcs11Uri(name)) return await openPkcs11Key(name, options)
+  if (isTpmHandle(name)) return await openTpmHandle(name, options)
   const file = readInputFile(name, { code: 'ERR_SIGNING_KEY', maxBytes: MAX_KEY_BYTES })
+  if (isTpmKeyFile(file)) return await openTpmKeyFile(file, options)
   if (isPkcs12(file)) return openPkcs12(file, options)
   return openPemKey(file, options)
 }

@@ -1,8 +1,11 @@
-// Keys that are not in files: on a PKCS#11 token (SoftHSM), and in a service with the interface of AWS KMS.
+// Keys that are not in files: on a PKCS#11 token (SoftHSM), in a TPM (swtpm, with keys that tpm2-tools and
+// OpenSSL's TPM provider made), and in a service with the interface of AWS KMS.
 
+import { spawn, type ChildProcess } from 'node:child_process'
 import { createPrivateKey } from 'node:crypto'
-import { copyFileSync, readFileSync, writeFileSync } from 'node:fs'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { once } from 'node:events'
+import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 
 import { awsDescribe } from '../fixtures/aws-eif.ts'
 import { goldenBytes, hex } from '../fixtures/eif/golden.ts'
@@ -87,6 +90,72 @@ describe('a key on a PKCS#11 token', () => {
     ['whose module is missing', 'ERR_SIGNING_KEY', 'pkcs11:object=x?module-path=/no/such.so'],
   ])('%s is refused', async (_, code, key) => {
     await refuses('P-384', key, environment, code)
+  })
+})
+
+describe('a key in a TPM', () => {
+  let swtpm: ChildProcess
+  let environment: string
+  let tcti: string
+
+  beforeAll(async () => {
+    mkdirSync(host.path('tpm'))
+    const socket = host.path('tpm.socket')
+    const server = ['--server', `type=unixio,path=${socket}`]
+    const flags = ['--flags', 'not-need-init,startup-clear']
+    const state = ['--tpmstate', `dir=${host.path('tpm')}`]
+    swtpm = spawn('swtpm', ['socket', '--tpm2', ...state, ...server, ...flags], { stdio: 'ignore' })
+    await vi.waitUntil(() => existsSync(socket), { timeout: 10_000 })
+    environment = `CLOISTER_TPM='${socket}' CLOISTER_PRIVATE_KEY_PASSWORD=secret`
+    tcti = `cmd:socat - UNIX-CONNECT:${socket}`
+    const provider = '-provider tpm2 -provider default'
+    const make = `set -e
+      export TPM2TOOLS_TCTI='${tcti}' TPM2OPENSSL_TCTI='${tcti}'
+      tpm2_createprimary -C o -G ecc -c primary.ctx && tpm2_evictcontrol -C o -c primary.ctx 0x81000001
+      tpm2_flushcontext -t
+      tpm2_create -C 0x81000001 -G ecc384 -p secret -u key.pub -r key.priv
+      tpm2_encodeobject -C 0x81000001 -u key.pub -r key.priv -p -o tools.pem
+      tpm2_load -C 0x81000001 -u key.pub -r key.priv -c key.ctx
+      tpm2_readpublic -c key.ctx -f pem -o public.pem
+      tpm2_evictcontrol -C o -c key.ctx 0x81010002 && tpm2_flushcontext -t
+      openssl x509 -new -subj /CN=tpm -force_pubkey public.pem -days 2 -out tpm.crt \
+        -CA P-256.crt -CAkey P-256.key
+      openssl genpkey ${provider} -algorithm EC -pkeyopt group:P-256 -out provider.pem
+      openssl req -x509 ${provider} -key provider.pem -subj /CN=tpm -days 2 -out provider.crt`
+    const { status, stderr } = await host.shell(make)
+    expect(status, stderr).toBe(0)
+  })
+
+  afterAll(async () => {
+    const ended = once(swtpm, 'exit')
+    swtpm.kill()
+    await ended
+  })
+
+  test.each([
+    ['of tpm2-tools, in a file', 'tpm', 'tools.pem'],
+    ['of tpm2-tools, at a persistent handle', 'tpm', 'handle:0x81010002'],
+    ["of OpenSSL's provider, whose parent is made anew", 'provider', 'provider.pem'],
+  ])('%s signs, and leaves nothing in the TPM', async (_, certificate, key) => {
+    const password = key === 'provider.pem' ? 'CLOISTER_PRIVATE_KEY_PASSWORD=' : ''
+    await signs(certificate, key, `${environment} ${password}`)
+    const loaded = await host.shell(`TPM2TOOLS_TCTI='${tcti}' tpm2_getcap handles-transient`)
+    expect(loaded).toMatchObject({ status: 0, stdout: '' })
+  })
+
+  test.each([
+    ['with a wrong password', 'ERR_SIGNING_KEY', 'tools.pem', 'CLOISTER_PRIVATE_KEY_PASSWORD=x'],
+    ['at an empty handle', 'ERR_SIGNING_KEY', 'handle:0x81010009', ''],
+    ['at a transient handle', 'ERR_SIGNING_KEY', 'handle:0x80000000', ''],
+    ['of another certificate', 'ERR_EIF_SIGNING', 'provider.pem', ''],
+    ['for storage', 'ERR_SIGNING_KEY', 'handle:0x81000001', ''],
+    ['in a TPM that is not there', 'ERR_SIGNING_KEY', 'tools.pem', 'CLOISTER_TPM=/no/such'],
+    ['in a TPM that is a file', 'ERR_SIGNING_KEY', 'tools.pem', 'CLOISTER_TPM=tpm.crt'],
+    ['in a damaged file', 'ERR_SIGNING_KEY', 'damaged.pem', ''],
+  ])('%s is refused', async (_, code, key, changes) => {
+    const pem = readFileSync(host.path('tools.pem'), 'utf8').split('\n')
+    writeFileSync(host.path('damaged.pem'), pem.toSpliced(3, 2).join('\n'))
+    await refuses('tpm', key, `${environment} ${changes}`, code)
   })
 })
 

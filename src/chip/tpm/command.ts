@@ -9,7 +9,7 @@ import {
   TPM_ST_NO_SESSIONS,
   TPM_ST_SESSIONS,
 } from './constants.ts'
-import { concat, u16, u32, u8 } from './marshal.ts'
+import { concat, sized16, u16, u32, u8 } from './marshal.ts'
 import { ResponseReader } from './response-reader.ts'
 
 /** Sends one command's bytes and gives its response's bytes. */
@@ -21,6 +21,8 @@ export interface CommandBody {
   readonly handles?: readonly number[]
   /** How many of the handles, from the first, are authorized (with the empty password). */
   readonly authorizations?: number
+  /** Of the authorized handles, instead of the empty one. */
+  readonly password?: Uint8Array
   readonly parameters?: Uint8Array
   /** Whether the response carries a handle before its parameters. */
   readonly returnsHandle?: boolean
@@ -33,8 +35,7 @@ export interface CommandResult {
 }
 
 const HEADER_BYTES = 10
-// TPMS_AUTH_COMMAND with TPM_RS_PW: handle, empty nonce, no attributes, empty password.
-const EMPTY_PASSWORD = concat(u32(TPM_RS_PW), u16(0), u8(0), u16(0))
+const NO_PASSWORD = new Uint8Array(0)
 
 /**
  * Executes one command.
@@ -58,7 +59,10 @@ export function responseCodeOf(error: unknown): number | undefined {
 
 function encodeCommand(name: CommandName, body: CommandBody): Uint8Array {
   const count = body.authorizations ?? 0
-  const area = concat(...Array.from({ length: count }, () => EMPTY_PASSWORD))
+  // TPMS_AUTH_COMMAND with TPM_RS_PW: handle, empty nonce, no attributes, password.
+  const password = sized16(body.password ?? NO_PASSWORD)
+  const authorization = concat(u32(TPM_RS_PW), u16(0), u8(0), password)
+  const area = concat(...Array.from({ length: count }, () => authorization))
   const rest = concat(
     ...(body.handles ?? []).map(u32),
     ...(count === 0 ? [] : [u32(area.length), area]),

@@ -11,11 +11,13 @@ export const commandCodes = {
   Startup: 0x144,
   Shutdown: 0x145,
   NV_Read: 0x14e,
+  Load: 0x157,
   Quote: 0x158,
   SequenceUpdate: 0x15c,
   Sign: 0x15d,
   FlushContext: 0x165,
   NV_ReadPublic: 0x169,
+  ReadPublic: 0x173,
   GetCapability: 0x17a,
   GetRandom: 0x17b,
   Hash: 0x17d,
@@ -35,8 +37,10 @@ export type CommandName = keyof typeof commandCodes
 
 export const TPM_ST_NO_SESSIONS = 0x8001
 export const TPM_ST_SESSIONS = 0x8002
+export const TPM_ST_HASHCHECK = 0x8024
 
 export const TPM_RH_OWNER = 0x40000001
+export const TPM_RH_NULL = 0x40000007
 export const TPM_RS_PW = 0x40000009
 export const TPM_RH_ENDORSEMENT = 0x4000000b
 export const TPM_RH_PLATFORM = 0x4000000c
@@ -45,13 +49,17 @@ export const TPM_SU_CLEAR = 0
 export const TPM_CAP_PCRS = 5
 
 export const TPM_ALG_SHA1 = 0x0004
+export const TPM_ALG_AES = 0x0006
 export const TPM_ALG_SHA256 = 0x000b
 export const TPM_ALG_SHA384 = 0x000c
 export const TPM_ALG_SHA512 = 0x000d
 export const TPM_ALG_NULL = 0x0010
 export const TPM_ALG_ECDSA = 0x0018
 export const TPM_ALG_ECC = 0x0023
+export const TPM_ALG_CFB = 0x0043
+export const TPM_ECC_NIST_P256 = 0x0003
 export const TPM_ECC_NIST_P384 = 0x0004
+export const TPM_ECC_NIST_P521 = 0x0005
 
 /** TPM_RC_NV_UNINITIALIZED: the index was never written. */
 export const TPM_RC_NV_UNINITIALIZED = 0x14a

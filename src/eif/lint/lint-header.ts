@@ -1,14 +1,6 @@
 // The rules for the header and the section table: format description, sections 1 and 7.
 
-import {
-  EIF_VERSION,
-  FLAG_AARCH64,
-  HEADER,
-  HEADER_BYTES,
-  MAGIC,
-  MAX_SECTIONS,
-  SECTION_HEADER_BYTES,
-} from '../layout.ts'
+import { EIF_VERSION, FLAG_AARCH64, HEADER, MAGIC, MAX_SECTIONS } from '../layout.ts'
 import { PLATFORMS, type Findings } from './findings.ts'
 
 export interface FoundSection {
@@ -104,9 +96,6 @@ export function lintSections(sections: readonly FoundSection[], findings: Findin
 
 /** The order of AWS's writer, as types. */
 const PLACE = [1, 2, 5, 3, 4]
-
-export const FIRST_SECTION = HEADER_BYTES
-export const SECTION_OVERHEAD = SECTION_HEADER_BYTES
 
 function bind(findings: Findings): Pick<Findings, 'error' | 'warning'> {
   return { error: findings.error.bind(findings), warning: findings.warning.bind(findings) }
