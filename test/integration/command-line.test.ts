@@ -43,7 +43,7 @@ describe('every example of the help works when it is pasted', () => {
       umoci insert --rootless --image '${layout}:hello' rootfs/hello /hello &&
       umoci config --image '${layout}:hello' --config.entrypoint /hello --architecture amd64 --os linux`
     expect((await host.shell(make)).status).toBe(0)
-    expect(await examples('build-enclave')).toHaveLength(2)
+    expect(await examples('build-enclave')).toHaveLength(3)
     await pasted('build-enclave')
   })
 
@@ -53,6 +53,17 @@ describe('every example of the help works when it is pasted', () => {
     expect((await host.shell(make)).status).toBe(0)
     expect(await examples('pcr')).toHaveLength(3)
     await pasted('describe-eif', 'pcr')
+  })
+
+  test('sign-eif, diff-eif, extract-eif and lint-eif', async () => {
+    const [inPlace = '', exported = '', imported = ''] = await examples('sign-eif')
+    const between = 'openssl dgst -sha384 -sign key.pem -out hello.sig hello.tbs'
+    const { status, stderr } = await host.shell(
+      `cp hello.eif other.eif && ${exported} && ${between} && ${imported} && ${inPlace} &&
+        mv other.eif hello.eif && cp hello.eif other.eif`,
+    )
+    expect(status, stderr).toBe(0)
+    await pasted('diff-eif', 'extract-eif', 'lint-eif')
   })
 
   test('run-enclave and verify', async () => {
