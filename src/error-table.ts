@@ -231,6 +231,11 @@ const rows = {
       "A user id that an enclave's parts would run as belongs to somebody, or CLOISTER_UID_RANGE is not usable.",
     hint: 'Set CLOISTER_UID_RANGE=first:count to user and group ids that nothing else uses, in /etc/subuid at most under the name cloister.',
   },
+  ERR_KEEPER_WAIT: {
+    nitro: 0,
+    meaning: 'The enclave still ran when the time to wait for its end was over.',
+    hint: 'Wait longer (--timeout), or end it with `cloister terminate-enclave`.',
+  },
   ERR_KEEPER_STOP: {
     nitro: 39,
     meaning: 'A process of the enclave cannot be killed, so the enclave still runs.',

@@ -38,6 +38,11 @@ export const commandTable: readonly CommandRow[] = [
     load: async () => (await import('./connect.ts')).connectCommand(),
   },
   {
+    name: 'wait',
+    summary: 'wait until an enclave has ended, or until its app listens',
+    load: async () => (await import('./wait.ts')).waitCommand(),
+  },
+  {
     name: 'open-ports',
     summary: 'open further vsock ports of a running enclave',
     load: async () => (await import('./ports.ts')).openPortsCommand(),

@@ -14,11 +14,13 @@ import {
   type RunningEnclave,
 } from '../enclaves/index.ts'
 import { probeAccelerator, type Accelerator } from '../vmm/index.ts'
+import { listsPort } from '../vsock/index.ts'
 import { acceleratorOption, MAX_CPU_COUNT, memorySize, wholeNumber } from './arguments.ts'
 import { connectConsole, printConsole } from './console.ts'
 import { launchJson } from './enclave-json.ts'
 import { guestPortsOption, parentPortsOption, portsOf, vsockOption } from './ports.ts'
 import { printJson, printProgress } from './print.ts'
+import { waitForPort } from './wait-for-port.ts'
 import { applyRunConfig } from './config-file.ts'
 import type { RunOptions } from './run-options.ts'
 
@@ -55,6 +57,11 @@ export function runEnclaveCommand(): Command {
       wholeNumber(1, 3600),
       DEFAULT_BOOT_TIMEOUT_MS / 1000,
     )
+    .option(
+      '--wait-port <port>',
+      'return when the app listens on this guest port, for which it has the boot timeout once more',
+      wholeNumber(0, 0xffffffff),
+    )
     .addHelpText(
       'after',
       '\nExample:\n  cloister run-enclave --eif-path hello.eif --memory 256 --cpu-count 1 --guest-ports 5005\n',
@@ -62,11 +69,28 @@ export function runEnclaveCommand(): Command {
     .action(runEnclave)
 }
 
-async function runEnclave(options: RunOptions): Promise<void> {
-  const request = launchRequest(launchOptions(applyRunConfig(options)))
+async function runEnclave(flags: RunOptions): Promise<void> {
+  const options = applyRunConfig(flags)
+  checkWaitPort(options)
+  const request = launchRequest(launchOptions(options))
   const enclave = await launch(request)
   printJson(launchJson(enclave.record))
+  const { waitPort: port, bootTimeout } = options
+  if (port !== undefined) {
+    const registry = new Registry(request.directories.runtime)
+    await waitForPort(registry, enclave.record, { port, timeoutMs: bootTimeout * 1000 })
+  }
   if (options.attachConsole === true) await attachConsole(request, enclave)
+}
+
+/** @throws `ERR_CLI_ARGUMENT` when the port would not be open. */
+function checkWaitPort(options: RunOptions): void {
+  const { waitPort } = options
+  if (waitPort === undefined || listsPort(portsOf(options).guestPorts, waitPort)) return
+  const message = `--wait-port ${String(waitPort)}: this guest port would not be open`
+  throw new CloisterError('ERR_CLI_ARGUMENT', message, {
+    hint: `Add --guest-ports ${String(waitPort)}.`,
+  })
 }
 
 /** Starts the enclave and tells a person how; used by the demo too. */

@@ -19,4 +19,5 @@ export interface RunOptions {
   readonly guestPorts?: string
   readonly vsock?: VsockKind
   readonly bootTimeout: number
+  readonly waitPort?: number
 }

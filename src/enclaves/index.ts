@@ -35,6 +35,7 @@ export {
   type EnclaveEnd,
   type EnclaveRecord,
   type EndCause,
+  type EndedRecord,
   type LaunchFacts,
   type MeasurementTexts,
   type RunningRecord,

@@ -1,0 +1,65 @@
+// Until a port of a guest accepts a connection: an enclave runs as soon as its app does, and the app may
+// need a moment before it listens.
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import {
+  askVsock,
+  isAlive,
+  vsockSocketPath,
+  type EnclaveRecord,
+  type Registry,
+} from '../enclaves/index.ts'
+import { CloisterError } from '../errors.ts'
+import { connectGuest, listsPort } from '../vsock/index.ts'
+import { explainRefusal } from './explain-refusal.ts'
+
+const RETRY_MS = 20
+const ATTEMPT_MS = 1000
+
+export interface AwaitedPort {
+  readonly port: number
+  readonly timeoutMs: number
+}
+
+/**
+ * Dials the port, and hangs up, until that succeeds.
+ *
+ * @throws `ERR_VSOCK_CONNECT` when the time is over, and at once when the port is closed or the enclave
+ * has ended
+ */
+export async function waitForPort(
+  registry: Registry,
+  { id, description }: EnclaveRecord,
+  { port, timeoutMs }: AwaitedPort,
+): Promise<void> {
+  const directory = registry.directory(id)
+  const deadline = performance.now() + timeoutMs
+  for (;;) {
+    try {
+      const options = { timeoutMs: ATTEMPT_MS }
+      const socket = await connectGuest(vsockSocketPath(directory), port, options)
+      socket.destroy()
+      return
+    } catch (cause) {
+      const latest = registry.find(id)
+      if (!isAlive(latest)) throw endedFirst(description.name, port, latest.end.reason)
+      if (performance.now() > deadline || (await isClosed(directory, port)))
+        throw await explainRefusal(cause, { directory, name: description.name, port })
+      await sleep(RETRY_MS)
+    }
+  }
+}
+
+/** Not while the enclave starts: its ports are not known yet. */
+async function isClosed(directory: string, port: number): Promise<boolean> {
+  const report = await askVsock(directory, false).catch(() => undefined)
+  return report !== undefined && !listsPort(report.guestPorts, port)
+}
+
+function endedFirst(name: string, port: number, reason: string): CloisterError {
+  const message = `${name} ended before anything listened on port ${String(port)}: ${reason}`
+  return new CloisterError('ERR_VSOCK_CONNECT', message, {
+    details: { port },
+    hint: '`cloister describe-enclaves --all` names the journal of the enclave.',
+  })
+}
