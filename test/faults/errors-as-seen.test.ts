@@ -61,6 +61,8 @@ const elsewhere: Partial<Record<ErrorCode, string>> = {
 }
 
 const notProvoked: Partial<Record<ErrorCode, string>> = {
+  ERR_KMS_REQUEST:
+    'is answered to a client, as SerializationException; property/kms-requests.test.ts',
   ERR_INTERNAL: 'a fault of Cloister that is known is fixed instead',
   ERR_HOST_MEMORY:
     'Node itself ends when memory is short; test/unit/host-fault.test.ts has the rule',

@@ -4,6 +4,7 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { parseCredentials } from '../../src/kms/auth/credentials-file.ts'
+import { answerRequest } from '../../src/kms/broker.ts'
 import { openBlob, sealBlob } from '../../src/kms/crypto/ciphertext-blob.ts'
 import { Fields } from '../../src/kms/fields.ts'
 import { Call } from '../../src/kms/operations/call.ts'
@@ -11,6 +12,7 @@ import { OPERATIONS } from '../../src/kms/operations/index.ts'
 import { RecipientVerifier } from '../../src/kms/recipient/recipient.ts'
 import { Store } from '../../src/kms/store/store.ts'
 import { Platform } from '../fixtures/kms/platform.ts'
+import { signed } from '../fixtures/kms/signed-request.ts'
 import { ACCOUNT, principals, REGION, RunningBroker } from '../fixtures/kms/running-broker.ts'
 
 let broker: RunningBroker
@@ -70,6 +72,27 @@ test('every request is answered, or refused with one of AWS’s errors', async (
     }),
     { numRuns: 1500 },
   )
+})
+
+test('a body that is not strict JSON is refused, though it is signed', async () => {
+  const parts = { store, recipients, place: { region: REGION, account: ACCOUNT } }
+  const credentials = parseCredentials(principals())
+  for (const body of [
+    '',
+    '{',
+    '[]',
+    '{"a":1,"a":2}',
+    '{"a":{"b":1,"\\u0062":2}}',
+    '['.repeat(100),
+  ]) {
+    const request = {
+      ...(await signed({ body, atMs: Date.now() })),
+      ...{ target: 'TrentService.ListKeys', userAgent: '', sourceIp: '::1', requestId: body },
+    }
+    await expect(answerRequest(request, { ...parts, credentials }), body).rejects.toMatchObject({
+      type: 'SerializationException',
+    })
+  }
 })
 
 test('a blob that was changed anywhere does not open', () => {

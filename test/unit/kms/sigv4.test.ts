@@ -1,65 +1,13 @@
 // Signatures: AWS's own signer as the oracle, and requests that are almost right.
 
-import { createHash, createHmac } from 'node:crypto'
-import { SignatureV4 } from '@smithy/signature-v4'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { parseCredentials } from '../../../src/kms/auth/credentials-file.ts'
 import { authenticate, type SignedRequest } from '../../../src/kms/auth/sigv4.ts'
+import { NOW_MS, signed } from '../../fixtures/kms/signed-request.ts'
 import { ARNS, keysOf, principals, REGION } from '../../fixtures/kms/running-broker.ts'
 
-/** What the signer wants of a hash. */
-class Sha256 {
-  readonly #hash
-  constructor(secret?: string | ArrayBuffer | ArrayBufferView) {
-    const key = secret === undefined || typeof secret === 'string' ? secret : bytesOf(secret)
-    this.#hash = key === undefined ? createHash('sha256') : createHmac('sha256', key)
-  }
-  update(data: string | ArrayBuffer | ArrayBufferView): void {
-    this.#hash.update(typeof data === 'string' ? data : bytesOf(data))
-  }
-  digest(): Promise<Uint8Array> {
-    return Promise.resolve(new Uint8Array(this.#hash.digest()))
-  }
-  reset(): void {
-    throw new Error('not needed')
-  }
-}
-
-function bytesOf(data: ArrayBuffer | ArrayBufferView): Uint8Array {
-  return data instanceof ArrayBuffer
-    ? new Uint8Array(data)
-    : new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
-}
-
-const NOW_MS = Date.UTC(2026, 10, 26, 12, 0, 0)
 const credentials = parseCredentials(principals())
-
-interface Signing {
-  readonly headers?: Readonly<Record<string, string>>
-  readonly body?: string
-  readonly atMs?: number
-  readonly region?: string
-  readonly service?: string
-  readonly keys?: { accessKeyId: string; secretAccessKey: string; sessionToken?: string }
-  readonly unsigned?: readonly string[]
-}
-
-async function signed(signing: Signing = {}): Promise<SignedRequest> {
-  const { headers = {}, body = '{}', atMs = NOW_MS, region = REGION, service = 'kms' } = signing
-  const signer = new SignatureV4({
-    ...{ region, service, credentials: signing.keys ?? keysOf('app'), sha256: Sha256 },
-  })
-  const request = await signer.sign(
-    {
-      ...{ method: 'POST', protocol: 'http:', hostname: '127.0.0.1', port: 8470, path: '/', body },
-      headers: { host: '127.0.0.1:8470', 'x-amz-target': 'TrentService.ListKeys', ...headers },
-    },
-    { signingDate: new Date(atMs), unsignableHeaders: new Set(signing.unsigned ?? []) },
-  )
-  const rawHeaders = Object.entries(request.headers).flat()
-  return { method: 'POST', url: '/', rawHeaders, body: Buffer.from(body) }
-}
 
 const check = (request: SignedRequest, nowMs = NOW_MS): string =>
   authenticate(request, { credentials, region: REGION, nowMs }).arn
