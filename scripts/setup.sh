@@ -93,13 +93,17 @@ install_aws_eif() {
   local crate=$PWD/test/oracles/aws-eif sum root
   sum=$(cat "$crate"/Cargo.{toml,lock} "$crate"/src/*.rs | sha256sum | cut -c1-16)
   root="$cache/aws-eif-$sum"
+  mkdir -p "$root"
+  # Checkouts share it.
+  exec 8>"$root/lock"
+  flock 8
   if [ ! -x "$root/aws-eif" ]; then
-    mkdir -p "$root"
     # From a directory of its own: the flags of this workspace are not meant for it.
     (cd "$root" && CARGO_TARGET_DIR="$root/target" cargo build --quiet --locked --release --manifest-path "$crate/Cargo.toml")
     mv "$root"/target/release/aws-eif "$root/"
     rm -rf "$root/target"
   fi
+  exec 8>&-
   install -m 0755 -C "$root/aws-eif" build/bin/aws-eif
 }
 

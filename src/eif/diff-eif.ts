@@ -51,7 +51,7 @@ export interface EifDifference {
 }
 
 /** All ramdisks of one image are unpacked no further than this. */
-const MAX_UNPACKED_BYTES = 64 * 1024 ** 3
+const MAX_UNPACKED_BYTES = 16 * 1024 ** 3
 
 interface Contents extends ComparedSection {
   readonly section: EifSection
