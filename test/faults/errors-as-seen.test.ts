@@ -177,7 +177,11 @@ function withState(change: string): string {
     rm -r "$CLOISTER_STATE_DIR"; exit $s`
 }
 
-/** Starts a broker on a store that another one made before `change`. */
+/** Makes a broker's store, by starting one and ending it. */
+const MAKE_STORE = `serve > out & for n in {1..300}; do grep -q '}' out && break; sleep 0.1; done
+  kill "$(sed -n 's/.*ProcessID": //p' out)"; wait; rm out`
+
+/** Starts a broker after `change`. */
 function serveKms(change: string, ...args: readonly string[]): string {
   const principal = {
     arn: 'arn:aws:iam::111122223333:user/app',
@@ -186,8 +190,6 @@ function serveKms(change: string, ...args: readonly string[]): string {
   const file = JSON.stringify({ version: 1, principals: [principal] })
   return `umask 077; rm -rf kms p.json master; echo '${file}' > p.json; printf %064d 1 > master
     serve() { cloister kms serve --store kms --credentials p.json --master-key-file master --port 0 "$@"; }
-    serve > out & for n in {1..300}; do grep -q '}' out && break; sleep 0.1; done
-    kill "$(sed -n 's/.*ProcessID": //p' out)"; wait; rm out
     ${change}
     serve ${args.join(' ')}`
 }
@@ -371,17 +373,18 @@ describe('a person sees', () => {
     ['ERR_IMAGE_BLOBS', 'no kernel', buildHello('--blobs', '/no/such')],
     ['ERR_KMS_CREDENTIALS', 'a principal that is not one', serveKms(`sed -i s/user/usr/ p.json`)],
     ['ERR_KMS_CREDENTIALS', 'keys that everybody can read', serveKms('chmod 644 p.json')],
-    ['ERR_KMS_MASTER_KEY', 'the key of another store', serveKms('printf %064d 2 > master')],
     [
-      'ERR_KMS_STORE',
-      'a store of noise',
-      serveKms('rm kms/kms.db-wal; yes | head -c 9999 > kms/kms.db'),
+      'ERR_KMS_MASTER_KEY',
+      'the key of another store',
+      serveKms(`${MAKE_STORE}\nprintf %064d 2 > master`),
     ],
+    ['ERR_KMS_STORE', 'a store of noise', serveKms('mkdir kms; yes | head -c 9999 > kms/kms.db')],
     ['ERR_KMS_LISTEN', 'an address that others reach', serveKms('', '--host', '0.0.0.0')],
     [
       'ERR_KMS_AUDIT',
       'a log that does not reach the noted end',
-      serveKms('cloister kms audit verify --store kms --head 9:$(printf %064d 0); exit $?'),
+      serveKms(`${MAKE_STORE}
+        cloister kms audit verify --store kms --head 9:$(printf %064d 0); exit $?`),
     ],
   ]
   test.each(cases)('%s for %s', async (code, _what, script) => {
