@@ -142,10 +142,12 @@ install_lab_kernel() {
   ln -sfn "$cache/lab-kernel" build/lab-kernel
 }
 
-# The cards, and what runs parent programs; for the cards' tests also the guest that the vsock card's run.
+# The cards, what runs parent programs, and what writes root file systems, with the zstd that Cargo.lock
+# names and no other; for the cards' tests also the guest that the vsock card's run.
 build_cards() {
-  cargo build --quiet --locked --release --package cloister-vsock --package cloister-nsm --package cloister-parent "$@"
-  install -m 0755 -C target/x86_64-unknown-linux-gnu/release/cloister-{vsock,nsm,parent} build/bin/
+  env -u ZSTD_SYS_USE_PKG_CONFIG cargo build --quiet --locked --release --package cloister-vsock \
+    --package cloister-nsm --package cloister-parent --package cloister-squashfs "$@"
+  install -m 0755 -C target/x86_64-unknown-linux-gnu/release/cloister-{vsock,nsm,parent,squashfs} build/bin/
 }
 
 main() {
@@ -166,7 +168,7 @@ main() {
   npm_packages_are_current || step 'install npm packages' install_npm_packages
   export CLOISTER_KERNEL_FLAVOURS=${CLOISTER_KERNEL_FLAVOURS:-$flavours}
   step "guest kernel ($CLOISTER_KERNEL_FLAVOURS), agent and example" bash enclave-images/build.sh build/blobs >&2
-  step 'vsock card, NSM card and cloister-parent' build_cards "${card_parts[@]}"
+  step 'vsock card, NSM card, cloister-parent and cloister-squashfs' build_cards "${card_parts[@]}"
   [ "$purpose" != --test ] || step 'guests of the tests' build_test_guests
   [ -z "$purpose" ] || step 'QEMU of Debian backports, for tests' install_recent_qemu
   [ -z "$purpose" ] || step "AWS's reader and writer of images, for tests" install_aws_eif
