@@ -45,6 +45,7 @@ async function build(rootfs: string, output: string): Promise<void> {
     source: { kind: 'directory', path: rootfs },
     blobs: await openPlatformBlobs(resolve('build/blobs'), {}),
     config: { entrypoint: ['/file0'] },
+    root: 'cpio',
     output,
   })
 }

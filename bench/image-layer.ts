@@ -70,7 +70,15 @@ function build(layout: string, output: string): number {
   const preload =
     "import { writeSync } from 'node:fs';" +
     "process.on('exit', () => writeSync(2, `peak ${process.resourceUsage().maxRSS} KiB`))"
-  const source = ['--docker-uri', `oci:${layout}`, '--entrypoint', '/file0', '--quiet']
+  const source = [
+    '--docker-uri',
+    `oci:${layout}`,
+    '--entrypoint',
+    '/file0',
+    '--root',
+    'cpio',
+    '--quiet',
+  ]
   const flags = ['build-enclave', ...source, '--output-file', output]
   const node = ['--import', `data:text/javascript,${encodeURIComponent(preload)}`]
   const script = '"$0" "$@" 2>&1 >/dev/null'

@@ -42,7 +42,11 @@ export async function measureLaunch(eifPath: string, rounds: number): Promise<La
   }
 }
 
-export function requestFor(eifPath: string, scratch: string): LaunchRequest {
+export function requestFor(
+  eifPath: string,
+  scratch: string,
+  memoryMib = MEMORY_MIB,
+): LaunchRequest {
   const directories = { state: join(scratch, 'state'), runtime: join(scratch, 'run') }
   for (const directory of Object.values(directories))
     mkdirSync(directory, { recursive: true, mode: 0o700 })
@@ -53,7 +57,7 @@ export function requestFor(eifPath: string, scratch: string): LaunchRequest {
       vsockCard: resolve('build/bin/cloister-vsock'),
       nsmCard: resolve('build/bin/cloister-nsm'),
     },
-    description: describeLaunch({ eifPath, memoryMib: MEMORY_MIB }),
+    description: describeLaunch({ eifPath, memoryMib }),
   }
 }
 

@@ -8,6 +8,7 @@ import * as imageLayer from './image-layer.ts'
 import * as kernelFlavours from './kernel-flavours.ts'
 import * as launch from './launch.ts'
 import * as nsmDocuments from './nsm-documents.ts'
+import * as rootKinds from './root-kinds.ts'
 import { formatRows, type BenchRow } from './row.ts'
 import * as vsockCard from './vsock-card.ts'
 
@@ -15,6 +16,7 @@ const benches = {
   attestation,
   launch,
   kernelFlavours,
+  rootKinds,
   nsmDocuments,
   imageBuild,
   imageLayer,

@@ -561,6 +561,12 @@ const rows = {
     meaning: 'The user or group of the image is not in its /etc/passwd or /etc/group.',
     hint: 'Add it to the image, or give numbers with --user.',
   },
+  ERR_IMAGE_ROOT: {
+    nitro: 48,
+    meaning:
+      'The root file system could not be made into the file system image that was asked for.',
+    hint: 'Build with --root cpio, or with a kernel and a command line that can mount such an image.',
+  },
   ERR_IMAGE_BLOBS: {
     nitro: 19,
     meaning: 'The kernel or the agent for the image is missing or unusable.',

@@ -4,7 +4,7 @@ import { Command, Option } from 'commander'
 
 import type { Measurements } from '../eif/index.ts'
 import { check } from '../errors.ts'
-import { KERNEL_FLAVOURS, buildImage, measureBuild } from '../image/index.ts'
+import { KERNEL_FLAVOURS, ROOT_KINDS, buildImage, measureBuild } from '../image/index.ts'
 import {
   ARCHITECTURES,
   buildOptions,
@@ -70,6 +70,13 @@ export function buildEnclaveCommand(): Command {
     .option('--env <variables...>', 'KEY=value, added to those of the image')
     .option('--workdir <dir>', 'working directory')
     .option('--user <user[:group]>', 'names of the image, or numbers')
+  addPlatformOptions(command).option('--quiet', 'print no progress')
+  return addSigningOptions(command).addHelpText('after', EXAMPLE).action(run)
+}
+
+/** What every image has in common, and how it carries its root file system. */
+function addPlatformOptions(command: Command): Command {
+  return command
     .addOption(
       new Option('--blobs <dir>', 'directory of the kernel, kernel.config, init and cmdline')
         .env('CLOISTER_BLOBS')
@@ -87,10 +94,15 @@ export function buildEnclaveCommand(): Command {
         'kernelFlavour',
       ),
     )
+    .addOption(
+      new Option(
+        '--root <kind>',
+        'squashfs: the root file system stays compressed in memory; cpio: it is unpacked, as ' +
+          "AWS's own init needs it (default: cpio)",
+      ).choices(ROOT_KINDS),
+    )
     .option('--init <file>', 'another agent')
     .option('--cmdline <text>', 'another kernel command line')
-    .option('--quiet', 'print no progress')
-  return addSigningOptions(command).addHelpText('after', EXAMPLE).action(run)
 }
 
 async function run(flags: BuildFlags): Promise<void> {

@@ -13,6 +13,7 @@ import {
   type ImageConfig,
   type ImageSource,
   type KernelFlavour,
+  type RootKind,
 } from '../image/index.ts'
 import { readFileArgument } from './arguments.ts'
 import { defined } from './defined.ts'
@@ -35,6 +36,7 @@ export interface BuildFlags extends SigningFlags {
   readonly blobs?: string
   readonly kernelFlavour?: KernelFlavour
   readonly kernel?: string
+  readonly root?: RootKind
   readonly init?: string
   readonly cmdline?: string
   readonly entrypoint?: string[]
@@ -65,7 +67,7 @@ export async function buildOptions(
     blobs: await openPlatformBlobs(flags.blobs ?? defaultBlobs(), overrides),
     config: configOf(flags),
     directory: directoryOptions(flags),
-    ...defined({ name, version }),
+    ...defined({ name, version, root: flags.root }),
     ...(flags.metadata !== undefined && {
       customMetadata: parseCustomMetadata(readFileArgument('--metadata', flags.metadata)),
     }),

@@ -11,7 +11,11 @@ const BAR_INTERVAL_MS = 100
 const LINE_INTERVAL_MS = 5000
 const ERASE_LINE = '\r\u001b[K'
 
-const LABELS = { unpack: 'Unpacking layers', write: 'Writing the image' } as const
+const LABELS = {
+  unpack: 'Unpacking layers',
+  pack: 'Packing the root file system',
+  write: 'Writing the image',
+} as const
 
 export class BuildProgress {
   readonly #isQuiet: boolean

@@ -22,6 +22,8 @@ export interface UnpackedSize {
   readonly pages: number
   /** Bytes of the kernel's own tables for them. */
   readonly tableBytes: number
+  /** Bytes that stay in the ramdisk: of members without a type, a file system image to mount for instance. */
+  readonly mountedBytes: number
 }
 
 /** A {@link CpioReader} that counts. */
@@ -29,13 +31,14 @@ export class CpioMeter extends CpioReader {
   readonly #size: { -readonly [K in keyof UnpackedSize]: UnpackedSize[K] }
 
   constructor() {
-    const size = { inodes: 0, pages: 0, tableBytes: 0 }
+    const size = { inodes: 0, pages: 0, tableBytes: 0, mountedBytes: 0 }
     super({
       begin(entry) {
         const pages = pagesOf(entry)
         size.inodes += 1
         size.pages += pages
         size.tableBytes += tableBytesOf(entry.name, pages)
+        if ((entry.mode & FILE_TYPE.mask) === 0) size.mountedBytes += entry.size
       },
     })
     this.#size = size

@@ -24,7 +24,7 @@ export class MemoryMeter {
   readonly #budget: UnpackBudget
   #kernelBytes = DEFAULT_KERNEL_BYTES
   #initrdBytes = 0
-  #unpacked: UnpackedSize = { inodes: 0, pages: 0, tableBytes: 0 }
+  #unpacked: UnpackedSize = { inodes: 0, pages: 0, tableBytes: 0, mountedBytes: 0 }
   #section: EifSection | undefined
   #ramdisk: RamdiskMeter | undefined
 
@@ -60,11 +60,12 @@ export class MemoryMeter {
   async #endRamdisk(): Promise<void> {
     if (this.#ramdisk === undefined) return
     await this.#ramdisk.end()
-    const { inodes, pages, tableBytes } = this.#ramdisk.size
+    const { inodes, pages, tableBytes, mountedBytes } = this.#ramdisk.size
     this.#unpacked = {
       inodes: this.#unpacked.inodes + inodes,
       pages: this.#unpacked.pages + pages,
       tableBytes: this.#unpacked.tableBytes + tableBytes,
+      mountedBytes: this.#unpacked.mountedBytes + mountedBytes,
     }
     this.#ramdisk = undefined
   }

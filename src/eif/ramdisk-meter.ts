@@ -22,11 +22,11 @@ export class RamdiskMeter {
 
   /** To be asked after {@link end}. */
   get size(): UnpackedSize {
-    const { inodes, pages, tableBytes } = this.#archives.size
-    if (this.#reader.isComplete) return { inodes, pages, tableBytes }
+    const { size } = this.#archives
+    if (this.#reader.isComplete) return size
     const isOver = this.#budget.leftBytes < 0
     const estimate = isOver ? this.#budget.limitBytes : this.#bytes * ASSUMED_RATIO
-    return { inodes, pages: Math.max(pages, Math.ceil(estimate / PAGE_BYTES)), tableBytes }
+    return { ...size, pages: Math.max(size.pages, Math.ceil(estimate / PAGE_BYTES)) }
   }
 
   push(chunk: Uint8Array): Promise<void> {

@@ -27,6 +27,11 @@ const KEPT_FREE = { share: 1 / 20, mostBytes: 66 * MIB } as const
 /** For the kernel's work, the agent and a small app; and for each CPU. */
 const WORKING_BYTES = 12 * MIB
 const BYTES_PER_CPU = 512 * KIB
+/**
+ * For the unpacked blocks of a compressed root file system: with less, a program is read again and
+ * again. An unpacked root leaves as much when its ramdisk is let go.
+ */
+const MOUNTED_ROOT_BYTES = 16 * MIB
 
 export interface MachineSize {
   readonly memoryMib: number
@@ -83,7 +88,8 @@ function fits({ memoryMib, cpuCount }: MachineSize, load: MemoryLoad, cmdline: s
   const limits = rootLimits(cmdline, Math.floor(usableBytes / PAGE_BYTES))
   const contentBytes = unpacked.pages * PAGE_BYTES + unpacked.tableBytes
   const keptFreeBytes = Math.min(memoryMib * MIB * KEPT_FREE.share, KEPT_FREE.mostBytes)
-  const workingBytes = WORKING_BYTES + cpuCount * BYTES_PER_CPU + keptFreeBytes
+  const blockBytes = unpacked.mountedBytes > 0 ? MOUNTED_ROOT_BYTES : 0
+  const workingBytes = WORKING_BYTES + cpuCount * BYTES_PER_CPU + keptFreeBytes + blockBytes
   return (
     contentBytes + workingBytes <= usableBytes &&
     unpacked.pages <= limits.pages &&

@@ -37,6 +37,17 @@ export class Spool implements ByteSink, AsyncDisposable {
     this.#size = Math.max(this.#size, offset + bytes.length)
   }
 
+  /** For a child process that writes the file from its beginning; then call {@link adopt}. */
+  get fd(): number {
+    return this.#handle.fd
+  }
+
+  /** Takes what others wrote for this spool's own; returns its size. */
+  async adopt(): Promise<{ readonly size: number }> {
+    this.#size = (await this.#handle.stat()).size
+    return { size: this.#size }
+  }
+
   /** Bytes written so far. */
   get size(): number {
     return this.#size

@@ -14,13 +14,15 @@ import {
 } from '../eif/index.ts'
 import { writeOutputFile, type ByteSink } from '../files/index.ts'
 import type { DirectoryOptions } from './sources/directory-source.ts'
-import { dropDevices, lostAttributes } from './tree/drop-devices.ts'
+import { dropAttributes, dropDevices } from './tree/drop-devices.ts'
 import { whyNoEntry } from './config/entry-program.ts'
 import { resolveUser } from './config/image-user.ts'
 import { openSource, type ImageSource, type OpenSource } from './sources/open-source.ts'
 import type { PlatformBlobs } from './ramdisk/platform-blobs.ts'
 import { ignoreProgress, type ReportProgress } from './progress.ts'
-import { applicationRamdisk, platformRamdisk } from './ramdisk/ramdisks.ts'
+import { applicationRamdisk, platformRamdisk, withMountPoints } from './ramdisk/ramdisks.ts'
+import { chooseRoot, type RootKind } from './root/root-kind.ts'
+import { squashfsOf } from './root/squashfs.ts'
 import { makeRunConfig, type ImageConfig } from './config/run-config.ts'
 
 export interface BuildOptions {
@@ -38,6 +40,8 @@ export interface BuildOptions {
   readonly buildTime?: number
   /** How owners and modes of a root directory are read. */
   readonly directory?: DirectoryOptions
+  /** How the image carries the root file system. */
+  readonly root?: RootKind
   /** Receives progress, and notices of what was left out. */
   readonly report?: ReportProgress
   /** Signs PCR0, which gives the image a PCR8. */
@@ -86,19 +90,24 @@ async function withInput<T>(
   const { blobs } = options
   const { report = ignoreProgress, directory = {} } = options
   const { architecture } = blobs
+  const { kind, cmdline } = chooseRoot(options.root, blobs)
   await using source = await openSource(options.source, { architecture, directory, report })
-  const notices = [...dropDevices(source.root), ...lostAttributes(source.root)]
+  const notices = [...dropDevices(source.root), ...dropAttributes(source.root, kind)]
   for (const text of notices) report({ step: 'notice', text })
   const config = mergeConfig(source.config, options.config ?? {})
   const runConfig = makeRunConfig(config, await resolveUser(source.root, config.user))
   const problem = await whyNoEntry(source.root, runConfig)
   if (problem !== undefined) report({ step: 'notice', text: `the app will not start: ${problem}` })
+  const tree = withMountPoints(source.root)
+  await using image = kind === 'squashfs' ? await squashfsOf(tree, report) : undefined
+  const root =
+    image === undefined ? ({ kind: 'cpio', tree } as const) : ({ kind: 'squashfs', image } as const)
   const input = {
     architecture,
     kernel: blobs.kernel,
-    cmdline: blobs.cmdline,
+    cmdline,
     metadata: metadataOf(options, source),
-    ramdisks: [platformRamdisk(blobs.init), applicationRamdisk(source.root, runConfig)],
+    ramdisks: [platformRamdisk(blobs.init), applicationRamdisk(root, runConfig)],
   }
   return await use(input, report)
 }

@@ -7,6 +7,7 @@ export { diffImages, lintImage } from './inspect/image-files.ts'
 export { MAX_ID } from './tree/tree.ts'
 export type { DirectoryOptions, Owner } from './sources/directory-source.ts'
 export type { ImageSource } from './sources/open-source.ts'
+export { ROOT_KINDS, type RootKind } from './root/root-kind.ts'
 export { KERNEL_FLAVOURS, type KernelFlavour } from './ramdisk/kernel-flavour.ts'
 export {
   openPlatformBlobs,

@@ -2,7 +2,7 @@
 
 export type Progress =
   /** How far a step is, in parts of it. */
-  | { readonly step: 'unpack' | 'write'; readonly done: number; readonly total: number }
+  | { readonly step: 'unpack' | 'pack' | 'write'; readonly done: number; readonly total: number }
   /** An image is fetched from elsewhere. */
   | { readonly step: 'pull'; readonly what: string }
   /** A Dockerfile is built. */

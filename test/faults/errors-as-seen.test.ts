@@ -37,7 +37,6 @@ const elsewhere: Partial<Record<ErrorCode, string>> = {
   ERR_IMAGE_LIMIT: 'integration/build-enclave.test.ts',
   ERR_IMAGE_PULL: 'integration/image-sources.test.ts',
   ERR_IMAGE_DOCKERFILE: 'integration/image-sources.test.ts',
-  ERR_IMAGE_TOOL_MISSING: 'integration/image-sources.test.ts',
   ERR_CHIP_TPM_GONE: 'faults/swtpm-death.test.ts',
   ERR_CHIP_TPM_TIMEOUT: 'unit/tpm-transport.test.ts',
   ERR_CHIP_TPM_PROTOCOL: 'unit/tpm-transport.test.ts',
@@ -371,6 +370,16 @@ describe('a person sees', () => {
       buildLayer(app, { config: { Entrypoint: ['/app'], User: 'x' } }),
     ],
     ['ERR_IMAGE_BLOBS', 'no kernel', buildHello('--blobs', '/no/such')],
+    [
+      'ERR_IMAGE_ROOT',
+      'a command line that lets the kernel drop the ramdisks',
+      buildHello('--root', 'squashfs', '--cmdline', 'panic=-1'),
+    ],
+    [
+      'ERR_IMAGE_TOOL_MISSING',
+      'a missing writer of root file systems',
+      `CLOISTER_SQUASHFS=/no/such ${buildHello('--root', 'squashfs')}`,
+    ],
     ['ERR_KMS_CREDENTIALS', 'a principal that is not one', serveKms(`sed -i s/user/usr/ p.json`)],
     ['ERR_KMS_CREDENTIALS', 'keys that everybody can read', serveKms('chmod 644 p.json')],
     [

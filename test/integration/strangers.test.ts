@@ -6,6 +6,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DecryptCommand, EncryptCommand } from '@aws-sdk/client-kms'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { ROOT_KINDS } from '../../src/image/index.ts'
 import { goRootfs, pythonRootfs } from '../fixtures/strangers.ts'
 import { RunningBroker } from '../fixtures/kms/running-broker.ts'
 import { GuestRecipient, newKeyFor } from '../fixtures/kms/guest-recipient.ts'
@@ -23,21 +24,24 @@ afterAll(async () => {
   await host[Symbol.asyncDispose]()
 })
 
-test("a script for Debian's Python prints, answers on vsock, and its exit status arrives", async () => {
-  const rootfs = await pythonRootfs(host.directory, 'print-and-exit.py')
-  const words = ['--entrypoint', '/usr/bin/python3', '/app.py']
-  const eif = await host.build('python', '--rootfs', rootfs, ...words)
-  const { EnclaveID, Flags } = await host.start(eif)
-  expect(Flags).toBe('NONE')
-  const ask = 'echo 7 | cloister connect --enclave-name python --port 5005 --timeout 120'
-  expect(await host.shell(ask)).toMatchObject({
-    status: 0,
-    stdout: expect.stringMatching(/^Python 3\.\d+\n$/) as string,
-  })
-  const state = async (): Promise<string> => (await host.describe(EnclaveID)).State
-  await expect.poll(state, { timeout: 20_000 }).toBe('TERMINATED')
-  expect((await host.describe(EnclaveID)).End).toMatchObject({ First: 'app', ExitCode: 7 })
-})
+test.each(ROOT_KINDS)(
+  "a script for Debian's Python prints, answers on vsock, and its exit status arrives, in a root as %s",
+  async (root) => {
+    const rootfs = await pythonRootfs(join(host.directory, root), 'print-and-exit.py')
+    const words = ['--entrypoint', '/usr/bin/python3', '/app.py', '--root', root]
+    const eif = await host.build(root, '--rootfs', rootfs, ...words)
+    const { EnclaveID, Flags } = await host.start(eif)
+    expect(Flags).toBe('NONE')
+    const ask = `echo 7 | cloister connect --enclave-name ${root} --port 5005 --timeout 120`
+    expect(await host.shell(ask)).toMatchObject({
+      status: 0,
+      stdout: expect.stringMatching(/^Python 3\.\d+\n$/) as string,
+    })
+    const state = async (): Promise<string> => (await host.describe(EnclaveID)).State
+    await expect.poll(state, { timeout: 20_000 }).toBe('TERMINATED')
+    expect((await host.describe(EnclaveID)).End).toMatchObject({ First: 'app', ExitCode: 7 })
+  },
+)
 
 test('a static Go web server on published libraries answers with a document that verifies', async () => {
   const rootfs = await goRootfs(host.directory, 'http-attestation')

@@ -15,7 +15,7 @@ import { Lifetime } from '../../src/subprocess/index.ts'
 import { Machine } from '../../src/vmm/index.ts'
 import { listenForGuest, reservedPorts, startVsockCard } from '../../src/vsock/index.ts'
 import { launchedNsm, type LaunchedNsm } from '../fixtures/launched-nsm.ts'
-import { recentQemu, TestHost } from '../host.ts'
+import { helloRootfs, recentQemu, TestHost } from '../host.ts'
 
 const BOTH_DEVICES = ' virtio_mmio.device=512@0xfeb00e00:12 virtio_mmio.device=512@0xfeb00c00:11'
 
@@ -24,7 +24,8 @@ let eif: string
 
 beforeAll(async () => {
   host = new TestHost()
-  eif = await host.build('app')
+  const source = ['--rootfs', helloRootfs, '--entrypoint', '/hello']
+  eif = await host.build('app', ...source, '--root', 'squashfs')
 })
 afterAll(async () => {
   await host[Symbol.asyncDispose]()

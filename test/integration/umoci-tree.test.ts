@@ -1,12 +1,15 @@
 // The tree that umoci unpacks is what a runtime would see; ours is the same, file by file, over a corpus
-// of layers as the field makes them: by Go's builders, kaniko, GNU tar and Python.
+// of layers as the field makes them: by Go's builders, kaniko, GNU tar and Python. So is what Debian's
+// unsquashfs finds in the file system image that is made of it.
 
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { lstat, readFile, readdir, readlink, rm } from 'node:fs/promises'
+import { lstat, readFile, readdir, readlink, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 
+import { ignoreProgress } from '../../src/image/progress.ts'
+import { squashfsOf } from '../../src/image/root/squashfs.ts'
 import { bytesOfName, nameOfText } from '../../src/image/tree/byte-name.ts'
 import { readLayeredSource } from '../../src/image/sources/layered-source.ts'
 import { flatten, type Directory, type TreeNode } from '../../src/image/tree/tree.ts'
@@ -228,9 +231,25 @@ const corpus: [string, readonly (readonly Member[])[]][] = [
               '\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00',
           },
         },
-        { ...dir('d'), pax: { 'SCHILY.xattr.user.note': 'hello' } },
+        { ...dir('d'), pax: { 'SCHILY.xattr.user.note': 'hello', 'SCHILY.xattr.user.%41 b': '=' } },
+        { name: 'p', type: 'fifo', pax: { 'SCHILY.xattr.trusted.x': 'several\nlines' } },
       ],
     ],
+  ],
+  [
+    'blocks of every kind',
+    [
+      [
+        { name: 'large', data: 'a block '.repeat(50_000) },
+        { name: 'holes', data: `${'\0'.repeat(400_000)}end` },
+        { name: 'exact', data: '\0'.repeat(2 ** 17) },
+        { name: 'empty' },
+      ],
+    ],
+  ],
+  [
+    'more names than a block of a directory holds',
+    [Array.from({ length: 3000 }, (_, at) => ({ name: `${'n'.repeat(40)}${String(at)}` }))],
   ],
 ]
 
@@ -248,9 +267,17 @@ async function compare(layers: readonly Buffer[], unpack = umoci): Promise<void>
     { transport: 'oci', path: layout },
     { architecture: 'x86_64' },
   )
-  expect(await censusOfTree(source.root)).toEqual(
-    await censusOfDisk(join(scratch, 'bundle/rootfs')),
-  )
+  const expected = await censusOfDisk(join(scratch, 'bundle/rootfs'))
+  expect(await censusOfTree(source.root)).toEqual(expected)
+  const image = join(scratch, 'image')
+  await writeSquashfs(source.root, image)
+  await tool('unsquashfs', '-quiet', '-no-progress', '-dest', join(scratch, 'squash'), image)
+  expect(await censusOfDisk(join(scratch, 'squash'))).toEqual(expected)
+}
+
+async function writeSquashfs(root: Directory, path: string): Promise<void> {
+  await using image = await squashfsOf(root, ignoreProgress)
+  await writeFile(path, image.chunks())
 }
 
 describe.runIf(isRoot)('the tree of an image is the one that umoci unpacks', () => {

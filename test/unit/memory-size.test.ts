@@ -12,7 +12,12 @@ function load(contentMib: number, inodes = 100, initrdMib = contentMib): MemoryL
   return {
     kernelBytes: 18 * MIB,
     initrdBytes: initrdMib * MIB,
-    unpacked: { inodes, pages: contentMib * PAGES_PER_MIB, tableBytes: inodes * 1024 },
+    unpacked: {
+      inodes,
+      pages: contentMib * PAGES_PER_MIB,
+      tableBytes: inodes * 1024,
+      mountedBytes: 0,
+    },
   }
 }
 
@@ -44,6 +49,14 @@ test('inodes count where the root limits them, and their tables everywhere', () 
   expect(needed('initramfs_options=size=80%,nr_inodes=0', small)).toBeLessThan(230)
   expect(needed('rootfstype=ramfs', small)).toBeGreaterThan(120 + 30 + 10)
   expect(neededMemoryMib(1, small, 'initramfs_options=nr_inodes=20k')).toBeUndefined()
+})
+
+test('a compressed root of 1000 MiB needs its image and the blocks in use, and no more', () => {
+  const { unpacked, ...rest } = load(1, 10, 400)
+  const mounted = { ...rest, unpacked: { ...unpacked, mountedBytes: 400 * MIB } }
+  const mib = needed('initramfs_options=size=80% retain_initrd', mounted)
+  expect(mib).toBeGreaterThan(needed('', load(1, 10, 400)))
+  expect(mib).toBeLessThan(500)
 })
 
 test('what is enough stays enough when there is more, and a MiB less is refused', () => {

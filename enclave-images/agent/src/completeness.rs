@@ -24,9 +24,9 @@ const ENTRY_BYTES: u64 = 4096 + 1024;
 /// The unit of `st_blocks`, whatever the file system's own is (stat(2)).
 const BLOCK_BYTES: u64 = 512;
 
-/// `/unpacked.json`, version 1.
+/// `/unpacked.json`: version 2 for an image whose root file system is mounted, not unpacked.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Promise {
     version: u32,
     /// The entries in the ramdisk's root, but for `/unpacked.json` itself.
@@ -34,6 +34,8 @@ struct Promise {
     /// What is in and below them.
     entries: u64,
     bytes: u64,
+    /// The length of the root file system's image, which version 2 has.
+    image_bytes: Option<u64>,
 }
 
 /// Names in directories, and the bytes of files and symbolic links behind them, each name by itself.
@@ -48,10 +50,12 @@ struct Contents {
 ///
 /// An image without `/cloister.yaml`, as AWS's tools make it, promises nothing; the keeper computes what
 /// it needs.
-pub fn check() -> Result<(), Failure> {
+///
+/// Returns the length of the root file system's image where there is one.
+pub fn check() -> Result<Option<u64>, Failure> {
     let promise = match read_file("/unpacked.json") {
         Ok(Some(bytes)) => serde_json::from_slice(&bytes).map_err(io::Error::from),
-        Ok(None) if !Path::new("/cloister.yaml").exists() => return Ok(()),
+        Ok(None) if !Path::new("/cloister.yaml").exists() => return Ok(None),
         Ok(None) => Err(io::Error::new(
             ErrorKind::NotFound,
             "its last file is missing",
@@ -59,8 +63,8 @@ pub fn check() -> Result<(), Failure> {
         Err(error) => Err(error),
     };
     let promise: Promise = promise.map_err(|error| Failure::new(STEP, cut_short(&error)))?;
-    if promise.version != 1 {
-        let error = format!("/unpacked.json has version {}, not 1", promise.version);
+    if promise.version != if promise.image_bytes.is_some() { 2 } else { 1 } {
+        let error = format!("/unpacked.json has version {}", promise.version);
         return Err(Failure::new(STEP, error));
     }
     let found = count(&promise.names).map_err(|error| Failure::new(STEP, cut_short(&error)))?;
@@ -69,7 +73,7 @@ pub fn check() -> Result<(), Failure> {
         bytes: promise.bytes,
     };
     if found == promised {
-        return Ok(());
+        return Ok(promise.image_bytes);
     }
     let reason = format!("it has {promised}, of which {found} were unpacked");
     Err(Failure::new(

@@ -166,3 +166,52 @@ pub fn reap(pid: u32) -> io::Result<ExitStatus> {
     check(unsafe { libc::waitpid(pid.cast_signed(), &raw mut status, 0) })?;
     Ok(ExitStatus::from_raw(status))
 }
+
+/// What a loop device shows: a part of a file.
+pub struct LoopTarget {
+    pub offset: u64,
+    pub size: u64,
+}
+
+/// linux/loop.h
+const LOOP_CTL_GET_FREE: libc::Ioctl = 0x4c82;
+const LOOP_CONFIGURE: libc::Ioctl = 0x4c0a;
+const LO_FLAGS_READ_ONLY: u32 = 1;
+
+/// `struct loop_config` with its `struct loop_info64`.
+#[repr(C)]
+struct LoopConfig {
+    fd: u32,
+    block_size: u32,
+    device: u64,
+    inode: u64,
+    rdevice: u64,
+    offset: u64,
+    size_limit: u64,
+    number: u32,
+    encrypt_type: u32,
+    encrypt_key_size: u32,
+    flags: u32,
+    names: [u8; 64 + 64 + 32],
+    init: [u64; 2],
+    reserved: [u64; 8],
+}
+
+/// Puts a part of `file` behind a free loop device, for reading alone, and returns its path. The
+/// device keeps the file open.
+pub fn attach_loop(file: &File, target: &LoopTarget) -> io::Result<String> {
+    let control = File::open("/dev/loop-control")?;
+    // SAFETY: the call takes no memory.
+    let number = check(unsafe { libc::ioctl(control.as_raw_fd(), LOOP_CTL_GET_FREE) })?;
+    let path = format!("/dev/loop{number}");
+    let device = File::open(&path)?;
+    // SAFETY: plain data, for which all zeroes is a value.
+    let mut config: LoopConfig = unsafe { mem::zeroed() };
+    config.fd = file.as_raw_fd().cast_unsigned();
+    config.offset = target.offset;
+    config.size_limit = target.size;
+    config.flags = LO_FLAGS_READ_ONLY;
+    // SAFETY: the kernel reads one loop_config, which outlives the call.
+    check(unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CONFIGURE, &raw const config) })?;
+    Ok(path)
+}

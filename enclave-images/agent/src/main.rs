@@ -18,6 +18,7 @@ mod event;
 mod failure;
 mod frame;
 mod heartbeat;
+mod image;
 #[allow(unsafe_code)]
 mod kernel;
 mod manifest;
@@ -60,8 +61,11 @@ fn boot() -> Result<Arc<App>, Failure> {
             "no agent channel, so the app's exit status will not be reported: {error}"
         ));
     }
-    completeness::check()?;
+    let image_bytes = completeness::check()?;
     let mut manifest = Manifest::read().step("read cloister.yaml")?;
+    if let Some(bytes) = image_bytes {
+        image::mount_root(bytes).step("mount the root file system's image")?;
+    }
     rootfs::enter().step("enter /rootfs")?;
     mounts::mount_all()?;
     kernel::bring_up_loopback().step("bring up lo")?;

@@ -15,7 +15,9 @@ const MAX_UINT32 = 0xffff_ffff
 /** PATH_MAX with the terminating NUL. */
 const MAX_NAME_BYTES = 4096
 
+/** The kernel passes over the body of a member without a type. */
 const FILE_TYPE_BITS = {
+  untyped: 0,
   fifo: 0o010000,
   directory: 0o040000,
   file: 0o100000,
@@ -84,7 +86,7 @@ function isShared(node: TreeNode): boolean {
 }
 
 function dataOf(node: TreeNode): Content {
-  if (node.kind === 'file') return node.content
+  if (node.kind === 'file' || node.kind === 'untyped') return node.content
   if (node.kind !== 'symlink') return nothing
   const target = bytesOfName(node.target)
   return { size: target.length, chunks: () => [target] }

@@ -15,7 +15,12 @@ export interface KernelLabels {
   readonly kernelVersion: string
   /** Absent for a kernel that is not one of ours. */
   readonly kernelFlavour?: string
+  /** Whether it can mount a SquashFS image of a ramdisk; undefined when its configuration is unknown. */
+  readonly mountsSquashfs?: boolean
 }
+
+/** What the agent's mounts of a file system image need. */
+const SQUASHFS_OPTIONS = ['SQUASHFS_ZSTD', 'SQUASHFS_XATTR', 'BLK_DEV_LOOP', 'OVERLAY_FS']
 
 /** Where a flavour's kernel and configuration are. */
 export function kernelDirectory(blobs: string, flavour: KernelFlavour | undefined): string {
@@ -34,7 +39,12 @@ export function parseKernelConfig(config: string): KernelLabels {
     operatingSystem: words[1] ?? 'Unknown',
     kernelVersion: words[3] ?? 'Unknown',
     ...(local !== null && { kernelFlavour: local[1] ?? 'minimal' }),
+    ...(config !== '' && { mountsSquashfs: SQUASHFS_OPTIONS.every((name) => has(config, name)) }),
   }
+}
+
+function has(config: string, option: string): boolean {
+  return config.includes(`\nCONFIG_${option}=y\n`)
 }
 
 /** @throws ERR_IMAGE_BLOBS when the kernel is not of the flavour that was asked for */

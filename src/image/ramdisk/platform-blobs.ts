@@ -20,6 +20,9 @@ export interface PlatformBlobs extends KernelLabels {
   readonly kernel: Content
   readonly init: Content
   readonly cmdline: string
+  /** Whether they are Cloister's, not the user's own. */
+  readonly isOwnInit: boolean
+  readonly isOwnCmdline: boolean
 }
 
 export interface BlobOverrides {
@@ -97,6 +100,8 @@ export async function openPlatformBlobs(
     kernel: await fileContent(kernel, CODE),
     init: await fileContent(overrides.init ?? join(path, 'init'), CODE),
     cmdline: cmdline ?? DEFAULT_CMDLINE,
+    isOwnInit: overrides.init === undefined,
+    isOwnCmdline: overrides.cmdline === undefined,
     ...labels,
   }
 }

@@ -5,10 +5,20 @@ import { contentOfBytes, type Content } from '../../eif/index.ts'
 import { bytesOfName } from '../tree/byte-name.ts'
 import { cpioOf } from './cpio.ts'
 import { encodeLines, encodeRunConfig, type RunConfig } from '../config/run-config.ts'
-import { directory, file, flatten, type Directory, type TreeNode } from '../tree/tree.ts'
+import {
+  directory,
+  file,
+  flatten,
+  type Directory,
+  type TreeNode,
+  type UntypedMember,
+} from '../tree/tree.ts'
 
 /** What the agent mounts on, and what AWS's init expects to find. */
 const MOUNT_POINTS = ['dev', 'run', 'sys', 'var', 'proc', 'tmp']
+
+/** The file system image's member in the ramdisk (enclave-images/agent/src/image.rs). */
+const SQUASHFS_MEMBER = 'rootfs.squashfs'
 
 /** Ramdisk 0: `dev/` and `init`. */
 export function platformRamdisk(init: Content): Content {
@@ -20,18 +30,26 @@ export function platformRamdisk(init: Content): Content {
   )
 }
 
+/** The root file system of an image: a tree to unpack, or a file system image to mount. */
+export type RootContents =
+  | { readonly kind: 'cpio'; readonly tree: Directory }
+  | { readonly kind: 'squashfs'; readonly image: Content }
+
 /**
- * Ramdisk 1: `cloister.yaml`, `cmd`, `env`, the root file system under `rootfs/`, and last, because
- * archives are in the order of names, `unpacked.json`.
+ * Ramdisk 1: `cloister.yaml`, `cmd`, `env`, the root file system, and last, because archives are in
+ * the order of names, `unpacked.json`. The root is a tree under `rootfs/`; or that is an empty mount
+ * point, and its image is the untyped member `rootfs.squashfs`.
  */
-export function applicationRamdisk(rootfs: Directory, config: RunConfig): Content {
+export function applicationRamdisk(root: RootContents, config: RunConfig): Content {
   const contents = directory(0o755, [
     ['cloister.yaml', file(contentOfBytes(encodeRunConfig(config)))],
     ['cmd', file(contentOfBytes(encodeLines([...config.entrypoint, ...config.cmd])))],
     ['env', file(contentOfBytes(encodeLines(config.env)))],
-    ['rootfs', withMountPoints(rootfs)],
+    ['rootfs', root.kind === 'cpio' ? root.tree : directory()],
   ])
-  contents.entries.set('unpacked.json', file(contentOfBytes(encodePromise(contents))))
+  const promise = encodePromise(contents, root.kind === 'squashfs' ? root.image.size : undefined)
+  if (root.kind === 'squashfs') contents.entries.set(SQUASHFS_MEMBER, untyped(root.image))
+  contents.entries.set('unpacked.json', file(contentOfBytes(promise)))
   return cpioOf(contents)
 }
 
@@ -39,9 +57,13 @@ export function applicationRamdisk(rootfs: Directory, config: RunConfig): Conten
  * What the agent counts before it starts the app (enclave-images/agent/src/completeness.rs): a kernel
  * that runs out of memory while it unpacks leaves out the rest in silence.
  */
-function encodePromise(contents: Directory): Uint8Array {
+function encodePromise(contents: Directory, imageBytes: number | undefined): Uint8Array {
   const names = [...contents.entries.keys()]
-  const promise = { version: 1, names, entries: 0, bytes: 0 }
+  const promise = {
+    version: imageBytes === undefined ? 1 : 2,
+    ...{ names, entries: 0, bytes: 0 },
+    ...(imageBytes !== undefined && { imageBytes }),
+  }
   for (const { node } of flatten(contents)) {
     promise.entries += 1
     promise.bytes += sizeOf(node)
@@ -55,7 +77,12 @@ function sizeOf(node: TreeNode): number {
   return node.kind === 'symlink' ? bytesOfName(node.target).length : 0
 }
 
-function withMountPoints(rootfs: Directory): Directory {
+function untyped(content: Content): UntypedMember {
+  return { kind: 'untyped', attributes: { mode: 0, uid: 0, gid: 0 }, content }
+}
+
+/** The tree with the directories that the agent mounts on, where it lacks them. */
+export function withMountPoints(rootfs: Directory): Directory {
   const entries = new Map(rootfs.entries)
   for (const name of MOUNT_POINTS) if (!entries.has(name)) entries.set(name, directory())
   return { ...rootfs, entries }

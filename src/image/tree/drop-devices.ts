@@ -1,7 +1,7 @@
-// Removes what an enclave's root must not have or a ramdisk cannot carry, with one notice for each
-// kind: device nodes and sockets (the agent mounts a devtmpfs on /dev), and extended attributes, file
-// capabilities among them, which the initramfs format cannot store.
+// Removes what an enclave's root must not have or an image cannot carry, with one notice for each
+// kind: device nodes and sockets (the agent mounts a devtmpfs on /dev), and extended attributes.
 
+import type { RootKind } from '../root/root-kind.ts'
 import { showName, type ByteName } from './byte-name.ts'
 import { flatten, type Directory } from './tree.ts'
 
@@ -27,13 +27,30 @@ function drop(parent: Directory, prefix: ByteName, dropped: ByteName[]): void {
   }
 }
 
-/** Says which files lose extended attributes in a ramdisk. */
-export function lostAttributes(root: Directory): readonly Notice[] {
+/**
+ * Removes the extended attributes that the image cannot store: all in a ramdisk; in SquashFS those
+ * of other namespaces than its three, POSIX ACLs for instance, and those that would steer the
+ * overlay above it.
+ */
+export function dropAttributes(root: Directory, kind: RootKind): readonly Notice[] {
+  const isKept = (name: string): boolean =>
+    kind === 'squashfs' &&
+    /^(user|trusted|security)\../s.test(name) &&
+    !name.startsWith('trusted.overlay.')
   const lost: ByteName[] = []
-  for (const { path, node } of flatten(root)) {
-    if (node.attributes.xattrs !== undefined && node.attributes.xattrs.size > 0) lost.push(path)
+  for (const { path, node } of [{ path: '', node: root }, ...flatten(root)]) {
+    const { xattrs } = node.attributes
+    if (xattrs === undefined || xattrs.size === 0) continue
+    const kept = new Map([...xattrs].filter(([name]) => isKept(name)))
+    if (kept.size === xattrs.size) continue
+    node.attributes = { ...node.attributes, xattrs: kept }
+    lost.push(path)
   }
-  return notice(lost, 'extended attributes (file capabilities among them) are not in the image')
+  const what =
+    kind === 'squashfs'
+      ? 'extended attributes of other kinds than user, trusted and security are not in the image'
+      : 'extended attributes (file capabilities among them) are not in the image'
+  return notice(lost, what)
 }
 
 function notice(paths: readonly ByteName[], what: string): readonly Notice[] {

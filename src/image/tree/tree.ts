@@ -23,7 +23,7 @@ export interface Directory {
 
 /** Two names with the same object are hard links. */
 interface Linkable {
-  readonly attributes: Attributes
+  attributes: Attributes
   /** Whether it may have more than one name. */
   isLinked?: boolean
 }
@@ -43,7 +43,13 @@ export interface SpecialFile extends Linkable {
   readonly kind: 'fifo' | 'device' | 'socket'
 }
 
-export type TreeNode = Directory | RegularFile | Symlink | SpecialFile
+/** Bytes that are in a ramdisk, but in no file system: the kernel does not unpack them. */
+export interface UntypedMember extends Linkable {
+  readonly kind: 'untyped'
+  readonly content: Content
+}
+
+export type TreeNode = Directory | RegularFile | Symlink | SpecialFile | UntypedMember
 
 export interface PathEntry {
   /** Names joined by `/`, without a leading one. */

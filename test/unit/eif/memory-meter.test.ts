@@ -63,6 +63,12 @@ describe('a ramdisk', () => {
     expect((await measure(disguised)).unpacked).toMatchObject(counted)
   })
 
+  test('has members that stay where they are, of no type', async () => {
+    const image = { name: 'rootfs.squashfs', bytes: new Uint8Array(9001), mode: 0 }
+    const { unpacked } = await measure(archiveOf([...files, image]))
+    expect(unpacked).toMatchObject({ inodes: 6, pages: 4, mountedBytes: 9001 })
+  })
+
   test('of a kind that cannot be read counts four times', async () => {
     const xz = Buffer.concat([Buffer.from('\xfd7zXZ\0', 'latin1'), new Uint8Array(4090)])
     expect((await measure(xz)).unpacked).toMatchObject({ inodes: 0, pages: 4 })

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 
 import { sourceOfBytes } from '../../../src/files/index.ts'
-import { dropDevices, lostAttributes } from '../../../src/image/tree/drop-devices.ts'
+import { dropAttributes, dropDevices } from '../../../src/image/tree/drop-devices.ts'
 import { applyLayer } from '../../../src/image/oci/layer.ts'
 import { directory, flatten, type Directory } from '../../../src/image/tree/tree.ts'
 import { UnpackBudget } from '../../../src/image/tree/unpack-budget.ts'
@@ -179,7 +179,19 @@ describe('applyLayer', () => {
     expect([...(root.entries.get('ping')?.attributes.xattrs ?? [])]).toEqual([
       ['security.capability', Buffer.from('\x01\x00\x00\x02', 'latin1')],
     ])
-    expect(lostAttributes(root)).toHaveLength(1)
+    expect(dropAttributes(root, 'cpio')).toHaveLength(1)
+    expect([...(root.entries.get('ping')?.attributes.xattrs ?? [])]).toEqual([])
+  })
+
+  it('keeps what SquashFS has a place for, and nothing that steers the overlay above it', async () => {
+    const names = ['security.capability', 'user.a', 'trusted.overlay.redirect']
+    const pax = Object.fromEntries(
+      [...names, 'system.posix_acl_access'].map((name) => [`SCHILY.xattr.${name}`, 'x']),
+    )
+    const root = await applyAll([{ name: 'ping', data: 'x', pax }])
+    expect(dropAttributes(root, 'squashfs')).toHaveLength(1)
+    const kept = root.entries.get('ping')?.attributes.xattrs ?? new Map<string, Uint8Array>()
+    expect([...kept.keys()]).toEqual(['security.capability', 'user.a'])
   })
 
   it('reads names and link targets longer than a tar header has room for', async () => {
