@@ -39,6 +39,7 @@ let registry: Registry
 
 const lower: readonly Member[] = [
   { name: 'bin', type: 'directory', mode: 0o755 },
+  { name: 'bin/sh', data: 'a shell', mode: 0o755 },
   { name: 'bin/app', data: '#!/bin/sh\n', mode: 0o4755 },
   { name: 'bin/alias', type: 'link', linkname: 'bin/app' },
   { name: 'etc/passwd', data: 'app:x:1000:1001::/:\n' },
