@@ -3,7 +3,6 @@
 // symbolic link keeps its place and its target is written, a character device is written through, and
 // anything else that is not a regular file is refused. Nothing of these is ever replaced.
 
-import { randomUUID } from 'node:crypto'
 import { constants, rmSync, type Stats } from 'node:fs'
 import { lstat, open, realpath, rename, rm, stat, type FileHandle } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
@@ -84,7 +83,7 @@ interface Replaced {
 }
 
 async function replace<T>(path: string, { target, status }: Replaced, write: Write<T>): Promise<T> {
-  const temporary = join(dirname(target), `.${basename(target)}.${randomUUID()}`)
+  const temporary = join(dirname(target), `.${basename(target)}.${crypto.randomUUID()}`)
   const handle = await orFail(path, open(temporary, 'wx+'))
   // A command that is interrupted (Ctrl-C) ends by process.exit.
   const remove = (): void => {

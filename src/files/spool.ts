@@ -1,7 +1,6 @@
 // A file without a name: made, opened and unlinked at once, so that nothing is left behind however
 // the process ends.
 
-import { randomUUID } from 'node:crypto'
 import { readSync } from 'node:fs'
 import { open, unlink, type FileHandle } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -20,7 +19,7 @@ export class Spool implements ByteSink, AsyncDisposable {
 
   /** @throws ERR_FILE_TEMPORARY when the directory for temporary files is missing or not writable */
   static async create(): Promise<Spool> {
-    const path = join(tmpdir(), `cloister-${randomUUID()}`)
+    const path = join(tmpdir(), `cloister-${crypto.randomUUID()}`)
     const handle = await orFail(open(path, 'wx+', 0o600))
     await unlink(path)
     return new Spool(handle)
