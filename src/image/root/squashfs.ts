@@ -2,16 +2,15 @@
 // built from source at a version that Cargo.lock pins, so the bytes do not depend on the machine.
 
 import { spawn, type ChildProcess, type ChildProcessByStdio } from 'node:child_process'
-import { existsSync } from 'node:fs'
 import type { Readable, Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { fileURLToPath } from 'node:url'
 
-import { CloisterError, check } from '../../errors.ts'
+import { check } from '../../errors.ts'
 import type { Content } from '../../eif/index.ts'
 import { Spool, chunksOf } from '../../files/index.ts'
 import { PROGRAM_PATH, confine } from '../../subprocess/index.ts'
 import { tarOf } from '../archive/tar-writer.ts'
+import { findSquashfsWriter } from '../find-squashfs-writer.ts'
 import type { ReportProgress } from '../progress.ts'
 import { batch } from '../ramdisk/batch.ts'
 import { flatten, type Directory } from '../tree/tree.ts'
@@ -27,7 +26,7 @@ export interface SquashfsImage extends Content, AsyncDisposable {}
  * @throws ERR_IMAGE_TOOL_MISSING, ERR_IMAGE_ROOT, ERR_IMAGE_SOURCE_CHANGED, ERR_FILE_TEMPORARY
  */
 export async function squashfsOf(root: Directory, report: ReportProgress): Promise<SquashfsImage> {
-  const program = findProgram()
+  const program = findSquashfsWriter()
   const spool = await Spool.create()
   try {
     await run(program, spool, reportPacking(batch(tarOf(root)), totalBytes(root), report))
@@ -41,17 +40,6 @@ export async function squashfsOf(root: Directory, report: ReportProgress): Promi
     await spool[Symbol.asyncDispose]()
     throw error
   }
-}
-
-/** `CLOISTER_SQUASHFS`, else what the set-up built. */
-function findProgram(env: NodeJS.ProcessEnv = process.env): string {
-  const installed = new URL('../../../build/bin/cloister-squashfs', import.meta.url)
-  const path = env['CLOISTER_SQUASHFS'] ?? fileURLToPath(installed)
-  if (existsSync(path)) return path
-  throw new CloisterError('ERR_IMAGE_TOOL_MISSING', `${path} does not exist`, {
-    details: { tool: 'cloister-squashfs', path },
-    hint: 'Run `npm run setup`, which builds it, or build with --root cpio.',
-  })
 }
 
 async function run(
