@@ -14,12 +14,13 @@ const arrows = {
   vsock: [],
   chip: [],
   nsm: ['chip'],
-  image: ['eif'],
+  manifest: ['eif'],
+  image: ['eif', 'manifest'],
   signing: ['eif', 'chip'],
   kms: [],
   enclaves: ['vmm', 'vsock', 'eif'],
   doctor: ['enclaves', 'vmm'],
-  keeper: ['enclaves', 'vmm', 'vsock', 'nsm', 'chip', 'eif'],
+  keeper: ['enclaves', 'manifest', 'vmm', 'vsock', 'nsm', 'chip', 'eif'],
 }
 
 const folderRules = Object.entries(arrows).map(([folder, allowed]) => ({

@@ -16,7 +16,7 @@ packages=(
   linux-source-6.12 gcc make bc flex bison libelf-dev libssl-dev lz4 xz-utils binutils
 )
 # Second opinions, peers, a browser, and a compiler for libFuzzer.
-test_packages=(g++ tpm2-tools openssl socat skopeo umoci buildah docker-registry attr cpio chromium python3-minimal python3-venv)
+test_packages=(g++ tpm2-tools openssl socat skopeo umoci buildah docker-registry attr cpio chromium curl python3 python3-venv)
 # What the guests of the kernel's tests are made of.
 test_packages+=(erofs-utils iptables podman crun)
 # Shells whose completion is tried.

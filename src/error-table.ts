@@ -146,6 +146,17 @@ const rows = {
     meaning: 'The program was not found (exit status 127) or cannot be run (126).',
     hint: "Check the program's name, that it is executable, and that the interpreter of a script is there.",
   },
+  // --- manifest
+  ERR_MANIFEST_YAML: {
+    nitro: 3,
+    meaning: 'A manifest (cloister.yaml) is not YAML that is accepted.',
+    hint: 'Correct the file at that line and column: one document of at most 64 KiB, without anchors, aliases and tags.',
+  },
+  ERR_MANIFEST_FIELD: {
+    nitro: 3,
+    meaning: 'A manifest (cloister.yaml) has an unknown key, lacks one, or has a wrong value.',
+    hint: 'Correct the file at that line and column; docs/manifest.md has every key, docs/manifest.schema.json the schema.',
+  },
   // --- NSM card
   ERR_NSM_CARD: {
     nitro: 8,
@@ -348,6 +359,11 @@ const rows = {
     nitro: 35,
     meaning: 'The checksum of the enclave image does not match its contents.',
     hint: 'The file is damaged: copy or build it again.',
+  },
+  ERR_EIF_MANIFEST: {
+    nitro: 35,
+    meaning: "The manifest in the image's application ramdisk is malformed.",
+    hint: 'Rebuild the image with this version of Cloister.',
   },
   ERR_EIF_CMDLINE: {
     nitro: 35,

@@ -5,15 +5,16 @@ import { Command, Option } from 'commander'
 import type { Measurements } from '../eif/index.ts'
 import { check } from '../errors.ts'
 import { KERNEL_FLAVOURS, ROOT_KINDS, buildImage, measureBuild } from '../image/index.ts'
+import type { BuildFlags } from './build-flags.ts'
 import {
   ARCHITECTURES,
   buildOptions,
   defaultBlobs,
   useArtifactsDirectory,
-  type BuildFlags,
 } from './build-options.ts'
 import { BuildProgress } from './build-progress.ts'
 import { defined } from './defined.ts'
+import { findManifest, type FoundManifest } from './manifest-options.ts'
 import { measurementsJson } from './measurements-json.ts'
 import { printJson } from './print.ts'
 import { addSigningOptions, openSignerOf, readCertificate } from './signing-options.ts'
@@ -23,6 +24,7 @@ Examples:
   cloister build-enclave --docker-uri oci:./layout:hello --output-file hello.eif
   cloister build --rootfs ./rootfs --entrypoint /hello --output-file hello.eif
   cloister build --rootfs ./rootfs --entrypoint /hello --dry-run
+  cloister build --manifest cloister.yaml --output-file hello.eif
 
 Images:
   NAME:TAG, docker://NAME:TAG    from a registry, with skopeo and your credentials
@@ -36,7 +38,7 @@ The image is the same to the byte wherever and whenever it is built; SOURCE_DATE
 build time in its metadata. In a root file system the owner of the top directory becomes root.`
 
 export function buildEnclaveCommand(): Command {
-  const command = new Command('build-enclave')
+  const command = addLabels(new Command('build-enclave'))
     .option(
       '--docker-uri <image>',
       'the container image; with --docker-dir, the name of the result',
@@ -62,8 +64,6 @@ export function buildEnclaveCommand(): Command {
         .choices(['keep', 'git'])
         .default('keep'),
     )
-    .option('--name <name>', 'name in the metadata')
-    .option('--version <version>', 'version in the metadata')
     .option('--metadata <file>', 'JSON to add to the metadata, at most 4096 bytes')
     .option('--entrypoint <words...>', 'program and arguments; drops the cmd of the image')
     .option('--cmd <words...>', 'further arguments (--cmd=-l for one that begins with a dash)')
@@ -105,28 +105,56 @@ function addPlatformOptions(command: Command): Command {
     .option('--cmdline <text>', 'another kernel command line')
 }
 
+/** What the application says of itself. */
+function addLabels(command: Command): Command {
+  return command
+    .option(
+      '--manifest <file>',
+      'what the application declares of itself (default: cloister.yaml in --docker-dir, if there)',
+    )
+    .option('--no-manifest', 'ignore the one in --docker-dir')
+    .option('--name <name>', 'name in the metadata')
+    .option('--version <version>', 'version in the metadata')
+}
+
 async function run(flags: BuildFlags): Promise<void> {
   useArtifactsDirectory(process.env)
   const progress = new BuildProgress(flags.quiet === true)
   progress.say('Start building the Enclave Image...')
-  const measurements = await (flags.dryRun === true ? measure : build)(flags, progress)
+  const manifest = await findManifest(flags)
+  if (manifest !== undefined) progress.say(`Using the manifest ${manifest.path}`)
+  const carryOut = flags.dryRun === true ? measure : build
+  const measurements = await carryOut(flags, manifest, progress)
   printJson({ Measurements: measurementsJson(measurements) })
 }
 
-async function build(flags: BuildFlags, { report, say }: BuildProgress): Promise<Measurements> {
+async function build(
+  flags: BuildFlags,
+  manifest: FoundManifest | undefined,
+  { report, say }: BuildProgress,
+): Promise<Measurements> {
   const output = flags.outputFile
   check(output !== undefined, 'ERR_CLI_ARGUMENT', '--output-file is missing', {
     hint: 'Give --output-file, or --dry-run for the measurements alone.',
   })
   await using signer = await openSignerOf(flags)
-  const options = { ...(await buildOptions(flags)), ...defined({ signer }), output, report }
+  const options = {
+    ...(await buildOptions(flags, manifest)),
+    ...defined({ signer }),
+    output,
+    report,
+  }
   const { measurements } = await buildImage(options)
   say('Enclave Image successfully created.')
   return measurements
 }
 
-async function measure(flags: BuildFlags, { report }: BuildProgress): Promise<Measurements> {
+async function measure(
+  flags: BuildFlags,
+  manifest: FoundManifest | undefined,
+  { report }: BuildProgress,
+): Promise<Measurements> {
   const path = flags.signingCertificate
   const certificate = path === undefined ? undefined : readCertificate(path)
-  return measureBuild({ ...(await buildOptions(flags)), report }, certificate)
+  return measureBuild({ ...(await buildOptions(flags, manifest)), report }, certificate)
 }

@@ -12,39 +12,12 @@ import {
   type DirectoryOptions,
   type ImageConfig,
   type ImageSource,
-  type KernelFlavour,
-  type RootKind,
 } from '../image/index.ts'
+import { measuredPart } from '../manifest/index.ts'
 import { readFileArgument } from './arguments.ts'
+import type { BuildFlags } from './build-flags.ts'
 import { defined } from './defined.ts'
-import type { SigningFlags } from './signing-options.ts'
-
-export interface BuildFlags extends SigningFlags {
-  readonly dockerUri?: string
-  readonly dockerDir?: string
-  readonly rootfs?: string
-  readonly arch: string
-  readonly owner?: string
-  readonly modes: 'keep' | 'git'
-  readonly quiet?: boolean
-  readonly outputFile?: string
-  readonly dryRun?: boolean
-  readonly name?: string
-  /** commander keeps `version` for itself on the root command only. */
-  readonly version?: string
-  readonly metadata?: string
-  readonly blobs?: string
-  readonly kernelFlavour?: KernelFlavour
-  readonly kernel?: string
-  readonly root?: RootKind
-  readonly init?: string
-  readonly cmdline?: string
-  readonly entrypoint?: string[]
-  readonly cmd?: string[]
-  readonly env?: string[]
-  readonly workdir?: string
-  readonly user?: string
-}
+import { runOf, withManifest, type FoundManifest } from './manifest-options.ts'
 
 /** AWS's names, and those of OCI platforms. */
 export const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
@@ -54,10 +27,15 @@ export const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
   arm64: 'aarch64',
 }
 
-/** @throws ERR_CLI_ARGUMENT, ERR_FILE_INPUT, ERR_IMAGE_BLOBS, ERR_EIF_METADATA */
+/**
+ * @param manifest - Of the application, see `findManifest`.
+ * @throws ERR_CLI_ARGUMENT, ERR_FILE_INPUT, ERR_IMAGE_BLOBS, ERR_EIF_METADATA
+ */
 export async function buildOptions(
-  flags: BuildFlags,
+  given: BuildFlags,
+  manifest?: FoundManifest,
 ): Promise<Omit<BuildOptions, 'output' | 'signer'>> {
+  const flags = manifest === undefined ? given : withManifest(given, manifest)
   const { kernelFlavour, kernel, init, cmdline, name, version } = flags
   const overrides = {
     ...defined({ kernelFlavour, kernel, init, cmdline, architecture: ARCHITECTURES[flags.arch] }),
@@ -65,7 +43,8 @@ export async function buildOptions(
   return {
     source: sourceOf(flags),
     blobs: await openPlatformBlobs(flags.blobs ?? defaultBlobs(), overrides),
-    config: configOf(flags),
+    config: manifest === undefined ? configOf(flags) : runOf(configOf(flags), manifest.text),
+    ...(manifest !== undefined && { manifest: measuredPart(manifest.text) }),
     directory: directoryOptions(flags),
     ...defined({ name, version, root: flags.root }),
     ...(flags.metadata !== undefined && {

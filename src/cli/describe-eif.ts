@@ -4,20 +4,19 @@
 
 import { Command } from 'commander'
 
-import type { EifInspection } from '../eif/index.ts'
 import { cmdlineSuffix } from '../vmm/index.ts'
 import { certificateJson } from './certificate-json.ts'
 import { measurementsJson } from './measurements-json.ts'
 import { metadataJson } from './metadata-json.ts'
-import { inspectEifFile } from './open-eif.ts'
+import { inspectEifFile, type ImageInspection } from './open-eif.ts'
 import { printJson, printProgress } from './print.ts'
 
 const EXAMPLE = `
 Example:
   cloister describe-eif --eif-path hello.eif
 
-Only the measurements are a statement about the image; name, version and metadata are labels that
-no PCR covers. CmdlineAppended is what run-enclave appends to the command line of an image of AWS's
+Only the measurements are a statement about the image, and Manifest, which PCR2 covers; name, version
+and metadata are labels that no PCR covers. CmdlineAppended is what run-enclave appends to the command line of an image of AWS's
 own tools, which names no virtio device; it is the same for all of them, and measured by no PCR. Such
 an image has /dev/nsm from AWS's driver in its kernel, and that needs QEMU 10.2 or later.`
 
@@ -37,7 +36,7 @@ export function describeEifCommand(): Command {
     })
 }
 
-function describe({ eif, faults }: EifInspection): object {
+function describe({ eif, faults, manifest }: ImageInspection): object {
   const { metadata } = eif
   const suffix = cmdlineSuffix(eif.cmdline)
   const isSigned = eif.sections.some(({ type }) => type === 'signature')
@@ -47,6 +46,7 @@ function describe({ eif, faults }: EifInspection): object {
     Measurements: measurementsJson(eif.measurements),
     IsSigned: isSigned,
     ...(eif.signingCertificate && { SigningCertificate: certificateJson(eif.signingCertificate) }),
+    ...(manifest !== undefined && { Manifest: manifestJson(manifest) }),
     CheckCRC: !faults.some(({ code }) => code === 'ERR_EIF_CRC'),
     ...(isSigned && { SignatureCheck: eif.signingCertificate !== undefined }),
     ImageName: metadata.imageName,
@@ -59,5 +59,19 @@ function describe({ eif, faults }: EifInspection): object {
       Offset: offset,
       Size: size,
     })),
+  }
+}
+
+/** As the keys of cloister.yaml; a line may leave when it begins with one of the texts. */
+function manifestJson(manifest: NonNullable<ImageInspection['manifest']>): object {
+  const { name, version, memoryMib, cpus, ports, logs, restart } = manifest
+  return {
+    Name: name,
+    Version: version,
+    ...(memoryMib !== undefined && { MemoryMiB: memoryMib }),
+    ...(cpus !== undefined && { CPUCount: cpus }),
+    Ports: ports,
+    Logs: { Stdout: logs.stdout, Stderr: logs.stderr },
+    Restart: restart,
   }
 }

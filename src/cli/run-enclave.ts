@@ -13,11 +13,13 @@ import {
   type LaunchRequest,
   type RunningEnclave,
 } from '../enclaves/index.ts'
+import { peekManifest, type MeasuredManifest } from '../manifest/index.ts'
 import { probeAccelerator, type Accelerator } from '../vmm/index.ts'
 import { listsPort } from '../vsock/index.ts'
 import { acceleratorOption, MAX_CPU_COUNT, memorySize, wholeNumber } from './arguments.ts'
 import { connectConsole, printConsole } from './console.ts'
 import { launchJson } from './enclave-json.ts'
+import { listsPort } from '../vsock/index.ts'
 import { guestPortsOption, parentPortsOption, portsOf, vsockOption } from './ports.ts'
 import { printJson, printProgress } from './print.ts'
 import { waitForPort } from './wait-for-port.ts'
@@ -30,10 +32,14 @@ export function runEnclaveCommand(): Command {
     .option('--eif-path <file>', 'the enclave image')
     .option(
       '--memory <size>',
-      `memory in MiB, or with M, G, T (default ${String(DEFAULT_MEMORY_MIB)})`,
+      `memory in MiB, or with M, G, T (default: the manifest's, or ${String(DEFAULT_MEMORY_MIB)})`,
       memorySize,
     )
-    .option('--cpu-count <n>', 'number of vCPUs (default 1)', wholeNumber(1, MAX_CPU_COUNT))
+    .option(
+      '--cpu-count <n>',
+      "number of vCPUs (default: the manifest's, or 1)",
+      wholeNumber(1, MAX_CPU_COUNT),
+    )
     .addOption(
       new Option('--cpu-ids <ids...>', 'host CPUs to run on, one vCPU each').conflicts('cpuCount'),
     )
@@ -42,7 +48,10 @@ export function runEnclaveCommand(): Command {
       "the guest's vsock CID (default: chosen)",
       wholeNumber(0, 0xffffffff),
     )
-    .option('--enclave-name <name>', "name of the enclave (default: the image's file name)")
+    .option(
+      '--enclave-name <name>',
+      "name of the enclave (default: the manifest's, or the image's file name)",
+    )
     .addOption(guestPortsOption())
     .addOption(parentPortsOption())
     .addOption(vsockOption())
@@ -72,7 +81,7 @@ export function runEnclaveCommand(): Command {
 async function runEnclave(flags: RunOptions): Promise<void> {
   const options = applyRunConfig(flags)
   checkWaitPort(options)
-  const request = launchRequest(launchOptions(options))
+  const request = launchRequest(await launchOptions(options))
   const enclave = await launch(request)
   printJson(launchJson(enclave.record))
   const { waitPort: port, bootTimeout } = options
@@ -108,15 +117,17 @@ export async function launch(request: LaunchRequest): Promise<RunningEnclave> {
 }
 
 /** @throws `ERR_CLI_ARGUMENT` without an image. */
-function launchOptions(options: RunOptions): LaunchOptions {
+async function launchOptions(options: RunOptions): Promise<LaunchOptions> {
   const { eifPath } = options
   if (eifPath === undefined)
     throw new CloisterError('ERR_CLI_ARGUMENT', "required option '--eif-path <file>' not specified")
+  const manifest = await peekManifest(eifPath)
+  if (manifest !== undefined) tellOfManifest(manifest, portsOf(options).guestPorts)
   return {
     eifPath,
-    name: options.enclaveName,
-    memoryMib: options.memory,
-    cpuCount: options.cpuCount,
+    name: options.enclaveName ?? manifest?.name,
+    memoryMib: options.memory ?? manifest?.memoryMib,
+    cpuCount: options.cpuCount ?? manifest?.cpus,
     cpuIds: options.cpuIds?.map(wholeNumber(0, 4095)),
     cid: options.enclaveCid,
     ports: portsOf(options),
@@ -126,6 +137,17 @@ function launchOptions(options: RunOptions): LaunchOptions {
     role: options.role,
     bootTimeoutMs: options.bootTimeout * 1000,
   }
+}
+
+/** What the image declares and the operator decides: ports stay closed, ended enclaves stay so. */
+function tellOfManifest({ ports, restart }: MeasuredManifest, guestPorts: string): void {
+  const closed = ports.filter((port) => !listsPort(guestPorts, port))
+  if (closed.length > 0)
+    printProgress(
+      `The image serves ports that are closed: --guest-ports ${closed.join(',')} opens them.`,
+    )
+  if (restart !== 'no')
+    printProgress(`The image asks to be restarted (${restart}); this version does not do that.`)
 }
 
 /** What `auto` comes to on this host; says why when it is emulation. */

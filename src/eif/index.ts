@@ -10,6 +10,7 @@ export {
   type Measurements,
 } from './measurements.ts'
 export { parseCustomMetadata, type BuildMetadata, type EifMetadata } from './metadata.ts'
+export { FirstFile, findRamdisk } from './first-file.ts'
 export { MemoryMeter, type MemoryLoad } from './memory-meter.ts'
 export { inspectEif, readEif, type Eif, type EifInspection, type SectionSink } from './read-eif.ts'
 export type { EifSection } from './section-table.ts'

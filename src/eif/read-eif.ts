@@ -83,9 +83,9 @@ export interface EifInspection {
  * of another image are told beside what was read.
  * @throws ERR_EIF_* for every other fault
  */
-export async function inspectEif(source: ByteSource): Promise<EifInspection> {
+export async function inspectEif(source: ByteSource, sink?: SectionSink): Promise<EifInspection> {
   const faults: CloisterError[] = []
-  const eif = await read(source, undefined, (fault) => {
+  const eif = await read(source, sink, (fault) => {
     faults.push(fault)
   })
   return { eif, faults }

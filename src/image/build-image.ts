@@ -12,6 +12,7 @@ import {
   type Measurements,
   type WrittenEif,
 } from '../eif/index.ts'
+import type { MeasuredManifest } from '../manifest/index.ts'
 import { writeOutputFile, type ByteSink } from '../files/index.ts'
 import type { DirectoryOptions } from './sources/directory-source.ts'
 import { dropAttributes, dropDevices } from './tree/drop-devices.ts'
@@ -36,6 +37,8 @@ export interface BuildOptions {
   readonly name?: string
   readonly version?: string
   readonly customMetadata?: unknown
+  /** Goes into `/cloister.yaml`, and so into PCR2. */
+  readonly manifest?: MeasuredManifest
   /** Seconds since 1970; 0 by default, so that the file is reproducible too. */
   readonly buildTime?: number
   /** How owners and modes of a root directory are read. */
@@ -95,7 +98,8 @@ async function withInput<T>(
   const notices = [...dropDevices(source.root), ...dropAttributes(source.root, kind)]
   for (const text of notices) report({ step: 'notice', text })
   const config = mergeConfig(source.config, options.config ?? {})
-  const runConfig = makeRunConfig(config, await resolveUser(source.root, config.user))
+  const user = await resolveUser(source.root, config.user)
+  const runConfig = { ...makeRunConfig(config, user), ...manifestOf(options) }
   const problem = await whyNoEntry(source.root, runConfig)
   if (problem !== undefined) report({ step: 'notice', text: `the app will not start: ${problem}` })
   const tree = withMountPoints(source.root)
@@ -110,6 +114,10 @@ async function withInput<T>(
     ramdisks: [platformRamdisk(blobs.init), applicationRamdisk(root, runConfig)],
   }
   return await use(input, report)
+}
+
+function manifestOf({ manifest }: Pick<BuildOptions, 'manifest'>): Pick<BuildOptions, 'manifest'> {
+  return manifest === undefined ? {} : { manifest }
 }
 
 /** Reports how much of the image is written, 64 times in all. */

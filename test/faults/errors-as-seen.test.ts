@@ -49,6 +49,7 @@ const elsewhere: Partial<Record<ErrorCode, string>> = {
   ERR_EIF_SIGNATURE_FORMAT: 'unit/eif/signature.test.ts',
   ERR_IMAGE_SOURCE_CHANGED: 'unit/image/directory-source.test.ts',
   ERR_IMAGE_TAR: 'unit/image/layer.test.ts',
+  ERR_EIF_MANIFEST: 'unit/manifest/manifest.test.ts',
   ERR_VMM_CONTROL: 'unit/qmp.test.ts',
   ERR_VSOCK_FRAME: 'unit/vsock-frame.test.ts',
   ERR_VSOCK_FORWARD_TARGET: 'unit/forward.test.ts',
@@ -224,6 +225,16 @@ describe('a person sees', () => {
     ['ERR_VSOCK_PATH', 'a long path', `CLOISTER_RUNTIME_DIR=$PWD/${'x'.repeat(90)} ${run}`],
     ['ERR_VSOCK_PORTS', 'a malformed port list', `${run} --guest-ports 5005-`],
     ['ERR_VSOCK_HOST', 'a host without a vsock loopback', `${run} --vsock host`],
+    [
+      'ERR_MANIFEST_YAML',
+      'a manifest that is not YAML',
+      () => buildImage('--manifest', file('cloister.yaml', 'a: [')),
+    ],
+    [
+      'ERR_MANIFEST_FIELD',
+      'a manifest with an unknown key',
+      () => buildImage('--manifest', file('cloister.yaml', 'cloister: 1\negress: []\n')),
+    ],
     [
       'ERR_VSOCK_FORWARD',
       'a malformed forwarding',

@@ -93,3 +93,37 @@ test('a key opens for the running image, not for a changed one, and not for the 
   expect(broker.faults).toEqual([])
   for (const client of [admin, app]) client.destroy()
 })
+
+test("curl reaches Python's http.server through cloister forward, and the guest one on the host", async () => {
+  const rootfs = await pythonRootfs(host.directory, 'http-server.py', 'stdlib')
+  const words = ['--entrypoint', '/usr/bin/python3', '/app.py']
+  const eif = await host.build('http', '--rootfs', rootfs, ...words)
+  await host.start(eif, '--memory', '1024', '--parent-ports', '8000')
+  const ready = 'cloister connect --enclave-name http --port 5005 --timeout 120 < /dev/null'
+  expect(await host.shell(ready)).toMatchObject({ status: 0 })
+  const script = `
+    echo from-the-host > index.html
+    python3 -u -m http.server --bind 127.0.0.1 0 > served 2>&1 &
+    trap "kill $!" EXIT
+    until grep -q port served; do sleep 0.1; done
+    served=$(sed -n 's/.* port \\([0-9]*\\).*/\\1/p;q' served)
+    cloister forward --enclave-name http -L 0:5005 -R 8000:$served 2> told & forward=$!
+    until [ $(wc -l < told) = 2 ]; do sleep 0.1; done
+    url=http://$(sed -n 's/Forwarding \\(127[^ ]*\\) .*/\\1/p' told)
+    curl -sS $url/big | sha256sum | cut -d' ' -f1; curl -sS $url/big.sha256; echo
+    head -c 100000000 /dev/urandom > sent; sha256sum < sent | cut -d' ' -f1
+    curl -sS --data-binary @sent -H Expect: $url/; echo
+    seq 50 | curl -sS --parallel --parallel-max 50 --parallel-immediate $url/big.sha256?[1-50] \
+      | sed 's/.\\{64\\}/&\\n/g' | sort | uniq -c
+    curl -sS $url/from-parent | tail -1
+    cloister stop --enclave-name http > /dev/null; wait $forward
+    tail -1 told`
+  const { stdout, stderr } = await host.shell(script)
+  const [down, downSum, up, upSum, many, fromParent, last] = stdout.trim().split('\n')
+  expect({ down, up }, stderr).toEqual({ down: downSum, up: upSum })
+  expect(many?.trim()).toBe(`50 ${String(downSum)}`)
+  expect({ fromParent, last }).toEqual({
+    fromParent: 'from-the-host',
+    last: 'The enclave http has ended.',
+  })
+})

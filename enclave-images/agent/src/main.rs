@@ -13,6 +13,7 @@ mod channel;
 mod completeness;
 mod console;
 mod cuse;
+mod declared;
 mod entropy;
 mod event;
 mod failure;

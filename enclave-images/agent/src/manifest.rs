@@ -2,6 +2,7 @@
 //! per line as AWS's init reads them. All three are measured; none is trusted to be well formed.
 #![forbid(unsafe_code)]
 
+use crate::declared::Declared;
 use serde::Deserialize;
 use std::ffi::OsString;
 use std::fs::File;
@@ -22,6 +23,7 @@ pub struct Manifest {
     pub env: Vec<OsString>,
     pub workdir: PathBuf,
     pub user: User,
+    pub declared: Option<Declared>,
 }
 
 /// Numeric identity, as the image's builder resolved it.
@@ -43,6 +45,8 @@ struct Document {
     env: Vec<String>,
     workdir: PathBuf,
     user: User,
+    #[serde(rename = "manifest")]
+    declared: Option<Declared>,
 }
 
 impl Manifest {
@@ -73,6 +77,7 @@ impl Manifest {
             env: document.env.into_iter().map(OsString::from).collect(),
             workdir: document.workdir,
             user: document.user,
+            declared: document.declared,
         }
         .checked()
     }
@@ -84,6 +89,7 @@ impl Manifest {
             env: env.map_or_else(Vec::new, |bytes| lines(&bytes)),
             workdir: "/".into(),
             user: User::default(),
+            declared: None,
         }
         .checked()
     }

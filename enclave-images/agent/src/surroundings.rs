@@ -45,6 +45,9 @@ pub fn prepare(manifest: &mut Manifest) {
         "give the console to the app",
         console::give_to(manifest.user.uid),
     );
+    if let Some(declared) = &manifest.declared {
+        attempt("write /run/cloister/manifest.json", declared.publish());
+    }
     manifest.set_default("HOSTNAME", hostname.into());
     let home = home(manifest.user.uid);
     manifest.set_default("HOME", home);

@@ -3,6 +3,7 @@
 // cmd is there the whole argv, since that init knows no entrypoint.
 
 import { check } from '../../errors.ts'
+import type { MeasuredManifest } from '../../manifest/index.ts'
 
 /** What an image asks for, in the terms of an OCI configuration (image-spec config.md). */
 export interface ImageConfig {
@@ -26,6 +27,8 @@ export interface ResolvedUser {
 
 export interface RunConfig extends Omit<ImageConfig, 'user'> {
   readonly user: ResolvedUser
+  /** What the application declares of itself. */
+  readonly manifest?: MeasuredManifest
 }
 
 /** Docker's, for images that set none. */
@@ -52,9 +55,15 @@ export function makeRunConfig(config: ImageConfig, user: ResolvedUser): RunConfi
 }
 
 /** `cloister.yaml`: one line of JSON, which is YAML. */
-export function encodeRunConfig({ entrypoint, cmd, env, workdir, user }: RunConfig): Uint8Array {
+export function encodeRunConfig(config: RunConfig): Uint8Array {
+  const { entrypoint, cmd, env, workdir, user, manifest } = config
   const { uid, gid, groups } = user
-  const json = { version: 1, entrypoint, cmd, env, workdir, user: { uid, gid, groups } }
+  const json = {
+    version: 1,
+    ...(manifest !== undefined && { manifest }),
+    ...{ entrypoint, cmd, env, workdir },
+    user: { uid, gid, groups },
+  }
   return encodeLines([JSON.stringify(json)])
 }
 

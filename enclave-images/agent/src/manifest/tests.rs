@@ -28,6 +28,19 @@ fn reads_a_whole_manifest() {
 }
 
 #[test]
+fn keeps_what_the_application_declares_and_refuses_what_it_does_not_know() {
+    let declared = r#""manifest":{"name":"web","version":"1","memoryMib":256,"ports":[5005],"logs":{"stdout":["audit: "],"stderr":[]},"restart":"no"}"#;
+    let whole = WHOLE.replace(r#""version":1,"#, &format!(r#""version":1,{declared},"#));
+    let manifest = Manifest::parse(whole.as_bytes()).unwrap();
+    let logs = manifest.declared.expect("a declaration").logs;
+    assert_eq!(logs.stdout, ["audit: "]);
+    assert!(logs.stderr.is_empty());
+    refuses(&whole.replace(r#""ports""#, r#""egress":[],"ports""#));
+    refuses(&whole.replace(r#""stderr""#, r#""stdin":[],"stderr""#));
+    refuses(&whole.replace(r#","stderr":[]"#, ""));
+}
+
+#[test]
 fn gives_a_path_to_an_app_without_one() {
     let manifest = Manifest::parse(WHOLE.replace("PATH=/x", "PATHS=/x").as_bytes()).unwrap();
     assert_eq!(manifest.variable("PATH"), DEFAULT_PATH);

@@ -1,0 +1,6 @@
+// `cloister.yaml`: what an application declares of itself, as text and as it is measured.
+
+export { ManifestReader, peekManifest } from './in-image.ts'
+export type { ManifestText, RestartRule } from './manifest-text.ts'
+export { measuredPart, type MeasuredManifest, type Prefixes } from './measured.ts'
+export { parseManifest } from './parse-manifest.ts'

@@ -1,0 +1,32 @@
+// What a valid cloister.yaml says, as docs/manifest.schema.json has it.
+
+/** `all`, or beginnings of lines. */
+export type DeclaredLines = 'all' | readonly string[]
+
+export interface ManifestText {
+  readonly cloister: 1
+  readonly name: string
+  readonly version: string
+  readonly source?: {
+    readonly rootfs?: string
+    readonly 'docker-dir'?: string
+    readonly image?: string
+  }
+  readonly run?: {
+    readonly entrypoint?: readonly string[]
+    readonly cmd?: readonly string[]
+    readonly env?: Readonly<Record<string, string>>
+    readonly workdir?: string
+    readonly user?: string
+  }
+  readonly resources?: {
+    /** MiB, or with M, G or T. */
+    readonly memory?: number | string
+    readonly cpus?: number
+  }
+  readonly ports?: readonly number[]
+  readonly logs?: { readonly stdout?: DeclaredLines; readonly stderr?: DeclaredLines }
+  readonly restart?: RestartRule
+}
+
+export type RestartRule = 'no' | 'on-failure' | 'always'

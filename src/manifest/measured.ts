@@ -1,0 +1,111 @@
+// What of a manifest goes into the image, and is measured into PCR2: all but where the image is built
+// from, and what runs, which `/cloister.yaml` says anyway. One form for every way to write the same:
+// neither comments nor the order of keys change a register.
+
+import { DOCUMENT_BOUNDS, parseBoundedJson } from '../bounded-json.ts'
+import { check } from '../errors.ts'
+import type { DeclaredLines, ManifestText, RestartRule } from './manifest-text.ts'
+
+/** A line may leave when it begins with one of these; `['']` lets every line leave. */
+export type Prefixes = readonly string[]
+
+export interface MeasuredManifest {
+  readonly name: string
+  readonly version: string
+  readonly memoryMib?: number
+  readonly cpus?: number
+  readonly ports: readonly number[]
+  readonly logs: { readonly stdout: Prefixes; readonly stderr: Prefixes }
+  readonly restart: RestartRule
+}
+
+const MIB_PER: Readonly<Record<string, number>> = { M: 1, G: 1024, T: 1024 * 1024 }
+const MAX_MEMORY_MIB = 16 * 1024 * 1024
+const MAX_CPUS = 64
+const MAX_PORTS = 64
+const MAX_PORT = 0xffff_fffe
+const MAX_PREFIXES = 32
+/** UTF-16 code units of 128 characters. */
+const MAX_PREFIX_UNITS = 256
+
+/** The part of a valid manifest that is measured, ports in ascending order. */
+export function measuredPart(manifest: ManifestText): MeasuredManifest {
+  const { name, version, resources = {}, ports = [], logs = {}, restart = 'no' } = manifest
+  const { memory, cpus } = resources
+  return {
+    ...{ name, version },
+    ...(memory !== undefined && { memoryMib: memoryMib(memory) }),
+    ...(cpus !== undefined && { cpus }),
+    ports: ports.toSorted((a, b) => a - b),
+    logs: { stdout: prefixes(logs.stdout), stderr: prefixes(logs.stderr) },
+    restart,
+  }
+}
+
+function memoryMib(memory: number | string): number {
+  if (typeof memory === 'number') return memory
+  const [, digits = '', unit = 'M'] = /^(\d+)([MGT]?)$/.exec(memory) ?? []
+  return Number(digits) * (MIB_PER[unit] ?? 1)
+}
+
+function prefixes(lines: DeclaredLines = []): Prefixes {
+  return lines === 'all' ? [''] : [...new Set(lines)].toSorted()
+}
+
+/**
+ * Reads the measured part out of the bytes of an image's `/cloister.yaml`; absent when the image was
+ * built without a manifest. Hostile input.
+ *
+ * @throws `ERR_EIF_MANIFEST`
+ */
+export function decodeMeasured(bytes: Uint8Array): MeasuredManifest | undefined {
+  const bounds = { ...DOCUMENT_BOUNDS, code: 'ERR_EIF_MANIFEST', name: '/cloister.yaml' } as const
+  const file = asObject(parseBoundedJson(bytes, bounds), '/cloister.yaml')
+  if (file['manifest'] === undefined) return undefined
+  const { name, version, memoryMib, cpus, ports, logs, restart, ...others } = asObject(
+    file['manifest'],
+    'manifest',
+  )
+  const { stdout, stderr, ...otherStreams } = asObject(logs, 'logs')
+  demand([...Object.keys(others), ...Object.keys(otherStreams)].length === 0, 'keys')
+  demand(typeof name === 'string' && /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/.test(name), 'name')
+  demand(
+    typeof version === 'string' && /^[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}$/.test(version),
+    'version',
+  )
+  demand(restart === 'no' || restart === 'on-failure' || restart === 'always', 'restart')
+  return {
+    ...{ name, version },
+    ...(memoryMib !== undefined && { memoryMib: asWhole(memoryMib, MAX_MEMORY_MIB, 'memoryMib') }),
+    ...(cpus !== undefined && { cpus: asWhole(cpus, MAX_CPUS, 'cpus') }),
+    ports: asList(ports, MAX_PORTS, 'ports').map((port) => asWhole(port, MAX_PORT, 'ports')),
+    logs: { stdout: asPrefixes(stdout, 'stdout'), stderr: asPrefixes(stderr, 'stderr') },
+    restart,
+  }
+}
+
+function asObject(value: unknown, name: string): Readonly<Record<string, unknown>> {
+  demand(typeof value === 'object' && value !== null && !Array.isArray(value), name)
+  return value as Readonly<Record<string, unknown>>
+}
+
+function asList(value: unknown, maxItems: number, name: string): readonly unknown[] {
+  demand(Array.isArray(value) && value.length <= maxItems, name)
+  return value as readonly unknown[]
+}
+
+function asWhole(value: unknown, max: number, name: string): number {
+  demand(typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= max, name)
+  return value
+}
+
+function asPrefixes(value: unknown, name: string): Prefixes {
+  return asList(value, MAX_PREFIXES, name).map((prefix) => {
+    demand(typeof prefix === 'string' && prefix.length <= MAX_PREFIX_UNITS, name)
+    return prefix
+  })
+}
+
+function demand(condition: boolean, name: string): asserts condition {
+  check(condition, 'ERR_EIF_MANIFEST', `the image's manifest is malformed: ${name}`)
+}

@@ -1,0 +1,102 @@
+// A manifest against its published JSON Schema (docs/manifest.schema.json), with the place of every
+// problem in the text.
+
+import { readFileSync } from 'node:fs'
+import { Ajv, type ErrorObject } from 'ajv'
+import { CloisterError } from '../errors.ts'
+import type { ManifestText } from './manifest-text.ts'
+import { parseYaml, type Position, type YamlDocument } from './yaml.ts'
+
+/** Further ones are counted. */
+const MAX_PROBLEMS = 10
+
+/** Keys that are planned: a measured promise that nothing keeps would mislead a verifier. */
+const PLANNED = new Map([
+  ['egress', 'egress rules are not supported yet: nothing would enforce them'],
+])
+
+interface Problem extends Position {
+  readonly message: string
+}
+
+/**
+ * @param name - Of the file, for errors.
+ * @throws `ERR_MANIFEST_YAML`, `ERR_MANIFEST_FIELD` with line and column
+ */
+export function validateManifest(bytes: Uint8Array, name: string): ManifestText {
+  const document = parseYaml(bytes, name)
+  const schema = new URL('../../docs/manifest.schema.json', import.meta.url)
+  const ajv = new Ajv({ allErrors: true, verbose: true, allowUnionTypes: true })
+  const validate = ajv.compile<ManifestText>(
+    JSON.parse(readFileSync(schema, 'utf8')) as Record<string, unknown>,
+  )
+  if (validate(document.value)) return document.value
+  throw invalid(name, problemsOf(validate.errors ?? [], document))
+}
+
+function problemsOf(errors: readonly ErrorObject[], document: YamlDocument): readonly Problem[] {
+  return errors
+    .filter(({ keyword }) => keyword !== 'propertyNames')
+    .map((error) => problemOf(error, document))
+    .toSorted((a, b) => a.line - b.line || a.column - b.column)
+}
+
+function problemOf(error: ErrorObject, { locate }: YamlDocument): Problem {
+  const path = error.instancePath.split('/').slice(1).map(unescape)
+  const unknown = keyOf(error)
+  if (unknown === undefined) return { ...locate(path), message: describe(error, path) }
+  const full = [...path, unknown]
+  return { ...locate(full, true), message: describeKey(error, full) }
+}
+
+/** The key that is wrong itself, whatever its value is. */
+function keyOf({ keyword, params, propertyName }: ErrorObject): string | undefined {
+  if (propertyName !== undefined) return propertyName
+  if (keyword !== 'additionalProperties') return undefined
+  return (params as { readonly additionalProperty: string }).additionalProperty
+}
+
+function describeKey(error: ErrorObject, path: readonly string[]): string {
+  const name = path.join('.')
+  if (error.propertyName !== undefined) return `${name} is not a valid name`
+  return PLANNED.get(name) ?? `${name} is an unknown key`
+}
+
+function describe(error: ErrorObject, path: readonly string[]): string {
+  const name = path.length === 0 ? 'the manifest' : path.join('.')
+  const { description } = (error.parentSchema ?? {}) as { readonly description?: string }
+  const what = path.length === 0 || description === undefined ? '' : ` (${description})`
+  const given = isScalar(error.data) ? ` is ${JSON.stringify(error.data)} and` : ''
+  return `${name}${given} ${requirement(error)}${what}`
+}
+
+function requirement({ keyword, message = 'is invalid', params }: ErrorObject): string {
+  const { allowedValues, allowedValue, missingProperty } = params as Record<string, unknown>
+  if (keyword === 'enum') return `must be one of ${(allowedValues as string[]).join(', ')}`
+  if (keyword === 'const') return `must be ${JSON.stringify(allowedValue)}`
+  if (keyword === 'required') return `lacks ${String(missingProperty)}`
+  return message
+}
+
+function isScalar(value: unknown): boolean {
+  return typeof value !== 'object' && JSON.stringify(value).length <= 64
+}
+
+/** RFC 6901. */
+function unescape(step: string): string {
+  return step.replaceAll('~1', '/').replaceAll('~0', '~')
+}
+
+function invalid(name: string, problems: readonly Problem[]): CloisterError {
+  const texts = problems.map(
+    ({ line, column, message }) => `${name}:${String(line)}:${String(column)}: ${message}`,
+  )
+  const [first = name, ...others] = texts
+  const [{ line, column } = { line: 1, column: 1 }] = problems
+  const listed = others.slice(0, MAX_PROBLEMS - 1)
+  const more = others.length - listed.length
+  const also = [...listed, ...(more > 0 ? [`and ${String(more)} more`] : [])]
+  return new CloisterError('ERR_MANIFEST_FIELD', first, {
+    details: { line, column, ...(also.length > 0 && { also: also.join('\n') }) },
+  })
+}
