@@ -177,7 +177,7 @@ test.each([
   [['-L', '70000:5005'], 'ERR_VSOCK_FORWARD'],
   [[], 'ERR_CLI_ARGUMENT'],
   [Array.from({ length: 33 }, () => '-L0:1'), 'ERR_CLI_ARGUMENT'],
-  [['-L', '0:5005', '--enclave-name', 'nobody'], 'ERR_KEEPER_NO_SUCH_ENCLAVE'],
+  [['-L', '0:5005', '--enclave-name', 'nobody'], 'ERR_KEEPER_NO_SUCH_NAME'],
   [['-L', '192.0.2.1:8080:5005'], 'ERR_VSOCK_LISTEN'],
   [['-L', '/no/such/directory/sock:5005'], 'ERR_VSOCK_LISTEN'],
   [['-L', `/${'x'.repeat(107)}:5005`], 'ERR_VSOCK_PATH'],
