@@ -226,6 +226,11 @@ const rows = {
     meaning: 'Another running enclave has that CID.',
     hint: 'Choose another --enclave-cid, or leave it out: then a free one is taken.',
   },
+  ERR_KEEPER_NO_LOGS: {
+    nitro: 0,
+    meaning: 'The enclave has no log: its manifest lets no line leave, or it runs in debug mode.',
+    hint: 'Declare `logs` in cloister.yaml and rebuild the image (docs/manifest.md); --debug-mode has a console instead.',
+  },
   ERR_KEEPER_NO_CONSOLE: {
     nitro: 44,
     meaning: 'Only an enclave in debug mode has a console.',

@@ -186,7 +186,9 @@ export class TestHost implements AsyncDisposable {
     const claims = ['names', 'cids'].flatMap((kind) => tryReaddir(join(this.runtime, kind)))
     return [
       ...claims,
-      ...files.filter((file) => !/\/(record\.json|journal\.log|console\.log)$/.test(file)),
+      ...files.filter(
+        (file) => !/\/(record\.json|journal\.log|console\.log|log(\.1)?\.jsonl)$/.test(file),
+      ),
     ]
   }
 }

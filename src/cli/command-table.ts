@@ -33,6 +33,11 @@ export const commandTable: readonly CommandRow[] = [
     load: async () => (await import('./console.ts')).consoleCommand(),
   },
   {
+    name: 'logs',
+    summary: 'print the lines that an enclave lets leave, also after its end',
+    load: async () => (await import('./logs.ts')).logsCommand(),
+  },
+  {
     name: 'connect',
     summary: 'connect standard input and output to a vsock port of the guest',
     load: async () => (await import('./connect.ts')).connectCommand(),

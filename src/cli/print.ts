@@ -6,8 +6,13 @@ import { stringifyJson } from '../exact-json.ts'
 /** C0 without tab and newline, DEL, C1, and what turns the direction of text. */
 const CONTROL = /[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu
 
+/** The same text without power over a terminal; tabs and line ends stay. */
+export function escapeControls(text: string): string {
+  return text.replace(CONTROL, escape)
+}
+
 export function printJson(value: unknown): void {
-  const json = stringifyJson(value, '  ').replace(CONTROL, escape)
+  const json = escapeControls(stringifyJson(value, '  '))
   process.stdout.write(`${json}\n`)
 }
 

@@ -15,7 +15,6 @@ import {
 } from '../enclaves/index.ts'
 import { peekManifest, type MeasuredManifest } from '../manifest/index.ts'
 import { probeAccelerator, type Accelerator } from '../vmm/index.ts'
-import { listsPort } from '../vsock/index.ts'
 import { acceleratorOption, MAX_CPU_COUNT, memorySize, wholeNumber } from './arguments.ts'
 import { connectConsole, printConsole } from './console.ts'
 import { launchJson } from './enclave-json.ts'

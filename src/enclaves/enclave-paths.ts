@@ -48,3 +48,16 @@ export const CONSOLE_FILE = 'console.log'
 export function savedConsolePath(directory: string): string {
   return join(directory, CONSOLE_FILE)
 }
+
+export const LOG_FILE = 'log.jsonl'
+export const OLDER_LOG_FILE = 'log.1.jsonl'
+
+/** Lines of the app that its manifest lets leave; absent where it lets none. */
+export function logPath(directory: string): string {
+  return join(directory, LOG_FILE)
+}
+
+/** What was there before the log was begun anew. */
+export function olderLogPath(directory: string): string {
+  return join(directory, OLDER_LOG_FILE)
+}

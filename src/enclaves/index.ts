@@ -12,7 +12,9 @@ export { openDirectories, type Directories } from './directories.ts'
 export {
   journalPath,
   keeperSocketPath,
+  logPath,
   nsmDirectory,
+  olderLogPath,
   savedConsolePath,
   tpmDirectory,
   vsockDirectory,
@@ -25,6 +27,8 @@ export { parseKeeperRequest, type KeeperReply, type KeeperRequest } from './keep
 export type { KeeperMessage, Seen } from './keeper-messages.ts'
 export type { LaunchDescription, LaunchRequest } from './launch-request.ts'
 export { checkMemory, neededMemoryMib, type MachineSize } from './memory-size.ts'
+export { encodeLogEntry, type LogEntry, type LogStream } from './log-entry.ts'
+export { readLogs, type ReadLogsOptions } from './read-logs.ts'
 export { openConsole } from './open-console.ts'
 export { findParentProgram, findPrograms } from './programs.ts'
 export {

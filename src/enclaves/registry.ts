@@ -10,7 +10,7 @@ import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { CloisterError } from '../errors.ts'
 import { identifyProcess, isRunning, killProcess } from '../subprocess/index.ts'
-import { CONSOLE_FILE, JOURNAL_FILE } from './enclave-paths.ts'
+import { CONSOLE_FILE, JOURNAL_FILE, LOG_FILE, OLDER_LOG_FILE } from './enclave-paths.ts'
 import { Names } from './names.ts'
 import {
   endedRecord,
@@ -38,7 +38,7 @@ const KILLED_KEEPER: EndCause = {
   reason: 'the keeper was killed or crashed; everything it had started went with it',
 }
 
-const KEPT_FILES = new Set([RECORD_FILE, CONSOLE_FILE, JOURNAL_FILE])
+const KEPT_FILES = new Set([RECORD_FILE, CONSOLE_FILE, JOURNAL_FILE, LOG_FILE, OLDER_LOG_FILE])
 
 /** Not what another process is just writing: its record is about to be renamed. */
 function isKept(file: string): boolean {

@@ -11,6 +11,7 @@ import type { NsmCard } from '../nsm/index.ts'
 import { Machine, type SerialPort } from '../vmm/index.ts'
 import type { VsockCard } from '../vsock/index.ts'
 import type { AgentChannel } from './guest/agent-channel.ts'
+import type { LogChannel } from './guest/log-channel.ts'
 import { waitForGuest } from './guest/boot-watch.ts'
 import { needsNsmCard, startEnclaveNsmCard } from './parts/nsm-card.ts'
 import { startEnclaveVsockCard } from './parts/vsock-card.ts'
@@ -43,8 +44,9 @@ export class Enclave implements AsyncDisposable {
   readonly ended: Promise<EndCause>
   readonly #lifetime: Lifetime
   readonly #agent: AgentChannel
+  readonly #logs: LogChannel | undefined
 
-  private constructor(started: Started, lifetime: Lifetime, agent: AgentChannel) {
+  private constructor(started: Started, lifetime: Lifetime, guest: GuestReports) {
     this.eif = started.eif
     this.assurance = started.chip.assurance
     this.parts = started.parts
@@ -52,7 +54,8 @@ export class Enclave implements AsyncDisposable {
     this.vsock = started.vsock
     this.ended = started.ended
     this.#lifetime = lifetime
-    this.#agent = agent
+    this.#agent = guest.channel
+    this.#logs = guest.logs
   }
 
   /**
@@ -82,7 +85,7 @@ export class Enclave implements AsyncDisposable {
         guest,
         users,
       })
-      return new Enclave(started, lifetime, guest.channel)
+      return new Enclave(started, lifetime, guest)
     } catch (error) {
       await lifetime[Symbol.asyncDispose]()
       throw signal.aborted ? abandoned(error) : error
@@ -96,6 +99,11 @@ export class Enclave implements AsyncDisposable {
     const isEnding = this.#agent.signal(constants.signals.SIGTERM) || this.#agent.hasFinished
     if (graceMs === 0 || !isEnding) return
     await Promise.race([this.ended, sleep(graceMs)])
+  }
+
+  /** Settles when the last lines of an app that has ended are in the log, within a second. */
+  async logged(): Promise<void> {
+    await this.#logs?.drained()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -160,8 +168,8 @@ async function start(launch: Launch): Promise<Started> {
     startEnclaveVsockCard({ ...launch, hasNsmCard }),
   )
   launch.noteParts([chip.process, card.process])
-  const { socketPath } = card
-  await serveParentPorts({ ...launch, socketPath, handleNsm: hasNsmCard ? undefined : chip.handle })
+  const handleNsm = hasNsmCard ? undefined : chip.handle
+  await serveParentPorts({ ...launch, image, socketPath: card.socketPath, handleNsm })
   const nsmCard = hasNsmCard
     ? await timeline.measure('start the NSM card', () => startEnclaveNsmCard({ ...launch, chip }))
     : undefined

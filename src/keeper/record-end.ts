@@ -11,7 +11,10 @@ export interface Ending {
   readonly journal: Journal
   readonly running: RunningRecord
   readonly cause: EndCause
-  readonly enclave: AsyncDisposable & { readonly console: ConsoleLog | undefined }
+  readonly enclave: AsyncDisposable & {
+    readonly console: ConsoleLog | undefined
+    readonly logged: () => Promise<void>
+  }
 }
 
 /** Ends the enclave and records that; what fails is told in the journal. Never rejects. */
@@ -24,6 +27,7 @@ export async function recordEnd(ending: Ending): Promise<void> {
       journal.write(`cannot ${step}: ${messageOf(error)}`)
     }
   }
+  if (cause.first === 'app') await attempt('wait for the last lines', () => enclave.logged())
   await attempt('end every part', () => enclave[Symbol.asyncDispose]())
   await attempt('save the console', async () => {
     await enclave.console?.drained()

@@ -500,6 +500,7 @@ describe('of a running enclave, or one that starts, a person sees', () => {
     )
     await sees('ERR_VSOCK_LISTEN', 'cloister forward --enclave-name hello -L 192.0.2.1:80:5005')
     await sees('ERR_KEEPER_WAIT', 'cloister wait --enclave-name hello --timeout 0')
+    await sees('ERR_KEEPER_NO_LOGS', 'cloister logs --enclave-name hello')
     expect((await host.shell(`${open} "$(seq -s, 10001 2 10401)"`)).status).toBe(0)
     // Refused by the keeper, whose error it is.
     await sees('ERR_VSOCK_PORTS', `${open} "$(seq -s, 20001 2 20401)"`)

@@ -36,7 +36,8 @@ const inDirectory = (file: string): string => runtime.join('enclaves', 'i-1', fi
 
 async function end(dispose = (): Promise<void> => Promise.resolve()): Promise<string> {
   const console = new ConsoleLog(new PassThrough())
-  const enclave = { console, [Symbol.asyncDispose]: dispose }
+  const logged = (): Promise<void> => Promise.resolve()
+  const enclave = { console, logged, [Symbol.asyncDispose]: dispose }
   const cause: EndCause = { first: 'app', reason: 'the app exited with status 7', exitCode: 7 }
   const journal = new Journal(registry.directory('i-1'))
   await recordEnd({ registry, journal, running, cause, enclave })

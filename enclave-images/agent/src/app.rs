@@ -3,6 +3,7 @@
 
 use crate::event::Event;
 use crate::failure::{Failure, Step};
+use crate::logs::{Drain, Outlet};
 use crate::manifest::Manifest;
 use crate::{kernel, program, surroundings};
 use std::os::unix::process::ExitStatusExt;
@@ -18,7 +19,11 @@ pub struct App {
 
 impl App {
     /// Starts the app with the environment, working directory and user of the manifest.
-    pub fn start(manifest: &Manifest) -> Result<Arc<Self>, Failure> {
+    /// What may leave of its streams goes through `outlet`; without one they are the agent's own.
+    pub fn start(
+        manifest: &Manifest,
+        mut outlet: Option<Outlet>,
+    ) -> Result<(Arc<Self>, Option<Drain>), Failure> {
         let workdir = &manifest.workdir;
         let enter = format!("enter the workdir {}", workdir.display());
         surroundings::make_workdir(workdir).step(&enter)?;
@@ -29,16 +34,24 @@ impl App {
             .env_clear()
             .envs(manifest.variables())
             .current_dir(workdir);
+        if let Some(outlet) = &mut outlet {
+            let attached = outlet.attach(&mut command, manifest.user.uid);
+            attached.step("make the app's streams")?;
+        }
         kernel::become_user_before_exec(&mut command, &manifest.user);
         let child = command.spawn().map_err(|error| {
             let why = program::explain(program, &manifest.variable("PATH"), workdir);
             let why = why.unwrap_or_else(|| error.to_string());
             Failure::new(format!("start {}", program.display()), why)
         })?;
-        Ok(Arc::new(Self {
+        // The pipes end with the app only when nothing of the agent holds their other ends.
+        drop(command);
+        let logs = outlet.map(Outlet::start).transpose();
+        let app = Arc::new(Self {
             pid: child.id(),
             exists: Mutex::new(true),
-        }))
+        });
+        Ok((app, logs.step("read the app's streams")?))
     }
 
     pub fn pid(&self) -> u32 {

@@ -38,6 +38,11 @@ fn open(path: &str) -> io::Result<File> {
         .open(path)
 }
 
+/// Whether the standard streams are the console: in debug mode.
+pub fn is_attached() -> bool {
+    io::stdout().is_terminal()
+}
+
 /// A terminal without a port refuses even a write of nothing.
 fn check_writable(mut console: File) -> io::Result<File> {
     console.write(&[]).map(|_| console)

@@ -22,6 +22,7 @@ mod heartbeat;
 mod image;
 #[allow(unsafe_code)]
 mod kernel;
+mod logs;
 mod manifest;
 mod mounts;
 mod nsm;
@@ -34,6 +35,7 @@ mod surroundings;
 use app::App;
 use event::Event;
 use failure::{Failure, Step};
+use logs::{Drain, Outlet};
 use manifest::Manifest;
 use std::panic;
 use std::sync::Arc;
@@ -47,13 +49,17 @@ fn run() -> i32 {
     panic::set_hook(Box::new(|panic| {
         end(&Event::failed("agent", &panic.to_string()))
     }));
-    let app = boot().unwrap_or_else(|failure| end(&failure.into()));
-    end(&app.wait().unwrap_or_else(|failure| failure.into()))
+    let (app, logs) = boot().unwrap_or_else(|failure| end(&failure.into()));
+    let event = app.wait().unwrap_or_else(|failure| failure.into());
+    if let Some(logs) = logs {
+        logs.wait();
+    }
+    end(&event)
 }
 
 /// From nothing to a running app. The agent channel comes first: from then on a failing step
 /// reaches the parent in words. AWS's parent has no such port; the app then runs on its own.
-fn boot() -> Result<Arc<App>, Failure> {
+fn boot() -> Result<(Arc<App>, Option<Drain>), Failure> {
     let channel = channel::connect();
     mounts::mount_devices().step("mount /dev")?;
     console::attach().step("open the standard streams")?;
@@ -73,12 +79,13 @@ fn boot() -> Result<Arc<App>, Failure> {
     heartbeat::exchange().step("heartbeat on the parent's port 9000")?;
     offer_nsm()?;
     surroundings::prepare(&mut manifest);
-    let app = App::start(&manifest)?;
+    let outlet = Outlet::open(manifest.declared.as_ref().map(|it| &it.logs));
+    let (app, logs) = App::start(&manifest, outlet)?;
     if let Ok(channel) = channel {
         channel.send(&Event::Started { pid: app.pid() });
         channel::serve(channel, Arc::clone(&app)).step("serve the agent channel")?;
     }
-    Ok(app)
+    Ok((app, logs))
 }
 
 /// The kernel's NSM where the machine has one, else the parent's behind a device of ours.

@@ -4,6 +4,7 @@ import type { Socket } from 'node:net'
 import { messageOf } from '../../errors.ts'
 import { deferred } from '../../subprocess/index.ts'
 import { AgentChannel, type AgentEvent } from './agent-channel.ts'
+import type { LogChannel } from './log-channel.ts'
 import { describeEvent, type Journal } from '../journal.ts'
 
 export class GuestReports {
@@ -15,6 +16,8 @@ export class GuestReports {
   readonly #appStarted = deferred<undefined>()
   readonly #lastWord = deferred<AgentEvent>()
   lastEvent: AgentEvent | undefined
+  /** Takes the agent's second connection; absent where no line may leave. */
+  logs: LogChannel | undefined
 
   constructor(journal: Journal) {
     this.#journal = journal
@@ -40,7 +43,8 @@ export class GuestReports {
   /** Serves the agent's connection; a malformed message ends it, and the journal says so. */
   async listen(socket: Socket): Promise<void> {
     try {
-      await this.channel.serve(socket)
+      if (this.logs !== undefined && this.channel.isConnected) await this.logs.serve(socket)
+      else await this.channel.serve(socket)
     } catch (error) {
       this.#journal.writeOfGuest(`the agent's connection was closed: ${messageOf(error)}`)
       throw error

@@ -10,6 +10,7 @@ import {
   type SectionSink,
 } from '../../eif/index.ts'
 import { check } from '../../errors.ts'
+import { ManifestReader, type MeasuredManifest } from '../../manifest/index.ts'
 import { openInputFile } from '../../files/index.ts'
 import { cmdlineSuffix, isStockImage, looksForNsmCard } from '../../vmm/index.ts'
 import { UnnamedFile } from './unnamed-file.ts'
@@ -20,6 +21,8 @@ const MOST_UNPACKED_PER_MEMORY = 16
 
 export interface MeasuredImage extends Disposable {
   readonly eif: Eif
+  /** What the application declares of itself; absent when the image was built without a manifest. */
+  readonly manifest: MeasuredManifest | undefined
   /** The EIF's command line, with the suffix for stock images where it is one. */
   readonly cmdline: string
   /** Whether it is an image of AWS's own tools. */
@@ -51,7 +54,8 @@ export async function measureImage(
   const initrd = new UnnamedFile(directory, 'initrd')
   try {
     const meter = new MemoryMeter(MOST_UNPACKED_PER_MEMORY * size.memoryMib * MIB)
-    const eif = await copyImage(path, { kernel, initrd, meter, ...size })
+    const manifest = new ManifestReader()
+    const eif = await copyImage(path, { kernel, initrd, meter, manifest, ...size })
     if (eif.signingCertificate !== undefined)
       checkCertificateDates(eif.signingCertificate, new Date())
     check(
@@ -67,6 +71,7 @@ export async function measureImage(
     checkMemory(size, await meter.end(), cmdline)
     return {
       eif,
+      manifest: manifest.read(),
       cmdline,
       isStock: isStockImage(eif.cmdline),
       looksForNsmCard: looksForNsmCard(cmdline),
@@ -88,12 +93,13 @@ interface Copies {
   readonly kernel: UnnamedFile
   readonly initrd: UnnamedFile
   readonly meter: MemoryMeter
+  readonly manifest: ManifestReader
   readonly memoryMib: number
   readonly signal?: AbortSignal
 }
 
 async function copyImage(path: string, copies: Copies): Promise<Eif> {
-  const { kernel, initrd, meter, memoryMib, signal } = copies
+  const { kernel, initrd, meter, manifest, memoryMib, signal } = copies
   await using file = await openInputFile(path, 'ERR_EIF_UNREADABLE')
   const source = file.source()
   // What is larger than the machine is refused in the end; it is read on only to say why.
@@ -102,6 +108,7 @@ async function copyImage(path: string, copies: Copies): Promise<Eif> {
     signal?.throwIfAborted()
     if (isCopied && section.type === 'kernel') kernel.append(chunk)
     if (isCopied && section.type === 'ramdisk') initrd.append(chunk)
+    manifest.push(section, chunk)
     await meter.push(section, chunk)
   }
   return await readEif(source, copy)
