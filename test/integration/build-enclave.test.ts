@@ -271,7 +271,7 @@ describe('a path that the user gives', () => {
     for (const [command = '', ...flags] of commands) {
       const outcome = await runCli(command, flags, { timeout: 20_000 })
       expect(printedCode(outcome), `${command} ${flags.join(' ')}`).toMatch(
-        /^ERR_(CLI_ARGUMENT|EIF_UNREADABLE|FILE_INPUT|IMAGE_BLOBS|IMAGE_SOURCE_MISSING)$/,
+        /^ERR_(CLI_ARGUMENT|EIF_UNREADABLE|FILE_INPUT|SIGNING_KEY|IMAGE_BLOBS|IMAGE_SOURCE_MISSING)$/,
       )
     }
   })
