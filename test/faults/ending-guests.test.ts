@@ -64,8 +64,9 @@ test('a stock AWS image whose app halts the machine has ended, without an agent 
   expect(await end(enclave, recent)).toMatchObject({ First: 'guest' })
 })
 
-test("a stock image's kernel that panics has ended at once, and not after the 30 s of its command line", async () => {
-  const enclave = await host.start(await image('exit', AWS_CMDLINE.replace('nomodules ', '')))
+test("a stock image's kernel that panics has ended at once, although its own command line has it loop", async () => {
+  const cmdline = AWS_CMDLINE.replace('nomodules ', '').replace('panic=30', 'panic=0')
+  const enclave = await host.start(await image('exit', cmdline))
   expect(await end(enclave)).toMatchObject({ First: 'guest' })
 })
 
