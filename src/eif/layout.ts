@@ -48,8 +48,8 @@ export const DEFAULT_CPUS = 2
 
 /**
  * The longest section of each type that the reader holds in memory. The format limits only the
- * signature. AWS's tools write command lines far above what a kernel takes, and all of `docker image
- * inspect` into the metadata; these bounds are generous for both.
+ * signature. AWS's tools write command lines far above what a kernel takes, and the whole description
+ * of a container image into the metadata; these bounds are generous for both.
  */
 export const MAX_BUFFERED_BYTES = {
   cmdline: 64 * 1024,
