@@ -49,7 +49,9 @@ pub enum Reach {
 pub fn enter(reach: Reach, private_root: bool) -> io::Result<SandboxReport> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     let landlock = restrict_paths().map_err(|error| io::Error::other(error.to_string()))?;
-    restrict_system_calls(reach).map_err(|error| io::Error::other(error.to_string()))?;
+    // In a root of its own the card can make files only beside its own sockets.
+    let may_bind = landlock != "none" || private_root;
+    restrict_system_calls(reach, may_bind).map_err(|error| io::Error::other(error.to_string()))?;
     Ok(SandboxReport {
         landlock,
         seccomp: true,
@@ -136,9 +138,13 @@ const ALLOWED: &[i64] = &[
 /// clone), and opening `/proc/sys/vm/overcommit_memory` before it returns heap to the kernel.
 const DECLINED: &[i64] = &[libc::SYS_clone3, libc::SYS_openat];
 
-/// Two filters, of which the stricter answer counts.
-fn restrict_system_calls(reach: Reach) -> Result<(), seccompiler::Error> {
-    let declined = DECLINED.iter().map(|call| (*call, Vec::new())).collect();
+/// Two filters, of which the stricter answer counts. No filter sees which name bind(2) gives: where
+/// it could be that of any file its user may make, it is declined, and the card does without.
+fn restrict_system_calls(reach: Reach, may_bind: bool) -> Result<(), seccompiler::Error> {
+    let mut declined: Rules = DECLINED.iter().map(|call| (*call, Vec::new())).collect();
+    if !may_bind {
+        declined.insert(libc::SYS_bind, Vec::new());
+    }
     let decline = SeccompAction::Errno(libc::ENOSYS as u32);
     for filter in [
         compile(declined, SeccompAction::Allow, decline)?,
@@ -172,7 +178,7 @@ fn allowed_calls(reach: Reach) -> Result<Rules, seccompiler::BackendError> {
     if reach != Reach::Nothing {
         rules.insert(libc::SYS_socket, allowed_sockets(reach)?);
         rules.insert(libc::SYS_connect, Vec::new());
-        rules.insert(libc::SYS_bind, Vec::new()); // to a name; Landlock lets it make no file
+        rules.insert(libc::SYS_bind, Vec::new()); // to a name in the abstract namespace
     }
     // Memory never becomes executable.
     let executable = libc::PROT_EXEC as u64;
@@ -188,15 +194,20 @@ fn allowed_calls(reach: Reach) -> Result<Rules, seccompiler::BackendError> {
 }
 
 fn allowed_sockets(reach: Reach) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
-    let is_unix = compare(0, SeccompCmpOp::Eq, libc::AF_UNIX as u64)?;
-    let mut rules = vec![SeccompRule::new(vec![is_unix])?];
+    let mut families = vec![libc::AF_UNIX];
     if reach == Reach::UnixAndVsock {
-        let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-        let is_vsock = compare(0, SeccompCmpOp::Eq, libc::AF_VSOCK as u64)?;
-        let is_stream = compare(1, SeccompCmpOp::Eq, kind as u64)?;
-        rules.push(SeccompRule::new(vec![is_vsock, is_stream])?);
+        families.push(libc::AF_VSOCK);
     }
-    Ok(rules)
+    let kind = !(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC) as u32;
+    let of_kind = SeccompCmpOp::MaskedEq(kind.into());
+    let is_stream = compare(1, of_kind, libc::SOCK_STREAM as u64)?;
+    families
+        .into_iter()
+        .map(|family| {
+            let is_family = compare(0, SeccompCmpOp::Eq, family as u64)?;
+            SeccompRule::new(vec![is_family, is_stream.clone()])
+        })
+        .collect()
 }
 
 fn compare(

@@ -2,17 +2,22 @@
 //! started again.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::net::TcpStream;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Command, ExitStatus};
 
 use cloister_confine::sandbox::{self, Reach};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, socket, socket_with,
+};
 
 const ACT: &str = "CLOISTER_CONFINE_ACT";
 const DONE: i32 = 7;
+/// Below the crate's directory, where tests run.
+const BOUND: &str = "bound.sock";
 
 /// How a process ended that confined itself and then did `act`.
 fn confined(reach: &str, act: &str) -> ExitStatus {
@@ -43,6 +48,8 @@ fn acts() {
         // A socket is made and closed: nothing is bound or dialled.
         "vsock-stream" => vsock(SocketType::STREAM),
         "vsock-datagram" => vsock(SocketType::DGRAM),
+        "datagram" => UnixDatagram::unbound().map(drop),
+        "bind" => bind_to_file(),
         "dial" => TcpStream::connect("127.0.0.1:9").map(drop),
         _ => Command::new("/bin/true").status().map(drop),
     };
@@ -54,6 +61,19 @@ fn vsock(kind: SocketType) -> std::io::Result<()> {
     // A kernel without vsock refuses by itself, which is no death by the filter.
     let _ = socket_with(AddressFamily::VSOCK, kind, flags, None);
     Ok(())
+}
+
+fn bind_to_file() -> io::Result<()> {
+    let socket = socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
+    Ok(bind(&socket, &SocketAddrUnix::new(BOUND)?)?)
+}
+
+#[test]
+fn no_socket_can_be_made_that_is_a_file_or_that_takes_datagrams() {
+    assert_eq!(confined("sockets", "bind").code(), Some(DONE + 1));
+    assert!(!Path::new(BOUND).exists());
+    let signal = confined("sockets", "datagram").signal();
+    assert_eq!(signal, Some(libc::SIGSYS));
 }
 
 #[test]
