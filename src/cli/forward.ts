@@ -153,12 +153,12 @@ async function warnOfClosedPorts(
   const report = await askVsock(directory, false).catch(() => undefined)
   if (report === undefined) return
   const closed = [
-    ...closedPorts(toGuest, report.guestPorts).map((port) => `--guest-ports ${port}`),
-    ...closedPorts(toHost, report.parentPorts).map((port) => `--parent-ports ${port}`),
+    ...closedPorts(toGuest, report.guestPorts).map((port) => ['guest', port] as const),
+    ...closedPorts(toHost, report.parentPorts).map((port) => ['parent', port] as const),
   ]
-  for (const option of closed)
+  for (const [side, port] of closed)
     printProgress(
-      `Port is closed yet; to open it: cloister open-ports --enclave-name ${name} ${option}`,
+      `Port ${port} of the ${side} is still closed. To open it: cloister open-ports --enclave-name ${name} --${side}-ports ${port}`,
     )
 }
 

@@ -43,7 +43,11 @@ describe('every example of the help works when it is pasted', () => {
       umoci insert --rootless --image '${layout}:hello' rootfs/hello /hello &&
       umoci config --image '${layout}:hello' --config.entrypoint /hello --architecture amd64 --os linux`
     expect((await host.shell(make)).status).toBe(0)
-    expect(await examples('build-enclave')).toHaveLength(3)
+    writeFileSync(
+      join(host.directory, 'cloister.yaml'),
+      'cloister: 1\nname: hello\nversion: "1"\nsource: { rootfs: rootfs }\nrun: { entrypoint: [/hello] }\n',
+    )
+    expect(await examples('build-enclave')).toHaveLength(4)
     await pasted('build-enclave')
   })
 
