@@ -2,10 +2,9 @@
 // Messages are CBOR maps behind a length; the guest is hostile, so they are small and checked.
 
 import type { Socket } from 'node:net'
-import { decodeCbor } from '@cloister/attestation/cbor'
 import { cborMap, encodeCbor } from '../../cbor.ts'
-import { CloisterError } from '../../errors.ts'
 import { encodeFrame, readFrames } from '../../vsock/index.ts'
+import { decodeAgentMessage, malformedMessage } from './agent-message.ts'
 
 const MESSAGE_MAX_BYTES = 4096
 
@@ -58,7 +57,7 @@ export class AgentChannel {
   }
 
   #noteStart(): void {
-    if (this.#hasStarted) throw malformed('the app has started already')
+    if (this.#hasStarted) throw malformedMessage('the app has started already')
     this.#hasStarted = true
   }
 
@@ -72,29 +71,19 @@ export class AgentChannel {
 
 /** @throws `ERR_KEEPER_AGENT` for anything but one well-formed event. */
 export function parseAgentEvent(bytes: Uint8Array): AgentEvent {
-  const message = decodeMap(bytes)
+  const message = decodeAgentMessage(bytes)
   const event = message.get('event')
   if (event === 'failed')
     return { event, step: text(message, 'step'), error: text(message, 'error') }
   if (event === 'started') return { event, pid: integer(message, 'pid') }
   if (event === 'exited') return { event, code: integer(message, 'code') }
   if (event === 'signaled') return { event, signal: integer(message, 'signal') }
-  throw malformed('it is not a known event')
-}
-
-function decodeMap(bytes: Uint8Array): ReadonlyMap<unknown, unknown> {
-  try {
-    const value = decodeCbor(bytes)
-    if (value instanceof Map) return value
-  } catch (cause) {
-    throw malformed('it is not CBOR', cause)
-  }
-  throw malformed('it is not a map')
+  throw malformedMessage('it is not a known event')
 }
 
 function text(message: ReadonlyMap<unknown, unknown>, key: string): string {
   const value = message.get(key)
-  if (typeof value !== 'string') throw malformed(`${key} is not text`)
+  if (typeof value !== 'string') throw malformedMessage(`${key} is not text`)
   return printable(value)
 }
 
@@ -106,12 +95,6 @@ function printable(value: string): string {
 function integer(message: ReadonlyMap<unknown, unknown>, key: string): number {
   const value = message.get(key)
   if (!Number.isSafeInteger(value) || (value as number) < 0)
-    throw malformed(`${key} is not an unsigned integer`)
+    throw malformedMessage(`${key} is not an unsigned integer`)
   return value as number
-}
-
-function malformed(reason: string, cause?: unknown): CloisterError {
-  return new CloisterError('ERR_KEEPER_AGENT', `a message of the agent is malformed: ${reason}`, {
-    cause,
-  })
 }

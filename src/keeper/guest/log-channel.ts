@@ -4,12 +4,11 @@
 
 import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { decodeCbor } from '@cloister/attestation/cbor'
 import type { LogEntry, LogStream } from '../../enclaves/index.ts'
-import { CloisterError } from '../../errors.ts'
 import type { MeasuredManifest } from '../../manifest/index.ts'
 import { readFrames } from '../../vsock/index.ts'
 import type { Journal } from '../journal.ts'
+import { decodeAgentMessage, malformedMessage } from './agent-message.ts'
 
 const MESSAGE_MAX_BYTES = 4096
 const LINE_MAX_BYTES = 2048
@@ -101,7 +100,7 @@ type LogMessage =
 
 /** @throws `ERR_KEEPER_AGENT` for anything but one well-formed message. */
 export function parseLogMessage(frame: Uint8Array): LogMessage {
-  const message = decodeMap(frame)
+  const message = decodeAgentMessage(frame)
   const [stream, line, cut, dropped] = ['stream', 'line', 'cut', 'dropped'].map((key) =>
     message.get(key),
   )
@@ -109,17 +108,7 @@ export function parseLogMessage(frame: Uint8Array): LogMessage {
   const isLine = line instanceof Uint8Array && line.length <= LINE_MAX_BYTES
   if (message.size === 3 && (stream === 'stdout' || stream === 'stderr') && isLine && isCount(cut))
     return { stream, bytes: Buffer.from(line), cut }
-  throw malformed('it is neither a line nor a count')
-}
-
-function decodeMap(bytes: Uint8Array): ReadonlyMap<unknown, unknown> {
-  try {
-    const value = decodeCbor(bytes)
-    if (value instanceof Map) return value
-  } catch (cause) {
-    throw malformed('it is not CBOR', cause)
-  }
-  throw malformed('it is not a map')
+  throw malformedMessage('it is neither a line nor a count')
 }
 
 function isCount(value: unknown): value is number {
@@ -132,8 +121,4 @@ function entryOf(message: LogMessage): LogEntry {
   if (message.stream === undefined) return { time, dropped: message.dropped }
   const { stream, bytes, cut } = message
   return { time, stream, line: bytes.toString('utf8'), ...(cut > 0 && { cut }) }
-}
-
-function malformed(reason: string, cause?: unknown): CloisterError {
-  return new CloisterError('ERR_KEEPER_AGENT', `a log message is malformed: ${reason}`, { cause })
 }
