@@ -15,6 +15,10 @@ export type CborInput =
 
 const encoder = new Encoder({ useRecords: false, mapsAsObjects: false, tagUint8Array: false })
 
+/**
+ * Encodes a value as CBOR (RFC 8949); maps keep their order. An integer that may reach 2^32 is
+ * passed as a bigint: as a number it would become a 64-bit float.
+ */
 export function encodeCbor(value: CborInput): Uint8Array {
   // A copy: the encoder hands out pieces of a buffer that it goes on writing to.
   return new Uint8Array(encoder.encode(value))

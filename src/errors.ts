@@ -13,6 +13,7 @@ export interface CloisterErrorOptions {
   readonly cause?: unknown
 }
 
+/** An error that callers tell apart by its `code`; docs/errors.md lists the codes. */
 export class CloisterError extends Error {
   override readonly name = 'CloisterError'
   readonly code: ErrorCode

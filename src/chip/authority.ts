@@ -65,6 +65,7 @@ export async function readStateFile(path: string): Promise<Buffer> {
   }
 }
 
+/** A DER certificate as PEM (RFC 7468). */
 export function pemOf(certificate: Uint8Array): string {
   return new X509Certificate(certificate).toString()
 }

@@ -10,10 +10,15 @@ export function sequence(...items: readonly DerNode[]): DerNode {
   return constructed(asn1.Type.SEQUENCE, items)
 }
 
+/**
+ * A SET of the items in the order given. DER's order of a SET OF (X.690 section 11.6) is up to the
+ * caller.
+ */
 export function set(...items: readonly DerNode[]): DerNode {
   return constructed(asn1.Type.SET, items)
 }
 
+/** An OBJECT IDENTIFIER from its dotted form, such as `2.5.29.15`. */
 export function objectIdentifier(dotted: string): DerNode {
   return primitive(asn1.Type.OID, asn1.oidToDer(dotted).getBytes())
 }
@@ -26,6 +31,7 @@ export function unsignedInteger(bytes: Uint8Array): DerNode {
   return primitive(asn1.Type.INTEGER, sign + binary(shortest))
 }
 
+/** A BOOLEAN; true is `0xff` (X.690 section 11.1). */
 export function boolean(value: boolean): DerNode {
   return primitive(asn1.Type.BOOLEAN, value ? '\xff' : '\0')
 }

@@ -26,6 +26,7 @@ export interface LeafRequest {
   readonly at: Date
 }
 
+/** The identity of a host chip, and its one service: certifying the AKs of enclaves. */
 export interface HostChip {
   /** `i-<17 hex>`. */
   readonly instanceId: string

@@ -4,6 +4,7 @@
 import type { P384Signer } from './tpm-crypto.ts'
 import type { SoftwareTpm } from './software-tpm.ts'
 
+/** Loads the modules that issue certificates; later calls get the same modules. */
 export async function loadIssuing() {
   const { issueCertificate } = await import('./certificate.ts')
   const { createTpmSubtle, tpmPrivateKey } = await import('./tpm-crypto.ts')

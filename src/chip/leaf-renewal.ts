@@ -17,6 +17,10 @@ const RENEW_BEFORE_MS = 60 * 60 * 1000
 /** After a failed renewal the next try waits: each one takes the chip's lock. */
 const RETRY_MS = 60 * 1000
 
+/**
+ * Caches one leaf certificate and renews it in the background during its last hour. A failed
+ * renewal is retried after a minute.
+ */
 export class LeafRenewal {
   readonly #issue: IssueLeaf
   #leaf: Leaf | undefined

@@ -17,6 +17,7 @@ const LABELS = {
   write: 'Writing the image',
 } as const
 
+/** Prints the progress of one build. When quiet, only notices are printed. */
 export class BuildProgress {
   readonly #isQuiet: boolean
   readonly #isTerminal = process.stderr.isTTY

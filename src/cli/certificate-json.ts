@@ -31,6 +31,10 @@ const LONG_NAMES: Readonly<Record<string, string>> = {
 
 const EMPTY = Buffer.alloc(0)
 
+/**
+ * The `SigningCertificate` of nitro-cli's describe-eif. The signature is colon-separated hex; an
+ * algorithm without a name in this module is a dotted OID.
+ */
 export function certificateJson({ der }: SigningCertificate): object {
   const certificate = new X509Certificate(der)
   const { algorithm, signature } = signatureOf(der)

@@ -39,6 +39,7 @@ autoload -U +X bashcompinit && bashcompinit
   return `${head}${bashCompletion(commands)}`
 }
 
+/** A fish script of `complete` commands, for `cloister` and for `nitro-cli`. */
 export function fishCompletion(commands: readonly CommandWords[]): string {
   const lines = commands.flatMap((command) => [
     ...command.names.map(

@@ -10,6 +10,7 @@ export interface MeasurementsJson {
   readonly PCR8?: string
 }
 
+/** PCRs as lower-case hex under nitro-cli's keys; `PCR8` only for a signed image. */
 export function measurementsJson({ pcr0, pcr1, pcr2, pcr8 }: Measurements): MeasurementsJson {
   return {
     // nitro-cli prints the name of its hash with Rust's formatter; scripts compare this text.

@@ -10,6 +10,7 @@ export async function readEifFile(path: string): Promise<Eif> {
   return await readEif(file.source())
 }
 
+/** An inspected image, with its measured manifest if it has one. */
 export interface ImageInspection extends EifInspection {
   readonly manifest: MeasuredManifest | undefined
 }

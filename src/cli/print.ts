@@ -11,6 +11,10 @@ export function escapeControls(text: string): string {
   return text.replace(CONTROL, escape)
 }
 
+/**
+ * Prints a value to standard output as JSON indented by two spaces, with control characters
+ * escaped.
+ */
 export function printJson(value: unknown): void {
   const json = escapeControls(stringifyJson(value, '  '))
   process.stdout.write(`${json}\n`)

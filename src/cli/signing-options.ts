@@ -18,6 +18,7 @@ export interface SigningFlags {
 const PASSWORD_VARIABLE = 'CLOISTER_PRIVATE_KEY_PASSWORD'
 const MAX_PASSWORD_BYTES = 4096
 
+/** Adds the options of {@link SigningFlags} to a command and returns that command. */
 export function addSigningOptions(command: Command): Command {
   return command
     .option('--signing-certificate <pem>', 'certificate of the signer, measured into PCR8')
@@ -49,6 +50,12 @@ export async function openSignerOf(flags: SigningFlags): Promise<OpenSigner | un
   return openSigner(readCertificate(signingCertificate), privateKey, keyOptions(flags))
 }
 
+/**
+ * The contents of the file that `--signing-certificate` names, at most 1 MiB; `-` is standard
+ * input.
+ *
+ * @throws `ERR_FILE_INPUT`
+ */
 export function readCertificate(path: string): Uint8Array {
   return readFileArgument('--signing-certificate', path)
 }

@@ -81,6 +81,10 @@ export async function checkUsers(): Promise<Finding> {
   }
 }
 
+/**
+ * Whether this process may open enough files and start enough processes for one enclave
+ * (`/proc/self/limits`, soft limits).
+ */
 export function checkLimits(): Finding {
   const name = 'limits'
   const files = descriptorLimit()

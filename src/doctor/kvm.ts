@@ -11,6 +11,7 @@ export interface KvmFacts {
   readonly isRoot: boolean
 }
 
+/** Whether guests run under KVM; a warning with a fix where they would be emulated. */
 export function checkKvm(): Finding {
   const { accelerator, reason } = probeAccelerator()
   if (accelerator === 'kvm') return ok('KVM', reason)

@@ -42,6 +42,7 @@ export async function checkNsmDevice(): Promise<Finding> {
   }
 }
 
+/** Whether swtpm is found and runs; reports its path and version. */
 export async function checkSwtpm(): Promise<Finding> {
   try {
     const swtpm = findProgram('swtpm')

@@ -56,6 +56,7 @@ export function checkBlobs(directory: string): Finding {
   }
 }
 
+/** Whether the host has enough free memory for one enclave (`MemAvailable` of `/proc/meminfo`). */
 export function checkMemory(): Finding {
   const name = 'memory'
   const [, kib = '0'] =

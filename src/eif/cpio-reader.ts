@@ -56,6 +56,10 @@ export const FILE_TYPE = {
   directory: 0o040000,
 } as const
 
+/**
+ * Reports each entry of the archives pushed into it to a {@link CpioSink}. Malformed input does not
+ * throw: `push` returns the bytes that it could not read.
+ */
 export class CpioReader {
   readonly #sink: CpioSink
   /** Whether what comes next may be zeros, or the beginning of an archive. */

@@ -10,6 +10,7 @@ import type { EifSection } from './section-table.ts'
 
 export type PcrName = 'PCR0' | 'PCR1' | 'PCR2' | 'PCR8'
 
+/** A file that differs between two ramdisks, or is in one of them alone. */
 export interface FileDifference {
   /** One character per byte. */
   readonly name: string
@@ -26,6 +27,7 @@ export interface ComparedSection {
   readonly sha384: string
 }
 
+/** A section that differs between two images, or is in one of them alone. */
 export interface SectionDifference {
   readonly type: SectionType
   /** The how-manieth of its type, from 0. */
@@ -38,6 +40,7 @@ export interface SectionDifference {
   readonly files?: readonly FileDifference[]
 }
 
+/** Two images and everything in which they differ. */
 export interface EifDifference {
   readonly a: Eif
   readonly b: Eif

@@ -29,6 +29,7 @@ const MAX_TARGET_BYTES = 4096
 /** Names of one file that come before its contents. */
 const MAX_WAITING = 1000
 
+/** Lists the files of one ramdisk: push its chunks in order, then await `end`. */
 export class FileList {
   readonly #files = new Map<string, ListedFile>()
   /** Of a file with several names, contents come with one of them. */

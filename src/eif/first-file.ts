@@ -12,6 +12,10 @@ const FIELD = { mode: 14, fileSize: 54, nameSize: 94 } as const
 const FIELD_BYTES = 8
 const FILE_TYPE = { mask: 0o170000, regular: 0o100000 } as const
 
+/**
+ * Collects the first file of a ramdisk if it is a regular file of the wanted name. Only an
+ * uncompressed "newc" archive is read.
+ */
 export class FirstFile {
   readonly #name: string
   readonly #maxBytes: number

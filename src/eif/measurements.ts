@@ -15,6 +15,7 @@ export interface Measurement {
   readonly pcr: Uint8Array
 }
 
+/** The measurements of an image, by the PCR that each is extended into. */
 export interface Measurements {
   /** Kernel, cmdline and every ramdisk. */
   readonly pcr0: Measurement

@@ -8,6 +8,10 @@ import { RamdiskReader, type UnpackBudget } from './ramdisk-reader.ts'
 const ASSUMED_RATIO = 4
 const PAGE_BYTES = 4096
 
+/**
+ * Measures what one ramdisk takes once unpacked: push its chunks in order, await `end`, then read
+ * `size`.
+ */
 export class RamdiskMeter {
   readonly #budget: UnpackBudget
   readonly #archives = new CpioMeter()

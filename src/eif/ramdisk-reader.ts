@@ -13,6 +13,10 @@ export interface UnpackBudget {
   leftBytes: number
 }
 
+/**
+ * Unpacks a ramdisk into a {@link CpioReader}. Unreadable input does not throw: reading stops, and
+ * `isComplete` is false.
+ */
 export class RamdiskReader {
   readonly #budget: UnpackBudget
   readonly #archives: CpioReader

@@ -28,6 +28,7 @@ import {
 import type { SigningCertificate } from './signing-certificate.ts'
 import { verifySignatureSection } from './verify-signature.ts'
 
+/** What an image contains and measures to; the contents of its sections go to the sink. */
 export interface Eif {
   readonly version: number
   readonly architecture: Architecture
@@ -71,6 +72,7 @@ export function readEif(source: ByteSource, sink?: SectionSink): Promise<Eif> {
   return read(source, sink, refuse)
 }
 
+/** An image that was read in spite of the faults listed with it. */
 export interface EifInspection {
   /** Without a signing certificate, and PCR8, where the signature is not valid. */
   readonly eif: Eif

@@ -49,6 +49,7 @@ interface SectionInput extends Content {
   readonly type: SectionType
 }
 
+/** Content that is already in memory; the bytes are not copied. */
 export function contentOfBytes(bytes: Uint8Array): Content {
   return { size: bytes.length, chunks: () => [bytes] }
 }

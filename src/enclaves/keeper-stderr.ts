@@ -7,6 +7,10 @@ import { join } from 'node:path'
 /** How much of it is told: the end. */
 const LAST_WORDS_BYTES = 4096
 
+/**
+ * A file for a keeper's standard error, of which the last 4096 bytes can be read back. Disposing of
+ * it closes only this process's descriptor.
+ */
 export class KeeperStderr implements Disposable {
   /** For the keeper to inherit. */
   readonly fd: number

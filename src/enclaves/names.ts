@@ -6,6 +6,7 @@
 import { mkdirSync, readdirSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
+/** Reserves names for enclaves in a directory that several processes share. */
 export class Names {
   readonly #directory: string
 

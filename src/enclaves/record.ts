@@ -14,6 +14,7 @@ export type MeasurementTexts = Readonly<Record<string, string>>
 /** What ended an enclave; `agent` is our PID 1 in the guest, `request` a user's or a signal. */
 export type FirstToEnd = PartName | 'app' | 'agent' | 'guest' | 'keeper' | 'request'
 
+/** Which part of an enclave ended first, and why. */
 export interface EndCause {
   readonly first: FirstToEnd
   /** In words. */
@@ -48,6 +49,7 @@ interface AnyRecord {
   readonly description: LaunchDescription
 }
 
+/** An enclave from its request until its app runs. */
 export interface StartingRecord extends AnyRecord {
   readonly state: 'STARTING'
   /** The keeper's children so far, the vsock card before its guest can dial. */
@@ -63,10 +65,12 @@ export interface LaunchFacts {
   readonly image: ImageFacts
 }
 
+/** An enclave whose app has started, and that has not ended. */
 export interface RunningRecord extends AnyRecord, LaunchFacts {
   readonly state: 'RUNNING' | 'TERMINATING'
 }
 
+/** An enclave that has ended; launch facts are absent when it ended while it started. */
 export interface EndedRecord extends AnyRecord, Partial<Omit<LaunchFacts, 'processes'>> {
   readonly state: 'TERMINATED'
   readonly end: EnclaveEnd
@@ -101,6 +105,10 @@ export function recordWriter(file: string): number | undefined {
   return pid === undefined ? undefined : Number(pid)
 }
 
+/**
+ * Writes `record.json` with mode 0600, and replaces the old one in one step (rename(2)). Fails as
+ * the file system does; the old record then stays.
+ */
 export function writeRecord(directory: string, record: EnclaveRecord): void {
   const path = join(directory, RECORD_FILE)
   const temporary = `${path}.${String(process.pid)}`

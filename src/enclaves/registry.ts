@@ -47,6 +47,7 @@ function isKept(file: string): boolean {
   return writer !== undefined && identifyProcess(writer) !== undefined
 }
 
+/** Claims, finds, settles and forgets the enclaves of one runtime directory. */
 export class Registry {
   readonly #enclaves: string
   readonly #names: Names

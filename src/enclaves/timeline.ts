@@ -7,6 +7,10 @@ export interface TimelineStep {
   readonly tookMs: number
 }
 
+/**
+ * Records how long each step took, in milliseconds from the construction of the timeline. A step
+ * that throws is not recorded.
+ */
 export class Timeline {
   readonly #begin = performance.now()
   readonly #steps: TimelineStep[] = []

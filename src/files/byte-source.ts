@@ -35,6 +35,7 @@ interface WritableFile {
 
 const CHUNK_BYTES = 1024 * 1024
 
+/** A source over bytes in memory. A read beyond their end is short; each read returns a copy. */
 export function sourceOfBytes(bytes: Uint8Array): ByteSource {
   return {
     size: bytes.length,
@@ -59,6 +60,10 @@ export function sourceOfFile(file: ReadableFile, size: number): ByteSource {
   }
 }
 
+/**
+ * A sink that writes all bytes at their offset in an open file. Fails as write(2) does; the caller
+ * closes the file.
+ */
 export function sinkToFile(file: WritableFile): ByteSink {
   return {
     async write(offset, bytes) {

@@ -57,6 +57,7 @@ function inputFile(handle: FileHandle, size: number): InputFile {
   }
 }
 
+/** @throws `code` with the kind of the file in its details when it is not a regular file */
 export function checkRegular(path: string, status: Stats, code: ErrorCode): void {
   const kind = kindOf(status)
   check(kind === 'file', code, `${path} is a ${kind}, not a regular file`, {
@@ -65,6 +66,7 @@ export function checkRegular(path: string, status: Stats, code: ErrorCode): void
   })
 }
 
+/** The error with this code for a file that could not be opened or read; the caller throws it. */
 export function unreadable(path: string, code: ErrorCode, cause: unknown): CloisterError {
   return new CloisterError(code, `cannot read ${path}: ${messageOf(cause)}`, {
     details: { path },

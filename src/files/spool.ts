@@ -9,6 +9,10 @@ import { join } from 'node:path'
 import { CloisterError, messageOf } from '../errors.ts'
 import { sinkToFile, sourceOfFile, type ByteSink, type ByteSource } from './byte-source.ts'
 
+/**
+ * A temporary file that can be written and read back at any offset; disposing of it frees its
+ * space.
+ */
 export class Spool implements ByteSink, AsyncDisposable {
   readonly #handle: FileHandle
   #size = 0

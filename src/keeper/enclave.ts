@@ -33,6 +33,7 @@ import { measureImage, type MeasuredImage } from './parts/measured-image.ts'
 import { checkPartUsers, partUsers, type PartUsers } from './parts/part-users.ts'
 import { serveParentPorts } from './guest/parent-ports.ts'
 
+/** A running enclave; disposing of it ends all of its parts. */
 export class Enclave implements AsyncDisposable {
   readonly eif: Eif
   readonly assurance: string

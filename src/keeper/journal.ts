@@ -13,6 +13,10 @@ const MAX_BYTES = 64 * 1024
 /** Beyond it, only the host is heard. */
 const GUEST_MAX_BYTES = 48 * 1024
 
+/**
+ * Appends dated lines to a journal of at most 64 KiB, 48 KiB of them for lines that the guest
+ * caused. Writing never throws.
+ */
 export class Journal {
   readonly #path: string
   #size = 0
@@ -56,6 +60,7 @@ function dated(text: string): string {
   return `${new Date().toISOString()} ${lines}\n`
 }
 
+/** An incident of the NSM as the text of a journal line. */
 export function describeIncident(incident: NsmIncident): string {
   if (incident.type === 'fault') {
     return `the NSM answered ${incident.request} with InternalError: ${messageOf(incident.error)}`
@@ -63,6 +68,7 @@ export function describeIncident(incident: NsmIncident): string {
   return `a document of ${incident.documentBytes} bytes left without TPM evidence, which did not fit`
 }
 
+/** An event of the agent as the text of a journal line. */
 export function describeEvent(event: AgentEvent): string {
   switch (event.event) {
     case 'failed':

@@ -23,6 +23,7 @@ import { identifyParts, runningRecord, startingRecord } from './new-record.ts'
 import { recordEnd } from './record-end.ts'
 import { StopSwitch } from './stop-switch.ts'
 
+/** The process that asked for the enclave. */
 export interface Asker {
   readonly tell: (message: KeeperMessage) => void
   /** Settles when the asker has gone without having seen that the enclave runs. */

@@ -4,6 +4,7 @@
 import type { EndCause } from '../enclaves/index.ts'
 import { deferred } from '../subprocess/index.ts'
 
+/** Collects the requests to end an enclave. The first one aborts a launch that is under way. */
 export class StopSwitch {
   readonly #launch = new AbortController()
   readonly #done = deferred<EndCause>()

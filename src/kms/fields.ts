@@ -11,6 +11,10 @@ const MAX_GRANT_TOKENS = 10
 /** Names and values, both text. */
 export type EncryptionContext = Readonly<Record<string, string>>
 
+/**
+ * Reads a request's fields by name; null counts as absent. Throws KmsError `SerializationException`
+ * for a wrong type and `ValidationException` for a broken constraint.
+ */
 export class Fields {
   readonly #values: Readonly<Record<string, unknown>>
   readonly #path: string

@@ -25,6 +25,7 @@ export interface SignedPayload {
 // { 1: -35 }: ES384 (RFC 9053 section 2.1).
 const PROTECTED_HEADER = encodeCbor(new Map([[1, -35]]))
 
+/** The CBOR payload of a document; `timestamp` is in milliseconds since the epoch. */
 export function encodePayload(content: DocumentContent): Uint8Array {
   return encodeCbor(
     cborMap({

@@ -30,6 +30,10 @@ const NV_PCRS: readonly number[] = range(0, PCR_COUNT).filter(isNvPcr)
 const LOCKED_AT_LAUNCH = 16
 const ZERO = new Uint8Array(48)
 
+/**
+ * Reads, extends and locks PCRs 0 to 31. The caller checks the number, and the lock before it
+ * extends.
+ */
 export class PcrRegisters {
   readonly #tpm: SoftwareTpm
   readonly #locked = new Set<number>()

@@ -4,6 +4,7 @@
 import { cborMap, encodeCbor, type CborInput } from '../cbor.ts'
 import { PCR_COUNT, type NsmResponse } from './protocol.ts'
 
+/** A response as the CBOR that `/dev/nsm` returns. */
 export function encodeResponse(response: NsmResponse): Uint8Array {
   return encodeCbor(message(response))
 }

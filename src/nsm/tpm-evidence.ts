@@ -9,6 +9,10 @@ import { check } from '../errors.ts'
 import { cborMap, type CborInput } from '../cbor.ts'
 import type { PcrRegisters } from './pcr-registers.ts'
 
+/**
+ * Gathers a TPM's evidence for the documents of one enclave. Certifications are kept, quotes are
+ * made anew.
+ */
 export class TpmEvidence {
   readonly #tpm: SoftwareTpm
   readonly #registers: PcrRegisters

@@ -16,6 +16,7 @@ const SIGNING_ALGORITHMS = {
 } as const satisfies Record<SigningAlgorithm['hash'], string>
 const TIMEOUTS = { connectionTimeout: 10_000, requestTimeout: 30_000 } as const
 
+/** Whether the name of a key is an ARN, and so that of a key in KMS. */
 export function isArn(name: string): boolean {
   return name.startsWith('arn:')
 }

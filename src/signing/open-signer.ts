@@ -10,6 +10,7 @@ import { isPkcs12, openPkcs12 } from './pkcs12.ts'
 import { openPemKey } from './pem-key.ts'
 import { isTpmHandle, isTpmKeyFile, openTpmHandle, openTpmKeyFile } from './tpm-key.ts'
 
+/** A signer whose key is open; disposing of it closes the key. */
 export interface OpenSigner extends EifSigner, AsyncDisposable {}
 
 /** Far above any key file. */

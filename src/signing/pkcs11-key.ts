@@ -18,6 +18,7 @@ const TIMEOUT_MS = 60_000
 /** Of what the tool says, in an error. */
 const MAX_SAID = 600
 
+/** Whether the name of a key is a PKCS#11 URI (RFC 7512); only its scheme is checked. */
 export function isPkcs11Uri(name: string): boolean {
   return name.startsWith(SCHEME)
 }

@@ -24,10 +24,12 @@ const LOADABLE_KEY = '2.23.133.10.1.3'
 const EMPTY_AUTH: readonly number[] = [0]
 const DEFAULT_TPM = '/dev/tpmrm0'
 
+/** Whether the name of a key is a persistent handle; the number itself is not checked. */
 export function isTpmHandle(name: string): boolean {
   return name.startsWith('handle:')
 }
 
+/** Whether a file has a PEM block labelled `TSS2 PRIVATE KEY`. */
 export function isTpmKeyFile(file: Uint8Array): boolean {
   return Buffer.from(file).includes(`-----BEGIN ${LABEL}-----`)
 }

@@ -39,6 +39,7 @@ export interface CardSandbox {
   readonly privateRoot: boolean
 }
 
+/** A card that has started; disposing of it ends its process. */
 export interface Card extends AsyncDisposable {
   readonly process: ManagedProcess
   readonly sandbox: CardSandbox

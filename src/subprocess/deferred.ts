@@ -5,6 +5,7 @@ export interface Deferred<T> {
   readonly resolve: (value: T) => void
 }
 
+/** A pending promise and the function that resolves it; it never rejects. */
 export function deferred<T>(): Deferred<T> {
   let resolve: (value: T) => void = () => undefined
   const promise = new Promise<T>((fulfil) => {

@@ -7,6 +7,7 @@ import { rmSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
 import { CloisterError } from '../errors.ts'
 
+/** A listening descriptor, which stays ours until it is released. */
 export interface InheritedListener {
   /** For the child's `extraStdio`. */
   readonly fd: number

@@ -3,6 +3,10 @@
 
 import { CloisterError } from '../errors.ts'
 
+/**
+ * Owns things that end together. Disposing throws an AggregateError of everything that could not be
+ * ended.
+ */
 export class Lifetime implements AsyncDisposable {
   readonly #owned: AsyncDisposable[] = []
   #ending: Promise<void> | undefined

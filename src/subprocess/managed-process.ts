@@ -13,6 +13,7 @@ import { findProgram, PROGRAM_PATH } from './find-program.ts'
 const LAST_WORDS_BYTES = 4096
 const FINAL_WORDS_MS = 1000
 
+/** The exit status or the signal that ended a process; the other one is null. */
 export interface ProcessEnd {
   readonly code: number | null
   readonly signal: NodeJS.Signals | null
@@ -32,6 +33,7 @@ export interface ProcessOptions {
   readonly extraStdio?: readonly (IOType | number | Stream)[]
 }
 
+/** A child process; disposing of it sends SIGKILL and waits for its end. */
 export class ManagedProcess implements AsyncDisposable {
   readonly name: PartName
   readonly pid: number

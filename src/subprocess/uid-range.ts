@@ -5,6 +5,7 @@ import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { CloisterError } from '../errors.ts'
 
+/** The uids from `first` to `first + count - 1`. */
 export interface UidRange {
   readonly first: number
   readonly count: number

@@ -33,6 +33,10 @@ interface Waiter {
   readonly reject: (error: Error) => void
 }
 
+/**
+ * An open QMP connection. Replies are matched to commands by their order; once the connection ends,
+ * every command that waits fails with `ERR_VMM_CONTROL`.
+ */
 export class QmpClient {
   readonly #stream: Duplex
   readonly #waiters: Waiter[] = []

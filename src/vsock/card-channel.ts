@@ -24,6 +24,7 @@ const MAX_PENDING = 64
 
 type Message = Readonly<Record<string, unknown>>
 
+/** Sends requests to a running vsock card; several may wait for their replies at once. */
 export class VsockCardChannel {
   /** Takes what the card refuses, see {@link Refusal}. */
   onRefusal: (refusal: Refusal) => void = () => undefined

@@ -50,6 +50,7 @@ export interface CardStatus {
   readonly counters: CardCounters
 }
 
+/** One connection of the guest, as the card reports it. */
 export interface CardConnection extends Counts<typeof connectionNumbers> {
   readonly dialledBy: (typeof diallers)[number]
   readonly state: (typeof states)[number]

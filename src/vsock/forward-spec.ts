@@ -45,6 +45,7 @@ export function parseToHost(text: string): Forwarding {
   })
 }
 
+/** A path, or `host:port` with an IPv6 address in brackets. */
 export function describeHostEnd(end: HostEnd): string {
   if ('path' in end) return end.path
   return `${end.host.includes(':') ? `[${end.host}]` : end.host}:${String(end.port)}`

@@ -14,6 +14,10 @@ const DRAIN_MS = 2000
 /** A peer that went away without a word does not hold its place for ever. */
 const KEEP_ALIVE = { keepAlive: true, keepAliveInitialDelay: 60_000 } as const
 
+/**
+ * Joins each connection that it accepts to one that `connect` makes, at most 256 at a time. What
+ * fails is passed to `onFailure`; disposing of it closes the listener.
+ */
 export class Relays implements AsyncDisposable {
   readonly #connect: () => Promise<Socket>
   readonly #onFailure: (error: unknown) => void

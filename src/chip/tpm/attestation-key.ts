@@ -16,6 +16,7 @@ import { execute, type TpmChannel } from './command.ts'
 import { concat, sized16, u16, u32 } from './marshal.ts'
 import { ResponseReader } from './response-reader.ts'
 
+/** An attestation key that is loaded in the TPM, with its public part. */
 export interface AttestationKey {
   /** Transient handle. */
   readonly handle: number

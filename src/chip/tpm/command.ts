@@ -17,6 +17,7 @@ export interface TpmChannel {
   transmit(command: Uint8Array): Promise<Uint8Array>
 }
 
+/** What a TPM command carries after its header. */
 export interface CommandBody {
   readonly handles?: readonly number[]
   /** How many of the handles, from the first, are authorized (with the empty password). */
@@ -28,6 +29,7 @@ export interface CommandBody {
   readonly returnsHandle?: boolean
 }
 
+/** What a successful response carries after its header. */
 export interface CommandResult {
   /** 0 when the command returns none. */
   readonly handle: number

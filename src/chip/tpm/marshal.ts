@@ -5,12 +5,14 @@ export function u8(value: number): Uint8Array {
   return Uint8Array.of(value)
 }
 
+/** 2 bytes, big-endian; higher bits of `value` are dropped. */
 export function u16(value: number): Uint8Array {
   const bytes = new Uint8Array(2)
   new DataView(bytes.buffer).setUint16(0, value)
   return bytes
 }
 
+/** 4 bytes, big-endian; higher bits of `value` are dropped. */
 export function u32(value: number): Uint8Array {
   const bytes = new Uint8Array(4)
   new DataView(bytes.buffer).setUint32(0, value)

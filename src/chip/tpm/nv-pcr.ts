@@ -23,6 +23,12 @@ export interface NvCertification extends SignedAttestation {
   readonly nvPublic: Uint8Array
 }
 
+/**
+ * Defines the NV index of an NSM PCR (TPM2_NV_DefineSpace), authorized by the platform hierarchy.
+ * It reads as unwritten until it is extended.
+ *
+ * @throws `ERR_CHIP_TPM_RC` when the index exists already, and as {@link execute}
+ */
 export async function defineNvPcr(channel: TpmChannel, pcr: number): Promise<void> {
   const nvPublic = concat(
     ...[u32(nvIndexOf(pcr)), u16(TPM_ALG_SHA384), u32(NV_PCR_ATTRIBUTES)],

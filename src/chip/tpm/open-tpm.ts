@@ -8,6 +8,7 @@ import { CloisterError, messageOf } from '../../errors.ts'
 import type { TpmChannel } from './command.ts'
 import { TpmTransport } from './transport.ts'
 
+/** An open TPM; disposing of it closes the channel. */
 export interface OpenTpm extends TpmChannel, AsyncDisposable {}
 
 /** The longest response of a TPM. */

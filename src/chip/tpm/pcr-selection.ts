@@ -4,6 +4,7 @@
 import { concat, u16, u32, u8 } from './marshal.ts'
 import type { ResponseReader } from './response-reader.ts'
 
+/** PCRs of one bank: a TPMS_PCR_SELECTION. */
 export interface PcrBank {
   /** TPM_ALG_ID of the bank. */
   readonly algorithm: number
@@ -14,6 +15,7 @@ export interface PcrBank {
 export const TPM_PCR_COUNT = 24
 const MASK_BYTES = TPM_PCR_COUNT / 8
 
+/** Encodes a TPML_PCR_SELECTION with 3-byte masks; `pcrs` are 0 to 23. */
 export function pcrSelection(banks: readonly PcrBank[]): Uint8Array {
   const selections = banks.map(({ algorithm, pcrs }) =>
     concat(u16(algorithm), u8(MASK_BYTES), maskOf(pcrs)),

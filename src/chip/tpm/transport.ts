@@ -16,6 +16,10 @@ const HEADER_BYTES = 10
 /** The longest response of a TPM (TPM_PT_MAX_RESPONSE_SIZE of libtpms). */
 const MAX_RESPONSE_BYTES = 4096
 
+/**
+ * Sends TPM commands over a stream in the order of the calls. A response may take `timeoutMs`, 30
+ * seconds by default; the first failure closes the stream for good.
+ */
 export class TpmTransport implements TpmChannel {
   readonly #stream: Duplex
   readonly #timeoutMs: number

@@ -21,6 +21,10 @@ export function lintKernel(head: Buffer, isAarch64: boolean, findings: Findings)
     findings.error('kernel-text-offset', ['aws'], "the kernel's text_offset is 0")
 }
 
+/**
+ * Reports a command line that has a NUL, is longer than 2047 bytes or is not UTF-8; warns of one that
+ * is not a line of printable ASCII.
+ */
 export function lintCmdline(bytes: Buffer, findings: Findings): void {
   if (bytes.includes(0))
     findings.error(
@@ -44,10 +48,15 @@ export function lintCmdline(bytes: Buffer, findings: Findings): void {
   if (!isUtf8) findings.error('cmdline-utf8', ['cloister'], 'the command line is not UTF-8')
 }
 
+/** Reports metadata that {@link decodeMetadata} refuses. */
 export function lintMetadata(bytes: Buffer, findings: Findings): void {
   orFinding(findings, 'metadata', ['aws', 'cloister'], () => decodeMetadata(bytes))
 }
 
+/**
+ * Reports a signature section that is malformed, does not sign `pcr0` (48 bytes), or has a
+ * certificate that is not valid at `at`.
+ */
 export function lintSignature(
   bytes: Buffer,
   { pcr0, at }: { readonly pcr0: Uint8Array; readonly at: Date },

@@ -3,6 +3,7 @@
 import { EIF_VERSION, FLAG_AARCH64, HEADER, MAGIC, MAX_SECTIONS } from '../layout.ts'
 import { PLATFORMS, type Findings } from './findings.ts'
 
+/** A section as its own header describes it. */
 export interface FoundSection {
   /** As in the file; 1 to 5 are defined. */
   readonly type: number

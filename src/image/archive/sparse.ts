@@ -40,6 +40,10 @@ export function paxSparseName(records: readonly PaxRecord[]): string | undefined
   return valueOf(records, 'name')
 }
 
+/**
+ * Whether pax records describe a sparse file in format 0.0, 0.1 or 1.0: any key that begins with
+ * `GNU.sparse.`.
+ */
 export function isPaxSparse(records: readonly PaxRecord[]): boolean {
   return records.some(([key]) => key.startsWith(SPARSE_PREFIX))
 }

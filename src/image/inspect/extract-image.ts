@@ -10,6 +10,7 @@ import { readEif, type Eif, type EifSection } from '../../eif/index.ts'
 import { CloisterError, messageOf } from '../../errors.ts'
 import { openInputFile, type ByteSource } from '../../files/index.ts'
 
+/** The image that was read, and the files that were written. */
 export interface ExtractedImage {
   readonly eif: Eif
   /** Names in the directory. */

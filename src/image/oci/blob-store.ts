@@ -6,6 +6,10 @@ import { join } from 'node:path'
 import type { Content } from '../../eif/index.ts'
 import { openInputFile } from '../../files/index.ts'
 
+/**
+ * Opens files by their path in the layout. Disposing of it closes the archive, if the layout is in
+ * one.
+ */
 export interface BlobStore extends AsyncDisposable {
   /** @throws ERR_IMAGE_SOURCE_MISSING */
   open(path: string): Promise<Content & AsyncDisposable>

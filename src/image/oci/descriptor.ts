@@ -20,6 +20,12 @@ export interface Descriptor {
 const MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
 const digestPattern = /^(?:(sha256):([0-9a-f]{64})|(sha512):([0-9a-f]{128}))$/
 
+/**
+ * A content descriptor with a well-formed digest and a size in bytes. `name` is what errors call
+ * it.
+ *
+ * @throws `ERR_IMAGE_LAYOUT`
+ */
 export function asDescriptor(value: unknown, name: string): Descriptor {
   const json = asObject(value, name)
   const digest = asText(json['digest'], `${name}.digest`)

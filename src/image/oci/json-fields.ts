@@ -18,12 +18,22 @@ export function parseJsonList(bytes: Uint8Array, name: string): readonly unknown
   return asList(parseBoundedJson(bytes, bounds), name)
 }
 
+/**
+ * The value if it is a JSON object.
+ *
+ * @throws `ERR_IMAGE_LAYOUT` with `name` in its message and details
+ */
 export function asObject(value: unknown, name: string): JsonObject {
   const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
   checkField(isObject, name, 'an object')
   return value as JsonObject
 }
 
+/**
+ * The value if it is a string.
+ *
+ * @throws `ERR_IMAGE_LAYOUT` with `name` in its message and details
+ */
 export function asText(value: unknown, name: string): string {
   checkField(typeof value === 'string', name, 'text')
   return value as string
@@ -36,10 +46,20 @@ export function asList(value: unknown, name: string): readonly unknown[] {
   return list as readonly unknown[]
 }
 
+/**
+ * The value if it is a list of strings; null and undefined count as an empty list.
+ *
+ * @throws `ERR_IMAGE_LAYOUT` with `name` in its message and details
+ */
 export function asTextList(value: unknown, name: string): readonly string[] {
   return asList(value, name).map((item) => asText(item, name))
 }
 
+/**
+ * The value if it is a whole number from 0 to 2^53 - 1.
+ *
+ * @throws `ERR_IMAGE_LAYOUT` with `name` in its message and details
+ */
 export function asSize(value: unknown, name: string): number {
   checkField(Number.isSafeInteger(value) && (value as number) >= 0, name, 'a size')
   return value as number

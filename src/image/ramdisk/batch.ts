@@ -3,6 +3,7 @@
 
 const BATCH_BYTES = 1024 * 1024
 
+/** The same bytes in chunks of up to 1 MiB; a chunk that is longer is passed on as it is. */
 export async function* batch(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   let buffer = new Uint8Array(BATCH_BYTES)
   let filled = 0

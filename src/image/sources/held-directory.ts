@@ -8,6 +8,7 @@ import { bytesOfName, type ByteName } from '../tree/byte-name.ts'
 
 const FLAGS = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NONBLOCK
 
+/** An open directory whose `path` stays the same directory until it is disposed of. */
 export class HeldDirectory implements AsyncDisposable {
   readonly status: Stats
   readonly #handle: FileHandle

@@ -4,6 +4,7 @@
 /** A name, path or link target, one character per byte. */
 export type ByteName = string
 
+/** The bytes of a name, one per character. */
 export function bytesOfName(name: ByteName): Buffer {
   return Buffer.from(name, 'latin1')
 }

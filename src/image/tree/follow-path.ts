@@ -19,6 +19,7 @@ export interface Place {
   readonly trail: readonly Step[]
 }
 
+/** A name in a directory of the tree. */
 export interface Step {
   readonly parent: Directory
   readonly name: ByteName

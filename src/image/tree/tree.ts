@@ -65,10 +65,12 @@ export const MAX_PATH_BYTES = 4095
 /** Directories above a file; a tree that is deeper was made to cost time. */
 export const MAX_DEPTH = 255
 
+/** A directory owned by root; `mode` holds permission bits only. */
 export function directory(mode = 0o755, entries: Iterable<[ByteName, TreeNode]> = []): Directory {
   return { kind: 'directory', attributes: { mode, uid: 0, gid: 0 }, entries: new Map(entries) }
 }
 
+/** A regular file owned by root; `mode` holds permission bits only. */
 export function file(content: Content, mode = 0o644): RegularFile {
   return { kind: 'file', attributes: { mode, uid: 0, gid: 0 }, content }
 }

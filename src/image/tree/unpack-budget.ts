@@ -29,6 +29,10 @@ const PROBLEMS: Readonly<Record<keyof UnpackLimits, string>> = {
   steps: 'the paths in the image take too long to follow',
 }
 
+/**
+ * Counts what an image unpacks to, over all of its layers. Limits that are not given are
+ * {@link DEFAULT_LIMITS}.
+ */
 export class UnpackBudget {
   readonly #limits: UnpackLimits
   readonly #used = { bytes: 0, entries: 0, metadataBytes: 0, steps: 0 }

@@ -15,6 +15,7 @@ export type AgentEvent =
   | { readonly event: 'exited'; readonly code: number }
   | { readonly event: 'signaled'; readonly signal: number }
 
+/** Hands the agent's events to a listener, and the keeper's signals to the agent. */
 export class AgentChannel {
   readonly #listener: (event: AgentEvent) => void
   #socket: Socket | undefined

@@ -15,6 +15,10 @@ const LAG_NOTE = '\n[cloister: this reader was too slow; the rest of the console
 /** How long what an ended machine has written may take to arrive. */
 const DRAIN_MS = 1000
 
+/**
+ * Keeps the last 256 KiB of a console and copies it to live readers. A reader more than 1 MiB
+ * behind is disconnected.
+ */
 export class ConsoleLog {
   /** A ring: the byte at `n` of the whole console lies at `n % KEPT_BYTES`. */
   readonly #ring = Buffer.alloc(KEPT_BYTES)

@@ -7,6 +7,7 @@ import { AgentChannel, type AgentEvent } from './agent-channel.ts'
 import type { LogChannel } from './log-channel.ts'
 import { describeEvent, type Journal } from '../journal.ts'
 
+/** The reports of one guest as promises, each of which settles at most once; none rejects. */
 export class GuestReports {
   readonly channel = new AgentChannel((event) => {
     this.#hear(event)

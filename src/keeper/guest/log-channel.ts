@@ -24,6 +24,10 @@ export interface LogSink {
   readonly write: (entry: LogEntry) => void
 }
 
+/**
+ * Passes the lines that a manifest declares to a sink and drops the others. The first dropped line
+ * is noted in the journal.
+ */
 export class LogChannel {
   readonly #declared: MeasuredManifest['logs']
   readonly #sink: LogSink

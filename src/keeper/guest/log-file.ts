@@ -7,6 +7,10 @@ import { encodeLogEntry, logPath, olderLogPath, type LogEntry } from '../../encl
 /** Twice as much is kept for each enclave; the directory may be in memory. */
 const MAX_FILE_BYTES = 1024 * 1024
 
+/**
+ * Writes an enclave's log into two files of at most 1 MiB each. `write` never throws: entries that
+ * cannot be written are counted, and a later entry says how many were dropped.
+ */
 export class LogFile implements AsyncDisposable {
   readonly #directory: string
   #fd: number

@@ -5,6 +5,7 @@ import { chmodSync, closeSync, openSync, unlinkSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { CloisterError, messageOf } from '../../errors.ts'
 
+/** A file to append to until it is sealed, and to read only from then on. */
 export class UnnamedFile implements Disposable {
   readonly #writeFd: number
   readonly #readFd: number

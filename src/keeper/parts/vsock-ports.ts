@@ -13,6 +13,7 @@ import type { Journal } from '../journal.ts'
 
 const JOURNAL_PORTS_LENGTH = 256
 
+/** Reports an enclave's vsock, and opens and closes its ports; changes are noted in the journal. */
 export class EnclaveVsock {
   readonly #card: VsockCardChannel
   readonly #journal: Journal

@@ -34,6 +34,7 @@ const OPTIONS = {
 } as const
 const MAX_CONNECTIONS = 512
 
+/** A listening HTTP server; disposing of it closes its connections. */
 export class KmsServer implements AsyncDisposable {
   readonly #server: Server
   /** E.g. `http://127.0.0.1:8470`. */

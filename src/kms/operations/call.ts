@@ -35,6 +35,10 @@ export interface CallParts {
   readonly recipient: Recipient | null
 }
 
+/**
+ * What an operation works with. Each authorization throws KmsError `AccessDeniedException` when it
+ * is denied, and is kept in `decisions` either way.
+ */
 export class Call {
   readonly fields: Fields
   readonly store: Store

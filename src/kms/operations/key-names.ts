@@ -11,6 +11,7 @@ export interface Place {
   readonly account: string
 }
 
+/** A key, and how the request named it. */
 export interface FoundKey {
   readonly key: KeyRecord
   /** The name that the request used; null when it named the key itself. */
@@ -23,10 +24,12 @@ const ARN = /^arn:aws(?:-[a-z-]+)?:kms:([^:]*):([^:]*):(.+)$/
 export const MAX_KEY_ID = 2048
 export const ALIAS = /^alias\/[a-zA-Z0-9/_-]+$/
 
+/** The ARN of a key, in the partition `aws`. */
 export function keyArn(id: string, { region, account }: Place): string {
   return `arn:aws:kms:${region}:${account}:key/${id}`
 }
 
+/** The ARN of an alias, in the partition `aws`; `name` begins with `alias/`. */
 export function aliasArn(name: string, { region, account }: Place): string {
   return `arn:aws:kms:${region}:${account}:${name}`
 }

@@ -5,12 +5,18 @@ import type { Fields } from '../fields.ts'
 import { KmsError } from '../kms-error.ts'
 import type { Answer } from './call.ts'
 
+/** Which part of a list a request asks for. */
 export interface Page {
   readonly limit: number
   /** The name that the page follows; empty for the first. */
   readonly after: string
 }
 
+/**
+ * Reads `Limit` (1 to `most`, or else `usual`) and `Marker`.
+ *
+ * @throws KmsError `InvalidMarkerException`, `ValidationException`, `SerializationException`
+ */
 export function readPage(
   fields: Fields,
   { most, usual }: { readonly most: number; readonly usual: number },

@@ -12,6 +12,9 @@ export interface AliasRecord {
   readonly updatedMs: number
 }
 
+/**
+ * The aliases in a store. Reading throws `ERR_KMS_STORE` when a row was changed by another program.
+ */
 export class AliasTable {
   readonly #database: Database
   readonly #master: MasterKey

@@ -45,6 +45,7 @@ export interface AuditHead {
 const ZERO = new Uint8Array(32)
 const BATCH = 1000
 
+/** Appends entries to the hash chain of a store. */
 export class AuditLog {
   readonly #database: Database
 

@@ -18,6 +18,9 @@ export interface KeyRecord {
 const COLUMNS = 'id, created_ms, description, enabled, policy, material, mac'
 const MATERIAL_BYTES = 32
 
+/**
+ * The keys in a store. Reading throws `ERR_KMS_STORE` when a row was changed by another program.
+ */
 export class KeyTable {
   readonly #database: Database
   readonly #master: MasterKey

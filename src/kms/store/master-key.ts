@@ -29,6 +29,7 @@ const TAG_BYTES = 16
 const SCRYPT = { N: 2 ** 16, r: 8, p: 1, maxmem: 2 ** 27 } as const
 const CHECK = 'cloister kms'
 
+/** Encrypts key material and authenticates the rows of one store. */
 export class MasterKey {
   readonly #wrapping: Uint8Array
   readonly #signing: Uint8Array

@@ -6,6 +6,7 @@ import { Database } from './database.ts'
 import { KeyTable } from './key-table.ts'
 import { MasterKey, type MasterKeySource } from './master-key.ts'
 
+/** An open store; disposing of it closes the database and lets another broker open it. */
 export class Store implements Disposable {
   readonly keys: KeyTable
   readonly aliases: AliasTable
