@@ -74,11 +74,13 @@ export function unreadable(path: string, code: ErrorCode, cause: unknown): Clois
   })
 }
 
-type FileKind = 'file' | 'directory' | 'FIFO' | 'character device' | 'block device' | 'socket'
+type FileKind =
+  'file' | 'directory' | 'symbolic link' | 'FIFO' | 'character device' | 'block device' | 'socket'
 
 export function kindOf(status: Stats): FileKind {
   if (status.isFile()) return 'file'
   if (status.isDirectory()) return 'directory'
+  if (status.isSymbolicLink()) return 'symbolic link'
   if (status.isFIFO()) return 'FIFO'
   if (status.isCharacterDevice()) return 'character device'
   return status.isBlockDevice() ? 'block device' : 'socket'
