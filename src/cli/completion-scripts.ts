@@ -1,13 +1,16 @@
-// The completion scripts of the shells. Nothing in them comes from outside: words, texts and names are
-// those of our own commands.
+// The completion scripts of the shells. What is written into them are words and texts of our own commands.
+// Names of enclaves are asked for when Tab is pressed, and may come from whoever named an image file.
 
 import type { CommandWords, OptionWords, Value } from './completion-words.ts'
 
 /** Names that the scripts complete: scripts for nitro-cli call it so. */
 const PROGRAMS = ['cloister', 'nitro-cli'] as const
 
-/** Prints one id or name a line, of those that run. */
-const LIST_ENCLAVES = `cloister describe-enclaves 2>/dev/null | sed -n 's/^ *"KEY": "\\(.*\\)",$/\\1/p'`
+/**
+ * Prints one id or name a line, of those that run. compgen expands its words once more, as if they were
+ * written in a script: names with a character that means something to a shell are not offered.
+ */
+const LIST_ENCLAVES = `cloister describe-enclaves 2>/dev/null | sed -n 's/^ *"KEY": "\\([A-Za-z0-9][A-Za-z0-9._@+-]*\\)",$/\\1/p'`
 
 /** bash 4 and later, without the package bash-completion. */
 export function bashCompletion(commands: readonly CommandWords[]): string {

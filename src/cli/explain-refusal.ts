@@ -3,6 +3,7 @@
 import { askVsock } from '../enclaves/index.ts'
 import { CloisterError } from '../errors.ts'
 import { listsPort } from '../vsock/index.ts'
+import { shellWord } from '../shell-word.ts'
 
 export interface GuestPort {
   /** The enclave's. */
@@ -28,7 +29,7 @@ export async function explainRefusal(
     : `port ${String(port)} of ${name} is not open`
   const hint = isOpen
     ? 'Check that the app listens on this vsock port; `cloister connect --timeout` waits for it.'
-    : `Open it with \`cloister open-ports --enclave-name ${name} --guest-ports ${String(port)}\`, or give --guest-ports to run-enclave.`
+    : `Open it with \`cloister open-ports --enclave-name ${shellWord(name)} --guest-ports ${String(port)}\`, or give --guest-ports to run-enclave.`
   return new CloisterError('ERR_VSOCK_CONNECT', message, {
     ...{ cause, hint },
     details: { port, guestPorts: report.guestPorts },

@@ -23,6 +23,7 @@ import {
   type EnclaveFlags,
 } from './find-enclave.ts'
 import { printProgress } from './print.ts'
+import { shellWord } from '../shell-word.ts'
 
 interface ForwardOptions extends EnclaveFlags {
   readonly toGuest: readonly Forwarding[]
@@ -158,7 +159,7 @@ async function warnOfClosedPorts(
   ]
   for (const [side, port] of closed)
     printProgress(
-      `Port ${port} of the ${side} is still closed. To open it: cloister open-ports --enclave-name ${name} --${side}-ports ${port}`,
+      `Port ${port} of the ${side} is still closed. To open it: cloister open-ports --enclave-name ${shellWord(name)} --${side}-ports ${port}`,
     )
 }
 

@@ -7,6 +7,7 @@ import { logPath, olderLogPath } from './enclave-paths.ts'
 import { decodeLogEntry, type LogEntry } from './log-entry.ts'
 import { isAlive, type EnclaveRecord } from './record.ts'
 import type { Registry } from './registry.ts'
+import { shellWord } from '../shell-word.ts'
 
 const CHUNK_BYTES = 64 * 1024
 /** How often it is looked for more. */
@@ -114,7 +115,7 @@ function noLogs(name: string, debug: boolean): CloisterError {
         'ERR_KEEPER_NO_LOGS',
         `${name} runs in debug mode, and has a console instead`,
         {
-          hint: `Run \`cloister console --enclave-name ${name}\`.`,
+          hint: `Run \`cloister console --enclave-name ${shellWord(name)}\`.`,
         },
       )
     : new CloisterError('ERR_KEEPER_NO_LOGS', `the manifest of ${name} lets no line leave`)

@@ -1,6 +1,6 @@
 // A listener whose connections are each joined to another one, at most so many at a time.
 
-import { lstatSync, unlinkSync } from 'node:fs'
+import { lstatSync, unlinkSync, type Stats } from 'node:fs'
 import { createConnection, createServer, type Server, type Socket } from 'node:net'
 import { once } from 'node:events'
 import { CloisterError, messageOf } from '../errors.ts'
@@ -112,23 +112,29 @@ export class Relays implements AsyncDisposable {
 
 /** Removes the socket of a program that was killed. */
 async function removeAbandoned(path: string): Promise<void> {
-  if (lstatSync(path, { throwIfNoEntry: false })?.isSocket() !== true) return
+  const abandoned = lstatSync(path, { throwIfNoEntry: false })
+  if (abandoned?.isSocket() !== true) return
   const socket = createConnection(path)
   try {
     await once(socket, 'connect')
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ECONNREFUSED') unlinkSync(path)
+    if ((error as NodeJS.ErrnoException).code === 'ECONNREFUSED') unlinkSame(path, abandoned)
   } finally {
     socket.destroy()
   }
 }
 
-/** Unless something else has taken its place. */
 function unlinkAtExit(path: string): void {
-  const { ino } = lstatSync(path)
+  const own = lstatSync(path)
   process.once('exit', () => {
-    if (lstatSync(path, { throwIfNoEntry: false })?.ino === ino) unlinkSync(path)
+    unlinkSame(path, own)
   })
+}
+
+/** Unless something else has taken its place. */
+function unlinkSame(path: string, { dev, ino }: Stats): void {
+  const found = lstatSync(path, { throwIfNoEntry: false })
+  if (found?.dev === dev && found.ino === ino) unlinkSync(path)
 }
 
 function cannotListen(end: HostEnd, cause: unknown): CloisterError {

@@ -1,6 +1,7 @@
 // Completion in the shells themselves: what they offer for a line that somebody has begun.
 
 import { execFile } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -48,6 +49,18 @@ test('bash offers commands, options and their values', async () => {
       .filter((word) => !/^(--verbose|--help)$/.test(word))
     expect([line, found.toSorted()]).toEqual([line, offered.toSorted()])
   }
+})
+
+test.each(['bash', 'zsh'])('%s runs nothing that the name of an enclave says', async (shell) => {
+  const names = ['$(touch ran)', '`touch ran`', 'web']
+  const json = names.map((name) => `"EnclaveName": "${name}",`).join('\n')
+  const script = `cd "$1"; json=$2
+    cloister() { printf '%s\\n' "$json"; }
+    source script.${shell}; COMP_WORDS=(cloister stop --enclave-name '') COMP_CWORD=3
+    [ -z "$ZSH_VERSION" ] || setopt ksharrays; _cloister; printf '%s\\n' "\${COMPREPLY[@]}"`
+  const { stdout } = await run(shell, ['-c', script, '-', host.directory, json])
+  expect(stdout.trim()).toBe('web')
+  expect(existsSync(host.path('ran'))).toBe(false)
 })
 
 test('bash completes files where an option takes one, and knows every command', async () => {

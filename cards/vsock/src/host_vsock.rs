@@ -14,8 +14,6 @@ const LOOPBACK_CID: u32 = 1;
 const ANY_PORT: u32 = u32::MAX;
 /// Source ports of one enclave: `CID * 512` and up.
 const PORTS_PER_CID: u32 = 512;
-/// Source ports that are tried before the kernel chooses one: others may have taken some.
-const TRIES: u32 = 16;
 
 /// How one enclave dials there.
 pub struct HostVsock {
@@ -49,7 +47,7 @@ impl HostVsock {
     /// answered, or has an error.
     ///
     /// # Errors
-    /// When nobody listens there, or the host has no loopback.
+    /// When nobody listens there, the host has no loopback, or every source port of the enclave is in use.
     pub fn dial(&mut self, port: u32) -> io::Result<OwnedFd> {
         let socket = open()?;
         self.bind(&socket)?;
@@ -59,10 +57,12 @@ impl HostVsock {
         }
     }
 
-    /// Gives the socket a source port that names the enclave, where one is free.
+    /// Gives the socket a source port that names the enclave, and never one that names another.
     fn bind(&mut self, socket: &OwnedFd) -> nix::Result<()> {
-        for _ in 0..TRIES {
-            let Some(first) = self.first_port else { break };
+        let Some(first) = self.first_port else {
+            return bind_to(socket, ANY_PORT);
+        };
+        for _ in 0..PORTS_PER_CID {
             let port = first + self.next;
             self.next = (self.next + 1) % PORTS_PER_CID;
             match bind_to(socket, port) {
@@ -70,7 +70,7 @@ impl HostVsock {
                 outcome => return outcome,
             }
         }
-        bind_to(socket, ANY_PORT)
+        Err(Errno::EADDRINUSE)
     }
 }
 

@@ -10,6 +10,7 @@ import type {
 } from '../../vsock/index.ts'
 import type { LaunchDescription } from '../../enclaves/index.ts'
 import type { Journal } from '../journal.ts'
+import { shellWord } from '../../shell-word.ts'
 
 const JOURNAL_PORTS_LENGTH = 256
 
@@ -68,7 +69,7 @@ export function describeRefusal(
   const what = `the ${dialledBy} dialled ${side} port ${String(port)}`
   switch (reason) {
     case 'closed':
-      return `${what}, which is closed; \`cloister open-ports --enclave-name ${name} --${side}-ports ${String(port)}\` opens it, as does run-enclave's --${side}-ports`
+      return `${what}, which is closed; \`cloister open-ports --enclave-name ${shellWord(name)} --${side}-ports ${String(port)}\` opens it, as does run-enclave's --${side}-ports`
     case 'unserved':
       return `${what}, where nobody listens; its socket is vsock.sock_${String(port)} beside vsock.sock${vsock === 'host' ? `, and AF_VSOCK programs of this host listen at VMADDR_CID_ANY (or CID 1)` : ''}`
     case 'denied':
