@@ -279,7 +279,8 @@ const rows = {
   },
   ERR_KEEPER_HOST_MEMORY: {
     nitro: 27,
-    meaning: 'The enclave would have more memory than this host has.',
+    meaning:
+      'The enclave would have more memory than this host has, or its manifest asks for too much of it.',
     hint: 'Use a smaller --memory (see `free --mebi`).',
   },
   // --- demo
@@ -367,7 +368,7 @@ const rows = {
   },
   ERR_EIF_MANIFEST: {
     nitro: 35,
-    meaning: "The manifest in the image's application ramdisk is malformed.",
+    meaning: "The manifest in the image's application ramdisk is malformed, or there are two.",
     hint: 'Rebuild the image with this version of Cloister.',
   },
   ERR_EIF_CMDLINE: {

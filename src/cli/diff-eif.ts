@@ -13,7 +13,8 @@ Example:
 
 Exit status: 0 when the images have the same contents, 1 when they differ, another one after an error.
 Each section that differs is listed with the PCRs it is measured into; of a ramdisk also each file, with
-what of it differs. Ramdisks that are not cpio archives, raw or in gzip, are compared as a whole.`
+what of it differs. Ramdisks are compared as a whole, without a list of files, when one is not made of cpio
+archives, raw or in gzip, has a name twice, or has contents or attributes for a second link to a file.`
 
 /** As diff(1). */
 const STATUS_DIFFERENT = 1

@@ -25,5 +25,5 @@ export async function inspectEifFile(path: string): Promise<ImageInspection> {
   const inspection = await inspectEif(file.source(), (section, chunk) => {
     reader.push(section, chunk)
   })
-  return { ...inspection, manifest: reader.read() }
+  return { ...inspection, manifest: reader.read(inspection.eif) }
 }

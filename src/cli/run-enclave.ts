@@ -125,8 +125,9 @@ async function launchOptions(options: RunOptions): Promise<LaunchOptions> {
   return {
     eifPath,
     name: options.enclaveName ?? manifest?.name,
-    memoryMib: options.memory ?? manifest?.memoryMib,
-    cpuCount: options.cpuCount ?? manifest?.cpus,
+    memoryMib: options.memory,
+    cpuCount: options.cpuCount,
+    asked: manifest,
     cpuIds: options.cpuIds?.map(wholeNumber(0, 4095)),
     cid: options.enclaveCid,
     ports: portsOf(options),

@@ -1,10 +1,10 @@
 // Directories, disk, memory and the clock.
 
-import { existsSync, readFileSync, statfsSync, statSync } from 'node:fs'
+import { existsSync, statfsSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { openDirectories } from '../enclaves/index.ts'
+import { availableMemoryMib, openDirectories } from '../enclaves/index.ts'
 import { messageOf } from '../errors.ts'
 import { ok, type Finding } from './finding.ts'
 
@@ -59,9 +59,7 @@ export function checkBlobs(directory: string): Finding {
 /** Whether the host has enough free memory for one enclave (`MemAvailable` of `/proc/meminfo`). */
 export function checkMemory(): Finding {
   const name = 'memory'
-  const [, kib = '0'] =
-    /^MemAvailable:\s+(\d+) kB/m.exec(readFileSync('/proc/meminfo', 'utf8')) ?? []
-  const free = Math.floor(Number(kib) / 1024)
+  const free = availableMemoryMib()
   const text = `${String(free)} MiB are available`
   if (free >= NEEDED_MEMORY_MIB) return ok(name, text)
   return { name, status: 'failed', text, fix: 'End something else on the host.' }

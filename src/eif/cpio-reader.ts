@@ -13,6 +13,8 @@ const FIELD = {
   links: 38,
   mtime: 46,
   fileSize: 54,
+  major: 62,
+  minor: 70,
   deviceMajor: 78,
   deviceMinor: 86,
   nameSize: 94,
@@ -25,7 +27,7 @@ const ASCII_ZERO = 0x30
 
 /** A file, directory, link or node of an archive. */
 export interface CpioEntry {
-  /** As in the archive, one character per byte. */
+  /** As in the archive up to its first NUL, as the kernel has it, one character per byte. */
   readonly name: string
   /** Type and permissions, as stat has them. */
   readonly mode: number
@@ -34,6 +36,8 @@ export interface CpioEntry {
   /** Of an inode; its contents come with one of them. */
   readonly inode: number
   readonly links: number
+  /** That the inode is of. */
+  readonly fileSystem: readonly [major: number, minor: number]
   /** Seconds since 1970. */
   readonly mtime: number
   /** Bytes of contents; of a symbolic link, its target. */
@@ -47,6 +51,8 @@ export interface CpioSink {
   begin(entry: CpioEntry): void
   /** The present entry's contents, piece by piece. */
   data?(chunk: Uint8Array): void
+  /** An archive has ended: inodes of the next one are others. */
+  trailer?(): void
 }
 
 export const FILE_TYPE = {
@@ -155,11 +161,12 @@ export class CpioReader {
     this.#namePadding = paddingOf(HEADER_BYTES + this.#nameSize)
     this.#padding = paddingOf(this.#contents)
     this.#headerBytes = 0
-    const name = this.#name.toString('latin1', 0, this.#nameSize - 1)
+    const [name = ''] = this.#name.toString('latin1', 0, this.#nameSize - 1).split('\0', 1)
     // The kernel passes over a body of the trailer too.
     this.#isTrailer = name === TRAILER
     this.#isBetween = this.#isTrailer
-    if (!this.#isTrailer) this.#sink.begin(this.#entry(name))
+    if (this.#isTrailer) this.#sink.trailer?.()
+    else this.#sink.begin(this.#entry(name))
   }
 
   #entry(name: string): CpioEntry {
@@ -170,6 +177,7 @@ export class CpioReader {
       gid: this.#field('gid'),
       inode: this.#field('inode'),
       links: this.#field('links'),
+      fileSystem: [this.#field('major'), this.#field('minor')],
       mtime: this.#field('mtime'),
       size: this.#contents,
       device: [this.#field('deviceMajor'), this.#field('deviceMinor')],

@@ -36,7 +36,7 @@ export interface SectionDifference {
   readonly b: ComparedSection | undefined
   /** The PCRs that its contents are measured into. */
   readonly pcrs: readonly PcrName[]
-  /** Of a ramdisk: files that differ; undefined when it is not made of cpio archives, raw or in gzip. */
+  /** Of a ramdisk: files that differ; undefined when they cannot be compared (FileList). */
   readonly files?: readonly FileDifference[]
 }
 

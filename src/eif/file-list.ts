@@ -3,6 +3,7 @@
 import { createHash, type Hash } from 'node:crypto'
 
 import { CpioReader, FILE_TYPE, type CpioEntry } from './cpio-reader.ts'
+import { linkKey, Overwrites } from './overwrites.ts'
 import { RamdiskReader, type UnpackBudget } from './ramdisk-reader.ts'
 
 /** A file, directory, link or node. */
@@ -20,9 +21,7 @@ export interface ListedFile {
   readonly target: string
 }
 
-/** Far above what a root file system has; more are not listed. */
-const MAX_FILES = 500_000
-/** Of all names and targets. */
+/** Of all targets. */
 const MAX_TEXT_BYTES = 64 * 1024 * 1024
 /** A target is a path. */
 const MAX_TARGET_BYTES = 4096
@@ -33,9 +32,10 @@ const MAX_WAITING = 1000
 export class FileList {
   readonly #files = new Map<string, ListedFile>()
   /** Of a file with several names, contents come with one of them. */
-  readonly #contentsOf = new Map<number, ListedFile>()
+  readonly #contentsOf = new Map<string, ListedFile>()
   /** Names whose contents have not come yet. */
-  readonly #waiting = new Map<number, readonly string[]>()
+  readonly #waiting = new Map<string, readonly string[]>()
+  readonly #overwrites = new Overwrites()
   #textBytes = 0
   readonly #reader: RamdiskReader
   #entry: CpioEntry | undefined
@@ -47,9 +47,16 @@ export class FileList {
       begin: (entry) => {
         this.#finish()
         this.#entry = entry
+        this.#overwrites.begin(entry)
       },
       data: (chunk) => {
         this.#take(chunk)
+      },
+      trailer: () => {
+        this.#finish()
+        this.#overwrites.trailer()
+        this.#contentsOf.clear()
+        this.#waiting.clear()
       },
     })
     this.#reader = new RamdiskReader(budget, archives)
@@ -59,17 +66,21 @@ export class FileList {
     return this.#reader.push(chunk)
   }
 
-  /** By name, one character per byte; undefined when the ramdisk is not made of readable archives. */
+  /**
+   * By name, one character per byte; undefined when the ramdisk is not made of readable archives, or
+   * members of it change what others made.
+   */
   async end(): Promise<ReadonlyMap<string, ListedFile> | undefined> {
     await this.#reader.end()
     this.#finish()
-    if (!this.#reader.isComplete || this.#isFull) return undefined
-    return this.#files
+    const { hasRepeatedName, hasRewrittenLink } = this.#overwrites
+    if (hasRepeatedName || hasRewrittenLink) return undefined
+    return this.#reader.isComplete && !this.#isFull ? this.#files : undefined
   }
 
   /** Whether there is more than is listed. */
   get #isFull(): boolean {
-    return this.#files.size > MAX_FILES || this.#textBytes > MAX_TEXT_BYTES
+    return this.#overwrites.isFull || this.#textBytes > MAX_TEXT_BYTES
   }
 
   #take(chunk: Uint8Array): void {
@@ -88,7 +99,7 @@ export class FileList {
     this.#hash = undefined
     this.#target = ''
     if (entry === undefined || this.#isFull) return
-    this.#textBytes += entry.name.length + target.length
+    this.#textBytes += target.length
     const { mode, uid, gid, mtime, size, device } = entry
     const type = mode & FILE_TYPE.mask
     const isNode = type === 0o020000 || type === 0o060000
@@ -98,13 +109,14 @@ export class FileList {
   }
 
   /** The names of one file are given the same contents, whichever of them brings these. */
-  #linked({ inode, links, name }: CpioEntry, file: ListedFile): ListedFile {
-    if (links < 2 || (file.mode & FILE_TYPE.mask) !== FILE_TYPE.regular) return file
+  #linked(entry: CpioEntry, file: ListedFile): ListedFile {
+    const inode = linkKey(entry)
+    if (inode === undefined || (file.mode & FILE_TYPE.mask) !== FILE_TYPE.regular) return file
     const known = this.#contentsOf.get(inode)
     if (file.size === 0 && known !== undefined) return { ...file, ...contents(known) }
     const waiting = this.#waiting.get(inode) ?? []
     if (file.size === 0) {
-      this.#waiting.set(inode, [...waiting.slice(-MAX_WAITING), name])
+      this.#waiting.set(inode, [...waiting.slice(-MAX_WAITING), entry.name])
       return file
     }
     this.#contentsOf.set(inode, file)

@@ -2,69 +2,88 @@
 // begins with `cloister.yaml` (docs/protocols.md); those of other tools do not.
 
 import type { ByteSource } from '../files/index.ts'
+import { CpioReader, FILE_TYPE, type CpioEntry } from './cpio-reader.ts'
 import { decodeHeader } from './header.ts'
 import { HEADER_BYTES, SECTION_HEADER_BYTES } from './layout.ts'
+import { pathOf } from './overwrites.ts'
 import { decodeSectionHeader, type EifSection } from './section-table.ts'
 
-/** Of a "newc" cpio (Linux Documentation/driver-api/early-userspace/buffer-format.rst). */
-const CPIO_HEADER_BYTES = 110
-const FIELD = { mode: 14, fileSize: 54, nameSize: 94 } as const
-const FIELD_BYTES = 8
-const FILE_TYPE = { mask: 0o170000, regular: 0o100000 } as const
-
 /**
- * Collects the first file of a ramdisk if it is a regular file of the wanted name. Only an
- * uncompressed "newc" archive is read.
+ * Collects the first file of a ramdisk if it is a regular file of the wanted name, and looks on for what
+ * would make the kernel put another file there. Only uncompressed "newc" archives are read.
  */
 export class FirstFile {
-  readonly #name: string
+  readonly #path: string
   readonly #maxBytes: number
-  #head = Buffer.alloc(0)
-  /** Where the file's bytes begin and end in the ramdisk, once that is known. */
-  #extent: readonly [start: number, end: number] | undefined
-  #isOther = false
+  readonly #archives: CpioReader
+  readonly #chunks: Uint8Array[] = []
+  /** Bytes of the file that are to come; undefined until the first member, and when that is another. */
+  #leftBytes: number | undefined
+  #members = 0
+  #isCollecting = false
+  #isReadable = true
+  #problem: string | undefined
+  #hasMatch = false
 
   /**
    * @param name - ASCII, without a leading slash.
    * @param maxBytes - A longer file is taken for absent.
    */
   constructor(name: string, maxBytes: number) {
-    this.#name = name
+    this.#path = pathOf(name)
     this.#maxBytes = maxBytes
+    this.#archives = new CpioReader({
+      begin: (entry) => {
+        this.#begin(entry)
+      },
+      data: (chunk) => {
+        if (!this.#isCollecting) return
+        this.#chunks.push(Uint8Array.from(chunk))
+        this.#leftBytes = (this.#leftBytes ?? 0) - chunk.length
+      },
+    })
   }
 
-  /** Whether more of the ramdisk would change nothing. */
+  /** Whether more of the ramdisk would not change {@link bytes}. */
   get isComplete(): boolean {
-    return this.#isOther || (this.#extent !== undefined && this.#head.length >= this.#extent[1])
+    return !this.#isReadable || this.#leftBytes === 0 || (this.#members > 0 && !this.#isCollecting)
+  }
+
+  /** Whether a member of any type has the name. */
+  get hasMatch(): boolean {
+    return this.#hasMatch
+  }
+
+  /** Why the kernel may not have {@link bytes} under the name; to be asked after the last chunk. */
+  get problem(): string | undefined {
+    const isWhole = this.#isReadable && this.#archives.isBetween
+    if (this.#problem !== undefined || this.bytes === undefined || isWhole) return this.#problem
+    return 'what follows it is not a cpio archive'
   }
 
   push(chunk: Uint8Array): void {
-    if (this.isComplete) return
-    this.#head = Buffer.concat([this.#head, chunk])
-    const headerBytes = CPIO_HEADER_BYTES + this.#name.length + 1
-    if (this.#extent === undefined && this.#head.length >= headerBytes) this.#readHeader()
+    if (this.#isReadable && this.#archives.push(chunk).length > 0) this.#isReadable = false
   }
 
   /** Absent when the ramdisk begins with something else, or ended before. */
   get bytes(): Uint8Array | undefined {
-    return this.isComplete && this.#extent !== undefined
-      ? this.#head.subarray(...this.#extent)
-      : undefined
+    return this.#leftBytes === 0 ? Buffer.concat(this.#chunks) : undefined
   }
 
-  #readHeader(): void {
-    const text = this.#head.toString('latin1', 0, CPIO_HEADER_BYTES + this.#name.length + 1)
-    const field = (at: number): number => parseInt(text.slice(at, at + FIELD_BYTES), 16)
-    const size = field(FIELD.fileSize)
-    const isWanted =
-      /^070701[0-9a-fA-F]{104}/.test(text) &&
-      field(FIELD.nameSize) === this.#name.length + 1 &&
-      text.slice(CPIO_HEADER_BYTES) === `${this.#name}\0` &&
-      (field(FIELD.mode) & FILE_TYPE.mask) === FILE_TYPE.regular &&
-      size <= this.#maxBytes
-    const start = Math.ceil(text.length / 4) * 4
-    if (isWanted) this.#extent = [start, start + size]
-    else this.#isOther = true
+  #begin(entry: CpioEntry): void {
+    this.#members += 1
+    this.#isCollecting = false
+    if (pathOf(entry.name) !== this.#path) return
+    const isRegular = (entry.mode & FILE_TYPE.mask) === FILE_TYPE.regular
+    if (this.#hasMatch) this.#problem ??= 'there are two of it'
+    else if (!isRegular) this.#problem ??= 'it is not a regular file'
+    else if (entry.links > 1) this.#problem ??= 'it has several names'
+    else if (this.#members > 1) this.#problem ??= 'it is not the first file'
+    else if (entry.size <= this.#maxBytes) {
+      this.#isCollecting = true
+      this.#leftBytes = entry.size
+    }
+    this.#hasMatch = true
   }
 }
 

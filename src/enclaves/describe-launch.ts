@@ -15,6 +15,7 @@ import {
   type VsockKind,
 } from '../vsock/index.ts'
 import { openDirectories } from './directories.ts'
+import { availableMemoryMib } from './host-memory.ts'
 import type { LaunchDescription, LaunchRequest } from './launch-request.ts'
 import { MAX_MEMORY_MIB, MIN_MEMORY_MIB } from './memory-size.ts'
 import { findPrograms } from './programs.ts'
@@ -33,6 +34,8 @@ export interface LaunchOptions {
   readonly memoryMib?: number | undefined
   /** Default: 1, or as many as `cpuIds`. */
   readonly cpuCount?: number | undefined
+  /** What the image asks for, where the operator says nothing: no more than this host can well give. */
+  readonly asked?: AskedSize | undefined
   /** Host CPUs to run on, one vCPU each. */
   readonly cpuIds?: readonly number[] | undefined
   /** The guest's vsock CID; 0, the default: chosen. */
@@ -48,6 +51,14 @@ export interface LaunchOptions {
   readonly role?: string | undefined
   /** Default: 180,000. */
   readonly bootTimeoutMs?: number | undefined
+}
+
+/** What an image's manifest asks for. Hostile input. */
+export interface AskedSize {
+  /** Refused above half of the memory that is available. */
+  readonly memoryMib?: number | undefined
+  /** Refused above the number of online CPUs. */
+  readonly cpus?: number | undefined
 }
 
 /**
@@ -75,8 +86,8 @@ export function describeLaunch(options: LaunchOptions): LaunchDescription {
   return {
     eifPath: resolve(eifPath),
     name: enclaveName(options.name ?? basename(eifPath).replace(/\.eif$/, '')),
-    memoryMib: checkedMemory(options.memoryMib ?? DEFAULT_MEMORY_MIB),
-    cpuCount: cpuIds.length > 0 ? cpuIds.length : checkedCpuCount(options.cpuCount ?? 1),
+    memoryMib: checkedMemory(memoryOf(options)),
+    cpuCount: cpuIds.length > 0 ? cpuIds.length : checkedCpuCount(cpuCountOf(options)),
     cpuIds,
     cid: guestCid(options.cid ?? 0),
     debug: options.debug ?? false,
@@ -91,6 +102,37 @@ export function describeLaunch(options: LaunchOptions): LaunchDescription {
 function checkedAccelerator(accelerator: Accelerator | undefined): Accelerator {
   if (accelerator === 'kvm') checkKvm()
   return accelerator ?? probeAccelerator().accelerator
+}
+
+function cpuCountOf({ cpuCount, asked }: LaunchOptions): number {
+  const wanted = asked?.cpus
+  if (cpuCount !== undefined || wanted === undefined) return cpuCount ?? 1
+  const hostCpuCount = availableParallelism()
+  if (wanted <= hostCpuCount) return wanted
+  throw new CloisterError(
+    'ERR_KEEPER_CPU_COUNT',
+    `the image's manifest asks for ${String(wanted)} vCPUs, more than the ${String(hostCpuCount)} CPUs of this host`,
+    {
+      details: { cpuCount: wanted, hostCpuCount },
+      hint: 'Give a --cpu-count: it is taken in place of what the manifest says.',
+    },
+  )
+}
+
+/** An image must not take the host's memory from everything else without its operator's word. */
+function memoryOf({ memoryMib, asked }: LaunchOptions): number {
+  const wanted = asked?.memoryMib
+  if (memoryMib !== undefined || wanted === undefined) return memoryMib ?? DEFAULT_MEMORY_MIB
+  const availableMib = availableMemoryMib()
+  if (wanted <= availableMib / 2) return wanted
+  throw new CloisterError(
+    'ERR_KEEPER_HOST_MEMORY',
+    `the image's manifest asks for ${String(wanted)} MiB, more than half of the ${String(availableMib)} MiB that are available`,
+    {
+      details: { memoryMib: wanted, availableMib },
+      hint: 'Give a --memory: it is taken in place of what the manifest says.',
+    },
+  )
 }
 
 function checkedCpuCount(cpuCount: number): number {

@@ -27,6 +27,7 @@ export { parseKeeperRequest, type KeeperReply, type KeeperRequest } from './keep
 export type { KeeperMessage, Seen } from './keeper-messages.ts'
 export type { LaunchDescription, LaunchRequest } from './launch-request.ts'
 export { checkMemory, neededMemoryMib, type MachineSize } from './memory-size.ts'
+export { availableMemoryMib } from './host-memory.ts'
 export { encodeLogEntry, type LogEntry, type LogStream } from './log-entry.ts'
 export { readLogs, type ReadLogsOptions } from './read-logs.ts'
 export { openConsole } from './open-console.ts'

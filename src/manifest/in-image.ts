@@ -1,8 +1,8 @@
 // The manifest of an image: it is in `/cloister.yaml`, the first file of the application ramdisk, so
 // that a reader of the image meets it early and PCR2 covers it.
 
-import { FirstFile, findRamdisk, type EifSection } from '../eif/index.ts'
-import { CloisterError } from '../errors.ts'
+import { FirstFile, findRamdisk, type Eif, type EifSection } from '../eif/index.ts'
+import { check, CloisterError } from '../errors.ts'
 import { chunksOf, openInputFile, type ByteSource } from '../files/index.ts'
 import { decodeMeasured, type MeasuredManifest } from './measured.ts'
 
@@ -14,25 +14,34 @@ const APPLICATION_RAMDISK = 1
 
 /** Collects the manifest while an image is read and measured. */
 export class ManifestReader {
-  readonly #file = new FirstFile(FILE, MAX_FILE_BYTES)
-  #ramdisk = -1
-  #section: EifSection | undefined
+  /** Of each ramdisk with contents. */
+  readonly #files = new Map<EifSection, FirstFile>()
 
   /** A sink of `readEif`. */
   push(section: EifSection, chunk: Uint8Array): void {
     if (section.type !== 'ramdisk') return
-    if (section !== this.#section) this.#ramdisk += 1
-    this.#section = section
-    if (this.#ramdisk === APPLICATION_RAMDISK) this.#file.push(chunk)
+    const file = this.#files.get(section) ?? new FirstFile(FILE, MAX_FILE_BYTES)
+    this.#files.set(section, file)
+    file.push(chunk)
   }
 
   /**
-   * Absent in images of other tools, and in ours that were built without one.
+   * Absent in images of other tools, and in ours that were built without one. All ramdisks become one
+   * tree: where another member would be in the file's place, the image is refused.
    *
+   * @param image - As it was read; ramdisks without contents count too.
    * @throws `ERR_EIF_MANIFEST`
    */
-  read(): MeasuredManifest | undefined {
-    const { bytes } = this.#file
+  read({ sections }: Pick<Eif, 'sections'>): MeasuredManifest | undefined {
+    const ramdisks = sections.filter(({ type }) => type === 'ramdisk')
+    for (const [index, section] of ramdisks.entries()) {
+      const file = this.#files.get(section)
+      const isElsewhere = file?.hasMatch === true && index !== APPLICATION_RAMDISK
+      const problem = isElsewhere ? `it is in ramdisk ${String(index)}` : file?.problem
+      check(problem === undefined, 'ERR_EIF_MANIFEST', `/${FILE} is ambiguous: ${problem ?? ''}`)
+    }
+    const application = ramdisks[APPLICATION_RAMDISK]
+    const bytes = application && this.#files.get(application)?.bytes
     return bytes === undefined ? undefined : decodeMeasured(bytes)
   }
 }

@@ -15,21 +15,27 @@ import {
   type SectionType,
 } from '../layout.ts'
 import { ImageMeasurer } from '../measurements.ts'
-import { RamdiskReader } from '../ramdisk-reader.ts'
+import { Overwrites } from '../overwrites.ts'
+import { RamdiskReader, type UnpackBudget } from '../ramdisk-reader.ts'
 import { readEif } from '../read-eif.ts'
 import { Findings, PLATFORMS, type LintFinding } from './findings.ts'
+import { lintRamdisk } from './lint-ramdisk.ts'
 import { lintCmdline, lintKernel, lintMetadata, lintSignature } from './lint-contents.ts'
 import { lintHeader, lintRow, lintSections, type FoundSection } from './lint-header.ts'
 
 const KERNEL_HEAD_BYTES = 1024
 const MAX_UNPACKED_BYTES = 16 * 1024 ** 3
-const RAW_CPIO = 0x30
 
 /**
  * Every fault of an image, and of whom.
  * @param at - When it is to be run: certificates have dates.
+ * @param limitBytes - What all ramdisks together are unpacked to, no further.
  */
-export async function lintEif(source: ByteSource, at: Date): Promise<readonly LintFinding[]> {
+export async function lintEif(
+  source: ByteSource,
+  at: Date,
+  limitBytes: number = MAX_UNPACKED_BYTES,
+): Promise<readonly LintFinding[]> {
   const findings = new Findings()
   const header = await source.read(0, HEADER_BYTES)
   if (header.length < HEADER_BYTES) {
@@ -39,7 +45,8 @@ export async function lintEif(source: ByteSource, at: Date): Promise<readonly Li
   const view = new DataView(header.buffer, header.byteOffset, HEADER_BYTES)
   const sections = await findSections(source, view, findings)
   lintSections(sections, findings)
-  await lintContents({ source, header: view, sections, at }, findings)
+  const budget = { limitBytes, leftBytes: limitBytes }
+  await lintContents({ source, header: view, sections, at, budget }, findings)
   await readAsWeDo(source, findings)
   return findings.list
 }
@@ -80,10 +87,12 @@ interface Contents {
   readonly header: DataView
   readonly sections: readonly FoundSection[]
   readonly at: Date
+  /** One for all ramdisks: rows of the table may name the same bytes. */
+  readonly budget: UnpackBudget
 }
 
 async function lintContents(image: Contents, findings: Findings): Promise<void> {
-  const { source, header, sections, at } = image
+  const { source, header, sections, at, budget } = image
   const isAarch64 = header.getUint16(HEADER.flags) === FLAG_AARCH64
   const measurer = new ImageMeasurer()
   const small = new Map<SectionType, Buffer>()
@@ -93,8 +102,9 @@ async function lintContents(image: Contents, findings: Findings): Promise<void> 
     const type = typeNames.get(section.type)
     crc = updateCrc32(crc, await source.read(section.offset, SECTION_HEADER_BYTES))
     if (type !== undefined) measurer.beginSection(type)
+    const overwrites = new Overwrites()
     const ramdisk =
-      type === 'ramdisk' ? new RamdiskReader(budget(), new CpioReader(NOBODY)) : undefined
+      type === 'ramdisk' ? new RamdiskReader(budget, new CpioReader(overwrites)) : undefined
     const start = section.offset + SECTION_HEADER_BYTES
     for await (const chunk of chunksOf(source, start, section.size)) {
       crc = updateCrc32(crc, chunk)
@@ -104,7 +114,7 @@ async function lintContents(image: Contents, findings: Findings): Promise<void> 
     if (ramdisk !== undefined) {
       await ramdisk.end()
       const [first] = await source.read(start, Math.min(1, section.size))
-      lintRamdisk({ isRead: ramdisk.isComplete, isRaw: first === RAW_CPIO, initrdBytes }, findings)
+      lintRamdisk({ isRead: ramdisk.isComplete, overwrites, first, initrdBytes }, findings)
       initrdBytes += section.size
     }
     const limit = limitOf(type)
@@ -133,24 +143,6 @@ function lintSmall(
   if (signature !== undefined) lintSignature(signature, signed, findings)
 }
 
-function lintRamdisk(
-  { isRead, isRaw, initrdBytes }: { isRead: boolean; isRaw: boolean; initrdBytes: number },
-  findings: Findings,
-): void {
-  if (!isRead)
-    findings.warning(
-      'ramdisk-format',
-      PLATFORMS,
-      'a ramdisk is not made of cpio archives, raw or in gzip',
-    )
-  if (isRaw && initrdBytes % 4 !== 0)
-    findings.error(
-      'ramdisk-alignment',
-      PLATFORMS,
-      'a raw cpio archive begins at no multiple of 4 of all ramdisks together: the kernel does not read it',
-    )
-}
-
 /** Whatever our reader refuses is named, by its code where no rule has it. */
 async function readAsWeDo(source: ByteSource, findings: Findings): Promise<void> {
   try {
@@ -164,15 +156,9 @@ async function readAsWeDo(source: ByteSource, findings: Findings): Promise<void>
   }
 }
 
-const NOBODY = { begin: (): void => undefined }
-
 const typeNames = new Map<number, SectionType>(
   (Object.keys(SECTION_TYPES) as SectionType[]).map((name) => [SECTION_TYPES[name], name]),
 )
-
-function budget(): { limitBytes: number; leftBytes: number } {
-  return { limitBytes: MAX_UNPACKED_BYTES, leftBytes: MAX_UNPACKED_BYTES }
-}
 
 /** How much of a section the rules look at. */
 function limitOf(type: SectionType | undefined): number {

@@ -71,7 +71,7 @@ export async function measureImage(
     checkMemory(size, await meter.end(), cmdline)
     return {
       eif,
-      manifest: manifest.read(),
+      manifest: manifest.read(eif),
       cmdline,
       isStock: isStockImage(eif.cmdline),
       looksForNsmCard: looksForNsmCard(cmdline),

@@ -2,6 +2,7 @@
 
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { availableMemoryMib } from '../../../src/enclaves/index.ts'
 import { CloisterError } from '../../../src/errors.ts'
 import { decodeMeasured, measuredPart } from '../../../src/manifest/measured.ts'
 import { validateManifest } from '../../../src/manifest/validate.ts'
@@ -117,6 +118,17 @@ test('flags win over the manifest, in what is built and in what is started', asy
   expect((await run('--memory', '1')).stderr).toContain('ERR_KEEPER_MEMORY')
   expect((await run('--memory', '64')).stderr).toContain('ERR_KEEPER_CPU_COUNT')
   expect((await run('--guest-ports', 'all')).stderr).not.toContain('--guest-ports 5005')
+})
+
+test('an image gets no more than half of the available memory without a flag, nor more CPUs', async () => {
+  const most = String(Math.floor(availableMemoryMib() * 0.75))
+  const run = (...flags: readonly string[]): Promise<CliResult> =>
+    host.run('run', '--eif-path', host.path('web.eif'), '--accelerator', 'tcg', ...flags)
+  await build(WHOLE.replace('memory: 2G', `memory: ${most}`).replace('cpus: 2', 'cpus: 64'))
+  const greedy = await run()
+  expect(greedy.stderr).toMatch(/ERR_KEEPER_HOST_MEMORY: [^]*manifest[^]*--memory/)
+  const allowed = await run('--memory', most)
+  expect(allowed.stderr).toMatch(/ERR_KEEPER_CPU_COUNT: [^]*manifest[^]*--cpu-count/)
 })
 
 test('the one beside a Dockerfile is found, and can be ignored', async () => {
