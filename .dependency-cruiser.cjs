@@ -1,8 +1,8 @@
 // The arrows of the design. Each folder under src/ has one door, index.ts; `errors`, `cbor`,
-// JSON, `subprocess` and `files` are the ground that everything stands on.
+// JSON, shell words, `subprocess` and `files` are the ground that everything stands on.
 
 const ground =
-  '^src/(errors|error-table|error-data|host-fault|bounded-json|exact-json|cbor)\\.ts$|^src/(subprocess|files)/index\\.ts$|^attestation/'
+  '^src/(errors|error-table|error-data|host-fault|bounded-json|exact-json|cbor|shell-word)\\.ts$|^src/(subprocess|files)/index\\.ts$|^attestation/'
 const door = (folder) => `^src/${folder}/index\\.ts$`
 
 /** What a folder may import besides itself, the ground and packages. */
