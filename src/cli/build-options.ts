@@ -1,10 +1,10 @@
 // The flags of build-enclave, checked and turned into what the builder takes.
 
-import { mkdirSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
 import { CloisterError, check, messageOf } from '../errors.ts'
 import { parseCustomMetadata, type Architecture } from '../eif/index.ts'
+import { makeDirectory } from '../files/index.ts'
 import {
   MAX_ID,
   openPlatformBlobs,
@@ -101,7 +101,7 @@ export function useArtifactsDirectory(env: NodeJS.ProcessEnv): void {
   const directory = env['NITRO_CLI_ARTIFACTS']
   if (directory === undefined || env['TMPDIR'] !== undefined) return
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 })
+    makeDirectory(directory)
   } catch (cause) {
     const message = `cannot create NITRO_CLI_ARTIFACTS: ${messageOf(cause)}`
     throw new CloisterError('ERR_FILE_TEMPORARY', message, { cause, details: { directory } })

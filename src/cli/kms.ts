@@ -108,6 +108,9 @@ async function serve(flags: ServeFlags): Promise<void> {
     maxDocumentAgeMs: maxDocumentAge * 1000,
     report: (fault) => void reportError(fault, { isVerbose: false, command: 'kms' }),
   })
+  process.once('exit', () => {
+    broker.closeStore()
+  })
   printJson({
     Endpoint: broker.endpoint,
     Region: region,

@@ -1,10 +1,11 @@
 // Where Cloister keeps things. State (the chip's TPM, the development authority) outlives a
 // reboot; the registry of enclaves does not.
 
-import { lstatSync, mkdirSync, statSync } from 'node:fs'
+import { lstatSync, statSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
 import { isAbsolute, join } from 'node:path'
 import { CloisterError, messageOf } from '../errors.ts'
+import { makeDirectory } from '../files/index.ts'
 
 export interface Directories {
   /** The chip and the development authority. */
@@ -43,7 +44,7 @@ function userRuntime(env: NodeJS.ProcessEnv): string {
 function openPrivate(path: string): string {
   if (!isAbsolute(path)) throw unusable(path, 'it is not an absolute path')
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 })
+    makeDirectory(path)
   } catch (cause) {
     throw unusable(path, messageOf(cause), cause)
   }

@@ -9,7 +9,7 @@ import { isAlive, processesOf, type EndCause, type EnclaveRecord } from './recor
 import type { Registry } from './registry.ts'
 
 /** How long a keeper may take to clear up, once the app had its grace: it kills all parts at once. */
-const CLEAR_UP_MS = 1500
+const CLEAR_UP_MS = 5000
 /** How long a killed process may take to go. */
 const KILLED_MS = 2000
 const KILLED: EndCause = {
@@ -19,7 +19,7 @@ const KILLED: EndCause = {
 
 /**
  * Ends the enclave and returns when nothing of it runs any more. An enclave that had ended already
- * is removed from the registry. A keeper that has not ended 1.5 s after the grace is killed, and
+ * is removed from the registry. A keeper that has not ended five seconds after the grace is killed, and
  * everything with it; the record says so.
  *
  * @param graceMs - How long its app may take after SIGTERM.

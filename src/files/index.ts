@@ -8,6 +8,7 @@ export {
   type ByteSource,
 } from './byte-source.ts'
 export { openInputFile, type InputFile } from './input-file.ts'
+export { makeDirectory } from './make-directory.ts'
 export { writeOutputFile, type OutputFile } from './output-file.ts'
 export { checkInputPath, readInputFile, readStandardInput, type ReadOptions } from './read-input.ts'
 export { Spool } from './spool.ts'

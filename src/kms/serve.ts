@@ -32,6 +32,8 @@ export interface BrokerOptions {
 /** A broker that answers. */
 export interface Broker extends AsyncDisposable {
   readonly endpoint: string
+  /** Closes the store at once, for the end of the process: its write-ahead log goes into its file. */
+  closeStore(): void
 }
 
 /**
@@ -56,6 +58,9 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     )
     return {
       endpoint: server.endpoint,
+      closeStore: () => {
+        store[Symbol.dispose]()
+      },
       async [Symbol.asyncDispose]() {
         await server[Symbol.asyncDispose]()
         store[Symbol.dispose]()

@@ -139,13 +139,18 @@ function unlinkSame(path: string, { dev, ino }: Stats): void {
 
 function cannotListen(end: HostEnd, cause: unknown): CloisterError {
   const isTaken = (cause as NodeJS.ErrnoException).code === 'EADDRINUSE'
-  const reason = isTaken ? 'another program listens there' : messageOf(cause)
+  const reason = isTaken ? whoListens(end) : messageOf(cause)
   const message = `cannot listen at ${describeHostEnd(end)}: ${reason}`
   const hint = 'path' in end ? 'End the other program, or choose another port or path.' : FREE_PORT
   return new CloisterError('ERR_VSOCK_LISTEN', message, {
     ...{ cause, details: { ...end } },
     ...(isTaken ? { hint } : {}),
   })
+}
+
+function whoListens(end: HostEnd): string {
+  const file = 'path' in end ? lstatSync(end.path, { throwIfNoEntry: false }) : undefined
+  return file?.isSocket() === false ? 'there is a file already' : 'another program listens there'
 }
 
 const FREE_PORT = 'End the other program, choose another port, or give port 0 for a free one.'
