@@ -17,6 +17,14 @@ const policyOf = (...Statement: readonly object[]): object => ({ Version: '2012-
 const measured = { StringEqualsIgnoreCase: { [IMAGE]: PCR } }
 const unmeasured = { StringNotEqualsIgnoreCase: { [IMAGE]: PCR } }
 
+/** Whether an Allow with this condition permits a request with this context. */
+function permits(Condition: object, context: Record<string, string>): boolean {
+  return decide(
+    { principal: APP, action: 'kms:Decrypt', resource: KEY, context },
+    { key: parseKeyPolicy(policyOf(allow({ Condition }))), identity: [], account: ACCOUNT },
+  ).allowed
+}
+
 describe('a decision follows from the published rules', () => {
   test.each(DECISIONS)('$source: $claim: $allowed', ({ key, identity, request, allowed }) => {
     const policies = {
@@ -50,7 +58,51 @@ test('the engine and a naive model decide alike', () => {
   )
 })
 
+test('wildcards match what a regular expression of the same meaning does', () => {
+  const units = fc.constantFrom('a', 'a', 'b', '😀')
+  const texts = fc.array(units, { maxLength: 12 }).map((parts) => parts.join(''))
+  const wild = fc.oneof({ weight: 3, arbitrary: units }, fc.constantFrom('*', '?'))
+  const patterns = fc.array(wild, { maxLength: 10 }).map((parts) => parts.join(''))
+  fc.assert(
+    fc.property(texts, patterns, (k, pattern) => {
+      const source = pattern.replaceAll('*', '.*').replaceAll('?', '.')
+      expect(permits({ StringLike: { k: pattern } }, { k })).toBe(
+        new RegExp(`^${source}$`, 'su').test(k),
+      )
+    }),
+    { numRuns: 2000 },
+  )
+})
+
+test('a value longer than any pattern is compared', () => {
+  const k = `${'a'.repeat(8000)}b${'a'.repeat(8000)}`
+  expect(permits({ StringLike: { k: `*${'a'.repeat(2000)}b*` } }, { k })).toBe(true)
+  expect(permits({ StringLike: { k: `*${'a'.repeat(2000)}bb*` } }, { k })).toBe(false)
+  expect(permits({ StringLike: { k: `*?${'a'.repeat(100)}b*` } }, { k })).toBe(true)
+  const variables = { StringEquals: { k: '${l}'.repeat(100) } }
+  expect(permits(variables, { k, l: k })).toBe(false)
+})
+
+test('a request whose keys differ in case only, or with a value out of bounds, is not decided', async () => {
+  const Condition = { StringEquals: { 'kms:EncryptionContext:Tenant': 'A' } }
+  const context = { 'kms:EncryptionContext:Tenant': 'B', 'kms:EncryptionContext:tenant': 'A' }
+  await expectCode(() => permits(Condition, context), 'ERR_CONDITION_FORMAT')
+  await expectCode(() => permits(Condition, { k: 'a'.repeat(65_537) }), 'ERR_CONDITION_FORMAT')
+})
+
 describe('an explanation', () => {
+  test('shows the conditions of statements that do not match, too', () => {
+    const key = parseKeyPolicy(policyOf(allow({ Action: 'kms:Sign', Condition: measured })))
+    const request = { principal: APP, action: 'kms:Decrypt', resource: KEY }
+    const { statements } = decide(
+      { ...request, context: { [IMAGE]: PCR } },
+      { key, identity: [], account: ACCOUNT },
+    )
+    expect(statements).toMatchObject([
+      { action: false, applies: false, conditions: [{ key: IMAGE, actual: PCR, holds: true }] },
+    ])
+  })
+
   const key = parseKeyPolicy(
     policyOf(
       allow({ Sid: 'Enclave', Condition: measured }),
@@ -124,6 +176,17 @@ describe('a policy is refused', () => {
     [
       'with Null of neither true nor false',
       policyOf(allow({ Condition: { Null: { k: 'yes' } } })),
+      'C',
+    ],
+    ['with a resource of over 2048 characters', policyOf(allow({ Resource: 'a'.repeat(2049) }))],
+    [
+      'with a value of over 2048 characters',
+      policyOf(allow({ Condition: { StringLike: { k: 'a'.repeat(2049) } } })),
+      'C',
+    ],
+    [
+      'with a variable of over 256 characters',
+      policyOf(allow({ Condition: { StringLike: { k: `\${x${' '.repeat(300)}}` } } })),
       'C',
     ],
     [

@@ -5,7 +5,7 @@
 
 import { AttestationError, check } from '../errors.ts'
 import { operatorOf } from './operators.ts'
-import { patternOf } from './pattern.ts'
+import { isBounded, patternOf } from './pattern.ts'
 
 /** `{ StringEqualsIgnoreCase: { 'kms:RecipientAttestation:PCR0': '…' } }`. */
 export type ConditionBlock = Readonly<
@@ -25,7 +25,6 @@ export interface UnmetCondition {
 }
 
 const IF_EXISTS = 'IfExists'
-const MAX_PATTERN_CHARACTERS = 2048
 
 /**
  * The conditions that do not hold, in the order of the block; none means that all hold.
@@ -78,7 +77,7 @@ function asTexts(value: unknown, key: string): readonly string[] {
   check(values.length > 0, 'ERR_CONDITION_FORMAT', `${key} has no values`, { key })
   return values.map((one) => {
     const text = typeof one === 'boolean' ? String(one) : one
-    const right = typeof text === 'string' && text.length <= MAX_PATTERN_CHARACTERS
+    const right = typeof text === 'string' && isBounded(text)
     check(right, 'ERR_CONDITION_FORMAT', `${key} has a value that is not text`, { key })
     return text
   })

@@ -7,14 +7,15 @@
 
 import {
   checkCondition,
-  lookupIn,
+  patternIn,
   scopeOf,
   type CheckedCondition,
+  type Condition,
   type ConditionScope,
   type RequestContext,
 } from './key-conditions.ts'
 import type { Matcher, PolicyDocument, Statement } from './key-policy.ts'
-import { expandPattern, isLike, patternOf } from './pattern.ts'
+import { isLike, patternOf } from './pattern.ts'
 import {
   accountOf,
   isExempt,
@@ -53,6 +54,7 @@ export interface StatementReport {
   readonly principal: boolean
   readonly action: boolean
   readonly resource: boolean
+  /** Checked when they are read; a decision itself checks those of statements that match otherwise. */
   readonly conditions: readonly CheckedCondition[]
   /** Whether all of these hold. */
   readonly applies: boolean
@@ -121,17 +123,20 @@ function reportsOf(
     const match = principalMatch(statement, request.principal)
     const action = matchesAction(statement.action, request.action)
     const resource = matchesResource(statement.resource, request.resource, scope)
-    const conditions = statement.conditions.map((one) => checkCondition(one, scope))
-    const holds = conditions.every((one) => one.holds)
-    const applies = match !== null && action && resource && holds
+    const { name, effect, conditions } = statement
+    const checked = (one: Condition): CheckedCondition => checkCondition(one, scope, effect)
+    const matches = match !== null && action && resource
+    const applies = matches && conditions.every((one) => checked(one).holds)
     return {
       policy,
-      statement: statement.name,
-      effect: statement.effect,
+      statement: name,
+      effect,
       principal: match !== null,
       action,
       resource,
-      conditions,
+      get conditions() {
+        return conditions.map(checked)
+      },
       applies,
       delegates: applies && match === 'account',
     }
@@ -159,9 +164,7 @@ function matchesResource(
   resource: string,
   scope: ConditionScope,
 ): boolean {
-  const patterns = entries.map((one) =>
-    scope.hasVariables ? expandPattern(one, lookupIn(scope)) : patternOf(one),
-  )
+  const patterns = entries.map((one) => patternIn(one, scope))
   if (negated && patterns.includes(null)) return false
   return patterns.some((pattern) => pattern !== null && isLike(resource, pattern)) !== negated
 }

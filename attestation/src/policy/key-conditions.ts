@@ -4,7 +4,14 @@
 
 import { check } from '../errors.ts'
 import { operatorOf, type Operator } from './operators.ts'
-import { expandPattern, patternOf, type Lookup, type Pattern } from './pattern.ts'
+import {
+  expandPattern,
+  isBounded,
+  MAX_VALUE_CHARACTERS,
+  patternOf,
+  type Lookup,
+  type Pattern,
+} from './pattern.ts'
 
 /** What a request says of itself, by condition key; a list when the key is multivalued. */
 export type RequestContext = Readonly<Record<string, string | readonly string[]>>
@@ -40,14 +47,23 @@ interface ParsedName {
   readonly ifExists: boolean
 }
 
-/** The keys of a request in the form that conditions are checked against. */
+/**
+ * The keys of a request in the form that conditions are checked against.
+ * @throws AttestationError ERR_CONDITION_FORMAT when two keys differ in case only, or a value has more than
+ * 65536 characters.
+ */
 export function scopeOf(context: RequestContext, hasVariables: boolean): ConditionScope {
   const entries = Object.entries(context).map(([key, value]) => [key.toLowerCase(), value] as const)
-  return { values: new Map(entries), hasVariables }
+  const values = new Map(entries)
+  const right =
+    values.size === entries.length &&
+    entries.every(([, value]) => [value].flat().every((one) => one.length <= MAX_VALUE_CHARACTERS))
+  check(right, 'ERR_CONDITION_FORMAT', 'the request has a key twice, or a value that is too long')
+  return { values, hasVariables }
 }
 
 /** The single-valued keys of a request, for policy variables. */
-export function lookupIn({ values }: ConditionScope): Lookup {
+function lookupIn({ values }: ConditionScope): Lookup {
   return (key) => {
     const value = values.get(key.toLowerCase())
     return typeof value === 'string' ? value : undefined
@@ -78,22 +94,31 @@ export function parseConditions(block: unknown): readonly Condition[] {
   })
 }
 
-/** Whether one condition holds for a request. */
-export function checkCondition(condition: Condition, scope: ConditionScope): CheckedCondition {
+/**
+ * Whether one condition holds for a request. One of an Allow does not where a variable in it has no value;
+ * in a Deny such a value matches nothing, so that negated operators still deny.
+ */
+export function checkCondition(
+  condition: Condition,
+  scope: ConditionScope,
+  effect: 'Allow' | 'Deny',
+): CheckedCondition {
   const actual = scope.values.get(condition.key.toLowerCase()) ?? null
-  return { ...condition, actual, holds: holds(condition, actual, scope) }
+  const present = typeof actual === 'string' ? [actual] : (actual ?? [])
+  return { ...condition, actual, holds: holds(condition, present, { ...scope, effect }) }
 }
 
 function holds(
   { operator: name, values }: Condition,
-  actual: string | readonly string[] | null,
-  scope: ConditionScope,
+  present: readonly string[],
+  scope: ConditionScope & { readonly effect: 'Allow' | 'Deny' },
 ): boolean {
   const { set, operator, ifExists } = parseName(name)
-  const present = typeof actual === 'string' ? [actual] : (actual ?? [])
   if (operator === null) return values.some((text) => isTrue(text) === (present.length === 0))
   if (present.length === 0 && ifExists) return true
-  const patterns = values.flatMap((text) => patternsOf(text, scope))
+  const expanded = values.map((text) => patternIn(text, scope))
+  if (scope.effect === 'Allow' && expanded.includes(null)) return false
+  const patterns = expanded.filter((pattern) => pattern !== null)
   const matches = (one: string): boolean =>
     patterns.some((pattern) => operator.matches(one, pattern)) !== operator.negated
   if (set === 'ForAllValues') return present.every(matches)
@@ -101,11 +126,9 @@ function holds(
   return operator.negated ? present.every(matches) : present.some(matches)
 }
 
-/** A variable without a value matches nothing. */
-function patternsOf(text: string, scope: ConditionScope): readonly Pattern[] {
-  if (!scope.hasVariables) return [patternOf(text)]
-  const pattern = expandPattern(text, lookupIn(scope))
-  return pattern ? [pattern] : []
+/** A text of a policy as a pattern; null when a variable in it has no value. */
+export function patternIn(text: string, scope: ConditionScope): Pattern | null {
+  return scope.hasVariables ? expandPattern(text, lookupIn(scope)) : patternOf(text)
 }
 
 function parseName(name: string): ParsedName {
@@ -135,7 +158,12 @@ function textsOf(value: unknown, key: string): readonly string[] {
   check(values.length > 0, 'ERR_CONDITION_FORMAT', `${key} has no values`, { key })
   return values.map((one) => {
     const right = typeof one === 'string' || typeof one === 'boolean' || typeof one === 'number'
-    check(right, 'ERR_CONDITION_FORMAT', `${key} has a value that is not text`, { key })
+    check(
+      right && isBounded(String(one)),
+      'ERR_CONDITION_FORMAT',
+      `${key} has a value that is not text, or too long`,
+      { key },
+    )
     return String(one)
   })
 }

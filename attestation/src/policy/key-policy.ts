@@ -3,6 +3,7 @@
 
 import { check } from '../errors.ts'
 import { parseConditions, type Condition } from './key-conditions.ts'
+import { isBounded } from './pattern.ts'
 import { parsePrincipals, type PrincipalEntry } from './principals.ts'
 
 /** A list, or everything but the list (`NotAction`, `NotResource`, `NotPrincipal`). */
@@ -107,8 +108,10 @@ function matcherOf(
   check(one, CODE, `${where}: give one of ${element} and Not${element}`)
   const value = positive ?? negative
   const list: readonly unknown[] = Array.isArray(value) ? value : [value]
-  const right = list.length > 0 && list.every((text) => typeof text === 'string' && text !== '')
-  check(right, CODE, `${where}: ${element} is not a list of text`)
+  const right =
+    list.length > 0 &&
+    list.every((text) => typeof text === 'string' && text !== '' && isBounded(text))
+  check(right, CODE, `${where}: ${element} is not a list of text within bounds`)
   return { negated: positive === undefined, entries: list as readonly string[] }
 }
 

@@ -309,6 +309,27 @@ const conditionRows: readonly ConditionRow[] = [
     { StringEquals: { k: '${AWS:UserName}' } },
     { k: 'app', 'aws:username': 'app' },
   ],
+  ['variables', false, { StringNotEquals: { k: '${aws:PrincipalTag/owner}' } }, { k: 'app' }],
+  ['variables', false, { StringNotLike: { k: 'x-${aws:PrincipalTag/owner}' } }, { k: 'app' }],
+  ['variables', false, { StringEquals: { k: ['app', '${aws:username}'] } }, { k: 'app' }],
+  [
+    'variables',
+    false,
+    { 'ForAllValues:StringEquals': { l: '${aws:PrincipalTag/owner}' } },
+    { k: 'app' },
+  ],
+  [
+    'variables',
+    true,
+    { StringNotEquals: { k: "${aws:PrincipalTag/owner , 'a, b'}" } },
+    { k: 'a b' },
+  ],
+  [
+    'variables',
+    true,
+    { StringNotEquals: { k: '${aws:PrincipalTag/owner}' } },
+    { k: 'app', 'aws:PrincipalTag/owner': 'ops' },
+  ],
   // --- the keys of KMS
   ['attestation', true, { StringEqualsIgnoreCase: { [PCR0]: PCR.toUpperCase() } }, { [PCR0]: PCR }],
   ['attestation', true, { StringEqualsIgnoreCase: { [IMAGE]: PCR } }, { [IMAGE]: PCR }],
@@ -465,6 +486,15 @@ const structure: readonly DecisionCase[] = [
   decision('variables', 'a variable without a value matches no resource', false, {
     key: [allow({ Resource: 'arn:aws:kms:*:${aws:PrincipalAccount}:key/*' })],
   }),
+  decision(
+    'variables',
+    'a Deny with a negated operator denies where a variable has no value',
+    false,
+    {
+      key: [allow(), deny({ Condition: { StringNotEquals: { k: '${aws:PrincipalTag/owner}' } } })],
+      request: { context: { k: 'app' } },
+    },
+  ),
   decision('variables', 'in version 2008-10-17 a variable is plain text', false, {
     version: '2008-10-17',
     key: [allow({ Condition: { StringEquals: { k: '${aws:username}' } } })],
