@@ -1,7 +1,7 @@
 // Reads small files whole: keys, certificates, configurations, documents. No more than the bound is
 // ever read, whatever the file says of its size (files in /proc say 0).
 
-import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs'
+import { closeSync, fstatSync, openSync, readSync, statSync, type Stats } from 'node:fs'
 
 import { CloisterError, check, type ErrorCode } from '../errors.ts'
 import { INPUT_FLAGS, checkRegular, unreadable } from './input-file.ts'
@@ -10,6 +10,8 @@ export interface ReadOptions {
   /** The code of the error when the file cannot be read, is not a regular file, or is too long. */
   readonly code: ErrorCode
   readonly maxBytes: number
+  /** Looks at the open file before it is read; what it throws ends the reading. */
+  readonly inspect?: (status: Stats) => void
 }
 
 const STANDARD_INPUT = 0
@@ -38,7 +40,9 @@ export function readInputFile(path: string, options: ReadOptions): Buffer {
     throw coded(path, code, cause)
   }
   try {
-    checkRegular(path, fstatSync(descriptor), code)
+    const status = fstatSync(descriptor)
+    checkRegular(path, status, code)
+    options.inspect?.(status)
     return readBounded(descriptor, path, options)
   } catch (cause) {
     throw coded(path, code, cause)

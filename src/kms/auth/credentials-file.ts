@@ -1,7 +1,6 @@
 // The file of principals: who may sign requests, with which keys, and what their own policies say. It
 // stands in for IAM: users and role sessions of one account, each with policies of its own.
 
-import { statSync } from 'node:fs'
 import {
   accountOf,
   AttestationError,
@@ -11,6 +10,7 @@ import {
 } from '@cloister/attestation/policy'
 import { check, CloisterError } from '../../errors.ts'
 import { readInputFile } from '../../files/index.ts'
+import { checkPrivate } from '../private-file.ts'
 import { parseStrictJson } from '../strict-json.ts'
 
 /** Somebody who can sign requests. */
@@ -37,7 +37,8 @@ export interface Credentials {
 
 const CODE = 'ERR_KMS_CREDENTIALS'
 const MAX_BYTES = 4 * 1024 * 1024
-const OTHERS = 0o077
+/** AWS's bounds, in characters. */
+const [MAX_TAG_NAME, MAX_TAG_VALUE] = [128, 256]
 const HINT = 'docs/kms.md shows the file.'
 
 /**
@@ -45,10 +46,10 @@ const HINT = 'docs/kms.md shows the file.'
  * @throws ERR_KMS_CREDENTIALS
  */
 export function readCredentials(path: string): Credentials {
-  const bytes = readInputFile(path, { code: CODE, maxBytes: MAX_BYTES })
-  const mode = statSync(path).mode & 0o777
-  check((mode & OTHERS) === 0, CODE, `other users can read ${path} (mode ${mode.toString(8)})`, {
-    hint: `Run \`chmod 600 ${path}\`, and replace the keys if others may have read them.`,
+  const hint = `Run \`chmod 600 ${path}\` as its owner, who is the broker's user or root, and replace the keys if others may have read them.`
+  const bytes = readInputFile(path, {
+    ...{ code: CODE, maxBytes: MAX_BYTES },
+    inspect: (status) => checkPrivate(status, path, { code: CODE, hint }),
   })
   return parseCredentials(parseStrictJson(bytes, CODE, path))
 }
@@ -73,9 +74,22 @@ function keysOf(value: unknown, index: number): readonly (readonly [string, Acce
   const principal: Principal = {
     arn,
     policies: listOf(policies, `${where}: policies`).map((one) => policyOf(one, where)),
-    tags: textsOf(tags, `${where}: tags`),
+    tags: tagsOf(tags, `${where}: tags`),
   }
   return listOf(accessKeys, `${where}: accessKeys`).map((one) => keyOf(one, where, principal))
+}
+
+/** Within AWS's bounds. Condition keys would not tell names apart that differ in case only. */
+function tagsOf(value: unknown, where: string): Readonly<Record<string, string>> {
+  const tags = textsOf(value, where)
+  const names = Object.keys(tags).map((name) => `aws:PrincipalTag/${name}`.toLowerCase())
+  const isUnique = new Set(names).size === names.length
+  check(isUnique, CODE, `${where}: two names differ in case only`, { hint: HINT })
+  const areShort = Object.entries(tags).every(
+    ([name, text]) => name.length <= MAX_TAG_NAME && text.length <= MAX_TAG_VALUE,
+  )
+  check(areShort, CODE, `${where}: a name has over 128 characters, or a value over 256`)
+  return tags
 }
 
 function keyOf(value: unknown, where: string, principal: Principal): readonly [string, AccessKey] {

@@ -7,11 +7,12 @@
 // with native code that the set-up would have to compile.
 
 import { spawnSync } from 'node:child_process'
-import { chmodSync, closeSync, mkdirSync, openSync, rmSync, statSync } from 'node:fs'
+import { chmodSync, closeSync, constants, fstatSync, mkdirSync, openSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import type { Database as Sqlite } from 'node-sqlite3-wasm'
 import { check, CloisterError, messageOf } from '../../errors.ts'
+import { checkPrivate } from '../private-file.ts'
 import { MIGRATIONS } from './schema.ts'
 
 const { Database: SqliteDatabase } = createRequire(import.meta.url)('node-sqlite3-wasm') as {
@@ -45,12 +46,7 @@ export class Database implements Disposable {
   static open(directory: string): Database {
     return opening(directory, () => {
       mkdirSync(directory, { recursive: true, mode: 0o700 })
-      const mode = statSync(directory).mode & 0o777
-      check(
-        (mode & 0o077) === 0,
-        CODE,
-        `other users can enter ${directory} (mode ${mode.toString(8)})`,
-      )
+      checkDirectory(directory)
       const lock = lockFile(join(directory, 'lock'), directory)
       try {
         const path = join(directory, 'kms.db')
@@ -65,15 +61,15 @@ export class Database implements Disposable {
   }
 
   run(sql: string, values: readonly Value[] = []): number {
-    return this.#guarded(() => this.#sqlite.run(sql, [...values]).changes)
+    return this.#guarded(() => this.#sqlite.run(sql, whole(values)).changes)
   }
 
   get(sql: string, values: readonly Value[] = []): Row | null {
-    return this.#guarded(() => this.#sqlite.get(sql, [...values]) as Row | null)
+    return this.#guarded(() => this.#sqlite.get(sql, whole(values)) as Row | null)
   }
 
   all(sql: string, values: readonly Value[] = []): readonly Row[] {
-    return this.#guarded(() => this.#sqlite.all(sql, [...values]) as readonly Row[])
+    return this.#guarded(() => this.#sqlite.all(sql, whole(values)) as readonly Row[])
   }
 
   /** All of it, or nothing; on the disk when it returns. */
@@ -102,6 +98,23 @@ export class Database implements Disposable {
       if (cause instanceof CloisterError) throw cause
       throw new CloisterError(CODE, `the store ${this.path} fails: ${messageOf(cause)}`, { cause })
     }
+  }
+}
+
+/** node-sqlite3-wasm ends a text at U+0000: what came back would not be what was put in. */
+function whole(values: readonly Value[]): Value[] {
+  const isCut = values.some((value) => typeof value === 'string' && value.includes('\0'))
+  if (isCut) throw new RangeError('a text has U+0000 in it')
+  return [...values]
+}
+
+function checkDirectory(directory: string): void {
+  const descriptor = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY)
+  try {
+    const hint = `Run \`chmod 700 ${directory}\` as its owner, who is the broker's user or root.`
+    checkPrivate(fstatSync(descriptor), directory, { code: CODE, hint })
+  } finally {
+    closeSync(descriptor)
   }
 }
 

@@ -12,9 +12,9 @@ import {
   scryptSync,
   timingSafeEqual,
 } from 'node:crypto'
-import { statSync } from 'node:fs'
 import { check, CloisterError } from '../../errors.ts'
 import { readInputFile } from '../../files/index.ts'
+import { checkPrivate } from '../private-file.ts'
 import type { Database, Value } from './database.ts'
 
 /** Where the master key comes from. */
@@ -127,12 +127,11 @@ function keyOf(bytes: Buffer, path: string): Uint8Array {
 }
 
 function readPrivate(path: string): Buffer {
-  const bytes = readInputFile(path, { code: CODE, maxBytes: 4096 })
-  const mode = statSync(path).mode & 0o777
-  check((mode & 0o077) === 0, CODE, `other users can read ${path} (mode ${mode.toString(8)})`, {
-    hint: `Run \`chmod 600 ${path}\`, and make a new one if others may have read it.`,
+  const hint = `Run \`chmod 600 ${path}\` as its owner, who is the broker's user or root, and make a new one if others may have read it.`
+  return readInputFile(path, {
+    ...{ code: CODE, maxBytes: 4096 },
+    inspect: (status) => checkPrivate(status, path, { code: CODE, hint }),
   })
-  return bytes
 }
 
 function readMeta(database: Database, name: string): Uint8Array | null {

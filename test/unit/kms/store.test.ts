@@ -1,7 +1,7 @@
 // The store on the disk: what changes in it are noticed, and by whom it can be opened.
 
 import { createRequire } from 'node:module'
-import { chmodSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, writeFileSync } from 'node:fs'
 import {
   CreateAliasCommand,
   CreateKeyCommand,
@@ -12,8 +12,9 @@ import {
 import type { Database } from 'node-sqlite3-wasm'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { verifyStoredAudit } from '../../../src/kms/index.ts'
+import { parseCredentials, readCredentials } from '../../../src/kms/auth/credentials-file.ts'
 import { Store } from '../../../src/kms/store/store.ts'
-import { RunningBroker } from '../../fixtures/kms/running-broker.ts'
+import { principals, RunningBroker } from '../../fixtures/kms/running-broker.ts'
 
 const sqlite = createRequire(import.meta.url)('node-sqlite3-wasm') as {
   readonly Database: new (path: string) => Database
@@ -155,6 +156,26 @@ describe('the store', () => {
     expect(codeOf(() => Store.open(broker.path('third'), short))).toBe('ERR_KMS_MASTER_KEY')
   })
 
+  test.runIf(process.getuid?.() === 0)('and what opens it belong to its user or to root', () => {
+    const stranger = 4321
+    for (const name of ['master.key', 'store', 'principals.json']) {
+      chownSync(broker.path(name), stranger, stranger)
+    }
+    expect(codeOf(open)).toBe('ERR_KMS_STORE')
+    chownSync(broker.store, 0, 0)
+    expect(codeOf(open)).toBe('ERR_KMS_MASTER_KEY')
+    const path = broker.path('principals.json')
+    expect(codeOf(() => readCredentials(path))).toBe('ERR_KMS_CREDENTIALS')
+    chownSync(path, 0, 0)
+    expect(codeOf(() => readCredentials(path))).toBe('nothing')
+  })
+
+  test('refuses text that SQLite would cut', () => {
+    using store = open()
+    const fields = { description: 'a\0b', policy: '{}' }
+    expect(codeOf(() => store.keys.create(fields, 0))).toBe('ERR_KMS_STORE')
+  })
+
   test('is one process’s at a time, and refuses a file that is not its own', () => {
     using store = open()
     expect(codeOf(open)).toBe('ERR_KMS_STORE')
@@ -167,4 +188,15 @@ describe('the store', () => {
     writeFileSync(broker.path('store/kms.db'), 'noise'.repeat(4000))
     expect(codeOf(open)).toBe('ERR_KMS_STORE')
   })
+})
+
+test.each([
+  ['that differ in case only', { Team: 'a', team: 'b' }],
+  ['that are too long', { team: 'a'.repeat(257) }],
+])('a principal has no tags %s', (_what, tags) => {
+  const file = principals() as { principals: object[] }
+  const tagged = file.principals.map((one) => ({ ...one, tags }))
+  expect(codeOf(() => parseCredentials({ ...file, principals: tagged }))).toBe(
+    'ERR_KMS_CREDENTIALS',
+  )
 })
