@@ -7,6 +7,11 @@ import { invalid, KmsError } from './kms-error.ts'
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
 const MAX_CONTEXT_BYTES = 8192
 const MAX_GRANT_TOKENS = 10
+/** A lone half of a surrogate pair has no UTF-8: what is stored, signed and compared would differ. */
+const LONE_SURROGATE = /\p{Surrogate}/u
+
+/** The condition key of a name in an encryption context is this and the name. */
+export const CONTEXT_KEY = 'kms:EncryptionContext:'
 
 /** Names and values, both text. */
 export type EncryptionContext = Readonly<Record<string, string>>
@@ -27,13 +32,15 @@ export class Fields {
     this.#path = path
   }
 
-  /** Text of 1 to `max` characters. */
+  /** Text of 1 to `max` characters; without U+0000, where SQLite's text would end. */
   text(name: string, max: number, pattern?: RegExp): string | undefined {
     const value = this.#take(name)
     if (value === undefined) return undefined
     if (typeof value !== 'string') throw this.#mistyped(name, 'a string')
     if (value.length === 0 || value.length > max)
       throw this.#broken(name, `Member must have length between 1 and ${String(max)}`)
+    if (value.includes('\0') || LONE_SURROGATE.test(value))
+      throw this.#broken(name, 'Member must not contain U+0000 or a lone surrogate')
     if (pattern?.test(value) === false)
       throw this.#broken(name, `Member must satisfy regular expression pattern: ${pattern.source}`)
     return value
@@ -85,7 +92,7 @@ export class Fields {
     return this.blob(name, max) ?? this.#missing(name)
   }
 
-  /** An encryption context; empty when absent. */
+  /** An encryption context; empty when absent. No two names differ in case only: condition keys do not. */
   context(name: string): EncryptionContext {
     const value = this.#take(name) ?? {}
     if (typeof value !== 'object' || Array.isArray(value)) throw this.#mistyped(name, 'a map')
@@ -95,6 +102,12 @@ export class Fields {
     const bytes = entries.reduce((sum, pair) => sum + Buffer.byteLength(pair.join('')), 0)
     if (bytes > MAX_CONTEXT_BYTES)
       throw invalid(`${name} has more than ${String(MAX_CONTEXT_BYTES)} bytes`)
+    if (entries.some((pair) => pair.some((text) => LONE_SURROGATE.test(String(text)))))
+      throw invalid(`${name} has a lone surrogate`)
+    // With the prefix, since the lower case of a sigma depends on what is before it.
+    const keys = entries.map(([key]) => `${CONTEXT_KEY}${key}`.toLowerCase())
+    if (new Set(keys).size < keys.length)
+      throw invalid(`${name} has two names that differ in case only`)
     return value as EncryptionContext
   }
 

@@ -12,7 +12,7 @@ import {
   type RequestContext,
 } from '@cloister/attestation/policy'
 import type { Principal } from '../auth/credentials-file.ts'
-import type { EncryptionContext } from '../fields.ts'
+import { CONTEXT_KEY, type EncryptionContext } from '../fields.ts'
 
 /** What is known of a request before an operation looks at it. */
 export interface RequestFacts {
@@ -51,10 +51,7 @@ export function requestContext(facts: RequestFacts): RequestContext {
 export function contextKeys(context: EncryptionContext): RequestContext {
   const names = Object.keys(context)
   if (names.length === 0) return {}
-  const pairs = Object.entries(context).map(([name, value]) => [
-    `kms:EncryptionContext:${name}`,
-    value,
-  ])
+  const pairs = Object.entries(context).map(([name, value]) => [`${CONTEXT_KEY}${name}`, value])
   return {
     ...(Object.fromEntries(pairs) as RequestContext),
     'kms:EncryptionContextKeys': names,

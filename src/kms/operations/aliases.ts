@@ -4,7 +4,7 @@
 
 import { invalid, KmsError } from '../kms-error.ts'
 import type { AliasRecord } from '../store/alias-table.ts'
-import type { Call, Operation } from './call.ts'
+import { MAX_ALIASES, type Call, type Operation } from './call.ts'
 import { ALIAS, aliasArn, MAX_KEY_ID, notFound } from './key-names.ts'
 import { pageOf, readPage } from './pages.ts'
 
@@ -19,6 +19,7 @@ export const createAlias: Operation = {
       const message = `An alias with the name ${aliasArn(name, call.place)} already exists`
       throw new KmsError('AlreadyExistsException', message)
     }
+    checkRoom(call, target.key.id)
     store.aliases.put({ name, keyId: target.key.id, createdMs: nowMs, updatedMs: nowMs })
     return null
   },
@@ -32,6 +33,7 @@ export const updateAlias: Operation = {
     call.authorizeAlias('kms:UpdateAlias', name)
     call.authorizeKey('kms:UpdateAlias', { ...call.key(record.keyId), alias: null })
     call.authorizeKey('kms:UpdateAlias', target)
+    if (record.keyId !== target.key.id) checkRoom(call, target.key.id)
     call.store.aliases.put({ ...record, keyId: target.key.id, updatedMs: call.nowMs })
     return null
   },
@@ -79,6 +81,13 @@ function readTarget(call: Call): ReturnType<Call['key']> {
   const target = call.fields.requiredText('TargetKeyId', MAX_KEY_ID)
   call.fields.end()
   return call.key(target, false)
+}
+
+/** All names of a key are in `kms:ResourceAliases`, so that it must not have more than fit there. */
+function checkRoom({ store }: Call, keyId: string): void {
+  if (store.aliases.list('', MAX_ALIASES, keyId).length < MAX_ALIASES) return
+  const message = `the key has ${String(MAX_ALIASES)} aliases already`
+  throw new KmsError('LimitExceededException', message)
 }
 
 function existing({ store, place }: Call, name: string): AliasRecord {

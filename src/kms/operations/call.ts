@@ -125,7 +125,7 @@ export class Call {
 }
 
 /** AWS's quota of names for one key. */
-const MAX_ALIASES = 50
+export const MAX_ALIASES = 50
 
 /** Binary fields are base64 in JSON 1.1. */
 export function base64(bytes: Uint8Array): string {

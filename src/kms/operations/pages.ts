@@ -25,7 +25,7 @@ export function readPage(
   const marker = fields.text('Marker', 1024)
   if (marker === undefined) return { limit, after: '' }
   const after = Buffer.from(marker, 'base64').toString('utf8')
-  if (Buffer.from(after).toString('base64') !== marker)
+  if (Buffer.from(after).toString('base64') !== marker || after.includes('\0'))
     throw new KmsError('InvalidMarkerException', 'Could not deserialize the marker')
   return { limit, after }
 }

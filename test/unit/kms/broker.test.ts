@@ -184,6 +184,33 @@ describe('keys', () => {
     expect(await refusalOf(client('root').send(elsewhere))).toBe('InvalidArnException')
   })
 
+  test('have at most 50 names', async () => {
+    const [full, next] = [await newKey(), await newKey()]
+    const name = (count: number) => `alias/many/${String(count)}`
+    const create = (count: number) =>
+      client('root').send(new CreateAliasCommand({ AliasName: name(count), TargetKeyId: full }))
+    for (let count = 1; count <= 50; count++) await create(count)
+    expect(await refusalOf(create(51))).toBe('LimitExceededException')
+    const AliasName = 'alias/elsewhere'
+    await client('root').send(new CreateAliasCommand({ AliasName, TargetKeyId: next }))
+    const lead = (from: string, TargetKeyId: string) =>
+      client('root').send(new UpdateAliasCommand({ AliasName: from, TargetKeyId }))
+    expect(await refusalOf(lead(AliasName, full))).toBe('LimitExceededException')
+    await lead(name(1), full)
+    await lead(name(1), next)
+    await lead(AliasName, full)
+  })
+
+  test('have no text that the store would cut or change', async () => {
+    for (const Description of ['a\0b', 'a\ud800b']) {
+      const sent = client('root').send(new CreateKeyCommand({ Description }))
+      expect(await refusalOf(sent)).toBe('ValidationException')
+    }
+    const Marker = Buffer.from('a\0b').toString('base64')
+    const list = new ListKeysCommand({ Marker })
+    expect(await refusalOf(client('root').send(list))).toBe('InvalidMarkerException')
+  })
+
   test('survive a restart, and no secret is in the files of the store', async () => {
     await using own = await RunningBroker.start()
     const Plaintext = Buffer.from('a very recognisable secret')
@@ -263,6 +290,19 @@ describe('policies', () => {
     await encrypt({ stage: 'prod' })
     expect(await refusalOf(encrypt({ stage: 'test' }))).toBe('AccessDeniedException')
     expect(await refusalOf(encrypt())).toBe('AccessDeniedException')
+  })
+
+  test.each([
+    ['names that differ in case only', { stage: 'test', Stage: 'prod' }],
+    ['names that are one in lower case behind the prefix', { stage: 'prod', Σ: 'a', ς: 'b' }],
+    ['a lone surrogate in a name', { stage: 'prod', '\ud800': 'a' }],
+    ['a lone surrogate in a value', { stage: 'prod', a: '\ud800' }],
+  ])('see no encryption context with %s', async (_what, EncryptionContext) => {
+    const Condition = { StringEquals: { 'kms:EncryptionContext:stage': 'prod' } }
+    const KeyId = await newKey(policyFor(Condition))
+    const input = { KeyId, Plaintext: randomBytes(8), EncryptionContext }
+    const sent = client('app').send(new EncryptCommand(input))
+    expect(await refusalOf(sent)).toBe('ValidationException')
   })
 })
 
