@@ -21,3 +21,4 @@ export {
   killProcess,
   type ProcessIdentity,
 } from './process-identity.ts'
+export { shellWord } from './shell-word.ts'
