@@ -3,7 +3,7 @@
 import { askVsock } from '../enclaves/index.ts'
 import { CloisterError } from '../errors.ts'
 import { listsPort } from '../vsock/index.ts'
-import { shellWord } from '../subprocess/index.ts'
+import { shellWord } from '../shell-word.ts'
 
 export interface GuestPort {
   /** The enclave's. */

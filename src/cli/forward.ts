@@ -23,7 +23,7 @@ import {
   type EnclaveFlags,
 } from './find-enclave.ts'
 import { printProgress } from './print.ts'
-import { shellWord } from '../subprocess/index.ts'
+import { shellWord } from '../shell-word.ts'
 
 interface ForwardOptions extends EnclaveFlags {
   readonly toGuest: readonly Forwarding[]

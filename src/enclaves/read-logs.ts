@@ -7,7 +7,7 @@ import { logPath, olderLogPath } from './enclave-paths.ts'
 import { decodeLogEntry, type LogEntry } from './log-entry.ts'
 import { isAlive, type EnclaveRecord } from './record.ts'
 import type { Registry } from './registry.ts'
-import { shellWord } from '../subprocess/index.ts'
+import { shellWord } from '../shell-word.ts'
 
 const CHUNK_BYTES = 64 * 1024
 /** How often it is looked for more. */

@@ -21,4 +21,3 @@ export {
   killProcess,
   type ProcessIdentity,
 } from './process-identity.ts'
-export { shellWord } from './shell-word.ts'

@@ -10,7 +10,7 @@ import type {
 } from '../../vsock/index.ts'
 import type { LaunchDescription } from '../../enclaves/index.ts'
 import type { Journal } from '../journal.ts'
-import { shellWord } from '../../subprocess/index.ts'
+import { shellWord } from '../../shell-word.ts'
 
 const JOURNAL_PORTS_LENGTH = 256
 
