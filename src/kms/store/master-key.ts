@@ -127,7 +127,7 @@ function keyOf(bytes: Buffer, path: string): Uint8Array {
 }
 
 function readPrivate(path: string): Buffer {
-  const hint = `Run \`chmod 600 ${path}\` as its owner, who is the broker's user or root, and make a new one if others may have read it.`
+  const hint = `Run \`chmod 600 ${path}\` as its owner, who is the broker's user or root. Keep the file: no other opens this store. If others may have read it, move to a new store with a new one.`
   return readInputFile(path, {
     ...{ code: CODE, maxBytes: 4096 },
     inspect: (status) => checkPrivate(status, path, { code: CODE, hint }),
