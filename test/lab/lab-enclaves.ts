@@ -93,7 +93,10 @@ export async function report(
   for (;;) {
     const text = await dial(caller, enclave, port, '').catch(() => '')
     if (text !== '') return text
-    if (Date.now() > deadline) throw new Error(`nothing is served on port ${String(port)}`)
+    if (Date.now() > deadline) {
+      const { stdout } = await cloister(caller, 'describe-enclaves', '--all')
+      throw new Error(`nothing is served on port ${String(port)}; of the enclaves: ${stdout}`)
+    }
     await sleep(RETRY_MS)
   }
 }
