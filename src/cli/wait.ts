@@ -13,12 +13,16 @@ import {
 import { isRunning } from '../subprocess/index.ts'
 import { wholeNumber } from './arguments.ts'
 import { enclaveJson } from './enclave-json.ts'
+import {
+  enclaveIdOption,
+  enclaveNameOption,
+  findEnclave,
+  type EnclaveFlags,
+} from './find-enclave.ts'
 import { printJson } from './print.ts'
 import { waitForPort } from './wait-for-port.ts'
 
-interface WaitOptions {
-  readonly enclaveId?: string
-  readonly enclaveName?: string
+interface WaitOptions extends EnclaveFlags {
   readonly for: 'exit' | 'ready'
   readonly port?: number
   readonly timeout?: number
@@ -30,8 +34,8 @@ const READY_SECONDS = 60
 
 export function waitCommand(): Command {
   return new Command('wait')
-    .addOption(new Option('--enclave-id <id>').conflicts('enclaveName'))
-    .option('--enclave-name <name>')
+    .addOption(enclaveIdOption())
+    .addOption(enclaveNameOption())
     .addOption(
       new Option('--for <event>', 'its end, or that its app listens on --port')
         .choices(['exit', 'ready'])
@@ -40,7 +44,7 @@ export function waitCommand(): Command {
     .option('--port <port>', 'a vsock port of the guest that is open', wholeNumber(0, 0xffffffff))
     .option(
       '--timeout <seconds>',
-      `how long to wait (default: ${String(READY_SECONDS)} for ready, without end for exit)`,
+      `how long to wait (default: ${String(READY_SECONDS)} for ready, unlimited for exit)`,
       wholeNumber(0, 1_000_000),
     )
     .addHelpText(
@@ -53,12 +57,10 @@ export function waitCommand(): Command {
 }
 
 async function wait(options: WaitOptions): Promise<void> {
-  const wanted = options.enclaveId ?? options.enclaveName
-  if (wanted === undefined) throw argument('give --enclave-id or --enclave-name')
   if ((options.for === 'ready') !== (options.port !== undefined))
-    throw argument('--for ready needs --port, and nothing else takes it')
+    throw argument('--for ready and --port go together')
   const registry = new Registry(openDirectories().runtime)
-  const record = registry.find(wanted)
+  const record = findEnclave(registry, options)
   const { timeout, port } = options
   if (port !== undefined) {
     await waitForPort(registry, record, { port, timeoutMs: (timeout ?? READY_SECONDS) * 1000 })
