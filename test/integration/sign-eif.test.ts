@@ -16,23 +16,17 @@ import { decodeSignatureSection } from '../../src/eif/signature-section.ts'
 import { sourceOfBytes } from '../../src/files/index.ts'
 import { awsDescribe } from '../fixtures/aws-eif.ts'
 import { assemble, golden, goldenBytes, hex, mendCrc } from '../fixtures/eif/golden.ts'
-import { TestHost, type CliResult } from '../host.ts'
+import { CURVES, signingHost } from '../fixtures/signing-keys.ts'
+import type { CliResult, TestHost } from '../host.ts'
 
 interface Signed {
   readonly Measurements: Readonly<Record<string, string>>
 }
 
-const CURVES = ['P-256', 'P-384', 'P-521'] as const
 let host: TestHost
 
 beforeAll(async () => {
-  host = new TestHost()
-  writeFileSync(host.path('golden.eif'), goldenBytes)
-  const make = CURVES.map(
-    (curve) => `openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:${curve} -nodes -days 2 \
-      -subj /CN=signer -keyout ${curve}.key -out ${curve}.crt 2>/dev/null`,
-  )
-  expect((await host.shell(make.join(' && '))).status).toBe(0)
+  host = await signingHost()
 })
 
 afterAll(() => {

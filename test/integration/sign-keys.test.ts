@@ -10,20 +10,14 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { awsDescribe } from '../fixtures/aws-eif.ts'
 import { goldenBytes, hex } from '../fixtures/eif/golden.ts'
 import { KMS_CREDENTIALS, startKmsStandIn } from '../fixtures/kms-stand-in.ts'
-import { TestHost, type CliResult } from '../host.ts'
+import { CURVES, signingHost } from '../fixtures/signing-keys.ts'
+import type { CliResult, TestHost } from '../host.ts'
 
-const CURVES = ['P-256', 'P-384', 'P-521'] as const
 const MODULE = '/usr/lib/softhsm/libsofthsm2.so'
 let host: TestHost
 
 beforeAll(async () => {
-  host = new TestHost()
-  writeFileSync(host.path('golden.eif'), goldenBytes)
-  const make = CURVES.map(
-    (curve) => `openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:${curve} -nodes -days 2 \
-      -subj /CN=signer -keyout ${curve}.key -out ${curve}.crt 2>/dev/null`,
-  )
-  expect((await host.shell(make.join(' && '))).status).toBe(0)
+  host = await signingHost()
 })
 
 afterAll(() => {
