@@ -1,36 +1,12 @@
 // What a caller expects of a verified document: debug mode, measurements, fields, assurance.
 
-import { beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { verifyAttestation, type AttestationErrorCode, type VerifierOptions } from '../src/index.ts'
 import { errorOf, expectCode } from './expect-error.ts'
-import type { Encodable } from './issuer/cbor-writer.ts'
-import {
-  makeChain,
-  makeDocument,
-  NOW_MS,
-  pcrHex,
-  samplePcrs,
-  type Chain,
-} from './issuer/document.ts'
+import { makeChain, makeDocument, pcrHex, samplePcrs } from './issuer/document.ts'
+import { chain, document, nonce, options, verifyChanged } from './sample-document.ts'
 
-let chain: Chain
-let document: Uint8Array<ArrayBuffer>
-let options: VerifierOptions
-
-const nonce = Uint8Array.of(1, 2, 3)
-const publicKey = Uint8Array.of(4)
 const zero = new Uint8Array(48)
-
-beforeAll(async () => {
-  chain = await makeChain()
-  document = await makeDocument(chain, { nonce, public_key: publicKey })
-  options = { roots: [chain.root.certificate], at: new Date(NOW_MS) }
-})
-
-/** Verifies a document that differs from the ordinary one in these payload fields. */
-async function verifyChanged(changes: Readonly<Record<string, Encodable | undefined>>) {
-  return verifyAttestation(await makeDocument(chain, changes), options)
-}
 
 describe('debug mode', () => {
   const debugPcrs = () => new Map([...samplePcrs()].map(([i, v]) => [i, i < 3 ? zero : v]))

@@ -2,7 +2,7 @@
 // files of their own.
 
 import fc from 'fast-check'
-import { beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { toHex } from '../src/bytes.ts'
 import {
   AttestationError,
@@ -24,27 +24,10 @@ import {
   NOW_MS,
   pcrHex,
   samplePcrs,
-  type Chain,
 } from './issuer/document.ts'
+import { chain, document, nonce, options, publicKey, verifyChanged } from './sample-document.ts'
 
-let chain: Chain
-let document: Uint8Array<ArrayBuffer>
-let options: VerifierOptions
-
-const nonce = Uint8Array.of(1, 2, 3)
-const publicKey = Uint8Array.of(4)
 const zero = new Uint8Array(48)
-
-beforeAll(async () => {
-  chain = await makeChain()
-  document = await makeDocument(chain, { nonce, public_key: publicKey })
-  options = { roots: [chain.root.certificate], at: new Date(NOW_MS) }
-})
-
-/** Verifies a document that differs from the ordinary one in these payload fields. */
-async function verifyChanged(changes: Readonly<Record<string, Encodable | undefined>>) {
-  return verifyAttestation(await makeDocument(chain, changes), options)
-}
 
 describe('verifyAttestation', () => {
   test('returns what the document says', async () => {
