@@ -167,7 +167,7 @@ const rows = {
   ERR_VMM_START: {
     nitro: 36,
     meaning: 'QEMU could not start the machine.',
-    hint: "Read QEMU's output above; `--accelerator tcg` runs without KVM.",
+    hint: "Read QEMU's output above; without any, check that the program is QEMU (CLOISTER_QEMU).",
   },
   ERR_VMM_KVM: {
     nitro: 36,

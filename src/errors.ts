@@ -1,6 +1,7 @@
 // The one error class of the toolkit. The code says what failed, `details` with which values,
 // `hint` what to do; only `cli` turns a code into text and an exit status.
 
+import { getSystemErrorMap } from 'node:util'
 import { errorTable, type ErrorCode } from './error-table.ts'
 
 export type { ErrorCode } from './error-table.ts'
@@ -36,6 +37,17 @@ export function check(
   options?: CloisterErrorOptions,
 ): asserts condition {
   if (!condition) throw new CloisterError(code, message, options)
+}
+
+/**
+ * Why something failed, for a message that names the file itself: of a system's error only its words
+ * ("permission denied"), without the name of the call and a path that may be a temporary one.
+ */
+export function reasonOf(error: unknown): string {
+  const { errno, syscall } = (error ?? {}) as NodeJS.ErrnoException
+  const words = syscall === undefined ? undefined : getSystemErrorMap().get(errno ?? 0)?.[1]
+  // One that crossed a process border has its message alone.
+  return words ?? messageOf(error).replace(/^E[A-Z0-9]+: ([^,]+), [a-z]+(?: '[^]*')?$/, '$1')
 }
 
 /** The message of anything that was thrown. */

@@ -2,7 +2,7 @@
 
 import { fileURLToPath } from 'node:url'
 
-import { CloisterError, check, messageOf } from '../errors.ts'
+import { CloisterError, check, reasonOf } from '../errors.ts'
 import { parseCustomMetadata, type Architecture } from '../eif/index.ts'
 import { makeDirectory } from '../files/index.ts'
 import {
@@ -103,7 +103,7 @@ export function useArtifactsDirectory(env: NodeJS.ProcessEnv): void {
   try {
     makeDirectory(directory)
   } catch (cause) {
-    const message = `cannot create NITRO_CLI_ARTIFACTS: ${messageOf(cause)}`
+    const message = `cannot create NITRO_CLI_ARTIFACTS: ${reasonOf(cause)}`
     throw new CloisterError('ERR_FILE_TEMPORARY', message, { cause, details: { directory } })
   }
   // Also for skopeo and buildah, which are started later.

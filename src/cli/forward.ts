@@ -6,6 +6,7 @@ import { Command, Option } from 'commander'
 import { CloisterError, messageOf } from '../errors.ts'
 import { askVsock, isAlive, openDirectories, Registry, vsockSocketPath } from '../enclaves/index.ts'
 import {
+  checkDistinct,
   describeHostEnd,
   forwardToGuest,
   forwardToHost,
@@ -79,6 +80,7 @@ async function forward({ toGuest, toHost, ...flags }: ForwardOptions): Promise<v
   if (count === 0) throw argument('give --to-guest, --to-host or both')
   if (count > MAX_FORWARDINGS)
     throw argument(`${String(count)} forwardings are more than ${String(MAX_FORWARDINGS)}`)
+  checkDistinct(toGuest, toHost)
   const enclave = runningEnclave(flags)
   await warnOfClosedPorts(enclave, toGuest, toHost)
   const tell = tellOnce()

@@ -6,7 +6,7 @@
 import type { AttestationError } from '@cloister/attestation'
 import { causeOf, toData } from '../error-data.ts'
 import { errorTable } from '../error-table.ts'
-import { CloisterError, messageOf } from '../errors.ts'
+import { CloisterError, messageOf, reasonOf } from '../errors.ts'
 import { hostFault, shortageHint } from '../host-fault.ts'
 import { outcomeOf } from './exit-status.ts'
 import { printProgress } from './print.ts'
@@ -87,7 +87,8 @@ function causeLines(error: CodedError, said: string[], verbose: boolean): readon
   let cause = causeOf(error)
   for (let n = 0; n < MAX_CAUSES && cause !== undefined; n++, cause = causeOf(cause)) {
     const { message, code, stack } = toData(cause)
-    const isNew = !said.some((text) => text.includes(message))
+    const words = reasonOf(cause)
+    const isNew = !said.some((text) => text.includes(message) || text.includes(words))
     if (isNew || verbose) {
       const name = code === undefined || message.startsWith(code) ? '' : `${code}: `
       lines.push(marked(`Caused by: ${name}${message}`))

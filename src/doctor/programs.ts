@@ -1,8 +1,8 @@
 // The programs that an enclave is made of, and those that fetch and build container images.
 
-import { execFile } from 'node:child_process'
-import { findParentProgram, findPrograms } from '../enclaves/index.ts'
-import { messageOf } from '../errors.ts'
+import { execFile, type ExecFileException } from 'node:child_process'
+import { findCards, findParentProgram } from '../enclaves/index.ts'
+import { CloisterError, messageOf, reasonOf } from '../errors.ts'
 import { findProgram } from '../subprocess/index.ts'
 import { NSM_DEVICE, offersDevice } from '../vmm/index.ts'
 import { ok, type Finding } from './finding.ts'
@@ -21,6 +21,8 @@ export async function checkQemu(): Promise<Finding> {
   try {
     const qemu = findProgram(process.env['CLOISTER_QEMU'] ?? 'qemu-system-x86_64', process.cwd())
     const [version = ''] = (await outputOf(qemu, ['--version'])).split('\n')
+    if (!version.includes('QEMU'))
+      return failed(`${qemu} is not QEMU: to --version it says ${JSON.stringify(version)}`)
     if (!/^microvm\b/m.test(await outputOf(qemu, ['-machine', 'help'])))
       return failed(`${qemu} has no machine microvm`)
     if (!(await offersDevice(qemu, 'vhost-user-vsock-device', {})))
@@ -57,13 +59,13 @@ export async function checkSwtpm(): Promise<Finding> {
 export function checkParts(): Finding {
   const name = 'cards'
   try {
-    const { vsockCard, nsmCard } = findPrograms()
+    const { vsockCard, nsmCard } = findCards()
     const found = [vsockCard, nsmCard, 'setpriv'].map((program) =>
       findProgram(program, process.cwd()),
     )
     return ok(name, found.join(', '))
   } catch (error) {
-    return { name, status: 'failed', text: messageOf(error), fix: SET_UP }
+    return { name, status: 'failed', text: messageOf(error), fix: fixOf(error) }
   }
 }
 
@@ -73,8 +75,13 @@ export function checkParent(): Finding {
   try {
     return ok(name, findParentProgram())
   } catch (error) {
-    return { name, status: 'note', text: messageOf(error), fix: SET_UP }
+    return { name, status: 'note', text: messageOf(error), fix: fixOf(error) }
   }
+}
+
+function fixOf(error: unknown): string {
+  const isOwn = error instanceof CloisterError && error.details['variable'] !== undefined
+  return isOwn ? error.hint : SET_UP
 }
 
 /** A tool for container images, which only some sources of images need. */
@@ -93,13 +100,24 @@ export function checkImageTool(tool: 'skopeo' | 'buildah', isWanted: boolean): F
   }
 }
 
-/** What a program prints; its exit status does not count. */
+/** How a program ended that printed nothing. */
+function notAnswered(program: string, error: ExecFileException): string {
+  if (error.killed === true)
+    return `${program} did not answer within ${String(TIMEOUT_MS / 1000)} s`
+  const end =
+    typeof error.code === 'number'
+      ? `exit status ${String(error.code)}`
+      : (error.signal ?? reasonOf(error))
+  return `${program} did not answer as it should: it printed nothing (${end})`
+}
+
+/** What a program prints; its exit status does not count if it prints something. */
 function outputOf(program: string, args: readonly string[]): Promise<string> {
   const options = { timeout: TIMEOUT_MS, cwd: '/' }
   return new Promise((resolve, reject) => {
     execFile(program, args, options, (error, stdout) => {
       if (error === null || stdout !== '') resolve(stdout)
-      else reject(new Error(messageOf(error), { cause: error }))
+      else reject(new Error(notAnswered(program, error), { cause: error }))
     })
   })
 }

@@ -1,11 +1,11 @@
 // Directories, disk, memory and the clock.
 
-import { existsSync, statfsSync, statSync } from 'node:fs'
+import { accessSync, constants, existsSync, statfsSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { availableMemoryMib, openDirectories } from '../enclaves/index.ts'
-import { messageOf } from '../errors.ts'
+import { availableMemoryMib, excessOfSocketPath, openDirectories } from '../enclaves/index.ts'
+import { messageOf, reasonOf } from '../errors.ts'
 import { ok, type Finding } from './finding.ts'
 
 const MIB = 2 ** 20
@@ -21,6 +21,8 @@ export function checkDirectories(): Finding {
   const name = 'directories'
   try {
     const { state, runtime } = openDirectories()
+    const excess = excessOfSocketPath(runtime)
+    if (excess > 0) return tooLong(runtime, excess)
     const full = [state, runtime].find((path) => freeMib(path) < NEEDED_STATE_MIB)
     if (full === undefined) return ok(name, `${state}, ${runtime}`)
     const text = `${full} has ${String(freeMib(full))} MiB left`
@@ -32,16 +34,26 @@ export function checkDirectories(): Finding {
   }
 }
 
+function tooLong(runtime: string, excess: number): Finding {
+  return {
+    ...{ name: 'directories', status: 'failed' },
+    text: `the path ${runtime} is ${String(excess)} bytes too long for the Unix sockets below it`,
+    fix: 'Set CLOISTER_RUNTIME_DIR to a shorter path.',
+  }
+}
+
 /** Where images are unpacked. */
 export function checkTemporary(): Finding {
   const name = 'temporary files'
   const fix = `Set TMPDIR to an existing directory with ${String(WANTED_TEMPORARY_MIB)} MiB of free space.`
   try {
+    accessSync(tmpdir(), constants.W_OK | constants.X_OK)
     const free = freeMib(tmpdir())
     const text = `${tmpdir()} has ${String(free)} MiB left`
     return free < WANTED_TEMPORARY_MIB ? { name, status: 'warning', text, fix } : ok(name, text)
   } catch (error) {
-    return { name, status: 'warning', text: messageOf(error), fix }
+    const text = `no temporary file can be made in ${tmpdir()}: ${reasonOf(error)}`
+    return { name, status: 'failed', text, fix }
   }
 }
 

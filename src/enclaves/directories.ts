@@ -4,7 +4,7 @@
 import { lstatSync, statSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
 import { isAbsolute, join } from 'node:path'
-import { CloisterError, messageOf } from '../errors.ts'
+import { CloisterError, reasonOf } from '../errors.ts'
 import { makeDirectory } from '../files/index.ts'
 
 export interface Directories {
@@ -46,7 +46,7 @@ function openPrivate(path: string): string {
   try {
     makeDirectory(path)
   } catch (cause) {
-    throw unusable(path, messageOf(cause), cause)
+    throw unusable(path, reasonOf(cause), cause)
   }
   const link = lstatSync(path).uid
   if (link !== process.getuid?.() && link !== 0)

@@ -1,6 +1,7 @@
 // What lies where in an enclave's directory.
 
 import { join } from 'node:path'
+import { reservedPorts, SUN_PATH_MAX_BYTES } from '../vsock/index.ts'
 
 /** Where and as what a new enclave lives. */
 export interface Place {
@@ -23,6 +24,16 @@ export function nsmDirectory(directory: string): string {
 /** The host's end of the enclave's vsock. */
 export function vsockSocketPath(directory: string): string {
   return join(vsockDirectory(directory), 'vsock.sock')
+}
+
+/** As long as every id: an instance's with 17 digits, an enclave's with 16. */
+const ANY_ID = `i-${'0'.repeat(17)}-enc${'0'.repeat(16)}`
+
+/** By how many bytes a runtime directory is too long for the sockets that every enclave has below it. */
+export function excessOfSocketPath(runtime: string): number {
+  const directory = join(runtime, 'enclaves', ANY_ID)
+  const longest = `${vsockSocketPath(directory)}_${String(reservedPorts.heartbeat)}`
+  return Math.max(0, Buffer.byteLength(longest) - SUN_PATH_MAX_BYTES)
 }
 
 /** The state of the enclave's virtual TPM. */

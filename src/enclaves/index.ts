@@ -10,6 +10,7 @@ export {
 } from './describe-launch.ts'
 export { openDirectories, type Directories } from './directories.ts'
 export {
+  excessOfSocketPath,
   journalPath,
   keeperSocketPath,
   logPath,
@@ -31,7 +32,7 @@ export { availableMemoryMib } from './host-memory.ts'
 export { encodeLogEntry, type LogEntry, type LogStream } from './log-entry.ts'
 export { readLogs, type ReadLogsOptions } from './read-logs.ts'
 export { openConsole } from './open-console.ts'
-export { findParentProgram, findPrograms } from './programs.ts'
+export { findCards, findParentProgram, findPrograms } from './programs.ts'
 export {
   isAlive,
   processesOf,

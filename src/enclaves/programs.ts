@@ -3,7 +3,8 @@
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { Programs } from './launch-request.ts'
-import { CloisterError } from '../errors.ts'
+import { CloisterError, messageOf } from '../errors.ts'
+import { findProgram } from '../subprocess/index.ts'
 
 const installed = new URL('../../build/bin/', import.meta.url)
 
@@ -11,13 +12,19 @@ const installed = new URL('../../build/bin/', import.meta.url)
  * `CLOISTER_QEMU` (qemu-system-x86_64 of the PATH), `CLOISTER_VSOCK_CARD` and `CLOISTER_NSM_CARD`
  * (a cloister-vsock and a cloister-nsm, else what the set-up built).
  *
- * @throws `ERR_PROCESS_SPAWN` when a card is not there.
+ * @throws `ERR_PROCESS_SPAWN` when a card is not there, or a variable does not name a program.
  */
 export function findPrograms(env: NodeJS.ProcessEnv = process.env): Programs {
+  return { qemu: qemu(env['CLOISTER_QEMU']), ...findCards(env) }
+}
+
+/** The cards among {@link findPrograms}. */
+export function findCards(
+  env: NodeJS.ProcessEnv = process.env,
+): Pick<Programs, 'vsockCard' | 'nsmCard'> {
   return {
-    qemu: env['CLOISTER_QEMU'] ?? 'qemu-system-x86_64',
-    vsockCard: card('vsock card', env['CLOISTER_VSOCK_CARD'], 'cloister-vsock'),
-    nsmCard: card('NSM card', env['CLOISTER_NSM_CARD'], 'cloister-nsm'),
+    vsockCard: own('vsock card', env, ['CLOISTER_VSOCK_CARD', 'cloister-vsock']),
+    nsmCard: own('NSM card', env, ['CLOISTER_NSM_CARD', 'cloister-nsm']),
   }
 }
 
@@ -27,13 +34,36 @@ export function findPrograms(env: NodeJS.ProcessEnv = process.env): Programs {
  * @throws `ERR_PROCESS_SPAWN` when it is not there.
  */
 export function findParentProgram(env: NodeJS.ProcessEnv = process.env): string {
-  return card('cloister-parent', env['CLOISTER_PARENT'], 'cloister-parent')
+  return own('parent program', env, ['CLOISTER_PARENT', 'cloister-parent'])
 }
 
-function card(name: string, chosen: string | undefined, program: string): string {
-  const path = chosen ?? fileURLToPath(new URL(program, installed))
+function qemu(chosen: string | undefined): string {
+  if (chosen === undefined) return 'qemu-system-x86_64'
+  return runnable(chosen, 'CLOISTER_QEMU', 'qemu-system-x86_64 of the PATH')
+}
+
+function own(
+  name: string,
+  env: NodeJS.ProcessEnv,
+  [variable, program]: readonly [variable: string, program: string],
+): string {
+  const chosen = env[variable]
+  if (chosen !== undefined) return runnable(chosen, variable, 'the one that the set-up built')
+  const path = fileURLToPath(new URL(program, installed))
   if (existsSync(path)) return path
   throw new CloisterError('ERR_PROCESS_SPAWN', `the ${name} is missing: ${path} does not exist`, {
-    details: { card: path },
+    details: { program: path },
   })
+}
+
+/** The absolute path of what a variable names. */
+function runnable(path: string, variable: string, usual: string): string {
+  try {
+    return findProgram(path, process.cwd())
+  } catch (cause) {
+    throw new CloisterError('ERR_PROCESS_SPAWN', `${variable}: ${messageOf(cause)}`, {
+      details: { program: path, variable },
+      hint: `Correct ${variable}, or unset it for ${usual}.`,
+    })
+  }
 }

@@ -4,7 +4,7 @@ import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { fromData } from '../error-data.ts'
-import { CloisterError, messageOf } from '../errors.ts'
+import { CloisterError, reasonOf } from '../errors.ts'
 import type { KeeperMessage, Seen } from './keeper-messages.ts'
 import { KeeperStderr } from './keeper-stderr.ts'
 import type { LaunchRequest } from './launch-request.ts'
@@ -50,7 +50,7 @@ async function startKeeper(stderr: KeeperStderr): Promise<ChildProcess> {
     keeper.on('error', () => undefined)
     return keeper
   } catch (cause) {
-    const message = `cannot start the keeper: ${messageOf(cause)}`
+    const message = `cannot start the keeper: ${reasonOf(cause)}`
     throw new CloisterError('ERR_PROCESS_SPAWN', message, { cause })
   }
 }

@@ -4,7 +4,7 @@
 import { constants, type Stats } from 'node:fs'
 import { lstat, open, stat, type FileHandle } from 'node:fs/promises'
 
-import { CloisterError, check, messageOf, type ErrorCode } from '../errors.ts'
+import { CloisterError, check, reasonOf, type ErrorCode } from '../errors.ts'
 import { chunksOf, sourceOfFile, type ByteSource } from './byte-source.ts'
 
 /** An open regular file. Its size is the one it had when it was opened. */
@@ -68,7 +68,7 @@ export function checkRegular(path: string, status: Stats, code: ErrorCode): void
 
 /** The error with this code for a file that could not be opened or read; the caller throws it. */
 export function unreadable(path: string, code: ErrorCode, cause: unknown): CloisterError {
-  return new CloisterError(code, `cannot read ${path}: ${messageOf(cause)}`, {
+  return new CloisterError(code, `cannot read ${path}: ${reasonOf(cause)}`, {
     details: { path },
     cause,
   })

@@ -7,7 +7,7 @@ import { constants, rmSync, type Stats } from 'node:fs'
 import { lstat, open, realpath, rename, rm, stat, type FileHandle } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 
-import { CloisterError, check, messageOf, type ErrorCode } from '../errors.ts'
+import { CloisterError, check, reasonOf, type ErrorCode } from '../errors.ts'
 import {
   chunksOf,
   sinkToFile,
@@ -142,7 +142,7 @@ async function writeThrough<T>(path: string, write: Write<T>): Promise<T> {
 async function orFail<R>(path: string, operation: Promise<R>): Promise<R> {
   return operation.catch((cause: unknown) => {
     if (cause instanceof CloisterError) throw cause
-    throw new CloisterError(CODE, `cannot write ${path}: ${messageOf(cause)}`, {
+    throw new CloisterError(CODE, `cannot write ${path}: ${reasonOf(cause)}`, {
       details: { path },
       cause,
     })

@@ -6,7 +6,7 @@ import { open, unlink, type FileHandle } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-import { CloisterError, messageOf } from '../errors.ts'
+import { CloisterError, reasonOf } from '../errors.ts'
 import { sinkToFile, sourceOfFile, type ByteSink, type ByteSource } from './byte-source.ts'
 
 /**
@@ -84,7 +84,7 @@ export class Spool implements ByteSink, AsyncDisposable {
 
 async function orFail<T>(operation: Promise<T>): Promise<T> {
   return operation.catch((cause: unknown) => {
-    const message = `cannot write a temporary file in ${tmpdir()}: ${messageOf(cause)}`
+    const message = `cannot write a temporary file in ${tmpdir()}: ${reasonOf(cause)}`
     throw new CloisterError('ERR_FILE_TEMPORARY', message, {
       details: { directory: tmpdir() },
       cause,

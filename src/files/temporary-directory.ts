@@ -6,7 +6,7 @@ import { lstatSync, mkdtempSync, readdirSync, readlinkSync, rmSync, type Stats }
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-import { CloisterError, messageOf } from '../errors.ts'
+import { CloisterError, reasonOf } from '../errors.ts'
 import { identifyProcess, isRunning } from '../subprocess/index.ts'
 
 export interface TemporaryDirectory extends Disposable {
@@ -45,7 +45,7 @@ function make(purpose: string): string {
     const owner = [pidNamespace(), pid, startTime].join('-')
     return mkdtempSync(join(directory, `cloister-${purpose}-${owner}-`))
   } catch (cause) {
-    const message = `cannot create a temporary directory in ${directory}: ${messageOf(cause)}`
+    const message = `cannot create a temporary directory in ${directory}: ${reasonOf(cause)}`
     throw new CloisterError('ERR_FILE_TEMPORARY', message, { details: { directory }, cause })
   }
 }
@@ -63,7 +63,7 @@ function tryRemove(path: string): void {
   try {
     rmSync(path, { recursive: true, force: true })
   } catch (error) {
-    process.emitWarning(`cannot remove ${path}: ${messageOf(error)}`)
+    process.emitWarning(`cannot remove ${path}: ${reasonOf(error)}`)
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { accessSync, constants, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { CloisterError, messageOf } from '../errors.ts'
+import { CloisterError, reasonOf } from '../errors.ts'
 
 /** What children get as PATH, whatever ours is. */
 export const PROGRAM_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
@@ -32,6 +32,6 @@ function whyNotExecutable(path: string): string | undefined {
     accessSync(path, constants.X_OK)
     return statSync(path).isFile() ? undefined : 'it is not a regular file'
   } catch (error) {
-    return messageOf(error)
+    return reasonOf(error)
   }
 }

@@ -9,6 +9,7 @@ export { findProgram, PROGRAM_PATH } from './find-program.ts'
 export { Lifetime } from './lifetime.ts'
 export {
   ManagedProcess,
+  NO_WORDS,
   startProcess,
   type PartName,
   type ProcessEnd,

@@ -5,12 +5,14 @@ import type { Socket } from 'node:net'
 import type { Duplex, Stream } from 'node:stream'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { CloisterError, messageOf } from '../errors.ts'
+import { CloisterError, reasonOf } from '../errors.ts'
 import { confine, type Confinement } from './confinement.ts'
 import { findProgram, PROGRAM_PATH } from './find-program.ts'
 
 /** How much of a process's standard error is kept: its end. */
 const LAST_WORDS_BYTES = 4096
+/** In place of the last words of a process that had none. */
+export const NO_WORDS = 'it printed nothing'
 const FINAL_WORDS_MS = 1000
 
 /** The exit status or the signal that ended a process; the other one is null. */
@@ -73,7 +75,7 @@ export class ManagedProcess implements AsyncDisposable {
 
   /** The end of what it wrote to standard error. */
   lastWords(): string {
-    return this.#stderr.trim() || 'it said nothing'
+    return this.#stderr.trim() || NO_WORDS
   }
 
   /** Its last words, once it has closed its standard error; waits for that at most a second. */
@@ -116,7 +118,7 @@ export async function startProcess(options: ProcessOptions): Promise<ManagedProc
   } catch (cause) {
     throw new CloisterError(
       'ERR_PROCESS_SPAWN',
-      `cannot start the ${options.name}: ${messageOf(cause)}`,
+      `cannot start the ${options.name}: ${reasonOf(cause)}`,
       { cause, details: { command: options.command.join(' ') } },
     )
   }

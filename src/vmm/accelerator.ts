@@ -2,7 +2,7 @@
 // offers no hardware virtualization, and QEMU then fails after it has started.
 
 import { closeSync, constants, openSync, readFileSync, statSync } from 'node:fs'
-import { CloisterError, messageOf } from '../errors.ts'
+import { CloisterError, reasonOf } from '../errors.ts'
 
 export type Accelerator = 'kvm' | 'tcg'
 
@@ -18,7 +18,7 @@ export interface AcceleratorChoice {
   readonly accelerator: Accelerator
   /** Why, in words for a person. */
   readonly reason: string
-  /** Of the system's error when the device does not open. */
+  /** Of the system's error when the device does not open, as `EACCES`. */
   readonly code?: string
 }
 
@@ -79,7 +79,8 @@ function openFailure(device: string): { message: string; code: string | undefine
     closeSync(openSync(device, constants.O_RDWR))
     return undefined
   } catch (error) {
-    return { message: messageOf(error), code: (error as NodeJS.ErrnoException).code }
+    const message = `cannot open ${device}: ${reasonOf(error)}`
+    return { message, code: (error as NodeJS.ErrnoException).code }
   }
 }
 

@@ -6,9 +6,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { CloisterError, messageOf } from '../errors.ts'
 import {
   findProgram,
+  NO_WORDS,
   startProcess,
   type Confinement,
   type ManagedProcess,
+  type ProcessEnd,
 } from '../subprocess/index.ts'
 import { machineFds, type MachineSpec } from './machine-spec.ts'
 import { qemuArgs } from './qemu-args.ts'
@@ -80,8 +82,9 @@ export class Machine {
       const qmp = await QmpClient.open(process.channel(machineFds.qmp), options.timeoutMs)
       return new Machine(process, qmp, { console, cpuCount: options.spec.cpuCount })
     } catch (cause) {
+      const end = await Promise.race([process.ended, sleep(LAST_EVENT_MS, undefined)])
       await process[Symbol.asyncDispose]()
-      throw await notStarted(process, cause)
+      throw await notStarted(process, options, { cause, end })
     }
   }
 
@@ -118,12 +121,33 @@ async function spawnQemu(options: MachineOptions): Promise<ManagedProcess> {
   }
 }
 
-async function notStarted(process: ManagedProcess, cause: unknown): Promise<CloisterError> {
-  const [stderr, reason] = [await process.finalWords(), messageOf(cause)]
+interface FailedStart {
+  readonly cause: unknown
+  /** Undefined while it runs. */
+  readonly end: ProcessEnd | undefined
+}
+
+async function notStarted(
+  process: ManagedProcess,
+  { program, spec }: MachineOptions,
+  { cause, end }: FailedStart,
+): Promise<CloisterError> {
+  const stderr = await process.finalWords()
+  const reason = end === undefined ? messageOf(cause) : describeEnd(end)
+  const isSilent = stderr === NO_WORDS
   return new CloisterError('ERR_VMM_START', `QEMU did not start (${reason}): ${stderr}`, {
-    cause,
+    ...(end === undefined && { cause }),
     details: { stderr, reason },
+    hint: isSilent
+      ? `Check that ${program} is QEMU: \`${program} --version\`; CLOISTER_QEMU names another.`
+      : spec.accelerator === 'kvm'
+        ? "Read QEMU's output above; `--accelerator tcg` runs without KVM."
+        : "Read QEMU's output above.",
   })
+}
+
+function describeEnd({ code, signal }: ProcessEnd): string {
+  return code === null ? `it was ended by ${String(signal)}` : `exit status ${String(code)}`
 }
 
 function pinned({ cpuIds }: MachineSpec): readonly string[] {

@@ -143,5 +143,5 @@ function timedOut(timeoutMs: number): CloisterError {
 }
 
 function gone(): CloisterError {
-  return new CloisterError('ERR_VMM_CONTROL', 'QEMU has gone')
+  return new CloisterError('ERR_VMM_CONTROL', 'QEMU has closed its control socket')
 }

@@ -51,22 +51,42 @@ export function describeHostEnd(end: HostEnd): string {
   return `${end.host.includes(':') ? `[${end.host}]` : end.host}:${String(end.port)}`
 }
 
+/**
+ * Refuses two forwardings that would listen at the same place; port 0 is another one each time.
+ *
+ * @throws `ERR_CLI_ARGUMENT`
+ */
+export function checkDistinct(toGuest: readonly Forwarding[], toHost: readonly Forwarding[]): void {
+  const hostEnds = toGuest.flatMap(({ hostEnd }) =>
+    'port' in hostEnd && hostEnd.port === 0 ? [] : [describeHostEnd(hostEnd)],
+  )
+  const parentPorts = toHost.map(({ vsockPort }) => `port ${String(vsockPort)} of the parent`)
+  for (const places of [hostEnds, parentPorts]) {
+    const twice = places.find((place, index) => places.indexOf(place) !== index)
+    if (twice === undefined) continue
+    throw new CloisterError('ERR_CLI_ARGUMENT', `two forwardings have ${twice}`, {
+      hint: 'Give each -L its own port or path of the host, and each -R its own port of the parent.',
+    })
+  }
+}
+
 function parseHostEnd(end: string, text: string): HostEnd {
   if (end.startsWith('/')) return { path: end }
   const [, bracketed, name = bracketed ?? LOOPBACK, digits = ''] =
-    /^(?:(?:\[([0-9a-fA-F:.]+)\]|([^:[\]\s]+)):)?(\d{1,5})$/.exec(end) ?? []
+    /^(?:(?:\[([0-9a-fA-F:.]+)\]|([^:[\]\s]+)):)?(\d{1,10})$/.exec(end) ?? []
   const port = Number(digits)
   if (digits !== '' && port <= 0xffff) return { host: name, port }
-  throw invalid(text)
+  throw invalid(text, digits === '' ? undefined : `${digits} is not a port (at most 65535)`)
 }
 
 function parseVsockPort(digits: string, text: string): number {
   const port = Number(digits)
   if (digits !== '' && port <= MAX_VSOCK_PORT) return port
-  throw invalid(text)
+  throw invalid(text, digits === '' ? undefined : `${digits} is not a vsock port`)
 }
 
-function invalid(text: string): CloisterError {
-  const message = `${JSON.stringify(text)} is not a valid forwarding`
+function invalid(text: string, reason?: string): CloisterError {
+  const fault = `${JSON.stringify(text)} is not a valid forwarding`
+  const message = reason === undefined ? fault : `${fault}: ${reason}`
   return new CloisterError('ERR_VSOCK_FORWARD', message, { details: { forwarding: text } })
 }

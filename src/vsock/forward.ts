@@ -7,7 +7,7 @@ import { connectGuest } from './connect.ts'
 import { describeHostEnd, type Forwarding, type HostEnd } from './forward-spec.ts'
 import { checkSocketPath } from './listen.ts'
 import { Relays } from './relays.ts'
-import { CloisterError, messageOf } from '../errors.ts'
+import { CloisterError, reasonOf } from '../errors.ts'
 
 const CONNECT_TIMEOUT_MS = 10_000
 /** Every user's: the card is a user of its own. The directories above let in nobody else. */
@@ -66,7 +66,7 @@ async function connectHostEnd(end: HostEnd): Promise<Socket> {
     await once(socket, 'connect')
     return socket
   } catch (cause) {
-    const message = `cannot connect to ${describeHostEnd(end)}: ${messageOf(cause)}`
+    const message = `cannot connect to ${describeHostEnd(end)}: ${reasonOf(cause)}`
     throw new CloisterError('ERR_VSOCK_FORWARD_TARGET', message, { cause, details: { ...end } })
   } finally {
     clearTimeout(timer)

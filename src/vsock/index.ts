@@ -11,8 +11,14 @@ export type {
   VsockReport,
 } from './card-report.ts'
 export { forwardToGuest, forwardToHost, type Forwarded } from './forward.ts'
-export { describeHostEnd, parseToGuest, parseToHost, type Forwarding } from './forward-spec.ts'
+export {
+  checkDistinct,
+  describeHostEnd,
+  parseToGuest,
+  parseToHost,
+  type Forwarding,
+} from './forward-spec.ts'
 export { encodeFrame, readFrames } from './frame.ts'
-export { checkSocketPath, listenForGuest, type PortOptions } from './listen.ts'
+export { checkSocketPath, listenForGuest, SUN_PATH_MAX_BYTES, type PortOptions } from './listen.ts'
 export { checkVsockKind, vsockKinds, type VsockKind } from './vsock-kind.ts'
 export { checkPortList, listsPort, noPorts, reservedPorts, type PortLists } from './port-list.ts'

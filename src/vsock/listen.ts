@@ -4,10 +4,10 @@
 import { lchownSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { once } from 'node:events'
-import { CloisterError, messageOf } from '../errors.ts'
+import { CloisterError, reasonOf } from '../errors.ts'
 
 /** sockaddr_un.sun_path holds 108 bytes with its NUL (unix(7)). */
-const SUN_PATH_MAX_BYTES = 107
+export const SUN_PATH_MAX_BYTES = 107
 
 export interface PortOptions {
   /** The enclave's vsock socket; the listener is made beside it. */
@@ -70,7 +70,7 @@ export async function listenForGuest(
     await guestPort[Symbol.asyncDispose]()
     throw new CloisterError(
       'ERR_VSOCK_LISTEN',
-      `cannot serve port ${String(port)}: ${messageOf(cause)}`,
+      `cannot serve port ${String(port)}: ${reasonOf(cause)}`,
       { cause, details: { port, path } },
     )
   }

@@ -1,9 +1,10 @@
 // A listener whose connections are each joined to another one, at most so many at a time.
 
-import { lstatSync, unlinkSync, type Stats } from 'node:fs'
+import { existsSync, lstatSync, unlinkSync, type Stats } from 'node:fs'
 import { createConnection, createServer, type Server, type Socket } from 'node:net'
 import { once } from 'node:events'
-import { CloisterError, messageOf } from '../errors.ts'
+import { dirname } from 'node:path'
+import { CloisterError, reasonOf } from '../errors.ts'
 import { describeHostEnd, type HostEnd } from './forward-spec.ts'
 import { relay, reset } from './relay.ts'
 
@@ -138,22 +139,43 @@ function unlinkSame(path: string, { dev, ino }: Stats): void {
 }
 
 function cannotListen(end: HostEnd, cause: unknown): CloisterError {
-  const isTaken = (cause as NodeJS.ErrnoException).code === 'EADDRINUSE'
-  const reason = isTaken ? whoListens(end) : messageOf(cause)
+  const code = (cause as NodeJS.ErrnoException).code ?? ''
+  const isTaken = code === 'EADDRINUSE'
+  const reason = isTaken ? whoListens(end) : (noDirectory(end, code) ?? reasonOf(cause))
   const message = `cannot listen at ${describeHostEnd(end)}: ${reason}`
-  const hint = 'path' in end ? 'End the other program, or choose another port or path.' : FREE_PORT
+  const hint = isTaken ? freePlace(end) : hintFor(end, code)
   return new CloisterError('ERR_VSOCK_LISTEN', message, {
     ...{ cause, details: { ...end } },
-    ...(isTaken ? { hint } : {}),
+    ...(hint === undefined ? {} : { hint }),
   })
+}
+
+function freePlace(end: HostEnd): string {
+  return 'path' in end
+    ? 'End the other program, or choose another port or path.'
+    : 'End the other program, choose another port, or give port 0 for a free one.'
+}
+
+/** libuv says EACCES also where the directory is missing (uv__pipe_bind). */
+function noDirectory(end: HostEnd, code: string): string | undefined {
+  if (!('path' in end) || (code !== 'EACCES' && code !== 'ENOENT')) return undefined
+  const directory = dirname(end.path)
+  return existsSync(directory)
+    ? `the directory ${directory} is not writable`
+    : `there is no directory ${directory}`
+}
+
+function hintFor(end: HostEnd, code: string): string | undefined {
+  if ('path' in end) return 'Choose a path in a directory that exists and that you may write to.'
+  if (code === 'EACCES') return 'Only root may listen at ports below 1024 here: choose another one.'
+  if (code === 'EADDRNOTAVAIL') return 'Choose an address of this host, as `ip address` lists them.'
+  return undefined
 }
 
 function whoListens(end: HostEnd): string {
   const file = 'path' in end ? lstatSync(end.path, { throwIfNoEntry: false }) : undefined
   return file?.isSocket() === false ? 'there is a file already' : 'another program listens there'
 }
-
-const FREE_PORT = 'End the other program, choose another port, or give port 0 for a free one.'
 
 function tooMany(end: HostEnd): CloisterError {
   const limit = String(MAX_CONNECTIONS)

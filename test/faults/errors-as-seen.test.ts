@@ -241,6 +241,12 @@ describe('a person sees', () => {
       'cloister forward --enclave-name hello -L 8080:https',
     ],
     [
+      'ERR_CLI_ARGUMENT',
+      'two forwardings from one port',
+      'cloister forward --enclave-name hello -L 8080:5005 -L 127.0.0.1:8080:5006',
+    ],
+    ['ERR_PROCESS_SPAWN', 'a missing card', `CLOISTER_NSM_CARD=/no/such ${run}`],
+    [
       'ERR_VSOCK_CARD',
       'a card that ends',
       runWith('CLOISTER_VSOCK_CARD', '#!/bin/sh\necho no card today >&2\nexit 1\n'),
@@ -430,6 +436,8 @@ describe('a person sees', () => {
       const script = `printf ${words} > part; chmod 755 part; ${variable}=$PWD/part ${run}`
       expect((await fails(code, script)).stderr).toContain('my last words')
     }
+    const silent = await fails('ERR_VMM_START', `CLOISTER_QEMU=/bin/false ${run}`)
+    expect(silent.stderr).toMatch(/exit status 1[^]*What to do: .*CLOISTER_QEMU/)
     const { stderr } = await fails(
       'ERR_CHIP_TPM_START',
       withSwtpm('echo my last words >&2; exit 1'),
@@ -499,6 +507,7 @@ describe('of a running enclave, or one that starts, a person sees', () => {
       `cloister run --eif-path '${eif}' --memory 128 ${sameCid} --accelerator tcg`,
     )
     await sees('ERR_VSOCK_LISTEN', 'cloister forward --enclave-name hello -L 192.0.2.1:80:5005')
+    await sees('ERR_VSOCK_LISTEN', 'cloister forward --enclave-name hello -L /no/such/x:5005')
     await sees('ERR_KEEPER_WAIT', 'cloister wait --enclave-name hello --timeout 0')
     await sees('ERR_KEEPER_NO_LOGS', 'cloister logs --enclave-name hello')
     expect((await host.shell(`${open} "$(seq -s, 10001 2 10401)"`)).status).toBe(0)

@@ -55,11 +55,18 @@ describe('doctor', () => {
   const faults: readonly (readonly [string, string, string])[] = [
     ['QEMU', 'a missing QEMU', 'export CLOISTER_QEMU=/no/such'],
     ['QEMU', 'a QEMU that is none', 'export CLOISTER_QEMU=/bin/true'],
+    ['QEMU', 'a QEMU that only fails', 'export CLOISTER_QEMU=/bin/false'],
     ['swtpm', 'a missing swtpm', hidden('swtpm')],
     ['cards', 'a missing card', 'export CLOISTER_VSOCK_CARD=/no/such'],
     ['guest kernel and agent', 'missing blobs', 'export CLOISTER_BLOBS=/no/such'],
     ['limits', 'too few descriptors', 'ulimit -n 1024'],
     ['directories', 'a directory for everybody', 'export CLOISTER_RUNTIME_DIR=/tmp'],
+    [
+      'directories',
+      'a path too long for sockets',
+      `export CLOISTER_RUNTIME_DIR=$PWD/${'x'.repeat(90)}`,
+    ],
+    ['temporary files', 'a missing TMPDIR', 'export TMPDIR=/no/such'],
     ['user ids', 'a malformed range of ids', 'export CLOISTER_UID_RANGE=1:1'],
   ]
   test.each(faults)('finds fault with %s for %s', async (name, _, before) => {
@@ -67,6 +74,7 @@ describe('doctor', () => {
     const failed = report.Checks.filter(({ Status }) => Status === 'failed')
     expect(failed.map(({ Name }) => Name)).toEqual([name])
     expect(failed[0]?.Fix).toMatch(/\S/)
+    expect(failed[0]?.Text).not.toMatch(/\bE[A-Z]{4,}:|Command failed|\n/)
     expect({ status, ready: report.Ready }).toEqual({ status: 1, ready: false })
   })
 
@@ -87,6 +95,8 @@ describe('doctor', () => {
     expect(kvmFix(host)).toContain('usermod -aG kvm')
     expect(kvmFix({ ...host, isRoot: true })).toContain('chmod 660 /dev/kvm')
     expect(kvmFix({ ...host, hasDevice: false })).toContain('modprobe kvm_intel')
+    const denied = { ...host, cpuinfo: 'flags : fpu hypervisor', isDenied: true }
+    expect(kvmFix(denied)).toContain('usermod -aG kvm')
     expect(kvmFix({ ...host, cpuinfo: 'flags : fpu hypervisor' })).toContain('nested')
     expect(kvmFix({ ...host, cpuinfo: 'flags : fpu' })).toContain('firmware')
   })

@@ -7,7 +7,7 @@ import { mkdir, open, rename, rm, writeFile, type FileHandle } from 'node:fs/pro
 import { basename, dirname, join, resolve } from 'node:path'
 
 import { readEif, type Eif, type EifSection } from '../../eif/index.ts'
-import { CloisterError, messageOf } from '../../errors.ts'
+import { CloisterError, reasonOf } from '../../errors.ts'
 import { openInputFile, type ByteSource } from '../../files/index.ts'
 
 /** The image that was read, and the files that were written. */
@@ -97,7 +97,7 @@ async function place(stage: string, target: string): Promise<void> {
 async function orFail<T>(path: string, operation: Promise<T>): Promise<T> {
   return operation.catch((cause: unknown) => {
     if (cause instanceof CloisterError) throw cause
-    throw new CloisterError('ERR_FILE_OUTPUT', `cannot write ${path}: ${messageOf(cause)}`, {
+    throw new CloisterError('ERR_FILE_OUTPUT', `cannot write ${path}: ${reasonOf(cause)}`, {
       details: { path },
       hint: 'Give a directory that does not exist or is empty, in one that you may write to.',
       cause,

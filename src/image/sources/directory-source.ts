@@ -7,7 +7,7 @@
 import type { Stats } from 'node:fs'
 import { lstat, readdir, readlink, stat } from 'node:fs/promises'
 
-import { CloisterError, check, messageOf } from '../../errors.ts'
+import { CloisterError, check, reasonOf } from '../../errors.ts'
 import type { Content } from '../../eif/index.ts'
 import { openInputFile } from '../../files/index.ts'
 import { bytesOfName, nameOfText, showName, type ByteName } from '../tree/byte-name.ts'
@@ -169,7 +169,7 @@ function memberContent(host: ByteName, { size, ino, dev }: Stats): Content {
 async function orMissing<T>(host: ByteName, operation: Promise<T>): Promise<T> {
   return operation.catch((cause: unknown) => {
     const path = showName(host)
-    throw new CloisterError(CODE, `cannot read ${path}: ${messageOf(cause)}`, {
+    throw new CloisterError(CODE, `cannot read ${path}: ${reasonOf(cause)}`, {
       details: { path },
       cause,
       hint: 'Check the path and its permissions; build as a user who may read every file of it.',

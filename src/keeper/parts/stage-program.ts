@@ -3,7 +3,7 @@
 
 import { accessSync, constants, copyFileSync, chmodSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { CloisterError, messageOf } from '../../errors.ts'
+import { CloisterError, reasonOf } from '../../errors.ts'
 import type { Confinement } from '../../subprocess/index.ts'
 
 /**
@@ -20,7 +20,7 @@ export function stageProgram(program: string, directory: string, user: Confineme
     chmodSync(copy, 0o555)
     return `./${basename(program)}`
   } catch (cause) {
-    throw new CloisterError('ERR_PROCESS_SPAWN', `cannot run ${program}: ${messageOf(cause)}`, {
+    throw new CloisterError('ERR_PROCESS_SPAWN', `cannot run ${program}: ${reasonOf(cause)}`, {
       cause,
       details: { program },
     })

@@ -3,7 +3,7 @@
 
 import { chmodSync, closeSync, openSync, unlinkSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
-import { CloisterError, messageOf } from '../../errors.ts'
+import { CloisterError, reasonOf } from '../../errors.ts'
 
 /** A file to append to until it is sealed, and to read only from then on. */
 export class UnnamedFile implements Disposable {
@@ -25,14 +25,10 @@ export class UnnamedFile implements Disposable {
     try {
       for (let done = 0; done < bytes.length;) done += writeSync(this.#writeFd, bytes, done)
     } catch (cause) {
-      throw new CloisterError(
-        'ERR_KEEPER_DIRECTORY',
-        `cannot copy the image: ${messageOf(cause)}`,
-        {
-          cause,
-          hint: 'Point CLOISTER_RUNTIME_DIR at a file system with room for the image.',
-        },
-      )
+      throw new CloisterError('ERR_KEEPER_DIRECTORY', `cannot copy the image: ${reasonOf(cause)}`, {
+        cause,
+        hint: 'Point CLOISTER_RUNTIME_DIR at a file system with room for the image.',
+      })
     }
   }
 

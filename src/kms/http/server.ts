@@ -5,7 +5,7 @@ import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { CloisterError, messageOf } from '../../errors.ts'
+import { CloisterError, reasonOf } from '../../errors.ts'
 import { KmsError } from '../kms-error.ts'
 import { readBody } from './body.ts'
 
@@ -62,7 +62,7 @@ export class KmsServer implements AsyncDisposable {
       server.listen(port, host)
       await once(server, 'listening')
     } catch (cause) {
-      const message = `cannot listen on ${host} port ${String(port)}: ${messageOf(cause)}`
+      const message = `cannot listen on ${host} port ${String(port)}: ${reasonOf(cause)}`
       throw new CloisterError('ERR_KMS_LISTEN', message, { cause, details: { host, port } })
     }
     return new KmsServer(server, host)
