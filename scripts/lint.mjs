@@ -39,6 +39,11 @@ const failed = checks.filter(([name, command]) => {
   return status !== 0
 })
 
-const counts = { passed: checks.length - failed.length, failed: failed.length, skipped: 0 }
+const counts = {
+  passed: checks.length - failed.length,
+  failed: failed.length,
+  skipped: 0,
+  names: failed.map(([name]) => name),
+}
 if (process.argv[2] !== undefined) writeFileSync(process.argv[2], JSON.stringify(counts))
 process.exitCode = failed.length === 0 ? 0 : 1

@@ -4,12 +4,17 @@
 import { existsSync } from 'node:fs'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join, relative, resolve } from 'node:path'
+import { stripVTControlCharacters } from 'node:util'
 
 import { run, runInLanes } from './lanes.mjs'
 
 const scratch = await mkdtemp(join(tmpdir(), 'cloister-test-'))
 const total = { passed: 0, failed: 0, skipped: 0 }
+/** What failed, told again at the end: the phases run side by side, and a log may be cut. */
+const failures = []
+/** Of each failure, at most so many lines of its message. */
+const MAX_MESSAGE_LINES = 6
 const begin = performance.now()
 
 function count(name, counts, status, beginMs) {
@@ -30,8 +35,9 @@ async function lint() {
   const beginMs = performance.now()
   const { status } = await run('lint', 'node', ['scripts/lint.mjs', join(scratch, 'lint.json')])
   const none = '{"passed":0,"failed":0,"skipped":0}'
-  const counts = await readFile(join(scratch, 'lint.json'), 'utf8').catch(() => none)
-  count('lint', JSON.parse(counts), status, beginMs)
+  const counts = JSON.parse(await readFile(join(scratch, 'lint.json'), 'utf8').catch(() => none))
+  failures.push(...(counts.names ?? []).map((name) => `lint: ${name}`))
+  count('lint', counts, status, beginMs)
 }
 
 async function cargo() {
@@ -43,6 +49,8 @@ async function cargo() {
     '--quiet',
   ])
   const counts = { passed: 0, failed: 0, skipped: 0 }
+  for (const [, name] of output.matchAll(/^---- (.+) stdout ----$/gm))
+    failures.push(`cargo test: ${name}`)
   for (const [, passed, failed, ignored] of output.matchAll(
     /(\d+) passed; (\d+) failed; (\d+) ignored/g,
   )) {
@@ -58,6 +66,7 @@ async function fuzz() {
   const beginMs = performance.now()
   const { status, output } = await run('fuzz', 'bash', ['scripts/fuzz.sh', '8'])
   const verdicts = [...output.matchAll(/^fuzz: \w+: (ok|FAILED)/gm)].map(([, verdict]) => verdict)
+  for (const [line] of output.matchAll(/^fuzz: \w+: FAILED.*$/gm)) failures.push(line)
   const passed = verdicts.filter((verdict) => verdict === 'ok').length
   count('fuzz', { passed, failed: verdicts.length - passed, skipped: 0 }, status, beginMs)
 }
@@ -82,12 +91,30 @@ async function vitest(name, config, ...options) {
   const broken = (json.testResults ?? []).filter(
     ({ status, assertionResults }) => status === 'failed' && assertionResults.length === 0,
   )
+  failures.push(...failuresOf(name, json))
   const counts = {
     passed: json.numPassedTests ?? 0,
     failed: (json.numFailedTests ?? 0) + broken.length,
     skipped: (json.numPendingTests ?? 0) + (json.numTodoTests ?? 0),
   }
   count(name, counts, status, beginMs)
+}
+
+/** One text for each test that failed, and for each file that could not be run. */
+function failuresOf(run, { testResults = [] }) {
+  return testResults.flatMap(({ name, status, message, assertionResults }) => {
+    const file = relative(process.cwd(), name)
+    if (status === 'failed' && assertionResults.length === 0)
+      return [`${run}: ${file}\n${firstLines(message)}`]
+    return assertionResults
+      .filter((test) => test.status === 'failed')
+      .map((test) => `${run}: ${file}: ${test.fullName}\n${firstLines(test.failureMessages[0])}`)
+  })
+}
+
+function firstLines(text = '') {
+  const lines = stripVTControlCharacters(text).split('\n').slice(0, MAX_MESSAGE_LINES)
+  return lines.map((line) => `    ${line.slice(0, 300)}`).join('\n')
 }
 
 // See attestation/test/vectors/plugin.ts.
@@ -117,6 +144,7 @@ try {
 } finally {
   await rm(scratch, { recursive: true, force: true })
 }
+for (const failure of failures) console.log(`FAILED ${failure}`)
 console.log(`all phases: ${secondsSince(begin)} s`)
 console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`)
 process.exitCode = total.failed === 0 && total.passed > 0 ? 0 : 1
