@@ -32,6 +32,11 @@ const rows = {
     meaning: 'The --config file of run-enclave is not JSON, or has a value that cannot be used.',
     hint: 'Correct the value that the message names; docs/nitro-cli.md lists the keys.',
   },
+  ERR_CONFIG_DATA: {
+    nitro: 19,
+    meaning: 'What --config-data names cannot be read, is too large, or is no configuration.',
+    hint: 'Give a regular file, or a directory that holds nothing but regular files, of 64 KiB in all.',
+  },
   ERR_INTERNAL: {
     nitro: 0,
     meaning: 'A fault in Cloister itself.',
@@ -271,6 +276,11 @@ const rows = {
     nitro: 7,
     meaning: 'The enclave image is for another architecture.',
     hint: 'Build the image for x86_64.',
+  },
+  ERR_KEEPER_CONFIG_DATA: {
+    nitro: 0,
+    meaning: 'The image does not take the configuration that --config-data gives it.',
+    hint: 'Build the image with this version of Cloister; images with another init than ours take none.',
   },
   ERR_KEEPER_MEMORY: {
     nitro: 26,

@@ -1,6 +1,6 @@
 // run-enclave --config: nitro-cli's JSON file, snake_case keys, instead of the flags. As there, unknown
-// keys and null are passed over. Our own keys are parent_ports, guest_ports and vsock, written like
-// the flags' values.
+// keys and null are passed over. Our own keys are parent_ports, guest_ports, vsock and config_data,
+// written like the flags' values.
 
 import { CloisterError, messageOf } from '../errors.ts'
 import { checkPortList, vsockKinds, type VsockKind } from '../vsock/index.ts'
@@ -20,6 +20,7 @@ const keys: Readonly<Record<string, Reader>> = {
   parent_ports: (value) => ({ parentPorts: checkPortList(as('string', value)) }),
   vsock: (value) => ({ vsock: vsockKind(value) }),
   guest_ports: (value) => ({ guestPorts: checkPortList(as('string', value)) }),
+  config_data: (value) => ({ configData: as('string', value) }),
   attach_console: (value) => ({ attachConsole: as('boolean', value) }),
 }
 
@@ -42,6 +43,7 @@ export function applyRunConfig(options: RunOptions): RunOptions {
     'parentPorts',
     'guestPorts',
     'vsock',
+    'configData',
   ] as const
   const clash = flags.find((flag) => options[flag] !== undefined)
   if (clash !== undefined) {

@@ -46,10 +46,18 @@ export function enclaveJson(record: EnclaveRecord, context: DescribeContext): Js
     State: record.state,
     Flags: record.description.debug ? 'DEBUG_MODE' : 'NONE',
     ...measurementsOf(record),
+    ...configJson(record.description),
     ...(context.metadata ? imageJson(imageOf(record)) : {}),
     Journal: journalPath(context.registry.directory(record.id)),
     ...(isAlive(record) ? aliveJson(record, context) : { End: endJson(record.end) }),
   }
+}
+
+/** What --config-data gave it, where it did. */
+function configJson({ configData }: EnclaveRecord['description']): Json {
+  if (configData === undefined) return {}
+  const { pcr16, bytes, names } = configData
+  return { ConfigData: { PCR16: pcr16, Bytes: bytes, ...(names && { Files: names }) } }
 }
 
 function aliveJson(record: AliveRecord, { registry, vsock }: DescribeContext): Json {

@@ -17,6 +17,7 @@ const ARGUMENT_FAULTS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'ERR_CONFIG_INCOMPLETE',
   'ERR_CONFIG_CONFLICT',
   'ERR_CONFIG_FORMAT',
+  'ERR_CONFIG_DATA',
   'ERR_FILE_INPUT',
 ])
 

@@ -60,6 +60,10 @@ export function runEnclaveCommand(): Command {
     .addOption(acceleratorOption())
     .option('--role <arn>', 'an identity to extend into PCR3, as AWS does with an IAM role')
     .option(
+      '--config-data <path>',
+      'a file or directory for the app, 64 KiB at most, at /run/cloister/config; measured into PCR16',
+    )
+    .option(
       '--boot-timeout <seconds>',
       'how long the guest may take to boot',
       wholeNumber(1, 3600),
@@ -135,6 +139,7 @@ async function launchOptions(options: RunOptions): Promise<LaunchOptions> {
     debug: options.debugMode === true || options.attachConsole === true,
     accelerator: chooseAccelerator(options.accelerator),
     role: options.role,
+    configData: options.configData,
     bootTimeoutMs: options.bootTimeout * 1000,
   }
 }

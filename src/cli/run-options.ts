@@ -15,6 +15,7 @@ export interface RunOptions {
   readonly config?: string
   readonly accelerator: Accelerator | 'auto'
   readonly role?: string
+  readonly configData?: string
   readonly parentPorts?: string
   readonly guestPorts?: string
   readonly vsock?: VsockKind

@@ -14,6 +14,7 @@ import { readFileArgument, wholeNumber } from './arguments.ts'
 import { defined } from './defined.ts'
 import { DOCUMENT_FORMATS, readDocument, type DocumentFormat } from './document-file.ts'
 import { hex } from './measurements-json.ts'
+import { pcrOption, withPins, type PcrPins } from './pcr-pins.ts'
 import { certificatesToDer } from './pem.ts'
 import { printJson } from './print.ts'
 
@@ -26,6 +27,7 @@ interface VerifyFlags {
   readonly userData?: string
   readonly publicKey?: string
   readonly measurements?: string
+  readonly pcr?: PcrPins
   readonly moduleId?: string
   readonly at: string
   readonly maxAge?: number
@@ -46,6 +48,8 @@ const EXAMPLES = `
 Examples:
   cloister verify --document doc.cbor --root /var/lib/cloister/authority/root.pem \\
     --nonce 00112233 --measurements measurements.json
+  cloister verify --document doc.cbor --root root.pem --measurements measurements.json \\
+    --pcr 16=$(cloister pcr --config-data settings.json | jq -r .PCR16)
   cloister verify --document aws.cbor --aws-root --at document
   cloister verify --document aws.cbor.b64 --format base64 --aws-root --at document`
 
@@ -74,6 +78,7 @@ export function verifyCommand(): Command {
       '--measurements <file>',
       "what build-enclave printed; the document's PCRs must be these",
     )
+    .addOption(pcrOption())
     .option('--module-id <id>', 'the module id it must have')
     .option(
       '--at <when>',
@@ -110,8 +115,10 @@ function verifyOptions(flags: VerifyFlags): VerifierOptions {
       nonce: flags.nonce === undefined ? undefined : hexBytes('--nonce', flags.nonce),
       userData: flags.userData === undefined ? undefined : hexBytes('--user-data', flags.userData),
       publicKey: flags.publicKey === undefined ? undefined : publicKeyBytes(flags.publicKey),
-      measurements:
+      measurements: withPins(
         flags.measurements === undefined ? undefined : readMeasurements(flags.measurements),
+        flags.pcr,
+      ),
       moduleId: flags.moduleId,
       maxAgeMs: flags.maxAge === undefined ? undefined : flags.maxAge * 1000,
       allowDebug: flags.allowDebug,

@@ -14,9 +14,10 @@ import {
   type PortLists,
   type VsockKind,
 } from '../vsock/index.ts'
+import { readConfigData, type ConfigData } from './config-data.ts'
 import { openDirectories } from './directories.ts'
 import { availableMemoryMib } from './host-memory.ts'
-import type { LaunchDescription, LaunchRequest } from './launch-request.ts'
+import type { ConfigFacts, LaunchDescription, LaunchRequest } from './launch-request.ts'
 import { MAX_MEMORY_MIB, MIN_MEMORY_MIB } from './memory-size.ts'
 import { findPrograms } from './programs.ts'
 
@@ -49,6 +50,8 @@ export interface LaunchOptions {
   readonly vsock?: VsockKind | undefined
   /** An identity to extend into PCR3, as AWS does with an IAM role's ARN. */
   readonly role?: string | undefined
+  /** A file, or a directory of files, to hand to the app and to measure into PCR16. */
+  readonly configData?: string | undefined
   /** Default: 180,000. */
   readonly bootTimeoutMs?: number | undefined
 }
@@ -64,11 +67,18 @@ export interface AskedSize {
 /**
  * A launch in this host's directories with the programs found here.
  *
- * @throws As {@link describeLaunch}; `ERR_KEEPER_DIRECTORY`, `ERR_PROCESS_SPAWN`.
+ * @throws As {@link describeLaunch}; `ERR_CONFIG_DATA`, `ERR_KEEPER_DIRECTORY`, `ERR_PROCESS_SPAWN`.
  */
 export function launchRequest(options: LaunchOptions): LaunchRequest {
+  const description = describeLaunch(options)
+  const config = options.configData === undefined ? undefined : readConfigData(options.configData)
   return {
-    description: describeLaunch(options),
+    ...(config === undefined
+      ? { description }
+      : {
+          description: { ...description, configData: configFacts(config) },
+          configData: Buffer.from(config.encoded).toString('base64'),
+        }),
     directories: openDirectories(),
     programs: findPrograms(),
   }
@@ -97,6 +107,11 @@ export function describeLaunch(options: LaunchOptions): LaunchDescription {
     ...(role === undefined ? {} : { role }),
     bootTimeoutMs: options.bootTimeoutMs ?? DEFAULT_BOOT_TIMEOUT_MS,
   }
+}
+
+function configFacts({ pcr16, bytes, names }: ConfigData): ConfigFacts {
+  const hex = Buffer.from(pcr16).toString('hex')
+  return { pcr16: hex, bytes, ...(names === undefined ? {} : { names }) }
 }
 
 function checkedAccelerator(accelerator: Accelerator | undefined): Accelerator {

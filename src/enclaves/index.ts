@@ -1,6 +1,7 @@
 // Enclaves as a caller sees them: the registry, their records, starting, asking and ending them. What a
 // command, a library user or another runtime imports.
 
+export { configDigest, readConfigData } from './config-data.ts'
 export {
   DEFAULT_BOOT_TIMEOUT_MS,
   DEFAULT_MEMORY_MIB,

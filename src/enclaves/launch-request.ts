@@ -22,12 +22,26 @@ export interface LaunchDescription {
   readonly vsock: VsockKind
   /** Extended into PCR3 as AWS does with an IAM role's ARN. */
   readonly role?: string
+  /** What --config-data gave it, which the launch request has. */
+  readonly configData?: ConfigFacts
   /** How long the guest may take to its heartbeat, ms. */
   readonly bootTimeoutMs: number
 }
 
+/** What stays known of a configuration. */
+export interface ConfigFacts {
+  /** What PCR16 holds, in hexadecimal. */
+  readonly pcr16: string
+  /** Length of all contents together. */
+  readonly bytes: number
+  /** Names of the files; absent where it is one file. */
+  readonly names?: readonly string[]
+}
+
 export interface LaunchRequest {
   readonly description: LaunchDescription
+  /** The configuration for the guest as it is measured (config-data.ts), in base64. */
+  readonly configData?: string
   readonly directories: Directories
   readonly programs: Programs
 }

@@ -1,7 +1,16 @@
 // Reads small files whole: keys, certificates, configurations, documents. No more than the bound is
 // ever read, whatever the file says of its size (files in /proc say 0).
 
-import { closeSync, fstatSync, openSync, readSync, statSync, type Stats } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readSync,
+  statSync,
+  type Stats,
+} from 'node:fs'
 
 import { CloisterError, check, type ErrorCode } from '../errors.ts'
 import { INPUT_FLAGS, checkRegular, unreadable } from './input-file.ts'
@@ -10,6 +19,8 @@ export interface ReadOptions {
   /** The code of the error when the file cannot be read, is not a regular file, or is too long. */
   readonly code: ErrorCode
   readonly maxBytes: number
+  /** Refuses a symbolic link; by default it is followed. */
+  readonly noFollow?: boolean
   /** Looks at the open file before it is read; what it throws ends the reading. */
   readonly inspect?: (status: Stats) => void
 }
@@ -31,11 +42,11 @@ export function checkInputPath(path: string, code: ErrorCode): void {
 
 /** The contents of a regular file of at most `maxBytes`. */
 export function readInputFile(path: string, options: ReadOptions): Buffer {
-  const { code } = options
+  const { code, noFollow = false } = options
   let descriptor: number
   try {
-    checkRegular(path, statSync(path), code)
-    descriptor = openSync(path, INPUT_FLAGS)
+    checkRegular(path, noFollow ? lstatSync(path) : statSync(path), code)
+    descriptor = openSync(path, noFollow ? INPUT_FLAGS | constants.O_NOFOLLOW : INPUT_FLAGS)
   } catch (cause) {
     throw coded(path, code, cause)
   }

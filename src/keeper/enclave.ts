@@ -20,12 +20,13 @@ import { ConsoleLog } from './guest/console-log.ts'
 import type { Part } from './end-cause.ts'
 import { firstEnd, foretoldEnd } from './first-end.ts'
 import { GuestReports } from './guest/guest-reports.ts'
-import type {
-  EndCause,
-  LaunchDescription,
-  LaunchRequest,
-  Place,
-  Timeline,
+import {
+  configDigest,
+  type EndCause,
+  type LaunchDescription,
+  type LaunchRequest,
+  type Place,
+  type Timeline,
 } from '../enclaves/index.ts'
 import type { EnclaveVsock } from './parts/vsock-ports.ts'
 import { describeIncident, type Journal } from './journal.ts'
@@ -64,13 +65,14 @@ export class Enclave implements AsyncDisposable {
    *
    * @throws `ERR_EIF_*`, `ERR_KEEPER_IMAGE`, `ERR_KEEPER_MEMORY`, `ERR_KEEPER_USERS`,
    * `ERR_KEEPER_DIRECTORY`, `ERR_PROCESS_SPAWN`, `ERR_TPM_*`, `ERR_CHIP_*`, `ERR_VSOCK_*`,
-   * `ERR_NSM_CARD`, `ERR_VMM_START`, `ERR_BOOT_*`, `ERR_PROCESS_ABANDONED`; nothing is left behind
+   * `ERR_NSM_CARD`, `ERR_VMM_START`, `ERR_BOOT_*`, `ERR_KEEPER_CONFIG_DATA`, `ERR_PROCESS_ABANDONED`; nothing is left behind
    * then.
    */
   static async launch(launch: LaunchOptions): Promise<Enclave> {
     const lifetime = new Lifetime()
     const { signal, journal } = launch
-    const guest = new GuestReports(journal)
+    const configuration = configurationOf(launch.request)
+    const guest = new GuestReports(journal, configuration)
     const undo = (): void => {
       // What cannot be undone is thrown where the end is awaited.
       lifetime[Symbol.asyncDispose]().catch(() => undefined)
@@ -82,6 +84,7 @@ export class Enclave implements AsyncDisposable {
       await checkPartUsers(users)
       const started = await start({
         ...launch,
+        configuration,
         lifetime,
         guest,
         users,
@@ -129,6 +132,8 @@ export interface LaunchOptions {
 }
 
 interface Launch extends LaunchOptions {
+  /** What the agent gets and PCR16 is extended with. */
+  readonly configuration: Uint8Array | undefined
   readonly lifetime: Lifetime
   readonly guest: GuestReports
   readonly users: PartUsers
@@ -157,6 +162,7 @@ async function start(launch: Launch): Promise<Started> {
       measurements: image.eif.measurements,
       debug: description.debug,
       role: description.role,
+      configuration: launch.configuration && configDigest(launch.configuration),
       users: launch.users,
       report: (incident) => {
         launch.journal.writeOfGuest(describeIncident(incident))
@@ -182,7 +188,7 @@ async function start(launch: Launch): Promise<Started> {
   const parts = [machine.process, chip.process, ...cards]
   const ended = firstEnd({ parts, guest, machine })
   const console = machine.console === undefined ? undefined : new ConsoleLog(machine.console)
-  const wait = (awaited: Promise<undefined>, what: string): Promise<void> =>
+  const wait: Wait = (awaited, what) =>
     waitForGuest({
       awaited,
       what,
@@ -193,6 +199,18 @@ async function start(launch: Launch): Promise<Started> {
       consoleDrained: () => console?.drained(),
       consoleTail: () => console?.tail(20),
     })
+  await untilTheAppRuns(launch, wait)
+  await timeline.measure('wait for the certificate', () => chip.certified)
+  return { eif: image.eif, chip, parts, console, vsock, ended }
+}
+
+type Wait = (awaited: Promise<undefined>, what: string) => Promise<void>
+
+/** @throws `ERR_KEEPER_CONFIG_DATA` when the app runs without the configuration that its documents name. */
+async function untilTheAppRuns(
+  { timeline, guest, configuration }: Launch,
+  wait: Wait,
+): Promise<void> {
   await timeline.measure('boot to the heartbeat', () => wait(guest.heartbeat, 'heartbeat'))
   // AWS's init does not speak to us; our agent does, before the heartbeat.
   if (guest.channel.isConnected) {
@@ -200,8 +218,9 @@ async function start(launch: Launch): Promise<Started> {
       wait(guest.appStarted, 'report that the app runs'),
     )
   }
-  await timeline.measure('wait for the certificate', () => chip.certified)
-  return { eif: image.eif, chip, parts, console, vsock, ended }
+  if (configuration === undefined || guest.channel.isConfigured) return
+  const message = 'the image started its app without the configuration that it was given'
+  throw new CloisterError('ERR_KEEPER_CONFIG_DATA', message)
 }
 
 function startMachine(
@@ -225,6 +244,10 @@ function startMachine(
       nsmCard: nsmCard !== undefined,
     },
   })
+}
+
+function configurationOf({ configData }: LaunchRequest): Uint8Array | undefined {
+  return configData === undefined ? undefined : Buffer.from(configData, 'base64')
 }
 
 function serialPort({ debug }: LaunchDescription, { isStock }: MeasuredImage): SerialPort {

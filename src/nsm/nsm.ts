@@ -38,7 +38,8 @@ export interface Nsm {
 }
 
 /**
- * Measures the image into the TPM, locks PCR 0-15, and serves the NSM.
+ * Measures the image, and the configuration where there is one, into the TPM, locks PCR 0-15 (and 16),
+ * and serves the NSM.
  *
  * A document carries TPM evidence whole or not at all. Each certified index takes 436 bytes of the
  * 12288 that /dev/nsm can carry: ten of PCR 16-31 written and locked fit with three full fields;

@@ -17,6 +17,8 @@ export interface Measurements {
   /** Identity strings, 1 to 1024 bytes of UTF-8; the PCR becomes `SHA384(zeros || text)`. */
   readonly pcr3?: string
   readonly pcr4?: string
+  /** 48 bytes: the digest of what the guest is configured with. PCR16 is locked then. */
+  readonly pcr16?: Uint8Array
 }
 
 export interface LaunchMeasurements {
@@ -28,6 +30,8 @@ export interface LaunchMeasurements {
 /** NSM PCRs that are NV indices. */
 const NV_PCRS: readonly number[] = range(0, PCR_COUNT).filter(isNvPcr)
 const LOCKED_AT_LAUNCH = 16
+/** The first PCR that AWS leaves to the app. */
+const CONFIGURATION = 16
 const ZERO = new Uint8Array(48)
 
 /**
@@ -46,12 +50,13 @@ export class PcrRegisters {
     this.#tpm = tpm
   }
 
-  /** Measures into a fresh TPM and locks 0-15. */
+  /** Measures into a fresh TPM and locks 0-15, and PCR16 where something was measured into it. */
   static async launch(tpm: SoftwareTpm, launch: LaunchMeasurements): Promise<PcrRegisters> {
     const registers = new PcrRegisters(tpm)
     for (const pcr of NV_PCRS) await tpm.defineNv(pcr)
     await registers.#measure(launch)
     await registers.lockRange(LOCKED_AT_LAUNCH)
+    if (launch.measurements.pcr16 !== undefined) await registers.lock(CONFIGURATION)
     return registers
   }
 
@@ -94,12 +99,13 @@ export class PcrRegisters {
   }
 
   async #measure({ measurements, debug }: LaunchMeasurements): Promise<void> {
-    const { pcr0, pcr1, pcr2, pcr3, pcr4, pcr8 } = measurements
+    const { pcr0, pcr1, pcr2, pcr3, pcr4, pcr8, pcr16 } = measurements
     const image = debug ? [] : [pcr0, pcr1, pcr2]
     for (const [pcr, digest] of image.entries()) await this.#tpm.extend(pcr, digest)
     if (pcr8) await this.#tpm.extend(8, pcr8)
     if (pcr3 !== undefined) await this.extend(3, Buffer.from(pcr3))
     if (pcr4 !== undefined) await this.extend(4, Buffer.from(pcr4))
+    if (pcr16 !== undefined) await this.extend(CONFIGURATION, pcr16)
   }
 
   async #lockNv(pcr: number): Promise<void> {

@@ -53,6 +53,7 @@ const elsewhere: Partial<Record<ErrorCode, string>> = {
   ERR_VMM_CONTROL: 'unit/qmp.test.ts',
   ERR_VSOCK_FRAME: 'unit/vsock-frame.test.ts',
   ERR_VSOCK_FORWARD_TARGET: 'unit/forward.test.ts',
+  ERR_KEEPER_CONFIG_DATA: 'integration/config-data.test.ts',
   ERR_KEEPER_AGENT: 'unit/agent-channel.test.ts',
   ERR_KEEPER_USERS: 'unit/part-users.test.ts',
   ERR_KMS_DECISION: 'unit/kms/command.test.ts',
@@ -288,6 +289,7 @@ describe('a person sees', () => {
     ['ERR_KEEPER_NO_SUCH_NAME', 'an unknown name', 'cloister console --enclave-name nobody'],
     ['ERR_FILE_INPUT', 'a missing file', 'cloister pcr --input /no/such'],
     ['ERR_FILE_INPUT', 'a missing --config file', 'cloister run --config /no/such'],
+    ['ERR_CONFIG_DATA', 'a missing configuration', 'cloister pcr --config-data /no/such'],
     ['ERR_CONFIG_FORMAT', 'a --config file of noise', 'cloister run --config /etc/passwd'],
     [
       'ERR_CONFIG_CONFLICT',

@@ -42,7 +42,7 @@ describe('an app', () => {
 
   it('starts after the NSM gave entropy', async () => {
     const boot = await bootAgent({ manifest: probeManifest(['exit', '0']) })
-    expect(boot.nsmRequests).toBe(1)
+    expect(boot.nsmRequests).toBe(2)
     expect(boot.events[0]).toEqual({ event: 'started', pid: expect.any(Number) as number })
     expect(boot.exitCode).toBe(0)
   })

@@ -13,12 +13,14 @@ import { encodeFrame } from '../../src/vsock/index.ts'
 
 const cbor = new Encoder({ useRecords: false, mapsAsObjects: false, tagUint8Array: false })
 
-function message(event: AgentEvent): Uint8Array {
+type Message = AgentEvent | typeof configure
+
+function message(event: Message): Uint8Array {
   return encodeFrame(cbor.encode(new Map<string, unknown>(Object.entries(event))))
 }
 
 /** What is heard of an agent that says `events`, and how serving it ended. */
-async function serve(...events: readonly AgentEvent[]) {
+async function serve(...events: readonly Message[]) {
   const heard: AgentEvent[] = []
   const channel = new AgentChannel((event) => heard.push(event))
   const stream = new PassThrough()
@@ -27,6 +29,7 @@ async function serve(...events: readonly AgentEvent[]) {
   return { heard, failure }
 }
 
+const configure = { event: 'configure' } as const
 const started = { event: 'started', pid: 7 } as const
 const exited = { event: 'exited', code: 0 } as const
 
@@ -37,6 +40,33 @@ test('an app starts and exits', async () => {
 test('an agent that tells of a second start is heard no more', async () => {
   const { heard, failure } = await serve(started, started, started)
   expect(heard).toEqual([started])
+  expect(failure).toMatchObject({ code: 'ERR_KEEPER_AGENT' })
+})
+
+/** What an agent that says `events` is sent, where there is a configuration. */
+async function configured(...events: readonly Message[]) {
+  const channel = new AgentChannel(() => undefined, Buffer.from('\x43abc', 'latin1'))
+  const [inbound, sent] = [new PassThrough(), [] as Buffer[]]
+  const socket = Object.assign(inbound, { write: (bytes: Buffer) => sent.push(bytes) })
+  const serving = channel.serve(socket as unknown as Socket).catch((error: unknown) => error)
+  for (const event of events) inbound.push(message(event))
+  inbound.push(null)
+  const failure = await serving
+  return { sent: Buffer.concat(sent).toString('latin1'), failure, is: channel.isConfigured }
+}
+
+test('an agent that asks for the configuration gets it, once, before the app starts', async () => {
+  const whole = '\0\0\0\x04\x43abc'
+  const malformed: unknown = expect.objectContaining({ code: 'ERR_KEEPER_AGENT' })
+  const expected = { sent: whole, failure: undefined, is: true }
+  expect(await configured(configure, started, exited)).toEqual(expected)
+  expect(await configured(configure, configure)).toEqual({ ...expected, failure: malformed })
+  expect(await configured(started, configure)).toEqual({ sent: '', failure: malformed, is: false })
+})
+
+test('an agent that asks where there is no configuration is heard no more', async () => {
+  const { heard, failure } = await serve(configure, started)
+  expect(heard).toEqual([])
   expect(failure).toMatchObject({ code: 'ERR_KEEPER_AGENT' })
 })
 

@@ -187,3 +187,25 @@ test('measurements that are not measurements are refused with a code', async () 
   await expectRefused('ERR_MEASUREMENTS_FORMAT', [...given, file('null.json', 'null')])
   await expectRefused('ERR_CLI_ARGUMENT', [...given, file('not.json', '{')])
 })
+
+test('single PCRs can be pinned, alone or beside a file of measurements', async () => {
+  const given = ['--document', file('document', document), ...root()]
+  const { stdout } = await verify(given)
+  const { Measurements } = JSON.parse(stdout) as { Measurements: Readonly<Record<string, string>> }
+  const pin = (pcr: number): string => `${String(pcr)}=${Measurements[`PCR${String(pcr)}`] ?? ''}`
+  const measurements = ['--measurements', file('m.json', JSON.stringify({ Measurements }))]
+  const pcr1 = { PCR1: Measurements['PCR1'] }
+  const one = ['--measurements', file('one.json', JSON.stringify({ Measurements: pcr1 }))]
+  const wrong = `0=${'7'.repeat(96)}`
+  await Promise.all([
+    expectVerified([...given, '--pcr', pin(0), '--pcr', `PCR${pin(2).toUpperCase()}`]),
+    expectVerified([...given, ...one, '--pcr', pin(0), pin(2)]),
+    expectRefused('ERR_PCR_MISMATCH', [...given, '--pcr', wrong]),
+    expectRefused('ERR_PCR_MISMATCH', [...given, ...one, '--pcr', wrong]),
+    expectRefused('ERR_PCR_MISSING', [...given, '--pcr', `31=${'0'.repeat(96)}`]),
+    expectRefused('ERR_CLI_ARGUMENT', [...given, ...measurements, '--pcr', pin(0)]),
+    expectRefused('ERR_CLI_ARGUMENT', [...given, '--pcr', pin(0), '--pcr', pin(0)]),
+    expectRefused('ERR_CLI_ARGUMENT', [...given, '--pcr', `32=${'0'.repeat(96)}`]),
+    expectRefused('ERR_CLI_ARGUMENT', [...given, '--pcr', '0=00']),
+  ])
+})

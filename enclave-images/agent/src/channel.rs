@@ -2,8 +2,9 @@
 #![forbid(unsafe_code)]
 
 use crate::app::App;
+use crate::config;
 use crate::console;
-use crate::event::{Event, MAX_MESSAGE_BYTES, Request};
+use crate::event::{ASK_FOR_CONFIGURATION, Event, MAX_MESSAGE_BYTES, Request};
 use crate::{frame, parent};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io::{self, Read};
@@ -38,6 +39,13 @@ impl Channel {
         if let Err(error) = frame::write(&self.stream, &event.encode()) {
             console::say(&format!("agent channel: {error}"));
         }
+    }
+
+    /// What the parent gives the app, as it is measured. Asked for before requests are served, so nothing
+    /// else can come.
+    pub fn ask_for_configuration(&self) -> io::Result<Vec<u8>> {
+        frame::write(&self.stream, ASK_FOR_CONFIGURATION)?;
+        frame::read(&self.stream, config::MAX_BYTES)
     }
 
     /// The parent closes the stream when it has read the last event. Waits for that, but not indefinitely.

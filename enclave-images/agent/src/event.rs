@@ -1,5 +1,5 @@
 //! The messages of the agent channel: CBOR maps with text keys, definite lengths, shortest integers.
-//! Agent to parent: failed, started, exited, signaled. Parent to agent: a request to signal.
+//! Agent to parent: configure, failed, started, exited, signaled. Parent to agent: a request to signal.
 #![forbid(unsafe_code)]
 
 use crate::failure::Failure;
@@ -13,6 +13,8 @@ pub const MAX_MESSAGE_BYTES: usize = 4096;
 /// Longest texts in a `failed` message, so that it always fits.
 const MAX_STEP_BYTES: usize = 256;
 const MAX_ERROR_BYTES: usize = 3072;
+/// `{"event": "configure"}`; the parent's answer is the configuration alone.
+pub const ASK_FOR_CONFIGURATION: &[u8] = b"\xa1\x65event\x69configure";
 /// The highest signal number of Linux (SIGRTMAX).
 const MAX_SIGNAL: u8 = 64;
 

@@ -11,6 +11,7 @@
 mod app;
 mod channel;
 mod completeness;
+mod config;
 mod console;
 mod cuse;
 mod declared;
@@ -33,6 +34,7 @@ mod rootfs;
 mod surroundings;
 
 use app::App;
+use config::Register;
 use event::Event;
 use failure::{Failure, Step};
 use logs::{Drain, Outlet};
@@ -77,8 +79,9 @@ fn boot() -> Result<(Arc<App>, Option<Drain>), Failure> {
     mounts::mount_all()?;
     kernel::bring_up_loopback().step("bring up lo")?;
     heartbeat::exchange().step("heartbeat on the parent's port 9000")?;
-    offer_nsm()?;
+    let register = offer_nsm()?;
     surroundings::prepare(&mut manifest);
+    config::take(&register, channel.as_ref().ok().copied()).step("take the configuration")?;
     let outlet = Outlet::open(manifest.declared.as_ref().map(|it| &it.logs));
     let (app, logs) = App::start(&manifest, outlet)?;
     if let Ok(channel) = channel {
@@ -88,16 +91,21 @@ fn boot() -> Result<(Arc<App>, Option<Drain>), Failure> {
     Ok((app, logs))
 }
 
-/// The kernel's NSM where the machine has one, else the parent's behind a device of ours.
-fn offer_nsm() -> Result<(), Failure> {
+/// The kernel's NSM where the machine has one, else the parent's behind a device of ours. Returns PCR16
+/// as it was before the app could reach it.
+fn offer_nsm() -> Result<Register, Failure> {
     const SEED: &str = "get entropy from the NSM";
+    const READ: &str = "read PCR16 from the NSM";
     if let Some(device) = nsm::open_kernel_device().step("open /dev/nsm")? {
         entropy::seed(|request| nsm::call_kernel(&device, request)).step(SEED)?;
-        return entropy::select_generator().step("choose the random number generator");
+        entropy::select_generator().step("choose the random number generator")?;
+        return Register::read(|request| nsm::call_kernel(&device, request)).step(READ);
     }
     let mut nsm = nsm::Channel::default();
     entropy::seed(|request| nsm.call(request)).step(SEED)?;
-    cuse::offer(nsm).step("offer /dev/nsm")
+    let register = Register::read(|request| nsm.call(request)).step(READ)?;
+    cuse::offer(nsm).step("offer /dev/nsm")?;
+    Ok(register)
 }
 
 /// Says how the enclave ends, on the console and to the parent, and powers off: within seconds,

@@ -1,4 +1,5 @@
-// Parent port 9002: the agent inside reports the app's state, and takes signals for the app.
+// Parent port 9002: the agent inside asks for the enclave's configuration, reports the app's state, and
+// takes signals for the app.
 // Messages are CBOR maps behind a length; the guest is hostile, so they are small and checked.
 
 import type { Socket } from 'node:net'
@@ -18,12 +19,21 @@ export type AgentEvent =
 /** Hands the agent's events to a listener, and the keeper's signals to the agent. */
 export class AgentChannel {
   readonly #listener: (event: AgentEvent) => void
+  readonly #configuration: Uint8Array | undefined
   #socket: Socket | undefined
   #hasStarted = false
   #hasFinished = false
+  #isConfigured = false
 
-  constructor(listener: (event: AgentEvent) => void) {
+  /** @param configuration - What the agent gets when it asks. */
+  constructor(listener: (event: AgentEvent) => void, configuration?: Uint8Array) {
     this.#listener = listener
+    this.#configuration = configuration
+  }
+
+  /** Whether the agent has asked for the configuration. */
+  get isConfigured(): boolean {
+    return this.#isConfigured
   }
 
   /** Whether the guest has an agent that speaks to us, which it does before its heartbeat. */
@@ -39,7 +49,8 @@ export class AgentChannel {
   /**
    * Serves the agent's one connection until its last event; a second connection is refused.
    *
-   * @throws `ERR_KEEPER_AGENT` for a malformed message, and for a second start of the app.
+   * @throws `ERR_KEEPER_AGENT` for a malformed message, for a second start of the app, and for an agent that
+   * asks for its configuration where there is none, twice, or when the app has started.
    */
   async serve(socket: Socket): Promise<void> {
     if (this.#socket !== undefined) {
@@ -49,12 +60,24 @@ export class AgentChannel {
     this.#socket = socket
     for await (const frame of readFrames(socket, MESSAGE_MAX_BYTES)) {
       const event = parseAgentEvent(frame)
+      if (event.event === 'configure') {
+        this.#configure(socket)
+        continue
+      }
       if (event.event === 'started') this.#noteStart()
       else this.#hasFinished = true
       this.#listener(event)
       // The agent waits for the end of the stream before it ends the machine.
       if (this.#hasFinished) break
     }
+  }
+
+  #configure(socket: Socket): void {
+    const bytes = this.#configuration
+    if (bytes === undefined || this.#isConfigured || this.#hasStarted)
+      throw malformedMessage('there is no configuration to ask for')
+    this.#isConfigured = true
+    socket.write(encodeFrame(bytes))
   }
 
   #noteStart(): void {
@@ -70,12 +93,13 @@ export class AgentChannel {
   }
 }
 
-/** @throws `ERR_KEEPER_AGENT` for anything but one well-formed event. */
-export function parseAgentEvent(bytes: Uint8Array): AgentEvent {
+/** @throws `ERR_KEEPER_AGENT` for anything but one well-formed event, or the wish to be configured. */
+export function parseAgentEvent(bytes: Uint8Array): AgentEvent | { readonly event: 'configure' } {
   const message = decodeAgentMessage(bytes)
   const event = message.get('event')
   if (event === 'failed')
     return { event, step: text(message, 'step'), error: text(message, 'error') }
+  if (event === 'configure') return { event }
   if (event === 'started') return { event, pid: integer(message, 'pid') }
   if (event === 'exited') return { event, code: integer(message, 'code') }
   if (event === 'signaled') return { event, signal: integer(message, 'signal') }

@@ -9,9 +9,7 @@ import { describeEvent, type Journal } from '../journal.ts'
 
 /** The reports of one guest as promises, each of which settles at most once; none rejects. */
 export class GuestReports {
-  readonly channel = new AgentChannel((event) => {
-    this.#hear(event)
-  })
+  readonly channel: AgentChannel
   readonly #journal: Journal
   readonly #heartbeat = deferred<undefined>()
   readonly #appStarted = deferred<undefined>()
@@ -20,8 +18,12 @@ export class GuestReports {
   /** Takes the agent's second connection; absent where no line may leave. */
   logs: LogChannel | undefined
 
-  constructor(journal: Journal) {
+  /** @param configuration - For the agent, where there is one. */
+  constructor(journal: Journal, configuration?: Uint8Array) {
     this.#journal = journal
+    this.channel = new AgentChannel((event) => {
+      this.#hear(event)
+    }, configuration)
   }
 
   get heartbeat(): Promise<undefined> {

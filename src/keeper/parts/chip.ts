@@ -39,6 +39,8 @@ export interface ChipRequest {
   readonly debug: boolean
   /** Extended into PCR3; see AWS's rule for IAM roles. */
   readonly role: string | undefined
+  /** Digest of what the guest is configured with, for PCR16. */
+  readonly configuration: Uint8Array | undefined
   /** Whom the virtual TPM and the host chip's TPM run as. */
   readonly users: Pick<PartUsers, 'swtpm' | 'chip'>
   readonly report: (incident: NsmIncident) => void
@@ -103,8 +105,9 @@ function diskNote(directory: string): string {
   return bavail * bsize < FULL_BYTES ? `; no space is left where its state lies, ${directory}` : ''
 }
 
-/** The PCRs at launch: the image's, the role's and the host's. */
-function nsmMeasurements({ measurements, role }: ChipRequest, instanceId: string): NsmMeasurements {
+/** The PCRs at launch: the image's, the role's, the host's and the configuration's. */
+function nsmMeasurements(request: ChipRequest, instanceId: string): NsmMeasurements {
+  const { measurements, role, configuration } = request
   const { pcr0, pcr1, pcr2, pcr8 } = measurements
   return {
     pcr0: pcr0.digest,
@@ -113,5 +116,6 @@ function nsmMeasurements({ measurements, role }: ChipRequest, instanceId: string
     ...(pcr8 === undefined ? {} : { pcr8: pcr8.digest }),
     ...(role === undefined ? {} : { pcr3: role }),
     pcr4: instanceId,
+    ...(configuration === undefined ? {} : { pcr16: configuration }),
   }
 }

@@ -46,6 +46,10 @@ pub fn run(what: &str) {
             );
             loop_for_ever();
         }
+        "unconfigured" => {
+            start(&mut channel);
+            loop_for_ever();
+        }
         "garbage" => {
             send(&mut channel, b"\xff\xff\xff");
             sleep(Duration::from_secs(1));
