@@ -56,15 +56,18 @@ export async function answerRequest(
 /** A change and its entry in the log are one transaction. */
 async function perform(operation: Operation, call: Call, start: AuditStart): Promise<Answer> {
   const { store } = call
+  const logged = (work: () => Answer): Answer => {
+    const answer = work()
+    store.audit.append(entryOf(start, call))
+    return answer
+  }
   const result = store.transaction(() => {
     const answer = operation.run(call)
-    if (!(answer instanceof Promise)) store.audit.append(entryOf(start, call))
-    return answer
+    return answer instanceof Promise ? answer : logged(() => answer)
   })
   if (!(result instanceof Promise)) return result
-  const answer = await result
-  store.transaction(() => store.audit.append(entryOf(start, call)))
-  return answer
+  const lastStep = await result
+  return store.transaction(() => logged(lastStep))
 }
 
 type AuditStart = Pick<AuditEntry, 'time' | 'requestId' | 'sourceIp' | 'principal' | 'operation'>

@@ -34,15 +34,21 @@ export class Fields {
 
   /** Text of 1 to `max` characters; without U+0000, where SQLite's text would end. */
   text(name: string, max: number, pattern?: RegExp): string | undefined {
+    const value = this.possiblyEmptyText(name, max)
+    if (value === '') throw this.#broken(name, 'Member must have length greater than or equal to 1')
+    if (value !== undefined && pattern?.test(value) === false)
+      throw this.#broken(name, `Member must satisfy regular expression pattern: ${pattern.source}`)
+    return value
+  }
+
+  /** Text of at most `max` characters. */
+  possiblyEmptyText(name: string, max: number): string | undefined {
     const value = this.#take(name)
     if (value === undefined) return undefined
     if (typeof value !== 'string') throw this.#mistyped(name, 'a string')
-    if (value.length === 0 || value.length > max)
-      throw this.#broken(name, `Member must have length between 1 and ${String(max)}`)
+    if (value.length > max) throw this.#broken(name, atMost(max))
     if (value.includes('\0') || LONE_SURROGATE.test(value))
       throw this.#broken(name, 'Member must not contain U+0000 or a lone surrogate')
-    if (pattern?.test(value) === false)
-      throw this.#broken(name, `Member must satisfy regular expression pattern: ${pattern.source}`)
     return value
   }
 
@@ -53,7 +59,14 @@ export class Fields {
   /** One of the names of an enumeration. */
   choice<T extends string>(name: string, choices: readonly T[]): T | undefined {
     const value = this.#take(name)
-    if (value === undefined) return undefined
+    return value === undefined ? undefined : this.#chosen(name, value, choices)
+  }
+
+  requiredChoice<T extends string>(name: string, choices: readonly T[]): T {
+    return this.choice(name, choices) ?? this.#missing(name)
+  }
+
+  #chosen<T extends string>(name: string, value: unknown, choices: readonly T[]): T {
     const chosen = choices.find((one) => one === value)
     if (chosen === undefined)
       throw this.#broken(name, `Member must satisfy enum value set: [${choices.join(', ')}]`)
@@ -66,8 +79,10 @@ export class Fields {
     if (value === undefined) return undefined
     if (!Number.isInteger(value)) throw this.#mistyped(name, 'an integer')
     const number = value as number
-    if (number < min || number > max)
-      throw this.#broken(name, `Member must be between ${String(min)} and ${String(max)}`)
+    if (number < min)
+      throw this.#broken(name, `Member must have value greater than or equal to ${String(min)}`)
+    if (number > max)
+      throw this.#broken(name, `Member must have value less than or equal to ${String(max)}`)
     return number
   }
 
@@ -83,8 +98,9 @@ export class Fields {
     if (value === undefined) return undefined
     if (typeof value !== 'string' || !BASE64.test(value)) throw this.#mistyped(name, 'base64')
     const bytes = Buffer.from(value, 'base64')
-    if (bytes.length === 0 || bytes.length > max)
-      throw this.#broken(name, `Member must have length between 1 and ${String(max)}`)
+    if (bytes.length === 0)
+      throw this.#brokenSecret(name, 'Member must have length greater than or equal to 1')
+    if (bytes.length > max) throw this.#brokenSecret(name, atMost(max))
     return bytes
   }
 
@@ -154,17 +170,32 @@ export class Fields {
   }
 
   #missing(name: string): never {
-    throw this.#broken(name, 'Member must not be null')
+    throw this.#violation(name, 'Value null', 'Member must not be null')
   }
 
   #broken(name: string, constraint: string): KmsError {
-    const field = this.#nameOf(name).replace(/^./, (first) => first.toLowerCase())
+    const value = this.#values[name]
+    const isShort = typeof value === 'number' || (typeof value === 'string' && value.length <= 256)
+    return this.#violation(name, isShort ? `Value '${String(value)}'` : 'Value', constraint)
+  }
+
+  /** As AWS does, without the value of a field that may be secret. */
+  #brokenSecret(name: string, constraint: string): KmsError {
+    return this.#violation(name, 'Value', constraint)
+  }
+
+  #violation(name: string, value: string, constraint: string): KmsError {
+    const field = this.#nameOf(name).replace(/(^|\.)./g, (first) => first.toLowerCase())
     return invalid(
-      `1 validation error detected: Value at '${field}' failed to satisfy constraint: ${constraint}`,
+      `1 validation error detected: ${value} at '${field}' failed to satisfy constraint: ${constraint}`,
     )
   }
 
   #mistyped(name: string, expected: string): KmsError {
     return new KmsError('SerializationException', `${this.#nameOf(name)} is not ${expected}`)
   }
+}
+
+function atMost(max: number): string {
+  return `Member must have length less than or equal to ${String(max)}`
 }

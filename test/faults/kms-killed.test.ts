@@ -2,7 +2,7 @@
 // half, and the audit log has an entry for all of it.
 
 import { spawn } from 'node:child_process'
-import { randomInt } from 'node:crypto'
+import { createPrivateKey, createPublicKey, randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import {
@@ -11,6 +11,7 @@ import {
   DisableKeyCommand,
   KMSClient,
   PutKeyPolicyCommand,
+  type CreateKeyCommandInput,
 } from '@aws-sdk/client-kms'
 import { beforeAll, expect, test } from 'vitest'
 import { verifyStoredAudit } from '../../src/kms/index.ts'
@@ -55,7 +56,12 @@ test('loses nothing that it acknowledged, in any of 32 rounds', async () => {
       if (disabled) expect(key?.enabled).toBe(false)
       if (policy !== undefined) expect(key?.policy).toBe(policy)
       if (name !== undefined) expect(reopened.aliases.find(name)?.keyId).toBe(id)
-      expect(reopened.keys.material(id).length).toBe(32)
+      const secret = reopened.materials.secret(id, key?.material ?? 0) ?? new Uint8Array()
+      if (key?.publicKey) {
+        const pkcs8 = { key: Buffer.from(secret), format: 'der', type: 'pkcs8' } as const
+        const spki = createPublicKey(createPrivateKey(pkcs8))
+        expect(spki.export({ format: 'der', type: 'spki' }).equals(key.publicKey)).toBe(true)
+      } else expect(secret.length).toBe(32)
     }
   }
   expect(acknowledged.length).toBeGreaterThan(ROUNDS)
@@ -68,6 +74,7 @@ test('loses nothing that it acknowledged, in any of 32 rounds', async () => {
     )
   expect(seq).toBe(count('SELECT count(*) AS n FROM audit'))
   expect(logged('CreateKey')).toBe(count('SELECT count(*) AS n FROM keys'))
+  expect(logged('CreateKey')).toBe(count('SELECT count(*) AS n FROM materials'))
   expect(logged('CreateAlias')).toBe(count('SELECT count(*) AS n FROM aliases'))
   expect(logged('DisableKey')).toBe(count('SELECT count(*) AS n FROM keys WHERE enabled = 0'))
 })
@@ -106,7 +113,7 @@ interface Changes {
 async function write({ client, acknowledged, acknowledge, isOver }: Changes): Promise<void> {
   try {
     for (;;) {
-      const { KeyMetadata } = await client.send(new CreateKeyCommand({}))
+      const { KeyMetadata } = await client.send(new CreateKeyCommand(kindOf(acknowledged.length)))
       const KeyId = KeyMetadata?.KeyId ?? ''
       const key: Acknowledged = { id: KeyId }
       acknowledged.push(key)
@@ -126,6 +133,11 @@ async function write({ client, acknowledged, acknowledge, isOver }: Changes): Pr
   } catch (error) {
     if (!isOver()) throw error
   }
+}
+
+/** Every second key has a private and a public half. */
+function kindOf(count: number): CreateKeyCommandInput {
+  return count % 2 === 0 ? {} : { KeySpec: 'ECC_NIST_P256', KeyUsage: 'SIGN_VERIFY' }
 }
 
 function policyOf(Sid: string): string {

@@ -2,26 +2,41 @@
 // material and a random salt, so that no number of encryptions wears the key out. Header, key and encryption
 // context are the associated data: a blob opens under its key and its context only.
 //
-//   "clkm" | version 1 | key id, 16 bytes | salt, 16 | IV, 12 | ciphertext | tag, 16
+//   "clkm" | version 2 | key id, 16 bytes | number of the material, 4, big-endian | salt, 16 | IV, 12 |
+//   ciphertext | tag, 16
+//
+// Version 1 had no number: its blobs are of the first material.
 
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto'
 import type { EncryptionContext } from '../fields.ts'
 import { KmsError } from '../kms-error.ts'
 
-const MAGIC = Buffer.from('clkm\x01', 'latin1')
+const MAGIC = Buffer.from('clkm', 'latin1')
+const ID_AT = MAGIC.length + 1
 const ID_BYTES = 16
+const NUMBER_AT = ID_AT + ID_BYTES
 const SALT_BYTES = 16
 const IV_BYTES = 12
 const TAG_BYTES = 16
-const HEADER_BYTES = MAGIC.length + ID_BYTES + SALT_BYTES + IV_BYTES
+/** By version. */
+const HEADER_BYTES: Readonly<Record<number, number>> = {
+  1: NUMBER_AT + SALT_BYTES + IV_BYTES,
+  2: NUMBER_AT + 4 + SALT_BYTES + IV_BYTES,
+}
 
 /** The longest blob: AWS's limit for `CiphertextBlob`, in bytes. */
 export const MAX_BLOB_BYTES = 6144
 
-/** Encrypts under the 32 bytes of a key. */
-export function sealBlob(plaintext: Uint8Array, { keyId, material, context }: BlobKey): Uint8Array {
+/** Encrypts under the 32 bytes of a key's material. */
+export function sealBlob(
+  plaintext: Uint8Array,
+  { keyId, number, material, context }: BlobKey & { readonly number: number },
+): Uint8Array {
   const id = Buffer.from(keyId.replaceAll('-', ''), 'hex')
-  const header = Buffer.concat([MAGIC, id, randomBytes(SALT_BYTES + IV_BYTES)])
+  const which = Buffer.alloc(4)
+  which.writeUInt32BE(number)
+  const random = randomBytes(SALT_BYTES + IV_BYTES)
+  const header = Buffer.concat([MAGIC, Buffer.of(2), id, which, random])
   const [key, iv] = keyAndIv(header, material)
   const cipher = createCipheriv('aes-256-gcm', key, iv).setAAD(associatedData(header, context))
   return Buffer.concat([header, cipher.update(plaintext), cipher.final(), cipher.getAuthTag()])
@@ -36,17 +51,23 @@ export interface BlobKey {
   readonly context: EncryptionContext
 }
 
-/**
- * The id of the key that a blob says it was made with; nothing is proven by it.
- * @throws KmsError InvalidCiphertextException.
- */
-export function keyIdOf(blob: Uint8Array): string {
+/** What a blob says it was made with; nothing is proven by it. */
+export interface BlobClaims {
+  /** UUID. */
+  readonly keyId: string
+  /** The number of the key's material. */
+  readonly number: number
+}
+
+/** @throws KmsError InvalidCiphertextException. */
+export function readBlob(blob: Uint8Array): BlobClaims {
   const bytes = Buffer.from(blob)
-  const isOurs =
-    bytes.length > HEADER_BYTES + TAG_BYTES && bytes.subarray(0, MAGIC.length).equals(MAGIC)
-  if (!isOurs) throw invalidCiphertext()
-  const hex = bytes.subarray(MAGIC.length, MAGIC.length + ID_BYTES).toString('hex')
-  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')
+  headerOf(bytes)
+  const hex = bytes.subarray(ID_AT, NUMBER_AT).toString('hex')
+  return {
+    keyId: hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-'),
+    number: bytes[MAGIC.length] === 1 ? 1 : bytes.readUInt32BE(NUMBER_AT),
+  }
 }
 
 /**
@@ -54,21 +75,28 @@ export function keyIdOf(blob: Uint8Array): string {
  * @throws KmsError InvalidCiphertextException when key, context or a single bit differ.
  */
 export function openBlob(blob: Uint8Array, { keyId, material, context }: BlobKey): Uint8Array {
-  if (keyIdOf(blob) !== keyId) throw invalidCiphertext()
-  const header = Buffer.from(blob.subarray(0, HEADER_BYTES))
+  if (readBlob(blob).keyId !== keyId) throw invalidCiphertext()
+  const header = headerOf(Buffer.from(blob))
   const [key, iv] = keyAndIv(header, material)
   const decipher = createDecipheriv('aes-256-gcm', key, iv, { authTagLength: TAG_BYTES })
   decipher.setAAD(associatedData(header, context)).setAuthTag(blob.subarray(-TAG_BYTES))
   try {
-    const text = blob.subarray(HEADER_BYTES, -TAG_BYTES)
+    const text = blob.subarray(header.length, -TAG_BYTES)
     return Buffer.concat([decipher.update(text), decipher.final()])
   } catch {
     throw invalidCiphertext()
   }
 }
 
+function headerOf(blob: Buffer): Buffer {
+  const length = HEADER_BYTES[blob[MAGIC.length] ?? 0]
+  const isOurs = length !== undefined && blob.subarray(0, MAGIC.length).equals(MAGIC)
+  if (!isOurs || blob.length <= length + TAG_BYTES) throw invalidCiphertext()
+  return blob.subarray(0, length)
+}
+
 function keyAndIv(header: Buffer, material: Uint8Array): readonly [Uint8Array, Uint8Array] {
-  const salt = header.subarray(MAGIC.length + ID_BYTES, -IV_BYTES)
+  const salt = header.subarray(-IV_BYTES - SALT_BYTES, -IV_BYTES)
   const key = new Uint8Array(hkdfSync('sha256', material, salt, 'cloister-kms blob v1', 32))
   return [key, header.subarray(-IV_BYTES)]
 }
@@ -88,7 +116,7 @@ function lengthOf(bytes: Uint8Array): Buffer {
 }
 
 /** AWS says no more either: which of the reasons it is would help to guess. */
-function invalidCiphertext(): KmsError {
+export function invalidCiphertext(): KmsError {
   return new KmsError(
     'InvalidCiphertextException',
     'the ciphertext or its encryption context is invalid',

@@ -6,7 +6,11 @@ import { invalid, KmsError } from '../kms-error.ts'
 import type { AliasRecord } from '../store/alias-table.ts'
 import { MAX_ALIASES, type Call, type Operation } from './call.ts'
 import { ALIAS, aliasArn, MAX_KEY_ID, notFound } from './key-names.ts'
+import { checkState } from './key-state.ts'
 import { pageOf, readPage } from './pages.ts'
+
+/** A key that is to be deleted gets no new names. */
+const LIVING = ['Enabled', 'Disabled', 'PendingImport'] as const
 
 export const createAlias: Operation = {
   run(call) {
@@ -15,6 +19,7 @@ export const createAlias: Operation = {
     const target = readTarget(call)
     call.authorizeAlias('kms:CreateAlias', name)
     call.authorizeKey('kms:CreateAlias', target)
+    checkState(target, call.place, LIVING)
     if (store.aliases.find(name) !== undefined) {
       const message = `An alias with the name ${aliasArn(name, call.place)} already exists`
       throw new KmsError('AlreadyExistsException', message)
@@ -33,6 +38,7 @@ export const updateAlias: Operation = {
     call.authorizeAlias('kms:UpdateAlias', name)
     call.authorizeKey('kms:UpdateAlias', { ...call.key(record.keyId), alias: null })
     call.authorizeKey('kms:UpdateAlias', target)
+    checkState(target, call.place, LIVING)
     if (record.keyId !== target.key.id) checkRoom(call, target.key.id)
     call.store.aliases.put({ ...record, keyId: target.key.id, updatedMs: call.nowMs })
     return null

@@ -19,11 +19,14 @@ import { aliasArn, findKey, keyArn, type FoundKey, type Place } from './key-name
 /** What an operation answers: the JSON of the response, null for an empty body. */
 export type Answer = Readonly<Record<string, unknown>> | null
 
+/** The last step of an operation that first had to wait: it runs in the transaction that writes. */
+export type LastStep = () => Answer
+
 /** One operation of the API. */
 export interface Operation {
   /** Whether AWS's model has `Recipient` for it. */
   readonly takesRecipient?: boolean
-  readonly run: (call: Call) => Answer | Promise<Answer>
+  readonly run: (call: Call) => Answer | Promise<LastStep>
 }
 
 /** What a request is made of. */
@@ -114,9 +117,9 @@ export class Call {
   #keyContext(key: KeyRecord, alias: string | null): RequestContext {
     const aliases = this.store.aliases.list('', MAX_ALIASES, key.id).map(({ name }) => name)
     return {
-      'kms:KeySpec': 'SYMMETRIC_DEFAULT',
-      'kms:KeyUsage': 'ENCRYPT_DECRYPT',
-      'kms:KeyOrigin': 'AWS_KMS',
+      'kms:KeySpec': key.spec,
+      'kms:KeyUsage': key.usage,
+      'kms:KeyOrigin': key.origin,
       'kms:MultiRegion': 'false',
       ...(aliases.length > 0 ? { 'kms:ResourceAliases': aliases } : {}),
       ...(alias === null ? {} : { 'kms:RequestAlias': alias }),

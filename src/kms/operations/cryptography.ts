@@ -1,39 +1,41 @@
-// Encrypt, Decrypt, ReEncrypt with symmetric keys.
+// Encrypt, Decrypt, ReEncrypt.
 // @see https://docs.aws.amazon.com/kms/latest/APIReference/API_Decrypt.html
 
-import type { RequestContext } from '@cloister/attestation/policy'
-import { contextKeys } from '../access/request-context.ts'
-import { keyIdOf, MAX_BLOB_BYTES, openBlob, sealBlob } from '../crypto/ciphertext-blob.ts'
-import type { EncryptionContext, Fields } from '../fields.ts'
-import { KmsError } from '../kms-error.ts'
+import { MAX_BLOB_BYTES, readBlob } from '../crypto/ciphertext-blob.ts'
+import type { Fields } from '../fields.ts'
+import { invalid, KmsError } from '../kms-error.ts'
 import { base64, endDryRun, type Call, type Operation } from './call.ts'
+import {
+  decryptWith,
+  encryptionKeys,
+  encryptWith,
+  readEncryption,
+  SYMMETRIC,
+  type Encryption,
+} from './encryption.ts'
 import { keyArn, MAX_KEY_ID, type FoundKey } from './key-names.ts'
+import { checkUsable } from './key-state.ts'
 
-const MAX_PLAINTEXT_BYTES = 4096
-const ALGORITHMS = [
-  'SYMMETRIC_DEFAULT',
-  'RSAES_OAEP_SHA_1',
-  'RSAES_OAEP_SHA_256',
-  'SM2PKE',
-] as const
-const SYMMETRIC = 'SYMMETRIC_DEFAULT'
+/** Of a message, too. */
+export const MAX_PLAINTEXT_BYTES = 4096
 
 export const encrypt: Operation = {
   run(call) {
-    const { fields } = call
+    const { fields, store, place } = call
     const keyId = fields.requiredText('KeyId', MAX_KEY_ID)
     const plaintext = fields.requiredBlob('Plaintext', MAX_PLAINTEXT_BYTES)
-    const context = fields.context('EncryptionContext')
-    const isDryRun = readCommon(fields, 'EncryptionAlgorithm')
+    const encryption = readEncryption(fields, '')
+    const isDryRun = readCommon(fields)
     const found = call.key(keyId)
-    call.subject = { ...call.subject, encryptionContext: context }
-    call.authorizeKey('kms:Encrypt', found, encryptionKeys(context))
-    checkUsable(call, found)
+    call.subject = { ...call.subject, encryptionContext: encryption.context }
+    call.authorizeKey('kms:Encrypt', found, encryptionKeys(encryption))
+    checkEncrypts(call, found, { operation: 'Encrypt', ...encryption })
+    const blob = encryptWith(store, found.key, { ...encryption, plaintext })
     endDryRun(isDryRun)
     return {
-      CiphertextBlob: base64(sealFor(call, found, { plaintext, context })),
-      KeyId: keyArn(found.key.id, call.place),
-      EncryptionAlgorithm: SYMMETRIC,
+      CiphertextBlob: base64(blob),
+      KeyId: keyArn(found.key.id, place),
+      EncryptionAlgorithm: encryption.algorithm,
     }
   },
 }
@@ -41,89 +43,94 @@ export const encrypt: Operation = {
 export const decrypt: Operation = {
   takesRecipient: true,
   run(call) {
-    const { fields } = call
+    const { fields, store, place } = call
     const blob = fields.requiredBlob('CiphertextBlob', MAX_BLOB_BYTES)
     const keyId = fields.text('KeyId', MAX_KEY_ID)
-    const context = fields.context('EncryptionContext')
-    const isDryRun = readCommon(fields, 'EncryptionAlgorithm')
-    const found = keyOfBlob(call, blob, keyId)
-    call.subject = { ...call.subject, encryptionContext: context }
-    call.authorizeKey('kms:Decrypt', found, encryptionKeys(context))
-    checkUsable(call, found)
-    const plaintext = openFrom(call, found, { blob, context })
+    const encryption = readEncryption(fields, '')
+    const isDryRun = readCommon(fields)
+    const found = sourceKey(call, { blob, keyId, encryption })
+    call.subject = { ...call.subject, encryptionContext: encryption.context }
+    call.authorizeKey('kms:Decrypt', found, encryptionKeys(encryption))
+    checkEncrypts(call, found, { operation: 'Decrypt', ...encryption })
+    const plaintext = decryptWith(store, found.key, { ...encryption, blob })
     endDryRun(isDryRun)
     return {
       ...call.answerSecret('Plaintext', plaintext),
-      KeyId: keyArn(found.key.id, call.place),
-      EncryptionAlgorithm: SYMMETRIC,
+      KeyId: keyArn(found.key.id, place),
+      EncryptionAlgorithm: encryption.algorithm,
+      ...materialIdOf('KeyMaterialId', call, { blob, found }),
     }
   },
 }
 
 export const reEncrypt: Operation = {
   run(call) {
-    const { fields, place } = call
+    const { fields, place, store } = call
     const blob = fields.requiredBlob('CiphertextBlob', MAX_BLOB_BYTES)
-    const sourceId = fields.text('SourceKeyId', MAX_KEY_ID)
+    const keyId = fields.text('SourceKeyId', MAX_KEY_ID)
     const destinationId = fields.requiredText('DestinationKeyId', MAX_KEY_ID)
-    const from = fields.context('SourceEncryptionContext')
-    const to = fields.context('DestinationEncryptionContext')
-    checkAlgorithm(fields, 'SourceEncryptionAlgorithm')
-    const isDryRun = readCommon(fields, 'DestinationEncryptionAlgorithm')
+    const [from, to] = [readEncryption(fields, 'Source'), readEncryption(fields, 'Destination')]
+    const isDryRun = readCommon(fields)
     const destination = call.key(destinationId)
-    const source = keyOfBlob(call, blob, sourceId)
-    call.subject = { ...call.subject, encryptionContext: from }
+    const source = sourceKey(call, { blob, keyId, encryption: from })
+    call.subject = { ...call.subject, encryptionContext: from.context }
     const same = { 'kms:ReEncryptOnSameKey': String(source.key.id === destination.key.id) }
     call.authorizeKey('kms:ReEncryptFrom', source, { ...encryptionKeys(from), ...same })
     call.authorizeKey('kms:ReEncryptTo', destination, { ...encryptionKeys(to), ...same })
-    for (const found of [source, destination]) checkUsable(call, found)
-    const plaintext = openFrom(call, source, { blob, context: from })
+    checkEncrypts(call, source, { operation: 'ReEncrypt', ...from })
+    checkEncrypts(call, destination, { operation: 'ReEncrypt', ...to })
+    const plaintext = decryptWith(store, source.key, { ...from, blob })
+    const renewed = encryptWith(store, destination.key, { ...to, plaintext })
     endDryRun(isDryRun)
     return {
-      CiphertextBlob: base64(sealFor(call, destination, { plaintext, context: to })),
+      CiphertextBlob: base64(renewed),
       SourceKeyId: keyArn(source.key.id, place),
       KeyId: keyArn(destination.key.id, place),
-      SourceEncryptionAlgorithm: SYMMETRIC,
-      DestinationEncryptionAlgorithm: SYMMETRIC,
+      SourceEncryptionAlgorithm: from.algorithm,
+      DestinationEncryptionAlgorithm: to.algorithm,
+      ...materialIdOf('SourceKeyMaterialId', call, { blob, found: source }),
+      ...materialIdOf('DestinationKeyMaterialId', call, { blob: renewed, found: destination }),
     }
   },
 }
 
-/** The condition keys of an encryption with this context. */
-export function encryptionKeys(context: EncryptionContext): RequestContext {
-  return { 'kms:EncryptionAlgorithm': SYMMETRIC, ...contextKeys(context) }
-}
-
-/** @throws KmsError DisabledException. */
-export function checkUsable({ place }: Call, { key }: FoundKey): void {
-  if (!key.enabled) throw new KmsError('DisabledException', `${keyArn(key.id, place)} is disabled.`)
-}
-
-/** Encrypts under a key that was authorized. */
-export function sealFor(
+/** Which material of a symmetric key a ciphertext is of. */
+export function materialIdOf(
+  field: string,
   { store }: Call,
-  { key }: FoundKey,
-  { plaintext, context }: { readonly plaintext: Uint8Array; readonly context: EncryptionContext },
-): Uint8Array {
-  return sealBlob(plaintext, { keyId: key.id, material: store.keys.material(key.id), context })
+  { blob, found: { key } }: { readonly blob: Uint8Array; readonly found: FoundKey },
+): Readonly<Record<string, string>> {
+  if (key.spec !== SYMMETRIC) return {}
+  const material = store.materials.find(key.id, readBlob(blob).number)
+  return material ? { [field]: material.id } : {}
 }
 
-function openFrom(
-  { store }: Call,
-  { key }: FoundKey,
-  { blob, context }: { readonly blob: Uint8Array; readonly context: EncryptionContext },
-): Uint8Array {
-  return openBlob(blob, { keyId: key.id, material: store.keys.material(key.id), context })
+function checkEncrypts(
+  { place }: Call,
+  found: FoundKey,
+  { operation, algorithm }: Encryption & { readonly operation: string },
+): void {
+  checkUsable(found, place, { operation, usage: 'ENCRYPT_DECRYPT', algorithm })
+}
+
+interface Source {
+  readonly blob: Uint8Array
+  readonly keyId: string | undefined
+  readonly encryption: Encryption
 }
 
 /** The key that a blob names, which must be the one the request names, where it names one. */
-function keyOfBlob(call: Call, blob: Uint8Array, keyId: string | undefined): FoundKey {
-  const id = keyIdOf(blob)
+function sourceKey(call: Call, { blob, keyId, encryption: { algorithm } }: Source): FoundKey {
+  if (algorithm !== SYMMETRIC) {
+    if (keyId === undefined) throw invalid(`KeyId is required with ${algorithm}`)
+    return call.key(keyId)
+  }
+  const id = readBlob(blob).keyId
   const named = keyId === undefined ? undefined : call.key(keyId)
   if (named !== undefined && named.key.id !== id)
     throw new KmsError(
       'IncorrectKeyException',
-      'The key ID in the request does not identify a KMS key that can perform this operation.',
+      'The key ID in the request does not identify a CMK that can perform this operation.',
     )
   if (named !== undefined) return named
   if (call.store.keys.find(id) !== undefined) return call.key(id)
@@ -133,17 +140,9 @@ function keyOfBlob(call: Call, blob: Uint8Array, keyId: string | undefined): Fou
   )
 }
 
-function readCommon(fields: Fields, algorithm: string): boolean {
-  checkAlgorithm(fields, algorithm)
+function readCommon(fields: Fields): boolean {
   fields.noGrantTokens()
   const isDryRun = fields.flag('DryRun')
   fields.end()
   return isDryRun
-}
-
-function checkAlgorithm(fields: Fields, name: string): void {
-  const algorithm = fields.choice(name, ALGORITHMS) ?? SYMMETRIC
-  if (algorithm === SYMMETRIC) return
-  const message = `${algorithm} is not an algorithm of a SYMMETRIC_DEFAULT key`
-  throw new KmsError('InvalidKeyUsageException', message)
 }

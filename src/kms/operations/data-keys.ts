@@ -6,8 +6,10 @@ import { generatePair, PAIR_SPECS } from '../crypto/key-pair.ts'
 import type { EncryptionContext } from '../fields.ts'
 import { invalid } from '../kms-error.ts'
 import { base64, endDryRun, type Answer, type Call, type Operation } from './call.ts'
-import { checkUsable, encryptionKeys, sealFor } from './cryptography.ts'
+import { materialIdOf } from './cryptography.ts'
+import { encryptionKeys, encryptWith, SYMMETRIC } from './encryption.ts'
 import { keyArn, MAX_KEY_ID, type FoundKey } from './key-names.ts'
+import { checkUsable } from './key-state.ts'
 
 const KEY_BYTES = { AES_256: 32, AES_128: 16 } as const
 const MAX_BYTES = 1024
@@ -15,29 +17,28 @@ const MAX_BYTES = 1024
 export const generateDataKey: Operation = {
   takesRecipient: true,
   run(call) {
-    const { plaintext, ...answer } = dataKey(call, 'kms:GenerateDataKey')
+    const { plaintext, answer } = dataKey(call, 'GenerateDataKey')
     return { ...answer, ...call.answerSecret('Plaintext', plaintext) }
   },
 }
 
 export const generateDataKeyWithoutPlaintext: Operation = {
   run(call) {
-    const { CiphertextBlob, KeyId } = dataKey(call, 'kms:GenerateDataKeyWithoutPlaintext')
-    return { CiphertextBlob, KeyId }
+    return dataKey(call, 'GenerateDataKeyWithoutPlaintext').answer
   },
 }
 
 export const generateDataKeyPair: Operation = {
   takesRecipient: true,
   async run(call) {
-    const { privateKey, answer } = await dataKeyPair(call, 'kms:GenerateDataKeyPair')
-    return { ...answer, ...call.answerSecret('PrivateKeyPlaintext', privateKey) }
+    const { privateKey, answer } = await dataKeyPair(call, 'GenerateDataKeyPair')
+    return () => ({ ...answer(), ...call.answerSecret('PrivateKeyPlaintext', privateKey) })
   },
 }
 
 export const generateDataKeyPairWithoutPlaintext: Operation = {
   async run(call) {
-    return (await dataKeyPair(call, 'kms:GenerateDataKeyPairWithoutPlaintext')).answer
+    return (await dataKeyPair(call, 'GenerateDataKeyPairWithoutPlaintext')).answer
   },
 }
 
@@ -56,49 +57,61 @@ export const generateRandom: Operation = {
 
 interface DataKey {
   readonly plaintext: Uint8Array
-  readonly CiphertextBlob: string
-  readonly KeyId: string
+  readonly answer: Exclude<Answer, null>
 }
 
-function dataKey(call: Call, action: string): DataKey {
+function dataKey(call: Call, operation: string): DataKey {
   const { fields } = call
   const spec = fields.choice('KeySpec', ['AES_256', 'AES_128'])
   const count = fields.integer('NumberOfBytes', 1, MAX_BYTES)
   if ((spec === undefined) === (count === undefined))
     throw invalid('Please specify either number of bytes or key spec.')
-  const { found, context } = authorizedKey(call, action, {})
+  const sealing = authorizedKey(call, operation, {})
   const plaintext = randomBytes(spec === undefined ? (count ?? 0) : KEY_BYTES[spec])
-  return {
-    plaintext,
-    CiphertextBlob: base64(sealFor(call, found, { plaintext, context })),
-    KeyId: keyArn(found.key.id, call.place),
-  }
+  return { plaintext, answer: sealed(call, sealing, { field: 'CiphertextBlob', plaintext }) }
 }
 
-interface AnsweredPair {
+interface KeyPair {
   readonly privateKey: Uint8Array
-  readonly answer: Exclude<Answer, null>
+  readonly answer: () => Exclude<Answer, null>
 }
 
-async function dataKeyPair(call: Call, action: string): Promise<AnsweredPair> {
-  const spec = call.fields.choice('KeyPairSpec', PAIR_SPECS)
-  if (spec === undefined) throw invalid('KeyPairSpec is missing')
-  const { found, context } = authorizedKey(call, action, { 'kms:DataKeyPairSpec': spec })
+async function dataKeyPair(call: Call, operation: string): Promise<KeyPair> {
+  const spec = call.fields.requiredChoice('KeyPairSpec', PAIR_SPECS)
+  const sealing = authorizedKey(call, operation, { 'kms:DataKeyPairSpec': spec })
   const { privateKey, publicKey } = await generatePair(spec)
-  const answer = {
-    PrivateKeyCiphertextBlob: base64(sealFor(call, found, { plaintext: privateKey, context })),
+  const answer = () => ({
+    ...sealed(call, sealing, { field: 'PrivateKeyCiphertextBlob', plaintext: privateKey }),
     PublicKey: base64(publicKey),
-    KeyId: keyArn(found.key.id, call.place),
     KeyPairSpec: spec,
-  }
+  })
   return { privateKey, answer }
+}
+
+/** What a data key is encrypted with. */
+interface Sealing {
+  readonly found: FoundKey
+  readonly context: EncryptionContext
+}
+
+function sealed(
+  call: Call,
+  { found, context }: Sealing,
+  { field, plaintext }: { readonly field: string; readonly plaintext: Uint8Array },
+): Readonly<Record<string, string>> {
+  const blob = encryptWith(call.store, found.key, { algorithm: SYMMETRIC, context, plaintext })
+  return {
+    [field]: base64(blob),
+    KeyId: keyArn(found.key.id, call.place),
+    ...materialIdOf('KeyMaterialId', call, { blob, found }),
+  }
 }
 
 function authorizedKey(
   call: Call,
-  action: string,
+  operation: string,
   conditions: Readonly<Record<string, string>>,
-): { readonly found: FoundKey; readonly context: EncryptionContext } {
+): Sealing {
   const { fields } = call
   const keyId = fields.requiredText('KeyId', MAX_KEY_ID)
   const context = fields.context('EncryptionContext')
@@ -107,8 +120,10 @@ function authorizedKey(
   fields.end()
   const found = call.key(keyId)
   call.subject = { ...call.subject, encryptionContext: context }
-  call.authorizeKey(action, found, { ...encryptionKeys(context), ...conditions })
-  checkUsable(call, found)
+  const keys = encryptionKeys({ algorithm: SYMMETRIC, context })
+  call.authorizeKey(`kms:${operation}`, found, { ...keys, ...conditions })
+  const usage = 'ENCRYPT_DECRYPT'
+  checkUsable(found, call.place, { operation, usage, algorithm: SYMMETRIC })
   endDryRun(isDryRun)
   return { found, context }
 }

@@ -11,8 +11,18 @@ import {
   generateDataKeyWithoutPlaintext,
   generateRandom,
 } from './data-keys.ts'
-import { createKey, describeKey, disableKey, enableKey, listKeys } from './manage-keys.ts'
+import { createKey } from './create-key.ts'
+import { generateMac, verifyMac } from './macs.ts'
+import {
+  describeKey,
+  disableKey,
+  enableKey,
+  listKeys,
+  updateKeyDescription,
+} from './manage-keys.ts'
 import { getKeyPolicy, listKeyPolicies, putKeyPolicy } from './policies.ts'
+import { deriveSharedSecret } from './shared-secret.ts'
+import { getPublicKey, sign, verify } from './signing.ts'
 
 export const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
   Object.entries({
@@ -20,6 +30,7 @@ export const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
     CreateKey: createKey,
     Decrypt: decrypt,
     DeleteAlias: deleteAlias,
+    DeriveSharedSecret: deriveSharedSecret,
     DescribeKey: describeKey,
     DisableKey: disableKey,
     EnableKey: enableKey,
@@ -28,25 +39,30 @@ export const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
     GenerateDataKeyPair: generateDataKeyPair,
     GenerateDataKeyPairWithoutPlaintext: generateDataKeyPairWithoutPlaintext,
     GenerateDataKeyWithoutPlaintext: generateDataKeyWithoutPlaintext,
+    GenerateMac: generateMac,
     GenerateRandom: generateRandom,
     GetKeyPolicy: getKeyPolicy,
+    GetPublicKey: getPublicKey,
     ListAliases: listAliases,
     ListKeyPolicies: listKeyPolicies,
     ListKeys: listKeys,
     PutKeyPolicy: putKeyPolicy,
     ReEncrypt: reEncrypt,
+    Sign: sign,
     UpdateAlias: updateAlias,
+    UpdateKeyDescription: updateKeyDescription,
+    Verify: verify,
+    VerifyMac: verifyMac,
   }),
 )
 
 /** Operations of AWS KMS that this broker does not have. */
 export const MISSING: ReadonlySet<string> = new Set([
   ...['CancelKeyDeletion', 'ConnectCustomKeyStore', 'CreateCustomKeyStore', 'CreateGrant'],
-  ...['DeleteCustomKeyStore', 'DeleteImportedKeyMaterial', 'DeriveSharedSecret'],
-  ...['DescribeCustomKeyStores', 'DisableKeyRotation', 'DisconnectCustomKeyStore'],
-  ...['EnableKeyRotation', 'GenerateMac', 'GetKeyRotationStatus', 'GetParametersForImport'],
-  ...['GetPublicKey', 'ImportKeyMaterial', 'ListGrants', 'ListKeyRotations', 'ListResourceTags'],
-  ...['ListRetirableGrants', 'ReplicateKey', 'RetireGrant', 'RevokeGrant', 'RotateKeyOnDemand'],
-  ...['ScheduleKeyDeletion', 'Sign', 'TagResource', 'UntagResource', 'UpdateCustomKeyStore'],
-  ...['UpdateKeyDescription', 'UpdatePrimaryRegion', 'Verify', 'VerifyMac'],
+  ...['DeleteCustomKeyStore', 'DeleteImportedKeyMaterial', 'DescribeCustomKeyStores'],
+  ...['DisableKeyRotation', 'DisconnectCustomKeyStore', 'EnableKeyRotation', 'GetKeyLastUsage'],
+  ...['GetKeyRotationStatus', 'GetParametersForImport', 'ImportKeyMaterial', 'ListGrants'],
+  ...['ListKeyRotations', 'ListResourceTags', 'ListRetirableGrants', 'ReplicateKey'],
+  ...['RetireGrant', 'RevokeGrant', 'RotateKeyOnDemand', 'ScheduleKeyDeletion', 'TagResource'],
+  ...['UntagResource', 'UpdateCustomKeyStore', 'UpdatePrimaryRegion'],
 ])

@@ -31,7 +31,7 @@ export const putKeyPolicy: Operation = {
       'kms:BypassPolicyLockoutSafetyCheck': String(bypass),
     })
     checkNewPolicy(call, policy, bypass)
-    store.keys.update({ ...found.key, policy })
+    store.keys.put({ ...found.key, policy })
     return null
   },
 }

@@ -2,7 +2,7 @@
 // and the RSA key in it, for which the answer is encrypted. The key is taken from the verified
 // document and from nowhere else.
 
-import { createPublicKey, type KeyObject } from 'node:crypto'
+import type { KeyObject } from 'node:crypto'
 import {
   AttestationError,
   createVerifier,
@@ -11,6 +11,7 @@ import {
   type DocumentKind,
   type Verifier,
 } from '@cloister/attestation'
+import { parseSpki } from '../crypto/spki.ts'
 import type { Fields } from '../fields.ts'
 import { invalid, unsupported, type KmsError } from '../kms-error.ts'
 import { envelop } from './cms.ts'
@@ -95,14 +96,4 @@ function recipientKey({ publicKey }: Attestation): KeyObject {
   throw invalid(
     "the attestation document's public_key is not a DER SubjectPublicKeyInfo of RSA with 2048, 3072 or 4096 bits",
   )
-}
-
-/** Undefined when the bytes are not exactly one key: what follows it would not be in its hash. */
-function parseSpki(der: Uint8Array): KeyObject | undefined {
-  try {
-    const key = createPublicKey({ key: Buffer.from(der), type: 'spki', format: 'der' })
-    return key.export({ type: 'spki', format: 'der' }).equals(der) ? key : undefined
-  } catch {
-    return undefined
-  }
 }

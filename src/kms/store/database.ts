@@ -27,6 +27,12 @@ const CODE = 'ERR_KMS_STORE'
 /** "clkm", so that `file` and we know the file. */
 const APPLICATION_ID = 0x636c6b6d
 
+/** What is deleted is overwritten. Foreign keys count once the tables are those of today. */
+const PRAGMAS = [
+  ...['locking_mode = EXCLUSIVE', 'journal_mode = WAL', 'synchronous = FULL', 'secure_delete = ON'],
+  'foreign_keys = OFF',
+]
+
 /** An open store. */
 export class Database implements Disposable {
   readonly #sqlite: Sqlite
@@ -147,9 +153,9 @@ function openSqlite(path: string): Sqlite {
   const sqlite = new SqliteDatabase(path)
   try {
     chmodSync(path, 0o600)
-    for (const pragma of ['locking_mode = EXCLUSIVE', 'journal_mode = WAL', 'synchronous = FULL'])
-      sqlite.exec(`PRAGMA ${pragma}`)
+    for (const pragma of PRAGMAS) sqlite.exec(`PRAGMA ${pragma}`)
     migrate(sqlite, path)
+    sqlite.exec('PRAGMA foreign_keys = ON')
     return sqlite
   } catch (error) {
     sqlite.close()

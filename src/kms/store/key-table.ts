@@ -1,22 +1,53 @@
-// The keys of the broker. Material is wrapped; every row carries a MAC of all its columns.
+// Keys: what is known of them. A row carries a MAC, so that a policy or a state that somebody else wrote into
+// the file is noticed. What a key is made of is in material-table.ts.
 
-import { randomBytes, randomUUID } from 'node:crypto'
-import type { Database, Row } from './database.ts'
+import { randomUUID } from 'node:crypto'
+import { KEY_SPECS, KEY_USAGES, type KeySpec, type KeyUsage } from '../crypto/key-specs.ts'
+import type { Database, Row, Value } from './database.ts'
 import type { MasterKey } from './master-key.ts'
 
-/** A symmetric key. */
+/** Where the material of a key comes from. */
+export type KeyOrigin = 'AWS_KMS' | 'EXTERNAL'
+
+/** A key without its material. Times are milliseconds since the epoch. */
 export interface KeyRecord {
   /** UUID. */
   readonly id: string
   readonly createdMs: number
   readonly description: string
   readonly enabled: boolean
-  /** JSON, as it was put. */
+  /** JSON. */
   readonly policy: string
+  readonly spec: KeySpec
+  readonly usage: KeyUsage
+  readonly origin: KeyOrigin
+  /** DER SubjectPublicKeyInfo; null for symmetric and HMAC keys, and before material is imported. */
+  readonly publicKey: Uint8Array | null
+  /** The number of the material that encrypts; 0 before there is any. */
+  readonly material: number
+  /** Whether imported material is missing, or was never there. */
+  readonly pendingImport: boolean
+  /** When the key is deleted; null when it is not to be. */
+  readonly deletionMs: number | null
+  /** The waiting period that was asked for, in days. */
+  readonly windowDays: number | null
+  /** The period of automatic rotation; null when it is off. */
+  readonly rotationDays: number | null
+  readonly nextRotationMs: number | null
 }
 
-const COLUMNS = 'id, created_ms, description, enabled, policy, material, mac'
-const MATERIAL_BYTES = 32
+/** What a new key is given. */
+export type NewKey = Pick<
+  KeyRecord,
+  'description' | 'policy' | 'spec' | 'usage' | 'origin' | 'publicKey'
+>
+
+const COLUMNS = [
+  ...['id', 'created_ms', 'description', 'enabled', 'policy', 'spec', 'usage', 'origin'],
+  ...['public_key', 'material', 'pending_import', 'deletion_ms', 'window_days', 'rotation_days'],
+  'next_rotation_ms',
+] as const
+const ALL = [...COLUMNS, 'mac']
 
 /**
  * The keys in a store. Reading throws `ERR_KMS_STORE` when a row was changed by another program.
@@ -30,78 +61,73 @@ export class KeyTable {
     this.#master = master
   }
 
-  create(fields: Pick<KeyRecord, 'description' | 'policy'>, nowMs: number): KeyRecord {
-    const record = { id: randomUUID(), createdMs: nowMs, enabled: true, ...fields }
-    const material = this.#master.wrap(randomBytes(MATERIAL_BYTES), bindingOf(record.id))
-    this.#database.run(`INSERT INTO keys (${COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)`, [
-      ...columnsOf(record),
-      material,
-      this.#macOf(record, material),
-    ])
+  /** Makes a key without material. */
+  create(fields: NewKey, nowMs: number): KeyRecord {
+    const record = {
+      ...{ id: randomUUID(), createdMs: nowMs, enabled: true, material: 0, ...fields },
+      pendingImport: fields.origin === 'EXTERNAL',
+      ...{ deletionMs: null, windowDays: null, rotationDays: null, nextRotationMs: null },
+    }
+    this.put(record)
     return record
   }
 
   find(id: string): KeyRecord | undefined {
-    const row = this.#rowOf(id)
-    return row && recordOf(row)
+    const row = this.#database.get(`SELECT ${ALL.join(', ')} FROM keys WHERE id = ?`, [id])
+    if (row === null) return undefined
+    const record = recordOf(row)
+    this.#master.checkRow('keys', valuesOf(record), row['mac'] as Uint8Array)
+    return record
   }
 
-  /** 32 bytes. */
-  material(id: string): Uint8Array {
-    const row = this.#rowOf(id)
-    if (row === undefined) throw new RangeError(`no key ${id}`)
-    return this.#master.unwrap(row['material'] as Uint8Array, bindingOf(id))
-  }
-
-  /** Up to `count` keys with ids after `after`, in order. */
+  /** Up to `count` ids after `after`, in order. */
   list(after: string, count: number): readonly string[] {
     const sql = 'SELECT id FROM keys WHERE id > ? ORDER BY id LIMIT ?'
     return this.#database.all(sql, [after, count]).map((row) => String(row['id']))
   }
 
-  /** Changes a key's state, description or policy. */
-  update(record: KeyRecord): void {
-    const material = this.#rowOf(record.id)?.['material'] as Uint8Array
-    const { id, description, enabled, policy } = record
-    this.#database.run(
-      'UPDATE keys SET description = ?, enabled = ?, policy = ?, mac = ? WHERE id = ?',
-      [description, Number(enabled), policy, this.#macOf(record, material), id],
-    )
-  }
-
-  #rowOf(id: string): Row | undefined {
-    const row = this.#database.get(`SELECT ${COLUMNS} FROM keys WHERE id = ?`, [id])
-    if (row === null) return undefined
-    const material = row['material'] as Uint8Array
-    this.#master.checkRow('keys', [...columnsOf(recordOf(row)), material], row['mac'] as Uint8Array)
-    return row
-  }
-
-  #macOf(record: KeyRecord, material: Uint8Array): Uint8Array {
-    return this.#master.sign('keys', [...columnsOf(record), material])
+  /** Writes a key, new or changed. */
+  put(record: KeyRecord): void {
+    const values = valuesOf(record)
+    const places = ALL.map(() => '?').join(', ')
+    this.#database.run(`INSERT OR REPLACE INTO keys (${ALL.join(', ')}) VALUES (${places})`, [
+      ...values,
+      this.#master.sign('keys', values),
+    ])
   }
 }
 
-function columnsOf({
-  id,
-  createdMs,
-  description,
-  enabled,
-  policy,
-}: KeyRecord): (string | number)[] {
-  return [id, createdMs, description, Number(enabled), policy]
+/** In the order of the columns. */
+function valuesOf(record: KeyRecord): Value[] {
+  const { id, createdMs, description, enabled, policy, spec, usage, origin } = record
+  const { publicKey, material, pendingImport, deletionMs, windowDays } = record
+  return [
+    ...[id, createdMs, description, Number(enabled), policy, spec, usage, origin],
+    ...[publicKey, material, Number(pendingImport), deletionMs, windowDays],
+    ...[record.rotationDays, record.nextRotationMs],
+  ]
 }
 
 function recordOf(row: Row): KeyRecord {
+  const number = (name: string): number | null => {
+    const value = row[name] ?? null
+    return value === null ? null : Number(value)
+  }
   return {
     id: String(row['id']),
     createdMs: Number(row['created_ms']),
     description: String(row['description']),
     enabled: row['enabled'] === 1,
     policy: String(row['policy']),
+    spec: KEY_SPECS.find((one) => one === row['spec']) ?? 'SYMMETRIC_DEFAULT',
+    usage: KEY_USAGES.find((one) => one === row['usage']) ?? 'ENCRYPT_DECRYPT',
+    origin: row['origin'] === 'EXTERNAL' ? 'EXTERNAL' : 'AWS_KMS',
+    publicKey: (row['public_key'] ?? null) as Uint8Array | null,
+    material: Number(row['material']),
+    pendingImport: row['pending_import'] === 1,
+    deletionMs: number('deletion_ms'),
+    windowDays: number('window_days'),
+    rotationDays: number('rotation_days'),
+    nextRotationMs: number('next_rotation_ms'),
   }
-}
-
-function bindingOf(id: string): string {
-  return `key ${id}`
 }

@@ -82,6 +82,10 @@ export class MasterKey {
   sign(table: string, columns: readonly Value[]): Uint8Array {
     const mac = createHmac('sha256', this.#signing)
     for (const column of [table, ...columns]) {
+      if (column === null) {
+        mac.update('-:')
+        continue
+      }
       const bytes = column instanceof Uint8Array ? column : Buffer.from(String(column))
       mac.update(`${String(bytes.length)}:`).update(bytes)
     }

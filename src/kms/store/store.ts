@@ -5,10 +5,13 @@ import { AuditLog } from './audit-log.ts'
 import { Database } from './database.ts'
 import { KeyTable } from './key-table.ts'
 import { MasterKey, type MasterKeySource } from './master-key.ts'
+import { MaterialTable } from './material-table.ts'
+import { upgradeKeys } from './upgrade.ts'
 
 /** An open store; disposing of it closes the database and lets another broker open it. */
 export class Store implements Disposable {
   readonly keys: KeyTable
+  readonly materials: MaterialTable
   readonly aliases: AliasTable
   readonly audit: AuditLog
   readonly #database: Database
@@ -16,8 +19,10 @@ export class Store implements Disposable {
   private constructor(database: Database, master: MasterKey) {
     this.#database = database
     this.keys = new KeyTable(database, master)
+    this.materials = new MaterialTable(database, master)
     this.aliases = new AliasTable(database, master)
     this.audit = new AuditLog(database)
+    upgradeKeys(database, { master, keys: this.keys, materials: this.materials })
   }
 
   /** @throws ERR_KMS_STORE, ERR_KMS_MASTER_KEY */

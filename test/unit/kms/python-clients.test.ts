@@ -54,9 +54,30 @@ test('boto3 makes keys, encrypts, and gets the answer to a document', async () =
   })
 })
 
+const aws = (...args: readonly string[]) =>
+  run(join(bin, 'python3'), [join(bin, 'aws'), '--profile', 'root', 'kms', ...args], { env })
+
+test('the AWS CLI shows a document, and openssl opens the answer, as the guide says', async () => {
+  const [key, plaintext, sealed, document, answer] = [
+    ...['rsa.pem', 'plaintext', 'secret.sealed', 'document.cose', 'answer.cms'],
+  ].map((name) => broker.path(name)) as [string, string, string, string, string]
+  writeFileSync(key, rsa.privateKey.export({ format: 'pem', type: 'pkcs8' }))
+  writeFileSync(plaintext, 'from the guide')
+  writeFileSync(document, await platform.document(rsa.spki))
+  const query = (name: string) => ['--query', name, '--output', 'text']
+  const made = await aws('create-key', ...query('KeyMetadata.KeyId'))
+  const given = ['--key-id', made.stdout.trim(), '--plaintext', `fileb://${plaintext}`]
+  const blob = await aws('encrypt', ...given, ...query('CiphertextBlob'))
+  writeFileSync(sealed, Buffer.from(blob.stdout, 'base64'))
+  const recipient = `KeyEncryptionAlgorithm=RSAES_OAEP_SHA_256,AttestationDocument@=fileb://${document}`
+  const shown = ['--ciphertext-blob', `fileb://${sealed}`, '--recipient', recipient]
+  const { stdout } = await aws('decrypt', ...shown, ...query('CiphertextForRecipient'))
+  writeFileSync(answer, Buffer.from(stdout, 'base64'))
+  const opening = ['cms', '-decrypt', '-inform', 'DER', '-inkey', key, '-in', answer]
+  expect((await run('openssl', opening)).stdout).toBe('from the guide')
+})
+
 test('the AWS CLI makes a key, reads its policy and is told what is not there', async () => {
-  const aws = (...args: readonly string[]) =>
-    run(join(bin, 'python3'), [join(bin, 'aws'), '--profile', 'root', 'kms', ...args], { env })
   const made = JSON.parse((await aws('create-key', '--description', 'by hand')).stdout) as {
     readonly KeyMetadata: { readonly KeyId: string }
   }
@@ -71,9 +92,7 @@ test('the AWS CLI makes a key, reads its policy and is told what is not there', 
     'Policy',
   )
   expect(policy.stdout).toContain(`arn:aws:iam::${ACCOUNT}:root`)
-  await expect(
-    aws('sign', '--key-id', id, '--message', 'eA==', '--signing-algorithm', 'ECDSA_SHA_256'),
-  ).rejects.toThrow(
-    /UnsupportedOperationException.*Sign: this broker does not have this operation yet/,
+  await expect(aws('list-resource-tags', '--key-id', id)).rejects.toThrow(
+    /UnsupportedOperationException.*ListResourceTags: this broker does not have this operation yet/,
   )
 })

@@ -1,6 +1,5 @@
 // The store on the disk: what changes in it are noticed, and by whom it can be opened.
 
-import { createRequire } from 'node:module'
 import { chmodSync, chownSync, writeFileSync } from 'node:fs'
 import {
   CreateAliasCommand,
@@ -9,16 +8,12 @@ import {
   EncryptCommand,
   GenerateRandomCommand,
 } from '@aws-sdk/client-kms'
-import type { Database } from 'node-sqlite3-wasm'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { verifyStoredAudit } from '../../../src/kms/index.ts'
 import { parseCredentials, readCredentials } from '../../../src/kms/auth/credentials-file.ts'
 import { Store } from '../../../src/kms/store/store.ts'
 import { principals, RunningBroker } from '../../fixtures/kms/running-broker.ts'
-
-const sqlite = createRequire(import.meta.url)('node-sqlite3-wasm') as {
-  readonly Database: new (path: string) => Database
-}
+import { openStoreFile, tamper } from '../../fixtures/kms/store-file.ts'
 
 let broker: RunningBroker
 let keyId = ''
@@ -36,21 +31,8 @@ beforeEach(async () => {
 })
 afterEach(() => broker[Symbol.asyncDispose]())
 
-function openFile(): Database {
-  const database = new sqlite.Database(broker.path('store/kms.db'))
-  database.exec('PRAGMA locking_mode = EXCLUSIVE')
-  return database
-}
-
-/** Changes the file as another program can. */
-function tamper(...statements: readonly string[]): void {
-  const database = openFile()
-  try {
-    for (const statement of statements) database.exec(statement)
-  } finally {
-    database.close()
-  }
-}
+const file = (): string => broker.path('store/kms.db')
+const change = (...statements: readonly string[]): void => tamper(file(), ...statements)
 
 const codeOf = (work: () => unknown): string => {
   try {
@@ -72,20 +54,20 @@ describe('the audit log', () => {
   test('is refused when an entry was changed, removed, reordered, or the end was cut off', () => {
     const head = verifyStoredAudit(broker.store)
     const triggers = ['audit_no_update', 'audit_no_delete'].map((name) => `DROP TRIGGER ${name}`)
-    expect(() => tamper('DELETE FROM audit WHERE seq = 4')).toThrow(/append-only/)
-    tamper(...triggers, "UPDATE audit SET entry = replace(entry, 'root', 'boot') WHERE seq = 2")
+    expect(() => change('DELETE FROM audit WHERE seq = 4')).toThrow(/append-only/)
+    change(...triggers, "UPDATE audit SET entry = replace(entry, 'root', 'boot') WHERE seq = 2")
     expect(codeOf(() => verifyStoredAudit(broker.store))).toBe('ERR_KMS_AUDIT')
-    tamper("UPDATE audit SET entry = replace(entry, 'boot', 'root') WHERE seq = 2")
+    change("UPDATE audit SET entry = replace(entry, 'boot', 'root') WHERE seq = 2")
     expect(verifyStoredAudit(broker.store)).toEqual(head)
-    tamper('DELETE FROM audit WHERE seq = 4')
+    change('DELETE FROM audit WHERE seq = 4')
     expect(verifyStoredAudit(broker.store).seq).toBe(3)
     expect(codeOf(() => verifyStoredAudit(broker.store, head))).toBe('ERR_KMS_AUDIT')
-    tamper('DELETE FROM audit WHERE seq = 2')
+    change('DELETE FROM audit WHERE seq = 2')
     expect(codeOf(() => verifyStoredAudit(broker.store))).toBe('ERR_KMS_AUDIT')
   })
 
   test('says who asked for what, and what was decided', () => {
-    const database = openFile()
+    const database = openStoreFile(file())
     const entries = database
       .all('SELECT entry FROM audit ORDER BY seq')
       .map((row) => JSON.parse(row['entry'] as string) as Record<string, unknown>)
@@ -112,11 +94,17 @@ describe('a row that another program changed', () => {
   test.each([
     ["UPDATE keys SET policy = replace(policy, 'root', 'user/evil')", 'a policy'],
     ['UPDATE keys SET enabled = 0', 'a state'],
-    ["UPDATE keys SET material = (SELECT value FROM meta WHERE name = 'check')", 'material'],
+    ["UPDATE keys SET usage = 'SIGN_VERIFY'", 'a use'],
   ])('%s is noticed', (statement) => {
-    tamper(statement)
+    change(statement)
     using store = open()
     expect(codeOf(() => store.keys.find(keyId))).toBe('ERR_KMS_STORE')
+  })
+
+  test('is noticed in its material, too', () => {
+    change("UPDATE materials SET wrapped = (SELECT value FROM meta WHERE name = 'check')")
+    using store = open()
+    expect(codeOf(() => store.materials.secret(keyId, 1))).toBe('ERR_KMS_STORE')
   })
 
   test('is noticed too when it leads a name to another key', async () => {
@@ -125,7 +113,7 @@ describe('a row that another program changed', () => {
     const { KeyMetadata } = await client.send(new CreateKeyCommand({}))
     client.destroy()
     await broker.stop()
-    tamper(`UPDATE aliases SET key_id = '${String(KeyMetadata?.KeyId)}'`)
+    change(`UPDATE aliases SET key_id = '${String(KeyMetadata?.KeyId)}'`)
     await broker.restart()
     const other = broker.client('root')
     const sent = other.send(new EncryptCommand({ KeyId: 'alias/a', Plaintext: Buffer.from('x') }))
@@ -172,7 +160,8 @@ describe('the store', () => {
 
   test('refuses text that SQLite would cut', () => {
     using store = open()
-    const fields = { description: 'a\0b', policy: '{}' }
+    const kind = { spec: 'SYMMETRIC_DEFAULT', usage: 'ENCRYPT_DECRYPT', origin: 'AWS_KMS' } as const
+    const fields = { description: 'a\0b', policy: '{}', publicKey: null, ...kind }
     expect(codeOf(() => store.keys.create(fields, 0))).toBe('ERR_KMS_STORE')
   })
 
@@ -181,9 +170,9 @@ describe('the store', () => {
     expect(codeOf(open)).toBe('ERR_KMS_STORE')
     store[Symbol.dispose]()
     open()[Symbol.dispose]()
-    tamper('PRAGMA user_version = 99')
+    change('PRAGMA user_version = 99')
     expect(codeOf(open)).toBe('ERR_KMS_STORE')
-    tamper('PRAGMA user_version = 1', 'PRAGMA application_id = 7')
+    change('PRAGMA user_version = 2', 'PRAGMA application_id = 7')
     expect(codeOf(open)).toBe('ERR_KMS_STORE')
     writeFileSync(broker.path('store/kms.db'), 'noise'.repeat(4000))
     expect(codeOf(open)).toBe('ERR_KMS_STORE')

@@ -1,0 +1,95 @@
+// CreateKey: keys of the kinds in crypto/key-specs.ts, made here. RSA takes a while: the key is generated before
+// the transaction that writes it.
+// @see https://docs.aws.amazon.com/kms/latest/APIReference/API_CreateKey.html
+
+import {
+  algorithmsOf,
+  isKnownSpec,
+  KEY_SPECS,
+  KEY_USAGES,
+  type KeySpec,
+  type KeyUsage,
+} from '../crypto/key-specs.ts'
+import { generateMaterial, type KeyMaterial } from '../crypto/key-material.ts'
+import { invalid, unsupported } from '../kms-error.ts'
+import type { KeyRecord } from '../store/key-table.ts'
+import type { Answer, Call, Operation } from './call.ts'
+import { metadataOf } from './key-metadata.ts'
+import { keyArn } from './key-names.ts'
+import { checkNewPolicy, defaultPolicy, MAX_POLICY } from './policy-rules.ts'
+
+const ORIGINS = ['AWS_KMS', 'EXTERNAL', 'AWS_CLOUDHSM', 'EXTERNAL_KEY_STORE'] as const
+
+export const createKey: Operation = {
+  async run(call) {
+    const { fields } = call
+    const description = fields.possiblyEmptyText('Description', 8192) ?? ''
+    const given = fields.text('Policy', MAX_POLICY)
+    const bypass = fields.flag('BypassPolicyLockoutSafetyCheck')
+    const { spec, usage } = readKind(call)
+    fields.end()
+    call.authorize('kms:CreateKey', {
+      'kms:KeySpec': spec,
+      'kms:KeyUsage': usage,
+      'kms:KeyOrigin': 'AWS_KMS',
+      'kms:MultiRegion': 'false',
+      'kms:BypassPolicyLockoutSafetyCheck': String(bypass),
+    })
+    const policy = given ?? defaultPolicy(call.place.account)
+    checkNewPolicy(call, policy, bypass)
+    const material = await generateMaterial(spec)
+    return () => create(call, { description, policy, spec, usage, origin: 'AWS_KMS', material })
+  },
+}
+
+type New = Pick<KeyRecord, 'description' | 'policy' | 'spec' | 'usage' | 'origin'> & {
+  readonly material: KeyMaterial
+}
+
+function create(call: Call, { material, ...fields }: New): Answer {
+  const { store, nowMs, place } = call
+  const { secret, publicKey } = material
+  const empty = store.keys.create({ ...fields, publicKey }, nowMs)
+  store.materials.add(secret, {
+    ...{ keyId: empty.id, number: 1, createdMs: nowMs, cause: 'CREATED' },
+  })
+  const key = { ...empty, material: 1 }
+  store.keys.put(key)
+  call.subject = { key: keyArn(key.id, place) }
+  return { KeyMetadata: metadataOf(key, call) }
+}
+
+/** What the broker does not have is refused in words. */
+function readKind({ fields }: Call): { readonly spec: KeySpec; readonly usage: KeyUsage } {
+  const spec = readSpec(fields.choice('KeySpec', KEY_SPECS), fields)
+  const usage = fields.choice('KeyUsage', KEY_USAGES)
+  const origin = fields.choice('Origin', ORIGINS) ?? 'AWS_KMS'
+  if (!isKnownSpec(spec)) throw unsupported(`KeySpec ${spec}: this broker has no keys of this kind`)
+  if (origin !== 'AWS_KMS') throw unsupported(`Origin ${origin}: this broker makes its keys itself`)
+  fields.refuse({
+    MultiRegion: 'this broker has no regions to copy keys to',
+    CustomKeyStoreId: 'this broker has no custom key stores',
+    XksKeyId: 'this broker has no external key stores',
+    Tags: 'this broker has no tags yet',
+  })
+  return { spec, usage: usageFor(spec, usage) }
+}
+
+/** `CustomerMasterKeySpec` is the old name of the same field. */
+function readSpec(spec: KeySpec | undefined, fields: Call['fields']): KeySpec {
+  const old = fields.choice('CustomerMasterKeySpec', KEY_SPECS)
+  if (spec !== undefined && old !== undefined)
+    throw invalid('You cannot specify KeySpec and CustomerMasterKeySpec in the same request.')
+  return spec ?? old ?? 'SYMMETRIC_DEFAULT'
+}
+
+function usageFor(spec: KeySpec, usage: KeyUsage | undefined): KeyUsage {
+  if (usage === undefined && spec !== 'SYMMETRIC_DEFAULT')
+    throw invalid(
+      'You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys.',
+    )
+  const chosen = usage ?? 'ENCRYPT_DECRYPT'
+  if (algorithmsOf(spec, chosen) === undefined)
+    throw invalid(`KeyUsage ${chosen} is not compatible with KeySpec ${spec}`)
+  return chosen
+}

@@ -1,0 +1,118 @@
+// What keys are made of: one secret for each key, more for one that was rotated or given more than one. Each
+// is wrapped by the master key for its key and number, and its row carries a MAC.
+
+import type { Database, Row, Value } from './database.ts'
+import type { MasterKey } from './master-key.ts'
+
+/** How a material came to be. */
+export type MaterialCause = 'CREATED' | 'ON_DEMAND' | 'AUTOMATIC' | 'IMPORTED'
+
+/** One material of a key, without the secret. Times are milliseconds since the epoch. */
+export interface MaterialRecord {
+  readonly keyId: string
+  /** 1 for the first of a key. */
+  readonly number: number
+  /** AWS's KeyMaterialId: 64 hexadecimal digits, the same for the same secret in the same key. */
+  readonly id: string
+  readonly createdMs: number
+  readonly cause: MaterialCause
+  readonly description: string
+  /** When imported material expires. */
+  readonly validToMs: number | null
+  /** Null while imported material is deleted. */
+  readonly wrapped: Uint8Array | null
+}
+
+/** What a new material is given. */
+export type NewMaterial = Pick<MaterialRecord, 'keyId' | 'number' | 'createdMs' | 'cause'> &
+  Partial<Pick<MaterialRecord, 'description' | 'validToMs'>>
+
+const COLUMNS = [
+  ...['key_id', 'number', 'id', 'created_ms', 'cause', 'description', 'valid_to_ms', 'wrapped'],
+]
+const ALL = [...COLUMNS, 'mac'].join(', ')
+
+/**
+ * The materials in a store. Reading throws `ERR_KMS_STORE` when a row was changed by another program.
+ */
+export class MaterialTable {
+  readonly #database: Database
+  readonly #master: MasterKey
+
+  constructor(database: Database, master: MasterKey) {
+    this.#database = database
+    this.#master = master
+  }
+
+  /** Adds a secret to a key. */
+  add(secret: Uint8Array, fields: NewMaterial): MaterialRecord {
+    const { keyId, number } = fields
+    const record = {
+      ...{ description: '', validToMs: null, ...fields },
+      id: this.idOf(keyId, secret),
+      wrapped: this.#master.wrap(secret, bindingOf(keyId, number)),
+    }
+    this.put(record)
+    return record
+  }
+
+  /** The id that this secret has in a key. */
+  idOf(keyId: string, secret: Uint8Array): string {
+    return Buffer.from(this.#master.sign('material id', [keyId, secret])).toString('hex')
+  }
+
+  put(record: MaterialRecord): void {
+    const values = valuesOf(record)
+    this.#database.run(`INSERT OR REPLACE INTO materials (${ALL}) VALUES (?,?,?,?,?,?,?,?,?)`, [
+      ...values,
+      this.#master.sign('materials', values),
+    ])
+  }
+
+  find(keyId: string, number: number): MaterialRecord | undefined {
+    const sql = `SELECT ${ALL} FROM materials WHERE key_id = ? AND number = ?`
+    const row = this.#database.get(sql, [keyId, number])
+    return row === null ? undefined : this.#checked(row)
+  }
+
+  /** Up to `count` materials of a key with numbers after `after`, in order. */
+  list(keyId: string, after: number, count: number): readonly MaterialRecord[] {
+    const sql = `SELECT ${ALL} FROM materials WHERE key_id = ? AND number > ? ORDER BY number LIMIT ?`
+    return this.#database.all(sql, [keyId, after, count]).map((row) => this.#checked(row))
+  }
+
+  /** The secret; undefined when the key has no such material, or it is deleted. */
+  secret(keyId: string, number: number): Uint8Array | undefined {
+    const wrapped = this.find(keyId, number)?.wrapped
+    return wrapped ? this.#master.unwrap(wrapped, bindingOf(keyId, number)) : undefined
+  }
+
+  #checked(row: Row): MaterialRecord {
+    const record = recordOf(row)
+    this.#master.checkRow('materials', valuesOf(record), row['mac'] as Uint8Array)
+    return record
+  }
+}
+
+function bindingOf(keyId: string, number: number): string {
+  return `key ${keyId} material ${String(number)}`
+}
+
+function valuesOf(record: MaterialRecord): Value[] {
+  const { keyId, number, id, createdMs, cause, description, validToMs, wrapped } = record
+  return [keyId, number, id, createdMs, cause, description, validToMs, wrapped]
+}
+
+function recordOf(row: Row): MaterialRecord {
+  const validTo = row['valid_to_ms'] ?? null
+  return {
+    keyId: String(row['key_id']),
+    number: Number(row['number']),
+    id: String(row['id']),
+    createdMs: Number(row['created_ms']),
+    cause: String(row['cause']) as MaterialCause,
+    description: String(row['description']),
+    validToMs: validTo === null ? null : Number(validTo),
+    wrapped: (row['wrapped'] ?? null) as Uint8Array | null,
+  }
+}
