@@ -1,0 +1,12 @@
+//! The network that programs in the guest see: a device of their own, and a router that is netd. The
+//! addresses are those of the policy, which the host part knows too.
+
+pub use cloister_egress_policy::{
+    GUEST_ADDRESS as GUEST_V4, GUEST_ADDRESS_V6 as GUEST_V6, RESOLVER_ADDRESS as ROUTER_V4,
+    RESOLVER_ADDRESS_V6 as ROUTER_V6,
+};
+
+/// The name of the device.
+pub const DEVICE: &str = "cloister0";
+/// The longest packet in bytes: the longest that IPv4 has, as nothing here is ever on a wire.
+pub const MTU: usize = 65_535;

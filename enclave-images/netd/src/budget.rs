@@ -1,0 +1,70 @@
+//! What the buffers of all flows may take up together. A flow's share is promised when it begins, so the
+//! promises are a hard bound; pages that a buffer never reaches are never touched.
+
+/// Of a flow that has room: both directions of a fast transfer stay busy.
+const LARGE_BYTES: usize = 256 * 1024;
+/// Of every further flow.
+const SMALL_BYTES: usize = 16 * 1024;
+
+/// Half of the memory is for large buffers, half for small ones.
+pub struct Budget {
+    large: usize,
+    small: usize,
+}
+
+/// A promise: bytes of each of a flow's two buffers.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Share {
+    pub bytes: usize,
+}
+
+impl Budget {
+    pub fn new(bytes: usize) -> Self {
+        Self {
+            large: bytes / 2 / (2 * LARGE_BYTES),
+            small: bytes / 2 / (2 * SMALL_BYTES),
+        }
+    }
+
+    /// `None` when all is promised.
+    pub fn promise(&mut self) -> Option<Share> {
+        let (left, bytes) = match self.large {
+            0 => (&mut self.small, SMALL_BYTES),
+            _ => (&mut self.large, LARGE_BYTES),
+        };
+        *left = left.checked_sub(1)?;
+        Some(Share { bytes })
+    }
+
+    /// For a flow that needs little.
+    pub fn promise_small(&mut self) -> Option<Share> {
+        self.small = self.small.checked_sub(1)?;
+        Some(Share { bytes: SMALL_BYTES })
+    }
+
+    pub fn release(&mut self, share: Share) {
+        match share.bytes {
+            LARGE_BYTES => self.large += 1,
+            _ => self.small += 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn promises_no_more_than_there_is_and_takes_back_what_was_promised() {
+        let bytes = 64 << 20;
+        let mut budget = Budget::new(bytes);
+        let shares: Vec<_> = std::iter::from_fn(|| budget.promise()).collect();
+        let sum: usize = shares.iter().map(|share| 2 * share.bytes).sum();
+        assert!(sum <= bytes && shares.len() > 1000, "{}", shares.len());
+        assert_eq!(shares[0].bytes, LARGE_BYTES);
+        let count = shares.len();
+        shares.into_iter().for_each(|share| budget.release(share));
+        assert_eq!(std::iter::from_fn(|| budget.promise()).count(), count);
+    }
+}

@@ -1,0 +1,54 @@
+//! The guest part of the network card. Programs see a network device and ordinary sockets; every TCP
+//! connection and every pair of UDP sockets becomes one vsock stream to the host part (`cards/network`),
+//! when the measured policy allows it. Names are answered by rule.
+//!
+//! It runs as a process of its own, without privileges: what it gets is the device's descriptor, the
+//! policy, and a way to dial. It trusts neither the guest's packets nor the host part: both are bounded,
+//! and neither can make it panic.
+//!
+//! Reading order: `packet` (what comes in), `rules` (what is decided), `router` (the loop), `connection`
+//! and `stack` (TCP), `datagrams` (UDP), `resolver` and `inquiry` (names), `upstream` (the other side).
+#![forbid(unsafe_code)]
+
+pub mod addresses;
+mod answer;
+mod budget;
+mod connection;
+mod datagrams;
+pub mod device;
+mod flow;
+mod inquiry;
+mod offload;
+mod packet;
+mod resolver;
+mod router;
+mod rules;
+mod stack;
+mod table;
+mod tun;
+mod upstream;
+
+use budget::Budget;
+use cloister_egress_policy::Policy;
+use router::Router;
+use rules::Rules;
+use std::convert::Infallible;
+use std::io;
+use std::os::fd::OwnedFd;
+use tun::Tun;
+pub use upstream::Dial;
+
+/// Relays until the device fails. `device` is a TUN device's descriptor, nonblocking, with
+/// `IFF_VNET_HDR`; all buffers together have at most about `buffer_bytes`.
+///
+/// # Errors
+/// When the device or epoll fails.
+pub fn run(
+    device: OwnedFd,
+    policy: Policy,
+    dial: Dial,
+    buffer_bytes: usize,
+) -> io::Result<Infallible> {
+    let budget = Budget::new(buffer_bytes);
+    Router::new(Tun::new(device), dial, Rules::new(policy), budget)?.run()
+}

@@ -1,0 +1,356 @@
+//! Packets from the guest to flows, and back: one thread, one epoll set.
+
+use crate::addresses::{ROUTER_V4, ROUTER_V6};
+use crate::answer::{self, Unreachable};
+use crate::budget::{Budget, Share};
+use crate::connection::Connection;
+use crate::datagrams::Datagrams;
+use crate::flow::{Clock, Outcome, Surroundings, refuse_connection, send_unreachable};
+use crate::inquiry::Inquiry;
+use crate::packet::{Flags, Packet, Pair};
+use crate::resolver::{self, Client, Reply, Resolver};
+use crate::rules::Rules;
+use crate::table::{Flow, Table};
+use crate::tun::{BUFFER_BYTES, Tun};
+use crate::upstream::{Dial, Upstream};
+use cloister_egress_policy::Protocol;
+use cloister_egress_policy::wire::MAX_FRAME_BYTES;
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use std::convert::Infallible;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+/// Epoll's numbers for what is not a flow.
+const TUN: u64 = u64::MAX;
+const RESOLVER: u64 = u64::MAX - 1;
+const MAX_EVENTS: usize = 128;
+/// Packets that are taken before flows have their turn.
+const MAX_PACKETS: usize = 64;
+
+pub struct Router {
+    tun: Tun,
+    epoll: Epoll,
+    dial: Dial,
+    rules: Rules,
+    resolver: Resolver,
+    table: Table,
+    budget: Budget,
+    clock: Clock,
+    scratch: Vec<u8>,
+}
+
+impl Router {
+    pub fn new(tun: Tun, dial: Dial, rules: Rules, budget: Budget) -> io::Result<Self> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        epoll.add(&tun, EpollEvent::new(EpollFlags::EPOLLIN, TUN))?;
+        Ok(Self {
+            tun,
+            epoll,
+            dial,
+            rules,
+            resolver: Resolver::default(),
+            table: Table::default(),
+            budget,
+            clock: Clock::start(),
+            scratch: vec![0; MAX_FRAME_BYTES],
+        })
+    }
+
+    /// Until the device fails.
+    pub fn run(mut self) -> io::Result<Infallible> {
+        let mut events = [EpollEvent::empty(); MAX_EVENTS];
+        let mut packet = vec![0; BUFFER_BYTES];
+        loop {
+            let count = match self.epoll.wait(&mut events, self.timeout()) {
+                Err(Errno::EINTR) => 0,
+                result => result?,
+            };
+            self.clock.advance();
+            for event in events.iter().take(count) {
+                self.note(event.data(), event.events());
+            }
+            self.table.wake(self.clock.now);
+            self.take_packets(&mut packet)?;
+            self.settle();
+        }
+    }
+
+    fn timeout(&self) -> EpollTimeout {
+        if self.table.has_due() {
+            return EpollTimeout::ZERO;
+        }
+        let Some(time) = self.table.next_wake() else {
+            return EpollTimeout::NONE;
+        };
+        let left = time.saturating_duration_since(self.clock.now);
+        // Rounded up: too early would be in vain.
+        EpollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(EpollTimeout::MAX)
+    }
+
+    fn note(&mut self, number: u64, events: EpollFlags) {
+        match number {
+            TUN => {}
+            RESOLVER => {
+                if let Some(upstream) = self.resolver.upstream() {
+                    upstream.note(events);
+                }
+            }
+            number => {
+                let key = number as usize;
+                let flow = self.table.get_mut(key).map(|entry| &mut entry.flow);
+                if let Some(upstream) = flow.and_then(Flow::upstream) {
+                    upstream.note(events);
+                }
+                self.table.mark(key);
+            }
+        }
+    }
+
+    fn take_packets(&mut self, buffer: &mut [u8]) -> io::Result<()> {
+        for _ in 0..MAX_PACKETS {
+            let Some(packet) = self.tun.receive(buffer)? else {
+                break;
+            };
+            match Packet::classify(packet) {
+                Packet::Tcp { pair, flags } => self.take_segment(packet, &pair, flags),
+                Packet::Udp { pair, payload } => self.take_datagram(packet, &pair, payload),
+                Packet::Refused => send_unreachable(packet, Unreachable::Prohibited, &mut self.tun),
+                Packet::Ignored => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn take_segment(&mut self, packet: &[u8], pair: &Pair, flags: Flags) {
+        let identity = (Protocol::Tcp, *pair);
+        let Some(key) = self.table.find(&identity) else {
+            if flags.syn && !flags.ack && !flags.rst {
+                self.open_connection(packet, pair);
+            } else if !flags.rst {
+                refuse_connection(packet, &mut self.tun);
+            }
+            return;
+        };
+        let mut around = around(&mut self.tun, &mut self.scratch, self.clock);
+        match self.table.get_mut(key).map(|entry| &mut entry.flow) {
+            Some(Flow::Connection(flow)) => flow.receive(packet, &mut around),
+            Some(Flow::Inquiry(flow)) => flow.receive(packet, &mut around),
+            _ => {}
+        }
+        self.table.mark(key);
+    }
+
+    fn open_connection(&mut self, packet: &[u8], pair: &Pair) {
+        if is_router(pair.destination) {
+            return self.open_inquiry(packet, pair);
+        }
+        let open = |share: &Share, upstream, now| {
+            Flow::Connection(Connection::hold(*pair, packet, upstream, share.bytes, now))
+        };
+        self.open(Protocol::Tcp, packet, pair, open);
+    }
+
+    fn open_inquiry(&mut self, packet: &[u8], pair: &Pair) {
+        if pair.destination.port() != resolver::PORT {
+            return refuse_connection(packet, &mut self.tun);
+        }
+        let Some(share) = self.budget.promise_small() else {
+            return send_unreachable(packet, Unreachable::Network, &mut self.tun);
+        };
+        let mut around = around(&mut self.tun, &mut self.scratch, self.clock);
+        match Inquiry::open(pair, packet, share.bytes, &mut around) {
+            Some(flow) => {
+                let identity = (Protocol::Tcp, *pair);
+                let key = self.table.insert(identity, Flow::Inquiry(flow), share);
+                self.table.mark(key);
+            }
+            None => self.budget.release(share),
+        }
+    }
+
+    fn take_datagram(&mut self, packet: &[u8], pair: &Pair, payload: Range<usize>) {
+        let payload = packet.get(payload).unwrap_or_default();
+        if is_router(pair.destination) {
+            return self.take_question(packet, pair, payload);
+        }
+        let identity = (Protocol::Udp, *pair);
+        if self.table.find(&identity).is_none() {
+            let open =
+                |_: &Share, upstream, now| Flow::Datagrams(Datagrams::new(*pair, upstream, now));
+            self.open(Protocol::Udp, packet, pair, open);
+        }
+        let Some(key) = self.table.find(&identity) else {
+            return;
+        };
+        if let Some(Flow::Datagrams(flow)) = self.table.get_mut(key).map(|entry| &mut entry.flow) {
+            flow.receive(packet, payload, self.clock.now);
+        }
+        self.table.mark(key);
+    }
+
+    fn take_question(&mut self, packet: &[u8], pair: &Pair, payload: &[u8]) {
+        if pair.destination.port() != resolver::PORT {
+            return send_unreachable(packet, Unreachable::Port, &mut self.tun);
+        }
+        let client = Client::Datagram(*pair);
+        let reply = self
+            .resolver
+            .ask(client, payload, &self.rules, self.clock.now);
+        self.deliver(reply);
+    }
+
+    /// Decides about a new flow, and asks the host part for it. What goes nowhere is refused at once.
+    fn open(
+        &mut self,
+        protocol: Protocol,
+        packet: &[u8],
+        pair: &Pair,
+        flow: impl FnOnce(&Share, Upstream, std::time::Instant) -> Flow,
+    ) {
+        let now = self.clock.now;
+        let Some(request) = self.rules.request(protocol, pair.destination, now) else {
+            return send_unreachable(packet, Unreachable::Prohibited, &mut self.tun);
+        };
+        let Some(share) = self.promise(protocol) else {
+            return send_unreachable(packet, Unreachable::Network, &mut self.tun);
+        };
+        let number = self.table.vacant_key() as u64;
+        let opened = Upstream::open(&self.dial, &request)
+            .and_then(|upstream| watch(&self.epoll, &upstream, number).map(|()| upstream));
+        match opened {
+            Ok(upstream) => {
+                let flow = flow(&share, upstream, now);
+                let key = self.table.insert((protocol, *pair), flow, share);
+                self.table.mark(key);
+            }
+            Err(_) => {
+                self.budget.release(share);
+                send_unreachable(packet, Unreachable::Network, &mut self.tun);
+            }
+        }
+    }
+
+    /// For new datagrams the flow that has been idle longest makes room.
+    fn promise(&mut self, protocol: Protocol) -> Option<Share> {
+        if protocol == Protocol::Tcp {
+            return self.budget.promise();
+        }
+        if let Some(share) = self.budget.promise_small() {
+            return Some(share);
+        }
+        let idle = self.table.most_idle_datagrams()?;
+        self.remove(idle);
+        self.budget.promise_small()
+    }
+
+    fn remove(&mut self, key: usize) {
+        if let Some(entry) = self.table.remove(key) {
+            self.budget.release(entry.share);
+        }
+    }
+
+    /// Everything whose turn it is.
+    fn settle(&mut self) {
+        for key in self.table.take_due() {
+            self.ask_for(key);
+            self.settle_flow(key);
+        }
+        self.settle_resolver();
+    }
+
+    fn settle_flow(&mut self, key: usize) {
+        let mut around = around(&mut self.tun, &mut self.scratch, self.clock);
+        let Some(entry) = self.table.get_mut(key) else {
+            return;
+        };
+        let outcome = match &mut entry.flow {
+            Flow::Connection(flow) => flow.settle(&mut around),
+            Flow::Datagrams(flow) => flow.settle(&mut around),
+            Flow::Inquiry(flow) => flow.settle(&mut around),
+        };
+        match outcome {
+            Outcome::Waits(None) => {}
+            Outcome::Waits(Some(time)) => self.table.wake_at(key, time),
+            Outcome::Continues => self.table.mark(key),
+            Outcome::Over => self.remove(key),
+        }
+    }
+
+    /// Asks the questions that came over a connection.
+    fn ask_for(&mut self, key: usize) {
+        loop {
+            let Some(entry) = self.table.get_mut(key) else {
+                return;
+            };
+            let Flow::Inquiry(flow) = &mut entry.flow else {
+                return;
+            };
+            let Some(question) = flow.next_question() else {
+                return;
+            };
+            let serial = entry.serial;
+            let client = Client::Connection { key, serial };
+            let reply = self
+                .resolver
+                .ask(client, &question, &self.rules, self.clock.now);
+            self.deliver(reply);
+        }
+    }
+
+    fn settle_resolver(&mut self) {
+        if self.resolver.needs_stream() {
+            let connected = self.resolver.connect(&self.dial);
+            // Without a stream the questions fail below.
+            let _ = connected.and_then(|upstream| watch(&self.epoll, upstream, RESOLVER));
+        }
+        let now = self.clock.now;
+        let replies = self
+            .resolver
+            .progress(&mut self.scratch, &mut self.rules, now);
+        self.deliver(replies);
+    }
+
+    fn deliver(&mut self, replies: impl IntoIterator<Item = Reply>) {
+        for Reply { client, message } in replies {
+            match client {
+                Client::Datagram(pair) => {
+                    if let Some(packet) = answer::datagram(&pair, &message) {
+                        self.tun.send(&packet);
+                    }
+                }
+                Client::Connection { key, serial } => {
+                    let entry = self
+                        .table
+                        .get_mut(key)
+                        .filter(|entry| entry.serial == serial);
+                    if let Some(Flow::Inquiry(flow)) = entry.map(|entry| &mut entry.flow) {
+                        flow.answer(Some(&message));
+                        self.table.mark(key);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn around<'a>(tun: &'a mut Tun, scratch: &'a mut [u8], clock: Clock) -> Surroundings<'a> {
+    Surroundings {
+        tun,
+        scratch,
+        clock,
+    }
+}
+
+fn is_router(address: SocketAddr) -> bool {
+    [IpAddr::V4(ROUTER_V4), IpAddr::V6(ROUTER_V6)].contains(&address.ip())
+}
+
+fn watch(epoll: &Epoll, stream: impl AsFd, number: u64) -> io::Result<()> {
+    let flags =
+        EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
+    Ok(epoll.add(stream, EpollEvent::new(flags, number))?)
+}

@@ -1,0 +1,60 @@
+//! The TUN device, as a descriptor that the agent has opened: one packet a call, each behind a
+//! `virtio_net_hdr`.
+
+use crate::addresses::MTU;
+use crate::offload::{self, HEADER_BYTES};
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// Room for a packet and its header.
+pub const BUFFER_BYTES: usize = HEADER_BYTES + MTU;
+
+pub struct Tun {
+    device: File,
+    outgoing: Box<[u8]>,
+}
+
+impl Tun {
+    /// `device` must not block.
+    pub fn new(device: OwnedFd) -> Self {
+        Self {
+            device: File::from(device),
+            outgoing: vec![0; BUFFER_BYTES].into(),
+        }
+    }
+
+    /// The next packet of the guest, in `buffer`; `None` when there is none now.
+    pub fn receive<'a>(&self, buffer: &'a mut [u8]) -> io::Result<Option<&'a [u8]>> {
+        match (&self.device).read(buffer) {
+            Ok(length) => Ok(Some(buffer.get(HEADER_BYTES..length).unwrap_or_default())),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Has `fill` write a packet of `length` bytes, and gives it to the guest. A packet that the kernel
+    /// does not take is lost, as packets may be.
+    pub fn send_with<R>(&mut self, length: usize, fill: impl FnOnce(&mut [u8]) -> R) -> R {
+        let end = HEADER_BYTES + length.min(MTU);
+        let (header, packet) = self.outgoing[..end].split_at_mut(HEADER_BYTES);
+        let result = fill(packet);
+        header.copy_from_slice(&offload::prepare(packet));
+        let _ = (&self.device).write(&self.outgoing[..end]);
+        result
+    }
+
+    /// The same for a packet that is there.
+    pub fn send(&mut self, packet: &[u8]) {
+        if packet.len() <= MTU {
+            self.send_with(packet.len(), |to| to.copy_from_slice(packet));
+        }
+    }
+}
+
+impl AsFd for Tun {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.device.as_fd()
+    }
+}

@@ -1,0 +1,135 @@
+//! A stream to the host part: the request, its answer, then bytes. Watched edge-triggered: what is
+//! readable or writable stays so until a call would have blocked.
+
+use cloister_egress_policy::wire::{Request, Status};
+use nix::errno::Errno;
+use nix::sys::epoll::EpollFlags;
+use nix::sys::socket::sockopt::SocketError;
+use nix::sys::socket::{MsgFlags, Shutdown, getsockopt, recv, send, shutdown};
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+/// Opens a stream to the host part: nonblocking, and maybe not yet connected.
+pub type Dial = Box<dyn Fn() -> io::Result<OwnedFd>>;
+
+pub struct Upstream {
+    stream: OwnedFd,
+    /// What of the request is still to be sent; `None` once it is answered.
+    request: Option<Vec<u8>>,
+    is_readable: bool,
+    is_writable: bool,
+}
+
+impl Upstream {
+    pub fn open(dial: &Dial, request: &Request) -> io::Result<Self> {
+        Ok(Self {
+            stream: dial()?,
+            request: Some(request.encode()),
+            is_readable: false,
+            is_writable: false,
+        })
+    }
+
+    /// Notes what epoll says.
+    pub fn note(&mut self, events: EpollFlags) {
+        let broken = EpollFlags::EPOLLERR | EpollFlags::EPOLLHUP;
+        let readable = EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP | broken;
+        self.is_readable |= events.intersects(readable);
+        self.is_writable |= events.intersects(EpollFlags::EPOLLOUT | broken);
+    }
+
+    /// Asks, and looks for the answer; `None` while there is none.
+    ///
+    /// # Errors
+    /// When the stream breaks, or answers with something unknown.
+    pub fn answer(&mut self) -> io::Result<Option<Status>> {
+        if !self.is_writable {
+            return Ok(None);
+        }
+        let failure = getsockopt(&self.stream, SocketError)?;
+        if failure != 0 {
+            return Err(io::Error::from_raw_os_error(failure));
+        }
+        while let Some(left) = self.request.take_if(|left| !left.is_empty()) {
+            let sent = self.send(&left)?;
+            self.request = Some(left[sent..].to_vec());
+            if sent == 0 {
+                return Ok(None);
+            }
+        }
+        let mut status = [0];
+        match self.receive(&mut status)? {
+            Received::Nothing => Ok(None),
+            Received::End => Err(ErrorKind::UnexpectedEof.into()),
+            Received::Bytes(_) => {
+                self.request = None;
+                let status = Status::from_byte(status[0]);
+                status.map(Some).ok_or(ErrorKind::InvalidData.into())
+            }
+        }
+    }
+
+    /// Sends what there is room for; 0 when there is none.
+    pub fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if !self.is_writable {
+            return Ok(0);
+        }
+        match uninterrupted(|| send(self.stream.as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL)) {
+            Err(Errno::EAGAIN) => {
+                self.is_writable = false;
+                Ok(0)
+            }
+            result => Ok(result?),
+        }
+    }
+
+    pub fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
+        if !self.is_readable {
+            return Ok(Received::Nothing);
+        }
+        match uninterrupted(|| recv(self.stream.as_raw_fd(), buffer, MsgFlags::empty())) {
+            Ok(0) => Ok(Received::End),
+            Ok(count) => Ok(Received::Bytes(count)),
+            Err(Errno::EAGAIN) => {
+                self.is_readable = false;
+                Ok(Received::Nothing)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Tells the host part that nothing more will come.
+    pub fn end(&self) {
+        let _ = shutdown(self.stream.as_raw_fd(), Shutdown::Write);
+    }
+
+    pub fn is_readable(&self) -> bool {
+        self.is_readable
+    }
+
+    pub fn is_writable(&self) -> bool {
+        self.is_writable
+    }
+}
+
+fn uninterrupted(mut call: impl FnMut() -> nix::Result<usize>) -> nix::Result<usize> {
+    loop {
+        match call() {
+            Err(Errno::EINTR) => {}
+            result => return result,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    Bytes(usize),
+    Nothing,
+    End,
+}
+
+impl AsFd for Upstream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
