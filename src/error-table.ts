@@ -599,6 +599,11 @@ const rows = {
       'The root file system could not be made into the file system image that was asked for.',
     hint: 'Build with --root cpio, or with a kernel and a command line that can mount such an image.',
   },
+  ERR_IMAGE_EGRESS: {
+    nitro: 19,
+    meaning: "An image's manifest has egress rules, and its kernel cannot have a network device.",
+    hint: 'Build with a kernel that has CONFIG_TUN, as the ones of the set-up have, or leave out egress.',
+  },
   ERR_IMAGE_BLOBS: {
     nitro: 19,
     meaning: 'The kernel or the agent for the image is missing or unusable.',

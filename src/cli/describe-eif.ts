@@ -2,6 +2,7 @@
 // signature of another image are told by CheckCRC and SignatureCheck, and no error; run-enclave refuses
 // both. The certificate's dates are printed and left to the reader to judge.
 
+import type { EgressRule } from '../manifest/index.ts'
 import { Command } from 'commander'
 
 import { cmdlineSuffix } from '../vmm/index.ts'
@@ -64,7 +65,7 @@ function describe({ eif, faults, manifest }: ImageInspection): object {
 
 /** As the keys of cloister.yaml; a line may leave when it begins with one of the texts. */
 function manifestJson(manifest: NonNullable<ImageInspection['manifest']>): object {
-  const { name, version, memoryMib, cpus, ports, logs, restart } = manifest
+  const { name, version, memoryMib, cpus, ports, logs, egress, restart } = manifest
   return {
     Name: name,
     Version: version,
@@ -72,6 +73,19 @@ function manifestJson(manifest: NonNullable<ImageInspection['manifest']>): objec
     ...(cpus !== undefined && { CPUCount: cpus }),
     Ports: ports,
     Logs: { Stdout: logs.stdout, Stderr: logs.stderr },
+    ...(egress !== undefined && {
+      Egress: { Allow: egress.allow.map(ruleJson), Deny: egress.deny.map(ruleJson) },
+    }),
     Restart: restart,
+  }
+}
+
+function ruleJson({ host, cidr, ports, protocol, private: isPrivate }: EgressRule): object {
+  return {
+    ...(host !== undefined && { Host: host }),
+    ...(cidr !== undefined && { Cidr: cidr }),
+    ...(ports !== undefined && { Ports: ports }),
+    ...(protocol !== undefined && { Protocol: protocol }),
+    ...(isPrivate === true && { Private: true }),
   }
 }

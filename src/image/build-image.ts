@@ -12,6 +12,7 @@ import {
   type Measurements,
   type WrittenEif,
 } from '../eif/index.ts'
+import { check } from '../errors.ts'
 import type { MeasuredManifest } from '../manifest/index.ts'
 import { writeOutputFile, type ByteSink } from '../files/index.ts'
 import type { DirectoryOptions } from './sources/directory-source.ts'
@@ -93,6 +94,7 @@ async function withInput<T>(
   const { blobs } = options
   const { report = ignoreProgress, directory = {} } = options
   const { architecture } = blobs
+  checkNetwork(options)
   const { kind, cmdline } = chooseRoot(options.root, blobs)
   await using source = await openSource(options.source, { architecture, directory, report })
   const notices = [...dropDevices(source.root), ...dropAttributes(source.root, kind)]
@@ -114,6 +116,12 @@ async function withInput<T>(
     ramdisks: [platformRamdisk(blobs.init), applicationRamdisk(root, runConfig)],
   }
   return await use(input, report)
+}
+
+/** An image without a network device would not keep what its manifest promises to the app. */
+function checkNetwork({ manifest, blobs }: Pick<BuildOptions, 'manifest' | 'blobs'>): void {
+  const canReach = manifest?.egress === undefined || blobs.hasTun !== false
+  check(canReach, 'ERR_IMAGE_EGRESS', 'the manifest has egress rules, and the kernel has no TUN')
 }
 
 function manifestOf({ manifest }: Pick<BuildOptions, 'manifest'>): Pick<BuildOptions, 'manifest'> {

@@ -1,5 +1,6 @@
 // `cloister.yaml`: what an application declares of itself, as text and as it is measured.
 
+export type { EgressRule } from './egress.ts'
 export { ManifestReader, peekManifest } from './in-image.ts'
 export type { ManifestText, RestartRule } from './manifest-text.ts'
 export { measuredPart, type MeasuredManifest, type Prefixes } from './measured.ts'

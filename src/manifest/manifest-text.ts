@@ -1,5 +1,7 @@
 // What a valid cloister.yaml says, as docs/manifest.schema.json has it.
 
+import type { EgressText } from './egress.ts'
+
 /** `all`, or beginnings of lines. */
 export type DeclaredLines = 'all' | readonly string[]
 
@@ -26,6 +28,7 @@ export interface ManifestText {
   }
   readonly ports?: readonly number[]
   readonly logs?: { readonly stdout?: DeclaredLines; readonly stderr?: DeclaredLines }
+  readonly egress?: EgressText
   readonly restart?: RestartRule
 }
 

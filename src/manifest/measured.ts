@@ -3,7 +3,9 @@
 // neither comments nor the order of keys change a register.
 
 import { DOCUMENT_BOUNDS, parseBoundedJson } from '../bounded-json.ts'
-import { check } from '../errors.ts'
+import { asList, asObject, asWhole, demand } from './decode.ts'
+import { decodeEgress } from './decode-egress.ts'
+import { canonicalEgress, type EgressPolicy } from './egress.ts'
 import type { DeclaredLines, ManifestText, RestartRule } from './manifest-text.ts'
 
 /** A line may leave when it begins with one of these; `['']` lets every line leave. */
@@ -16,6 +18,8 @@ export interface MeasuredManifest {
   readonly cpus?: number
   readonly ports: readonly number[]
   readonly logs: { readonly stdout: Prefixes; readonly stderr: Prefixes }
+  /** Absent: the enclave has no network. */
+  readonly egress?: EgressPolicy
   readonly restart: RestartRule
 }
 
@@ -30,7 +34,7 @@ const MAX_PREFIX_UNITS = 256
 
 /** The part of a valid manifest that is measured, ports in ascending order. */
 export function measuredPart(manifest: ManifestText): MeasuredManifest {
-  const { name, version, resources = {}, ports = [], logs = {}, restart = 'no' } = manifest
+  const { name, version, resources = {}, ports = [], logs = {}, egress, restart = 'no' } = manifest
   const { memory, cpus } = resources
   return {
     ...{ name, version },
@@ -38,6 +42,7 @@ export function measuredPart(manifest: ManifestText): MeasuredManifest {
     ...(cpus !== undefined && { cpus }),
     ports: ports.toSorted((a, b) => a - b),
     logs: { stdout: prefixes(logs.stdout), stderr: prefixes(logs.stderr) },
+    ...(egress !== undefined && { egress: canonicalEgress(egress) }),
     restart,
   }
 }
@@ -62,7 +67,7 @@ export function decodeMeasured(bytes: Uint8Array): MeasuredManifest | undefined 
   const bounds = { ...DOCUMENT_BOUNDS, code: 'ERR_EIF_MANIFEST', name: '/cloister.yaml' } as const
   const file = asObject(parseBoundedJson(bytes, bounds), '/cloister.yaml')
   if (file['manifest'] === undefined) return undefined
-  const { name, version, memoryMib, cpus, ports, logs, restart, ...others } = asObject(
+  const { name, version, memoryMib, cpus, ports, logs, egress, restart, ...others } = asObject(
     file['manifest'],
     'manifest',
   )
@@ -80,23 +85,9 @@ export function decodeMeasured(bytes: Uint8Array): MeasuredManifest | undefined 
     ...(cpus !== undefined && { cpus: asWhole(cpus, MAX_CPUS, 'cpus') }),
     ports: asList(ports, MAX_PORTS, 'ports').map((port) => asWhole(port, MAX_PORT, 'ports')),
     logs: { stdout: asPrefixes(stdout, 'stdout'), stderr: asPrefixes(stderr, 'stderr') },
+    ...(egress !== undefined && { egress: decodeEgress(egress) }),
     restart,
   }
-}
-
-function asObject(value: unknown, name: string): Readonly<Record<string, unknown>> {
-  demand(typeof value === 'object' && value !== null && !Array.isArray(value), name)
-  return value as Readonly<Record<string, unknown>>
-}
-
-function asList(value: unknown, maxItems: number, name: string): readonly unknown[] {
-  demand(Array.isArray(value) && value.length <= maxItems, name)
-  return value as readonly unknown[]
-}
-
-function asWhole(value: unknown, max: number, name: string): number {
-  demand(typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= max, name)
-  return value
 }
 
 function asPrefixes(value: unknown, name: string): Prefixes {
@@ -104,8 +95,4 @@ function asPrefixes(value: unknown, name: string): Prefixes {
     demand(typeof prefix === 'string' && prefix.length <= MAX_PREFIX_UNITS, name)
     return prefix
   })
-}
-
-function demand(condition: boolean, name: string): asserts condition {
-  check(condition, 'ERR_EIF_MANIFEST', `the image's manifest is malformed: ${name}`)
 }

@@ -4,16 +4,13 @@
 import { readFileSync } from 'node:fs'
 import { Ajv, type ErrorObject } from 'ajv'
 import { CloisterError } from '../errors.ts'
+import { canonicalCidr } from './cidr.ts'
+import { isHostPattern, isPortRange, type EgressText } from './egress.ts'
 import type { ManifestText } from './manifest-text.ts'
 import { parseYaml, type Position, type YamlDocument } from './yaml.ts'
 
 /** Further ones are counted. */
 const MAX_PROBLEMS = 10
-
-/** Keys that are planned: a measured promise that nothing keeps would mislead a verifier. */
-const PLANNED = new Map([
-  ['egress', 'egress rules are not supported yet: nothing would enforce them'],
-])
 
 interface Problem extends Position {
   readonly message: string
@@ -24,19 +21,35 @@ interface Problem extends Position {
  * @throws `ERR_MANIFEST_YAML`, `ERR_MANIFEST_FIELD` with line and column
  */
 export function validateManifest(bytes: Uint8Array, name: string): ManifestText {
+  return validate(bytes, name, '#') as ManifestText
+}
+
+/**
+ * What `egress` of a manifest would say, as a file of its own.
+ *
+ * @param name - Of the file, for errors.
+ * @throws `ERR_MANIFEST_YAML`, `ERR_MANIFEST_FIELD` with line and column
+ */
+export function validateEgress(bytes: Uint8Array, name: string): EgressText {
+  return validate(bytes, name, '#/definitions/egress') as EgressText
+}
+
+function validate(bytes: Uint8Array, name: string, part: string): unknown {
   const document = parseYaml(bytes, name)
   const schema = new URL('../../docs/manifest.schema.json', import.meta.url)
   const ajv = new Ajv({ allErrors: true, verbose: true, allowUnionTypes: true })
-  const validate = ajv.compile<ManifestText>(
-    JSON.parse(readFileSync(schema, 'utf8')) as Record<string, unknown>,
-  )
-  if (validate(document.value)) return document.value
-  throw invalid(name, problemsOf(validate.errors ?? [], document))
+  ajv.addFormat('host-pattern', isHostPattern)
+  ajv.addFormat('cidr', (text) => canonicalCidr(text) !== undefined)
+  ajv.addFormat('port-range', isPortRange)
+  ajv.addSchema(JSON.parse(readFileSync(schema, 'utf8')) as Record<string, unknown>, 'manifest')
+  const isValid = ajv.compile({ $ref: `manifest${part}` })
+  if (isValid(document.value)) return document.value
+  throw invalid(name, problemsOf(isValid.errors ?? [], document))
 }
 
 function problemsOf(errors: readonly ErrorObject[], document: YamlDocument): readonly Problem[] {
   return errors
-    .filter(({ keyword }) => keyword !== 'propertyNames')
+    .filter(({ keyword, schemaPath }) => keyword !== 'propertyNames' && !isChoice(schemaPath))
     .map((error) => problemOf(error, document))
     .toSorted((a, b) => a.line - b.line || a.column - b.column)
 }
@@ -49,6 +62,11 @@ function problemOf(error: ErrorObject, { locate }: YamlDocument): Problem {
   return { ...locate(full, true), message: describeKey(error, full) }
 }
 
+/** One of the ways to satisfy a `oneOf`, which has a message of its own. */
+function isChoice(schemaPath: string): boolean {
+  return schemaPath.includes('/oneOf/')
+}
+
 /** The key that is wrong itself, whatever its value is. */
 function keyOf({ keyword, params, propertyName }: ErrorObject): string | undefined {
   if (propertyName !== undefined) return propertyName
@@ -59,7 +77,7 @@ function keyOf({ keyword, params, propertyName }: ErrorObject): string | undefin
 function describeKey(error: ErrorObject, path: readonly string[]): string {
   const name = path.join('.')
   if (error.propertyName !== undefined) return `${name} is not a valid name`
-  return PLANNED.get(name) ?? `${name} is an unknown key`
+  return `${name} is an unknown key`
 }
 
 function describe(error: ErrorObject, path: readonly string[]): string {
@@ -74,6 +92,8 @@ function requirement({ keyword, message = 'is invalid', params }: ErrorObject): 
   const { allowedValues, allowedValue, missingProperty } = params as Record<string, unknown>
   if (keyword === 'enum') return `must be one of ${(allowedValues as string[]).join(', ')}`
   if (keyword === 'const') return `must be ${JSON.stringify(allowedValue)}`
+  if (keyword === 'oneOf') return 'must have a host or a cidr, and not both'
+  if (keyword === 'format') return 'is invalid'
   if (keyword === 'required') return `lacks ${String(missingProperty)}`
   return message
 }

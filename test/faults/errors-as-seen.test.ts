@@ -35,6 +35,7 @@ const elsewhere: Partial<Record<ErrorCode, string>> = {
   ERR_NSM_CARD: 'faults/failing-starts.test.ts',
   ERR_NSM_QUOTE_MISMATCH: 'faults/swtpm-death.test.ts',
   ERR_IMAGE_LIMIT: 'integration/build-enclave.test.ts',
+  ERR_IMAGE_EGRESS: 'unit/manifest/egress.test.ts',
   ERR_IMAGE_PULL: 'integration/image-sources.test.ts',
   ERR_IMAGE_DOCKERFILE: 'integration/image-sources.test.ts',
   ERR_CHIP_TPM_GONE: 'faults/swtpm-death.test.ts',
@@ -234,7 +235,7 @@ describe('a person sees', () => {
     [
       'ERR_MANIFEST_FIELD',
       'a manifest with an unknown key',
-      () => buildImage('--manifest', file('cloister.yaml', 'cloister: 1\negress: []\n')),
+      () => buildImage('--manifest', file('cloister.yaml', 'cloister: 1\negres: []\n')),
     ],
     [
       'ERR_VSOCK_FORWARD',

@@ -17,6 +17,8 @@ export interface KernelLabels {
   readonly kernelFlavour?: string
   /** Whether it can mount a SquashFS image of a ramdisk; undefined when its configuration is unknown. */
   readonly mountsSquashfs?: boolean
+  /** Whether it can have the network device of an enclave; undefined when its configuration is unknown. */
+  readonly hasTun?: boolean
 }
 
 /** What the agent's mounts of a file system image need. */
@@ -39,7 +41,10 @@ export function parseKernelConfig(config: string): KernelLabels {
     operatingSystem: words[1] ?? 'Unknown',
     kernelVersion: words[3] ?? 'Unknown',
     ...(local !== null && { kernelFlavour: local[1] ?? 'minimal' }),
-    ...(config !== '' && { mountsSquashfs: SQUASHFS_OPTIONS.every((name) => has(config, name)) }),
+    ...(config !== '' && {
+      mountsSquashfs: SQUASHFS_OPTIONS.every((name) => has(config, name)),
+      hasTun: has(config, 'TUN'),
+    }),
   }
 }
 

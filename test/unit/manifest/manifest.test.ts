@@ -153,7 +153,7 @@ describe('a problem is reported with line and column', () => {
     [WHOLE.replace('B: two', 'B: 2'), /:8:21: run.env.B is 2 and must be string/],
     [WHOLE.replace('B: two', '"B=": two'), /:8:18: run.env.B= is not a valid name/],
     [WHOLE.replace('rootfs }', 'rootfs, image: x }'), /:5:9: source must NOT have more than 1/],
-    [`${WHOLE}egress: []\n`, /:15:1: egress rules are not supported yet/],
+    [`${WHOLE}egres: {}\n`, /:15:1: egres is an unknown key/],
     [`${WHOLE}__proto__: {}\n`, /:15:1: __proto__ is an unknown key/],
     ['just text', /:1:1: the manifest is "just text" and must be object/],
   ])('of its fields: %#', (text, message) => {
@@ -223,7 +223,7 @@ describe('what an image holds of its manifest', () => {
     ['an unknown stream', { ...measured, logs: { ...measured.logs, stdin: [''] } }],
     ['a prefix that is a number', { ...measured, logs: { stdout: [1], stderr: [] } }],
     ['a long prefix', { ...measured, logs: { stdout: ['x'.repeat(257)], stderr: [] } }],
-    ['an unknown key', { ...measured, egress: [] }],
+    ['an unknown key', { ...measured, ingress: [] }],
     ['another rule', { ...measured, restart: 'often' }],
   ])('is refused with %s', (_, value) => {
     expect(() => decode(value)).toThrow(expect.objectContaining({ code: 'ERR_EIF_MANIFEST' }))
