@@ -10,6 +10,7 @@ import {
   timingSafeEqual,
   type KeyObject,
 } from 'node:crypto'
+import { modulusBits } from './rsa-oaep.ts'
 
 const padding = constants.RSA_NO_PADDING
 const TRAILER = 0xbc
@@ -17,7 +18,7 @@ const ZEROS = Buffer.alloc(8)
 
 /** Signs a digest of `hash` with an RSA private key whose modulus has a multiple of eight bits. */
 export function pssSign(digest: Uint8Array, key: KeyObject, hash: string): Uint8Array {
-  const size = modulusBytes(key)
+  const size = modulusBits(key) / 8
   const salt = randomBytes(digest.length)
   const h = createHash(hash).update(ZEROS).update(digest).update(salt).digest()
   const db = Buffer.alloc(size - h.length - 1)
@@ -49,7 +50,7 @@ export function pssVerify(
 }
 
 function rawVerify(signature: Uint8Array, key: KeyObject): Buffer | null {
-  if (signature.length !== modulusBytes(key)) return null
+  if (signature.length !== modulusBits(key) / 8) return null
   try {
     return publicEncrypt({ key, padding }, signature)
   } catch {
@@ -76,8 +77,4 @@ function mgf1(seed: Uint8Array, length: number, hash: string): Buffer {
     at += block.length
   }
   return Buffer.concat(blocks).subarray(0, length)
-}
-
-function modulusBytes(key: KeyObject): number {
-  return (key.asymmetricKeyDetails?.modulusLength ?? 0) / 8
 }

@@ -30,9 +30,15 @@ export function oaepDecrypt(
   key: KeyObject,
   algorithm: OaepAlgorithm,
 ): Uint8Array | null {
+  // OpenSSL takes a shorter one for a number with zeros before it: one ciphertext, several encodings.
+  if (ciphertext.length !== modulusBits(key) / 8) return null
   try {
     return privateDecrypt({ key, padding, oaepHash: HASHES[algorithm].oaepHash }, ciphertext)
   } catch {
     return null
   }
+}
+
+export function modulusBits(key: KeyObject): number {
+  return key.asymmetricKeyDetails?.modulusLength ?? 0
 }

@@ -6,7 +6,13 @@ import type { RequestContext } from '@cloister/attestation/policy'
 import { contextKeys } from '../access/request-context.ts'
 import { invalidCiphertext, openBlob, readBlob, sealBlob } from '../crypto/ciphertext-blob.ts'
 import { ENCRYPTION_ALGORITHMS, type EncryptionAlgorithm } from '../crypto/key-specs.ts'
-import { oaepCapacity, oaepDecrypt, oaepEncrypt, type OaepAlgorithm } from '../crypto/rsa-oaep.ts'
+import {
+  modulusBits,
+  oaepCapacity,
+  oaepDecrypt,
+  oaepEncrypt,
+  type OaepAlgorithm,
+} from '../crypto/rsa-oaep.ts'
 import type { EncryptionContext, Fields } from '../fields.ts'
 import { invalid } from '../kms-error.ts'
 import type { KeyRecord } from '../store/key-table.ts'
@@ -87,8 +93,4 @@ export function privateKeyOf(store: Store, key: KeyRecord): KeyObject {
 
 export function publicKeyOf({ publicKey }: KeyRecord): KeyObject {
   return createPublicKey({ key: Buffer.from(publicKey ?? []), format: 'der', type: 'spki' })
-}
-
-function modulusBits(key: KeyObject): number {
-  return key.asymmetricKeyDetails?.modulusLength ?? 0
 }
