@@ -32,6 +32,9 @@ export interface DescribedEnclave {
     readonly Reason: string
     readonly ExitCode?: number
     readonly Signal?: string
+    readonly LivedMs: number
+    readonly RanMs?: number
+    readonly PeakMemoryMiB?: number
   }
 }
 

@@ -109,6 +109,10 @@ function endJson(end: EnclaveEnd): Json {
     ...(end.signal === undefined ? {} : { Signal: end.signal }),
     At: end.at,
     LivedMs: end.livedMs,
+    ...(end.ranMs === undefined ? {} : { RanMs: end.ranMs }),
+    ...(end.peakMemoryBytes === undefined
+      ? {}
+      : { PeakMemoryMiB: Math.ceil(end.peakMemoryBytes / 2 ** 20) }),
   }
 }
 

@@ -35,6 +35,7 @@ export { readLogs, type ReadLogsOptions } from './read-logs.ts'
 export { openConsole } from './open-console.ts'
 export { findCards, findParentProgram, findPrograms } from './programs.ts'
 export {
+  endNow,
   isAlive,
   processesOf,
   writeRecord,

@@ -27,7 +27,12 @@ export interface EndCause {
 export interface EnclaveEnd extends EndCause {
   /** RFC 3339. */
   readonly at: string
+  /** From the request on. */
   readonly livedMs: number
+  /** How long its app ran; absent when it never did, or was started by an older version. */
+  readonly ranMs?: number
+  /** The most that QEMU has had resident, the guest's memory included, in bytes. */
+  readonly peakMemoryBytes?: number
 }
 
 /** What an image says of itself, and what was measured of it. */
@@ -60,6 +65,8 @@ export interface StartingRecord extends AnyRecord {
 export interface LaunchFacts {
   /** The keeper's children, so that a killed keeper leaves none behind. */
   readonly processes: readonly (ProcessIdentity & { readonly name: PartName })[]
+  /** RFC 3339: when the app had started. */
+  readonly startedAt?: string
   /** `software-tpm` or `hardware-tpm`. */
   readonly assurance: string
   readonly image: ImageFacts
@@ -94,7 +101,21 @@ export function endedRecord(record: AliveRecord, end: EnclaveEnd): EndedRecord {
   const { version, id, keeper, createdAt, description } = record
   const known = { version, id, keeper, createdAt, description, end, state: 'TERMINATED' } as const
   if (record.state === 'STARTING') return known
-  return { ...known, assurance: record.assurance, image: record.image }
+  const { startedAt, assurance, image } = record
+  return { ...known, ...(startedAt !== undefined && { startedAt }), assurance, image }
+}
+
+/** The end of an enclave at this moment. */
+export function endNow(record: AliveRecord, cause: EndCause, peakMemoryBytes?: number): EnclaveEnd {
+  const now = Date.now()
+  const startedAt = 'startedAt' in record ? record.startedAt : undefined
+  return {
+    ...cause,
+    at: new Date(now).toISOString(),
+    livedMs: now - Date.parse(record.createdAt),
+    ...(startedAt !== undefined && { ranMs: now - Date.parse(startedAt) }),
+    ...(peakMemoryBytes !== undefined && { peakMemoryBytes }),
+  }
 }
 
 export const RECORD_FILE = 'record.json'

@@ -14,6 +14,7 @@ import { CONSOLE_FILE, JOURNAL_FILE, LOG_FILE, OLDER_LOG_FILE } from './enclave-
 import { Names } from './names.ts'
 import {
   endedRecord,
+  endNow,
   isAlive,
   processesOf,
   readRecord,
@@ -251,11 +252,6 @@ function cidInUse(cid: number): CloisterError {
 /** Whether its keeper was killed before it could record an end. */
 function isOrphaned(record: EnclaveRecord): record is AliveRecord {
   return isAlive(record) && !isRunning(record.keeper)
-}
-
-function endNow({ createdAt }: AliveRecord, cause: EndCause): EnclaveEnd {
-  const now = Date.now()
-  return { ...cause, at: new Date(now).toISOString(), livedMs: now - Date.parse(createdAt) }
 }
 
 /** Nothing when the directory is gone. */

@@ -32,6 +32,7 @@ import type { EnclaveVsock } from './parts/vsock-ports.ts'
 import { describeIncident, type Journal } from './journal.ts'
 import { measureImage, type MeasuredImage } from './parts/measured-image.ts'
 import { checkPartUsers, partUsers, type PartUsers } from './parts/part-users.ts'
+import { PeakMemory } from './peak-memory.ts'
 import { serveParentPorts } from './guest/parent-ports.ts'
 
 /** A running enclave; disposing of it ends all of its parts. */
@@ -46,6 +47,7 @@ export class Enclave implements AsyncDisposable {
   readonly ended: Promise<EndCause>
   readonly #lifetime: Lifetime
   readonly #agent: AgentChannel
+  readonly #memory: PeakMemory
   readonly #logs: LogChannel | undefined
 
   private constructor(started: Started, lifetime: Lifetime, guest: GuestReports) {
@@ -55,6 +57,7 @@ export class Enclave implements AsyncDisposable {
     this.console = started.console
     this.vsock = started.vsock
     this.ended = started.ended
+    this.#memory = started.memory
     this.#lifetime = lifetime
     this.#agent = guest.channel
     this.#logs = guest.logs
@@ -98,8 +101,14 @@ export class Enclave implements AsyncDisposable {
     }
   }
 
+  /** The most that QEMU has had resident, as it was seen last. */
+  get peakMemoryBytes(): number | undefined {
+    return this.#memory.bytes
+  }
+
   /** Asks the app to end (SIGTERM) and gives it `graceMs` for that. */
   async stopApp(graceMs: number): Promise<void> {
+    this.#memory.look()
     const isEnding = this.#agent.signal(constants.signals.SIGTERM) || this.#agent.hasFinished
     if (graceMs === 0 || !isEnding) return
     await Promise.race([this.ended, sleep(graceMs)])
@@ -146,6 +155,7 @@ interface Started {
   readonly console: ConsoleLog | undefined
   readonly vsock: EnclaveVsock
   readonly ended: Promise<EndCause>
+  readonly memory: PeakMemory
 }
 
 async function start(launch: Launch): Promise<Started> {
@@ -184,6 +194,11 @@ async function start(launch: Launch): Promise<Started> {
   const machine = await timeline.measure('start QEMU', () =>
     startMachine(launch, image, { card, nsmCard }),
   )
+  const memory = await lifetime.own(new PeakMemory(machine.process.pid))
+  // The agent waits for us before it ends the machine.
+  void guest.lastWord.then(() => {
+    memory.look()
+  })
   const cards = [card, nsmCard].flatMap((it) => it?.process ?? [])
   const parts = [machine.process, chip.process, ...cards]
   const ended = firstEnd({ parts, guest, machine })
@@ -201,7 +216,7 @@ async function start(launch: Launch): Promise<Started> {
     })
   await untilTheAppRuns(launch, wait)
   await timeline.measure('wait for the certificate', () => chip.certified)
-  return { eif: image.eif, chip, parts, console, vsock, ended }
+  return { eif: image.eif, chip, parts, console, vsock, ended, memory }
 }
 
 type Wait = (awaited: Promise<undefined>, what: string) => Promise<void>

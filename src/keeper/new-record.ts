@@ -38,6 +38,7 @@ export function runningRecord(
   return {
     ...record,
     state: 'RUNNING',
+    startedAt: new Date().toISOString(),
     processes: identifyParts(parts),
     assurance,
     image: {

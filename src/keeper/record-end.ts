@@ -4,7 +4,7 @@
 import { messageOf } from '../errors.ts'
 import type { ConsoleLog } from './guest/console-log.ts'
 import type { Journal } from './journal.ts'
-import type { EndCause, Registry, RunningRecord } from '../enclaves/index.ts'
+import { endNow, type EndCause, type Registry, type RunningRecord } from '../enclaves/index.ts'
 
 export interface Ending {
   readonly registry: Registry
@@ -14,6 +14,7 @@ export interface Ending {
   readonly enclave: AsyncDisposable & {
     readonly console: ConsoleLog | undefined
     readonly logged: () => Promise<void>
+    readonly peakMemoryBytes: number | undefined
   }
 }
 
@@ -34,10 +35,6 @@ export async function recordEnd(ending: Ending): Promise<void> {
     enclave.console?.save(registry.directory(running.id))
   })
   await attempt(`record that ${cause.first} ended first (${cause.reason})`, () =>
-    registry.finish(running, {
-      ...cause,
-      at: new Date().toISOString(),
-      livedMs: Date.now() - Date.parse(running.createdAt),
-    }),
+    registry.finish(running, endNow(running, cause, enclave.peakMemoryBytes)),
   )
 }

@@ -120,11 +120,13 @@ describe('the surroundings of an app', () => {
 })
 
 describe('the end of an app', () => {
-  test('an exit status is recorded', async () => {
-    expect(await endOf('exit', '--entrypoint', '/probe', 'exit', '7')).toMatchObject({
-      First: 'app',
-      ExitCode: 7,
-    })
+  test('an exit status is recorded, with how long the app ran and how much memory QEMU had', async () => {
+    const end = await endOf('exit', '--entrypoint', '/probe', 'exit', '7')
+    expect(end).toMatchObject({ First: 'app', ExitCode: 7 })
+    const { LivedMs = 0, RanMs = -1, PeakMemoryMiB = 0 } = end ?? {}
+    expect([RanMs >= 0, RanMs < LivedMs]).toEqual([true, true])
+    // The kernel's and the agent's pages at least; never more than the guest's 128 MiB and QEMU's own.
+    expect([PeakMemoryMiB > 20, PeakMemoryMiB < 400]).toEqual([true, true])
   })
 
   test('a death by signal is recorded', async () => {

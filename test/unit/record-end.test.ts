@@ -37,7 +37,7 @@ const inDirectory = (file: string): string => runtime.join('enclaves', 'i-1', fi
 async function end(dispose = (): Promise<void> => Promise.resolve()): Promise<string> {
   const console = new ConsoleLog(new PassThrough())
   const logged = (): Promise<void> => Promise.resolve()
-  const enclave = { console, logged, [Symbol.asyncDispose]: dispose }
+  const enclave = { console, logged, peakMemoryBytes: 5000, [Symbol.asyncDispose]: dispose }
   const cause: EndCause = { first: 'app', reason: 'the app exited with status 7', exitCode: 7 }
   const journal = new Journal(registry.directory('i-1'))
   await recordEnd({ registry, journal, running, cause, enclave })
@@ -45,7 +45,10 @@ async function end(dispose = (): Promise<void> => Promise.resolve()): Promise<st
   return existsSync(path) ? readFileSync(path, 'utf8') : ''
 }
 
-const ended = { state: 'TERMINATED', end: { first: 'app', exitCode: 7 } }
+const ended = {
+  state: 'TERMINATED',
+  end: { first: 'app', exitCode: 7, peakMemoryBytes: 5000 },
+}
 
 test('an enclave ends, and nobody has anything to say about it', async () => {
   expect(await end()).toBe('')
