@@ -181,7 +181,7 @@ const rows = {
   },
   ERR_ASSURANCE: {
     meaning: 'The key that signed is protected in another way than the caller accepts.',
-    hint: 'See `details.actual`: with `software-tpm` the host’s root user is inside the trust boundary.',
+    hint: "See `details.actual`: with `software-tpm` the host's root user is inside the trust boundary. Run the enclave on a host with the protection you require, or accept this one with `assurance`.",
   },
   ERR_MEASUREMENTS_FORMAT: {
     meaning:

@@ -19,7 +19,7 @@ export function momentOf(timestampMs: number, { at, clockSkewMs }: TimePolicy): 
   check(
     aheadMs <= clockSkewMs,
     'ERR_DOCUMENT_FROM_FUTURE',
-    `the document was made ${aheadMs} ms in the future, at most ${clockSkewMs} ms are accepted`,
+    `the document was made ${duration(aheadMs)} in the future, ${duration(clockSkewMs)} at most is accepted`,
     { aheadMs, clockSkewMs },
   )
   return Math.max(clockMs, timestampMs)
@@ -34,7 +34,20 @@ export function checkAge(timestampMs: number, atMs: number, { maxAgeMs }: TimePo
   check(
     ageMs <= maxAgeMs,
     'ERR_DOCUMENT_TOO_OLD',
-    `the document is ${ageMs} ms old, at most ${maxAgeMs} ms are accepted`,
+    `the document is ${duration(ageMs)} old, ${duration(maxAgeMs)} at most is accepted`,
     { ageMs, maxAgeMs },
   )
+}
+
+const UNITS = [
+  ['days', 86_400_000],
+  ['hours', 3_600_000],
+  ['minutes', 60_000],
+  ['seconds', 1000],
+] as const
+
+/** A time span for people, to a tenth of the largest unit of which there are two or more. */
+function duration(ms: number): string {
+  const [unit, size] = UNITS.find(([, unitMs]) => ms >= 2 * unitMs) ?? ['seconds', 1000]
+  return `${Math.round((ms / size) * 10) / 10} ${unit}`
 }

@@ -3,6 +3,7 @@
 
 import { ASSURANCES, type Assurance } from './assurance.ts'
 import type { DocumentKind } from './document/payload.ts'
+import { AttestationError } from './errors.ts'
 import { parseMeasurements, type AcceptedPcrs, type Measurements } from './measurements.ts'
 import { readOptions } from './read-options.ts'
 import { SignatureCache } from './signature/cache.ts'
@@ -162,7 +163,19 @@ function parseMoment(at: unknown): Policy['at'] {
 function parseRoots(roots: unknown): readonly Certificate[] {
   const given = Array.isArray(roots) && roots.length > 0
   demand(given && roots.every((root) => root instanceof Uint8Array), 'roots')
-  return roots.map((root: Uint8Array) => parseCertificate(new Uint8Array(root)))
+  return roots.map((root: Uint8Array, index) => parseRoot(new Uint8Array(root), index))
+}
+
+/** An error says which root it is about. */
+function parseRoot(der: Uint8Array, index: number): Certificate {
+  try {
+    return parseCertificate(der)
+  } catch (error) {
+    if (!(error instanceof AttestationError)) throw error
+    const details = { ...error.details, root: index }
+    const message = `roots[${index}]: ${error.message}`
+    throw new AttestationError(error.code, message, { details, cause: error })
+  }
 }
 
 function parseAssurance(accepted: unknown = ASSURANCES): readonly Assurance[] {

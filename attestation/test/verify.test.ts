@@ -222,6 +222,15 @@ describe('time', () => {
     await expectCode(() => at(4 * 3_600_000, { maxAgeMs: Infinity }), 'ERR_CERTIFICATE_EXPIRED')
   })
 
+  test('an error states an age in units for people, and the exact figures as data', async () => {
+    const { message, details } = await errorOf(() => at(90 * 60_000))
+    expect(message).toContain('90 minutes old, 5 minutes at most')
+    expect(details).toEqual({ ageMs: 90 * 60_000, maxAgeMs: 300_000 })
+    expect((await errorOf(() => at(5000, { maxAgeMs: 1500 }))).message).toContain(
+      '5 seconds old, 1.5 seconds at most',
+    )
+  })
+
   test('a clock up to clockSkewMs behind is accepted, beyond it the document is of the future', async () => {
     const attestation = await at(-60_000)
     expect(attestation.verifiedAtMs).toBe(NOW_MS)

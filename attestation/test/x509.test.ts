@@ -11,7 +11,8 @@ import {
   validatePath,
   type CertificatePath,
 } from '../src/x509/index.ts'
-import { expectCode } from './expect-error.ts'
+import { dottedOid } from '../src/x509/oid.ts'
+import { errorOf, expectCode } from './expect-error.ts'
 import {
   basicConstraints,
   extendedKeyUsage,
@@ -59,6 +60,31 @@ const purposes = (shape: CertificateShape, purpose: string, critical = false): C
   extensions: [...shape.extensions, extendedKeyUsage([purpose], critical)],
 })
 const nameConstraints: Extension = { oid: '551d1e', critical: false, value: sequence() }
+
+describe('an error', () => {
+  test('names algorithms and extensions by name or dotted decimal, not by their DER', async () => {
+    const { certificate } = await issue({
+      ...rootShape(),
+      algorithm: sequence(oid('2a8648ce3d040302')),
+    })
+    const algorithm = await errorOf(() => parseCertificate(certificate))
+    expect(algorithm.details).toEqual({ oid: '1.2.840.10045.4.3.2' })
+    expect(algorithm.message).toContain('ecdsa-with-SHA256')
+    const { certificate: extended } = await issue({
+      ...rootShape(),
+      extensions: [...rootShape().extensions, unknownExtension(true)],
+    })
+    const extension = await errorOf(() => parseCertificate(extended))
+    expect(extension.details).toEqual({ oid: '1.2.3.4' })
+  })
+
+  test('says of long arcs, and of arcs below 2, the same as other tools', () => {
+    expect(dottedOid('883703')).toBe('2.999.3')
+    expect(dottedOid('2b6501')).toBe('1.3.101.1')
+    expect(dottedOid('0992268993f22c640101')).toBe('0.9.2342.19200300.100.1.1')
+    expect(dottedOid('6983ffffffffffffffff7f')).toBe('2.25.36893488147419103231')
+  })
+})
 
 describe('validatePath', () => {
   test('accepts root, host chip and leaf', async () => {

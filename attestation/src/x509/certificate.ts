@@ -2,13 +2,13 @@
 // The DER that was parsed stays beside the parsed view; signatures are verified over those bytes.
 
 import { equalBytes } from '../bytes.ts'
-import { check } from '../errors.ts'
+import { AttestationError, check } from '../errors.ts'
 import { P384_POINT_BYTES } from '../signature/webcrypto.ts'
 import { enterOnly, positiveInteger, TAG, wholeBytes, type DerReader } from './der.ts'
 import { decodeEcdsaSignature } from './ecdsa-signature.ts'
 import { NO_EXTENSIONS, parseExtensions, type Extensions } from './extensions.ts'
 import { parseName, type DistinguishedName } from './name.ts'
-import { OID } from './oid.ts'
+import { dottedOid, OID, oidName } from './oid.ts'
 import { readTime } from './time.ts'
 
 const VERSION = 0xa0
@@ -74,9 +74,7 @@ function parseTbs(tbs: DerReader, above: Certificate | undefined): TbsCertificat
 function readSignatureAlgorithm(reader: DerReader): void {
   const algorithm = reader.enter(TAG.sequence)
   const oid = algorithm.oid()
-  check(oid === OID.ecdsaWithSha384, 'ERR_X509_ALGORITHM', 'not signed by ecdsa-with-SHA384', {
-    oid,
-  })
+  checkAlgorithm(oid, OID.ecdsaWithSha384, 'signature algorithm is ecdsa-with-SHA384')
   algorithm.end()
 }
 
@@ -87,10 +85,10 @@ function readSignatureAlgorithm(reader: DerReader): void {
 function readPublicKey(spki: DerReader): Uint8Array {
   const algorithm = spki.enter(TAG.sequence)
   const oid = algorithm.oid()
-  check(oid === OID.ecPublicKey, 'ERR_X509_ALGORITHM', 'not an EC public key', { oid })
+  checkAlgorithm(oid, OID.ecPublicKey, 'public key is EC')
   check(algorithm.hasNext(TAG.oid), 'ERR_X509_ALGORITHM', 'the curve of the key is not named')
   const curve = algorithm.oid()
-  check(curve === OID.secp384r1, 'ERR_X509_ALGORITHM', 'not a P-384 key', { oid: curve })
+  checkAlgorithm(curve, OID.secp384r1, 'public key is on P-384')
   algorithm.end()
   const point = wholeBytes(spki.next(TAG.bitString))
   spki.end()
@@ -100,6 +98,13 @@ function readPublicKey(spki: DerReader): Uint8Array {
     'not an uncompressed P-384 point',
   )
   return point
+}
+
+/** @param rule - What must hold, for the message. */
+function checkAlgorithm(oid: string, expected: string, rule: string): void {
+  if (oid === expected) return
+  const message = `not a certificate whose ${rule}: found ${oidName(oid)}`
+  throw new AttestationError('ERR_X509_ALGORITHM', message, { details: { oid: dottedOid(oid) } })
 }
 
 function readExtensions(tbs: DerReader): Extensions {

@@ -3,7 +3,7 @@
 
 import { AttestationError, check } from '../errors.ts'
 import { booleanValue, DerReader, enterOnly, namedBits, TAG } from './der.ts'
-import { OID } from './oid.ts'
+import { dottedOid, OID } from './oid.ts'
 
 const KEY_USAGE_DIGITAL_SIGNATURE = 0
 const KEY_USAGE_KEY_CERT_SIGN = 5
@@ -97,8 +97,9 @@ function checkIgnorable(oid: string, critical: boolean): void {
 }
 
 function refused(oid: string, problem: string): AttestationError {
-  const message = `extension ${oid} ${problem}`
-  return new AttestationError('ERR_X509_EXTENSION', message, { details: { oid } })
+  const dotted = dottedOid(oid)
+  const message = `extension ${dotted} ${problem}`
+  return new AttestationError('ERR_X509_EXTENSION', message, { details: { oid: dotted } })
 }
 
 function parseBasicConstraints(value: Uint8Array): Omit<BasicConstraints, 'critical'> {

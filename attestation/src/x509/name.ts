@@ -4,11 +4,11 @@
 import { decodeUtf8, equalBytes } from '../bytes.ts'
 import { AttestationError, check } from '../errors.ts'
 import { enterOnly, TAG, type DerReader } from './der.ts'
-import { ATTRIBUTE_NAMES } from './oid.ts'
+import { ATTRIBUTE_NAMES, dottedOid } from './oid.ts'
 
 /** One attribute, e.g. `{ type: 'CN', value: 'aws.nitro-enclaves' }`. */
 export interface NameAttribute {
-  /** Short name of RFC 4519, or the DER contents of the OID in hex. */
+  /** Short name of RFC 4519, else the OID in dotted decimal. */
   readonly type: string
   readonly value: string
 }
@@ -54,7 +54,7 @@ function readRdn(rdn: DerReader): NameAttribute {
   check(tag !== undefined, 'ERR_X509_FORMAT', 'a name attribute has an unknown string type')
   const value = readText(attribute.next(tag))
   attribute.end()
-  return { type: ATTRIBUTE_NAMES[oid] ?? oid, value }
+  return { type: ATTRIBUTE_NAMES[oid] ?? dottedOid(oid), value }
 }
 
 function readText(bytes: Uint8Array): string {

@@ -1,4 +1,7 @@
-// The object identifiers that certificates of this profile use, by their DER contents in hex.
+// The object identifiers that certificates of this profile use, by their DER contents in hex. For people
+// they are written in dotted decimal.
+
+import { fromHex } from '../bytes.ts'
 
 /** Algorithms, curves and key types. */
 export const OID = {
@@ -23,4 +26,40 @@ export const ATTRIBUTE_NAMES: Readonly<Record<string, string>> = {
   '550408': 'ST',
   '55040a': 'O',
   '55040b': 'OU',
+}
+
+/** What certificates have in place of P-384 and ecdsa-with-SHA384, by mistake. */
+const OTHER_NAMES: Readonly<Record<string, string>> = {
+  '1.2.840.10045.3.1.7': 'P-256',
+  '1.3.132.0.35': 'P-521',
+  '1.2.840.10045.4.3.2': 'ecdsa-with-SHA256',
+  '1.2.840.10045.4.3.4': 'ecdsa-with-SHA512',
+  '1.2.840.113549.1.1.1': 'RSA',
+  '1.2.840.113549.1.1.11': 'sha256WithRSAEncryption',
+  '1.3.101.112': 'Ed25519',
+}
+
+/**
+ * An OID in dotted decimal.
+ * @param hex - Its DER contents, which have the right form.
+ * @see ITU-T X.690 section 8.19
+ */
+export function dottedOid(hex: string): string {
+  const arcs: bigint[] = []
+  let value = 0n
+  for (const byte of fromHex(hex)) {
+    value = value * 128n + BigInt(byte & 0x7f)
+    if (byte >= 0x80) continue
+    arcs.push(value)
+    value = 0n
+  }
+  const [joined = 0n, ...others] = arcs
+  const first = joined < 80n ? joined / 40n : 2n
+  return [first, joined - first * 40n, ...others].join('.')
+}
+
+/** An OID's name where it is a common one, else its dotted decimal. */
+export function oidName(hex: string): string {
+  const dotted = dottedOid(hex)
+  return OTHER_NAMES[dotted] ?? dotted
 }

@@ -9,7 +9,7 @@ import { verifySignature } from '../signature/verify-signature.ts'
 import { runtimeCrypto, type WebCrypto } from '../signature/webcrypto.ts'
 import type { Certificate } from './certificate.ts'
 import { formatName } from './name.ts'
-import { OID } from './oid.ts'
+import { dottedOid, OID } from './oid.ts'
 
 /** Longest accepted path, root and leaf included. AWS's has 5. */
 export const MAX_PATH_CERTIFICATES = 10
@@ -130,7 +130,9 @@ function checkPurpose(certificate: Certificate, isRoot: boolean): void {
   const { extendedKeyUsage: usage } = certificate.extensions
   if (!usage || usage.purposes.includes(OID.attestationKey) || (isRoot && !usage.critical)) return
   const problem = 'was issued for another purpose than attestation'
-  refuse('ERR_CHAIN_PURPOSE', certificate, problem, { purposes: usage.purposes })
+  refuse('ERR_CHAIN_PURPOSE', certificate, problem, {
+    purposes: usage.purposes.map(dottedOid),
+  })
 }
 
 function refuse(
