@@ -17,6 +17,8 @@ export function wholeNumber(min: number, max: number): (text: string) => number 
 
 /** More vCPUs than any host has: what this host and an enclave can have is checked at the launch. */
 export const MAX_CPU_COUNT = 65_536
+/** The highest number of a CPU that Linux can have (CONFIG_NR_CPUS). */
+export const MAX_CPU_ID = 8191
 
 /** Memory in MiB, or with the suffix M, G or T in either case, as nitro-cli takes it. */
 export function memorySize(text: string): number {

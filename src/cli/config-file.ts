@@ -5,7 +5,13 @@
 import { CloisterError, messageOf } from '../errors.ts'
 import { checkPortList, vsockKinds, type VsockKind } from '../vsock/index.ts'
 import { MAX_CPU_COUNT, memorySize, readFileArgument, wholeNumber } from './arguments.ts'
+import { printProgress } from './print.ts'
 import type { RunOptions } from './run-options.ts'
+
+/** Of unknown keys, and of a value, in what is printed. */
+const MAX_SHOWN_KEYS = 8
+const MAX_KEY_LENGTH = 40
+const MAX_SHOWN_VALUE = 80
 
 type Reader = (value: unknown) => Partial<RunOptions>
 
@@ -47,10 +53,14 @@ export function applyRunConfig(options: RunOptions): RunOptions {
   ] as const
   const clash = flags.find((flag) => options[flag] !== undefined)
   if (clash !== undefined) {
-    const message = `--config excludes every other flag but --attach-console (${clash})`
-    throw new CloisterError('ERR_CLI_ARGUMENT', message)
+    const option = `--${clash.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
+    throw new CloisterError('ERR_CLI_ARGUMENT', `${option} cannot be used with --config`, {
+      hint: 'Put the setting into the --config file; docs/nitro-cli.md lists its keys.',
+    })
   }
-  const settings = read(parse(config))
+  const json = parse(config)
+  noteUnknownKeys(config, json)
+  const settings = read(json)
   if (settings.cpuCount !== undefined && settings.cpuIds !== undefined)
     throw new CloisterError('ERR_CONFIG_CONFLICT', `${config} has both cpu_count and cpu_ids`)
   if (settings.eifPath === undefined)
@@ -69,6 +79,18 @@ function parse(path: string): Readonly<Record<string, unknown>> {
   throw malformed(`${path} is not a JSON object`)
 }
 
+/** As nitro-cli, which ignores them, but not in silence: a misspelt key would change nothing. */
+function noteUnknownKeys(path: string, json: Readonly<Record<string, unknown>>): void {
+  const unknown = Object.keys(json).filter((key) => !Object.hasOwn(keys, key))
+  if (unknown.length === 0) return
+  const [shown, more] = [unknown.slice(0, MAX_SHOWN_KEYS), unknown.length - MAX_SHOWN_KEYS]
+  const names = shown.map((key) => JSON.stringify(key.slice(0, MAX_KEY_LENGTH))).join(', ')
+  const rest = more > 0 ? ` and ${String(more)} more` : ''
+  printProgress(
+    `Note: ${path}: ignoring unknown keys ${names}${rest}. docs/nitro-cli.md lists the keys.`,
+  )
+}
+
 function read(json: Readonly<Record<string, unknown>>): Partial<RunOptions> {
   const settings = Object.entries(json).map(([key, value]) => {
     const reader = Object.hasOwn(keys, key) ? keys[key] : undefined
@@ -76,7 +98,8 @@ function read(json: Readonly<Record<string, unknown>>): Partial<RunOptions> {
     try {
       return reader(value)
     } catch (cause) {
-      throw malformed(`--config: ${key}: ${messageOf(cause)}`, cause)
+      const shown = JSON.stringify(value).slice(0, MAX_SHOWN_VALUE)
+      throw malformed(`--config: ${key} is ${shown}: ${messageOf(cause)}`, cause)
     }
   })
   return Object.assign({}, ...settings) as Partial<RunOptions>
@@ -90,7 +113,7 @@ interface Types {
 
 function as<K extends keyof Types>(type: K, value: unknown): Types[K] {
   if (typeof value === type) return value as Types[K]
-  throw new TypeError(`${JSON.stringify(value)} where a ${type} is needed`)
+  throw new TypeError(`It must be a ${type}.`)
 }
 
 function whole(min: number, max: number, value: unknown): number {
@@ -100,13 +123,13 @@ function whole(min: number, max: number, value: unknown): number {
 function vsockKind(value: unknown): VsockKind {
   const kind = vsockKinds.find((known) => known === value)
   if (kind !== undefined) return kind
-  throw new TypeError(`${JSON.stringify(value)} is not one of ${vsockKinds.join(', ')}`)
+  throw new TypeError(`It must be one of ${vsockKinds.join(', ')}.`)
 }
 
-function numbers(value: unknown): readonly string[] {
-  if (Array.isArray(value) && value.every((item) => Number.isSafeInteger(item) && item >= 0))
-    return value.map(String)
-  throw new TypeError('not a list of CPU numbers')
+function numbers(value: unknown): readonly number[] {
+  const isCpu = (item: unknown): item is number => Number.isSafeInteger(item) && Number(item) >= 0
+  if (Array.isArray(value) && value.every(isCpu)) return value
+  throw new TypeError('It must be a list of CPU numbers.')
 }
 
 function malformed(message: string, cause?: unknown): CloisterError {

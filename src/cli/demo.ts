@@ -47,15 +47,17 @@ async function demo(options: DemoOptions): Promise<void> {
   await runDemo(scratch.path, options)
 }
 
-async function runDemo(scratch: string, { accelerator }: DemoOptions): Promise<void> {
+async function runDemo(scratch: string, { accelerator: wanted }: DemoOptions): Promise<void> {
   const timeline = new Timeline()
   const eifPath = join(scratch, 'hello.eif')
   const { measurements } = await timeline.measure('build the image', () => buildHello(eifPath))
+  const { accelerator, notes } = chooseAccelerator(wanted)
+  for (const note of notes) printProgress(note)
   const request = launchRequest({
     eifPath,
     memoryMib: MEMORY_MIB,
     ports: { ...noPorts, guestPorts: String(HELLO_PORT) },
-    accelerator: chooseAccelerator(accelerator),
+    accelerator,
   })
   const enclave = await timeline.measure('run it', () => launch(request))
   const registry = new Registry(request.directories.runtime)

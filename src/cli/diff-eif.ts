@@ -21,8 +21,8 @@ const STATUS_DIFFERENT = 1
 
 export function diffEifCommand(): Command {
   return new Command('diff-eif')
-    .argument('<a>', 'an enclave image')
-    .argument('<b>', 'another one')
+    .argument('<image-a>', 'an enclave image')
+    .argument('<image-b>', 'another one')
     .addHelpText('after', EXAMPLE)
     .action(async (a: string, b: string) => {
       const difference = await diffImages(a, b)

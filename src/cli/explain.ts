@@ -12,21 +12,29 @@ const rows: readonly (readonly [string, ErrorRow])[] = Object.entries(errorTable
 
 export function explainCommand(): Command {
   return new Command('explain')
-    .requiredOption('--error-code <code>', "nitro-cli's number, as E26, or a code, as ERR_EIF_CRC")
-    .addHelpText('after', '\nExample:\n  cloister explain --error-code E26\n')
-    .action(({ errorCode }: { readonly errorCode: string }) => {
-      printProgress(explain(errorCode))
+    .argument('[code]', "nitro-cli's number, such as E26, or a code, such as ERR_EIF_CRC")
+    .option('--error-code <code>', "the same, as nitro-cli's option")
+    .addHelpText('after', '\nExamples:\n  cloister explain E26\n  cloister explain ERR_EIF_CRC\n')
+    .action((code: string | undefined, { errorCode }: { readonly errorCode?: string }) => {
+      printProgress(explain(onlyOne(code, errorCode)))
     })
 }
 
+function onlyOne(argument: string | undefined, option: string | undefined): string {
+  const [code, ...others] = [argument, option].filter((it) => it !== undefined)
+  if (code !== undefined && others.length === 0) return code
+  const message = code === undefined ? 'no error code is given' : 'two error codes are given'
+  throw new CloisterError('ERR_CLI_ARGUMENT', message, { hint: WHICH_CODES })
+}
+
+const WHICH_CODES = `Give a number from E00 to E${String(nitroErrors.length - 1)}, or a code from docs/errors.md: \`cloister explain E26\`.`
+
 /** @throws `ERR_CLI_ARGUMENT` for a code that does not exist. */
 function explain(code: string): string {
-  const [, digits] = /^E(\d{2})$/i.exec(code) ?? []
+  const [, digits] = /^E?(\d{1,2})$/i.exec(code) ?? []
   const text = digits === undefined ? explainCode(code.toUpperCase()) : explainNumber(+digits)
   if (text !== undefined) return text
-  throw new CloisterError('ERR_CLI_ARGUMENT', `there is no error ${code}`, {
-    hint: `Give a number from E00 to E${String(nitroErrors.length - 1)}, or a code of docs/errors.md.`,
-  })
+  throw new CloisterError('ERR_CLI_ARGUMENT', `${code} is not an error code`, { hint: WHICH_CODES })
 }
 
 function explainNumber(number: number): string | undefined {

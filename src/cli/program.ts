@@ -26,6 +26,9 @@ export async function runProgram(
 ): Promise<typeof process.exitCode> {
   const called = calledName(args) ?? ''
   const row = commandTable.find(({ name, alias }) => name === called || alias === called)
+  // commander's `help` prints the list for a command that does not exist; called, it is an error.
+  if (row === undefined && args[0] === 'help' && !['', 'help'].includes(called))
+    return runProgram([called], begins)
   const program = row === undefined ? listingProgram() : emptyProgram()
   if (row !== undefined) addCommand(program, row, await row.load())
   program.hook('preAction', (_program, command) => {
@@ -35,24 +38,76 @@ export async function runProgram(
     checkOptionValues(program, args)
     await program.parseAsync(args, { from: 'user' })
   } catch (error) {
-    if (!(error instanceof CommanderError)) throw withOwnHelp(error, row)
+    if (!(error instanceof CommanderError)) throw withOwnHelp(error, program, args)
     if (error.exitCode === 0) return 0
-    if (error.code === 'commander.excessArguments') throw excessArguments(program, args)
     // The help was printed because there was nothing else to do.
     if (error.code === 'commander.help') return NO_COMMAND
-    const message = error.message.replace(/^error: /, '')
-    throw withOwnHelp(new CloisterError('ERR_CLI_ARGUMENT', message), row)
+    throw withOwnHelp(await argumentError(error, program, args), program, args)
   }
   return process.exitCode
 }
 
+/** What commander says of arguments, in one line, and of two faults the one that explains the other. */
+async function argumentError(
+  error: CommanderError,
+  program: Command,
+  args: readonly string[],
+): Promise<CloisterError> {
+  const command = calledCommand(program, args)
+  if (error.code === 'commander.excessArguments') return excessArguments(command)
+  if (error.code === 'commander.missingMandatoryOptionValue') {
+    const other = await otherFault(command, program, args)
+    if (other !== undefined) return argumentError(other, program, args)
+  }
+  const message = error.message
+    .replace(/^error: /, '')
+    .replace(/\n\(Did you mean (.*)\?\)$/s, ' (did you mean $1?)')
+  return new CloisterError('ERR_CLI_ARGUMENT', message)
+}
+
+/**
+ * What is wrong beside a missing option: commander looks for that one first, although a misspelt option or
+ * a value without one (`describe-eif hello.eif`) is the reason.
+ */
+async function otherFault(
+  command: Command,
+  program: Command,
+  args: readonly string[],
+): Promise<CommanderError | undefined> {
+  for (const option of command.options) option.mandatory = false
+  command.action(() => undefined)
+  try {
+    await program.parseAsync(args, { from: 'user' })
+    return undefined
+  } catch (error) {
+    if (error instanceof CommanderError) return error
+    throw error
+  }
+}
+
 /** An error about arguments that has no advice of its own names the help of the command it is about. */
-function withOwnHelp(error: unknown, row: CommandRow | undefined): unknown {
+function withOwnHelp(error: unknown, program: Command, args: readonly string[]): unknown {
   if (!(error instanceof CloisterError)) return error
   const { code, message, details, cause } = error
   if (code !== 'ERR_CLI_ARGUMENT' || error.hint !== errorTable.ERR_CLI_ARGUMENT.hint) return error
-  const hint = `See \`cloister ${row === undefined ? '' : `${row.name} `}--help\`.`
+  const hint = `See \`${fullName(calledCommand(program, args))} --help\`.`
   return new CloisterError(code, message, { hint, details, cause })
+}
+
+/** The command that is called, at whatever level; the program where there is none. */
+function calledCommand(program: Command, args: readonly string[]): Command {
+  let command = program
+  for (const arg of args.filter((it) => !it.startsWith('-'))) {
+    const next = command.commands.find((it) => it.name() === arg || it.aliases().includes(arg))
+    if (next === undefined) break
+    command = next
+  }
+  return command
+}
+
+/** As it is called: `cloister kms serve`. */
+function fullName(command: Command): string {
+  return command.parent === null ? command.name() : `${fullName(command.parent)} ${command.name()}`
 }
 
 /** The program with the name and the summary of every command: what its help shows. */
@@ -100,12 +155,12 @@ function verboseOption(): Option {
 }
 
 /** A value that no option precedes, as in `cloister run hello.eif`. */
-function excessArguments(program: Command, args: readonly string[]): CloisterError {
-  const command = program.commands.find((it) =>
-    [it.name(), ...it.aliases()].some((name) => args.includes(name)),
-  )
-  const name = command?.name() ?? '<command>'
-  const message = `${name} does not expect ${(command?.args ?? []).join(' ')} without an option in front`
-  const hint = `See \`cloister ${name} --help\` for the option that takes this value.`
-  return new CloisterError('ERR_CLI_ARGUMENT', message, { hint })
+function excessArguments(command: Command): CloisterError {
+  const [value = ''] = command.args.slice(command.registeredArguments.length)
+  const message = `unexpected argument '${value}'`
+  const takesValues = command.options.some(({ required }) => required)
+  if (!takesValues) return new CloisterError('ERR_CLI_ARGUMENT', message)
+  return new CloisterError('ERR_CLI_ARGUMENT', `${message} without an option in front`, {
+    hint: `See \`${fullName(command)} --help\` for the option that takes this value.`,
+  })
 }

@@ -15,7 +15,13 @@ import {
 } from '../enclaves/index.ts'
 import { peekManifest, type MeasuredManifest } from '../manifest/index.ts'
 import { probeAccelerator, type Accelerator } from '../vmm/index.ts'
-import { acceleratorOption, MAX_CPU_COUNT, memorySize, wholeNumber } from './arguments.ts'
+import {
+  acceleratorOption,
+  MAX_CPU_COUNT,
+  MAX_CPU_ID,
+  memorySize,
+  wholeNumber,
+} from './arguments.ts'
 import { connectConsole, printConsole } from './console.ts'
 import { launchJson } from './enclave-json.ts'
 import { listsPort } from '../vsock/index.ts'
@@ -40,7 +46,9 @@ export function runEnclaveCommand(): Command {
       wholeNumber(1, MAX_CPU_COUNT),
     )
     .addOption(
-      new Option('--cpu-ids <ids...>', 'host CPUs to run on, one vCPU each').conflicts('cpuCount'),
+      new Option('--cpu-ids <ids...>', 'host CPUs to run on, one vCPU each')
+        .argParser(cpuIds)
+        .conflicts('cpuCount'),
     )
     .option(
       '--enclave-cid <cid>',
@@ -81,10 +89,18 @@ export function runEnclaveCommand(): Command {
     .action(runEnclave)
 }
 
+function cpuIds(text: string, before: readonly number[] = []): readonly number[] {
+  return [...before, wholeNumber(0, MAX_CPU_ID)(text)]
+}
+
 async function runEnclave(flags: RunOptions): Promise<void> {
   const options = applyRunConfig(flags)
   checkWaitPort(options)
-  const request = launchRequest(await launchOptions(options))
+  const manifest = await manifestOf(options)
+  const { accelerator, notes } = chooseAccelerator(options.accelerator)
+  const request = launchRequest(launchOptions(options, manifest, accelerator))
+  // Not before the arguments are known to be right.
+  for (const note of [...manifestNotes(manifest, options), ...notes]) printProgress(note)
   const enclave = await launch(request)
   printJson(launchJson(enclave.record))
   const { waitPort: port, bootTimeout } = options
@@ -107,8 +123,9 @@ function checkWaitPort(options: RunOptions): void {
 
 /** Starts the enclave and tells a person how; used by the demo too. */
 export async function launch(request: LaunchRequest): Promise<RunningEnclave> {
-  printProgress('Start allocating memory...')
-  const enclave = await startEnclave(request)
+  const enclave = await startEnclave(request, () => {
+    printProgress('Start allocating memory...')
+  })
   const { name, cid, memoryMib, cpuIds } = enclave.record.description
   const wanted = request.description.name
   if (name !== wanted)
@@ -120,24 +137,29 @@ export async function launch(request: LaunchRequest): Promise<RunningEnclave> {
 }
 
 /** @throws `ERR_CLI_ARGUMENT` without an image. */
-async function launchOptions(options: RunOptions): Promise<LaunchOptions> {
-  const { eifPath } = options
+async function manifestOf({ eifPath }: RunOptions): Promise<MeasuredManifest | undefined> {
   if (eifPath === undefined)
     throw new CloisterError('ERR_CLI_ARGUMENT', "required option '--eif-path <file>' not specified")
-  const manifest = await peekManifest(eifPath)
-  if (manifest !== undefined) tellOfManifest(manifest, portsOf(options).guestPorts)
+  return peekManifest(eifPath)
+}
+
+function launchOptions(
+  options: RunOptions,
+  manifest: MeasuredManifest | undefined,
+  accelerator: Accelerator,
+): LaunchOptions {
   return {
-    eifPath,
+    eifPath: options.eifPath ?? '',
     name: options.enclaveName ?? manifest?.name,
     memoryMib: options.memory,
     cpuCount: options.cpuCount,
     asked: manifest,
-    cpuIds: options.cpuIds?.map(wholeNumber(0, 4095)),
+    cpuIds: options.cpuIds,
     cid: options.enclaveCid,
     ports: portsOf(options),
     vsock: options.vsock,
     debug: options.debugMode === true || options.attachConsole === true,
-    accelerator: chooseAccelerator(options.accelerator),
+    accelerator,
     role: options.role,
     configData: options.configData,
     bootTimeoutMs: options.bootTimeout * 1000,
@@ -145,22 +167,34 @@ async function launchOptions(options: RunOptions): Promise<LaunchOptions> {
 }
 
 /** What the image declares and the operator decides: ports stay closed, ended enclaves stay so. */
-function tellOfManifest({ ports, restart }: MeasuredManifest, guestPorts: string): void {
+function manifestNotes(
+  manifest: MeasuredManifest | undefined,
+  options: RunOptions,
+): readonly string[] {
+  const { ports = [], restart = 'no' } = manifest ?? {}
+  const { guestPorts } = portsOf(options)
   const closed = ports.filter((port) => !listsPort(guestPorts, port))
-  if (closed.length > 0)
-    printProgress(
-      `The image serves ports that are closed: --guest-ports ${closed.join(',')} opens them.`,
-    )
-  if (restart !== 'no')
-    printProgress(`The image asks to be restarted (${restart}); this version does not do that.`)
+  return [
+    ...(closed.length > 0
+      ? [`The image serves ports that are closed: --guest-ports ${closed.join(',')} opens them.`]
+      : []),
+    ...(restart === 'no'
+      ? []
+      : [`The image asks to be restarted (${restart}); this version does not do that.`]),
+  ]
 }
 
-/** What `auto` comes to on this host; says why when it is emulation. */
-export function chooseAccelerator(wanted: RunOptions['accelerator']): Accelerator {
-  if (wanted !== 'auto') return wanted
+/** What `auto` comes to on this host; the notes say why when it is emulation. */
+export function chooseAccelerator(wanted: RunOptions['accelerator']): {
+  readonly accelerator: Accelerator
+  readonly notes: readonly string[]
+} {
+  if (wanted !== 'auto') return { accelerator: wanted, notes: [] }
   const { accelerator, reason } = probeAccelerator()
-  if (accelerator === 'tcg') printProgress(`${reason}; using TCG (emulation, slower).`)
-  return accelerator
+  return {
+    accelerator,
+    notes: accelerator === 'tcg' ? [`${reason}; using TCG (emulation, slower).`] : [],
+  }
 }
 
 async function attachConsole(

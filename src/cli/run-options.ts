@@ -7,7 +7,7 @@ export interface RunOptions {
   readonly eifPath?: string
   readonly memory?: number
   readonly cpuCount?: number
-  readonly cpuIds?: readonly string[]
+  readonly cpuIds?: readonly number[]
   readonly enclaveCid?: number
   readonly enclaveName?: string
   readonly debugMode?: boolean

@@ -56,5 +56,5 @@ async function terminate(options: TerminateOptions): Promise<void> {
     if (failed !== undefined) throw failed.reason
     return
   }
-  printJson(await end(findEnclave(registry, options)))
+  printJson(await end(findEnclave(registry, options, ['--all'])))
 }

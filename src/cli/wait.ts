@@ -23,7 +23,7 @@ import { printJson } from './print.ts'
 import { waitForPort } from './wait-for-port.ts'
 
 interface WaitOptions extends EnclaveFlags {
-  readonly for: 'exit' | 'ready'
+  readonly for?: 'exit' | 'ready'
   readonly port?: number
   readonly timeout?: number
 }
@@ -37,11 +37,13 @@ export function waitCommand(): Command {
     .addOption(enclaveIdOption())
     .addOption(enclaveNameOption())
     .addOption(
-      new Option('--for <event>', 'its end, or that its app listens on --port')
-        .choices(['exit', 'ready'])
-        .default('exit'),
+      new Option(
+        '--for <event>',
+        'exit: the enclave has ended; ready: its app listens on --port ' +
+          '(default: ready with --port, else exit)',
+      ).choices(['exit', 'ready']),
     )
-    .option('--port <port>', 'a vsock port of the guest that is open', wholeNumber(0, 0xffffffff))
+    .option('--port <port>', 'an open vsock port of the guest', wholeNumber(0, 0xffffffff))
     .option(
       '--timeout <seconds>',
       `how long to wait (default: ${String(READY_SECONDS)} for ready, unlimited for exit)`,
@@ -51,14 +53,16 @@ export function waitCommand(): Command {
       'after',
       '\nPrints the enclave as describe-enclaves does, after its end with the reason and, where the app\n' +
         'ended, its exit status. That the app listens is tried with a connection, which is closed at once.\n' +
-        '\nExample:\n  cloister wait --enclave-name hello --for ready --port 5005\n',
+        '\nExample:\n  cloister wait --enclave-name hello --port 5005\n',
     )
     .action(wait)
 }
 
 async function wait(options: WaitOptions): Promise<void> {
-  if ((options.for === 'ready') !== (options.port !== undefined))
-    throw argument('--for ready and --port go together')
+  if (options.for === 'ready' && options.port === undefined)
+    throw argument('--for ready needs --port', 'Add --port with the vsock port the app listens on.')
+  if (options.for === 'exit' && options.port !== undefined)
+    throw argument('--port cannot be used with --for exit', 'Leave out one of the two.')
   const registry = new Registry(openDirectories().runtime)
   const record = findEnclave(registry, options)
   const { timeout, port } = options
@@ -90,6 +94,6 @@ function stillRuns({ description }: EnclaveRecord, seconds: number): CloisterErr
   return new CloisterError('ERR_KEEPER_WAIT', message, { details: { seconds } })
 }
 
-function argument(message: string): CloisterError {
-  return new CloisterError('ERR_CLI_ARGUMENT', message)
+function argument(message: string, hint: string): CloisterError {
+  return new CloisterError('ERR_CLI_ARGUMENT', message, { hint })
 }

@@ -26,6 +26,8 @@ export const DEFAULT_MEMORY_MIB = 512
 const MAX_CPUS = 64
 export const DEFAULT_BOOT_TIMEOUT_MS = 180_000
 const MAX_NAME_BYTES = 200
+/** VMADDR_CID_ANY. */
+const MAX_CID = 0xffff_ffff
 
 export interface LaunchOptions {
   readonly eifPath: string
@@ -184,17 +186,33 @@ function checkedMemory(memoryMib: number): number {
 
 /** Any printable text that can be a file's name, spaces too, with room for a suffix. */
 function enclaveName(name: string): string {
-  const isFileName = name !== '.' && name !== '..' && /^[^/\p{C}\p{Zl}\p{Zp}]+$/u.test(name)
-  if (isFileName && Buffer.byteLength(name) <= MAX_NAME_BYTES) return name
+  const problem = problemOfName(name)
+  if (problem === undefined) return name
   throw argument(
-    `the enclave name '${name}' is empty, '.', '..' or longer than ${String(MAX_NAME_BYTES)} bytes, or has a '/' or control characters`,
+    `the enclave name ${JSON.stringify(name)} ${problem}`,
+    `Give --enclave-name 1 to ${String(MAX_NAME_BYTES)} bytes of printable text without '/'; the default is the image's file name without .eif.`,
   )
 }
 
-/** As nitro-cli: 1 to 3 and the two highest are reserved; 0 means any. */
+function problemOfName(name: string): string | undefined {
+  if (name === '') return 'is empty'
+  if (name === '.' || name === '..') return 'is reserved'
+  if (name.includes('/')) return "contains '/'"
+  if (/[\p{C}\p{Zl}\p{Zp}]/u.test(name)) return 'contains control characters or line breaks'
+  return Buffer.byteLength(name) > MAX_NAME_BYTES ? 'is too long' : undefined
+}
+
+/** What each of the CIDs below 4 stands for, vsock(7). */
+const RESERVED_CIDS = ['', 'loopback', 'the host', 'the parent of an enclave']
+
+/** As nitro-cli: 1 to 3 and the highest are reserved; 0 means any. */
 function guestCid(cid: number): number {
-  if (cid === 0 || (cid > 3 && cid < 0xffffffff)) return cid
-  throw argument(`the enclave CID ${String(cid)} is reserved`)
+  if (cid === 0 || (cid > 3 && cid < MAX_CID)) return cid
+  const use = RESERVED_CIDS[cid] ?? 'any address'
+  throw argument(
+    `the enclave CID ${String(cid)} is reserved for ${use}`,
+    `Give --enclave-cid a number from 4 to ${String(MAX_CID - 1)}, or leave it out: a free one is then chosen.`,
+  )
 }
 
 function hostCpus(cpus: readonly number[]): readonly number[] {
@@ -218,6 +236,6 @@ function checkedPorts({ parentPorts, guestPorts }: PortLists): PortLists {
   return { parentPorts: checkPortList(parentPorts), guestPorts: checkPortList(guestPorts) }
 }
 
-function argument(message: string): CloisterError {
-  return new CloisterError('ERR_CLI_ARGUMENT', message)
+function argument(message: string, hint?: string): CloisterError {
+  return new CloisterError('ERR_CLI_ARGUMENT', message, hint === undefined ? {} : { hint })
 }

@@ -6,6 +6,8 @@ import type { RunningRecord } from './record.ts'
 import type { TimelineStep } from './timeline.ts'
 
 export type KeeperMessage =
+  /** The request and the image are accepted; what the enclave needs is started now. */
+  | { readonly type: 'accepted' }
   | {
       readonly type: 'running'
       readonly record: RunningRecord

@@ -20,14 +20,18 @@ export type RunningEnclave = Extract<KeeperMessage, { type: 'running' }>
 /**
  * Starts an enclave in a keeper of its own, which outlives this process.
  *
+ * @param accepted - Called when the request and the image are accepted, before anything is started.
  * @throws Whatever ended the launch, with its code, details and causes; nothing is left behind then.
  * `ERR_KEEPER_DIED` when the keeper ended without a word, `ERR_PROCESS_SPAWN` when it cannot be
  * started.
  */
-export async function startEnclave(request: LaunchRequest): Promise<RunningEnclave> {
+export async function startEnclave(
+  request: LaunchRequest,
+  accepted: () => void = () => undefined,
+): Promise<RunningEnclave> {
   using stderr = new KeeperStderr(request.directories.runtime)
   const keeper = await startKeeper(stderr)
-  const answer = firstMessage(keeper, stderr)
+  const answer = outcome(keeper, { stderr, accepted })
   await send(keeper, request)
   const message = await answer
   if (message.type === 'running') await send(keeper, { type: 'seen' })
@@ -64,12 +68,22 @@ function send(keeper: ChildProcess, message: LaunchRequest | Seen): Promise<void
   })
 }
 
-async function firstMessage(keeper: ChildProcess, stderr: KeeperStderr): Promise<KeeperMessage> {
+type Outcome = Exclude<KeeperMessage, { type: 'accepted' }>
+
+async function outcome(
+  keeper: ChildProcess,
+  { stderr, accepted }: { readonly stderr: KeeperStderr; readonly accepted: () => void },
+): Promise<Outcome> {
   const died = once(keeper, 'exit').then(([code, signal]) => {
     throw new CloisterError('ERR_KEEPER_DIED', 'the keeper died while it started the enclave', {
       details: { exitCode: code as unknown, signal: signal as unknown, stderr: stderr.lastWords() },
     })
   })
-  const [message] = (await Promise.race([once(keeper, 'message'), died])) as [KeeperMessage]
-  return message
+  const told = new Promise<Outcome>((resolve) => {
+    keeper.on('message', (message: KeeperMessage) => {
+      if (message.type === 'accepted') accepted()
+      else resolve(message)
+    })
+  })
+  return Promise.race([told, died])
 }

@@ -136,6 +136,8 @@ export interface LaunchOptions {
   readonly timeline: Timeline
   readonly signal: AbortSignal
   readonly journal: Journal
+  /** Called when the image is accepted, before anything is started. */
+  readonly accepted: () => void
   /** Called before the guest can dial its parent, with the parts that run by then. */
   readonly noteParts: (parts: readonly Part[]) => void
 }
@@ -161,9 +163,7 @@ interface Started {
 async function start(launch: Launch): Promise<Started> {
   const { request, place, timeline, lifetime, guest } = launch
   const { description } = request
-  using image = await timeline.measure('measure the image', () =>
-    measureImage(description.eifPath, place.directory, { ...description, signal: launch.signal }),
-  )
+  using image = await acceptImage(launch)
   const chip = await timeline.measure('start the virtual TPM and extend its PCRs', () =>
     startChip({
       stateDirectory: request.directories.state,
@@ -236,6 +236,17 @@ async function untilTheAppRuns(
   if (configuration === undefined || guest.channel.isConfigured) return
   const message = 'the image started its app without the configuration that it was given'
   throw new CloisterError('ERR_KEEPER_CONFIG_DATA', message)
+}
+
+/** Refuses an image that is invalid, or larger than the memory; nothing has been started by then. */
+async function acceptImage(launch: Launch): Promise<MeasuredImage> {
+  const { request, place, timeline, signal } = launch
+  const { description } = request
+  const image = await timeline.measure('measure the image', () =>
+    measureImage(description.eifPath, place.directory, { ...description, signal }),
+  )
+  launch.accepted()
+  return image
 }
 
 function startMachine(

@@ -65,7 +65,10 @@ export async function keep(request: LaunchRequest, asker: Asker): Promise<void> 
       vsock: () => controlled?.vsock,
     })
     const timeline = new Timeline()
-    await using enclave = await launch({ request, record, keeping, timeline })
+    const accepted = (): void => {
+      asker.tell({ type: 'accepted' })
+    }
+    await using enclave = await launch({ request, record, keeping, timeline, accepted })
     controlled = enclave
     const running = runningRecord(record, enclave)
     writeRecord(place.directory, running)
@@ -96,15 +99,17 @@ interface Launching {
   readonly record: StartingRecord
   readonly keeping: Keeping
   readonly timeline: Timeline
+  /** Called when the image is accepted. */
+  readonly accepted: () => void
 }
 
-async function launch({ request, record, keeping, timeline }: Launching): Promise<Enclave> {
+async function launch({ record, keeping, ...launching }: Launching): Promise<Enclave> {
   const { place, stop, journal } = keeping
   const signal = stop.launchSignal
   const noteParts = (parts: readonly Part[]): void => {
     writeRecord(place.directory, { ...record, processes: identifyParts(parts) })
   }
-  const enclave = await Enclave.launch({ request, place, timeline, signal, journal, noteParts })
+  const enclave = await Enclave.launch({ ...launching, place, signal, journal, noteParts })
   if (!signal.aborted) return enclave
   await enclave[Symbol.asyncDispose]()
   throw abandoned()

@@ -23,7 +23,7 @@ function withSwtpm(body: string): string {
 /** Starts the example in a state directory that was complete until `change`. */
 function withState(change: string): string {
   return `export CLOISTER_STATE_DIR="$PWD/changed"
-    CLOISTER_QEMU=/no/such ${run} 2>/dev/null; ${change}; ${run}; s=$?
+    CLOISTER_QEMU=/bin/false ${run} 2>/dev/null; ${change}; ${run}; s=$?
     rm -r "$CLOISTER_STATE_DIR"; exit $s`
 }
 
@@ -72,7 +72,7 @@ const rows: readonly Row[] = [
   [
     'ERR_VSOCK_CARD',
     'a card that says nonsense',
-    runWith('CLOISTER_VSOCK_CARD', '#!/bin/bash\necho \'{"event":"ready"}\' >&3\nsleep 60\n'),
+    runWith('CLOISTER_VSOCK_CARD', '#!/bin/bash\necho \'{"event":"ready"}\' >&3\nexec sleep 60\n'),
   ],
   [
     'ERR_VSOCK_CARD',

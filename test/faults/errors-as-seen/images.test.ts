@@ -157,6 +157,27 @@ describe('a person sees', () => {
     await here.fails(code, script)
   })
 
+  test('which ports an image serves when its start begins, and not when it is refused', async () => {
+    const manifest = 'cloister: 1\nname: web\nversion: "1"\nports: [5005, 80]\nrestart: always\n'
+    const build = buildHello('--manifest', here.file('cloister.yaml', manifest))
+    expect((await here.host.shell(build)).status).toBe(0)
+    const start = (options: string): string =>
+      `CLOISTER_QEMU=/bin/false cloister run --eif-path out.eif --accelerator tcg ${options}`
+    const begun = await here.fails('ERR_VMM_START', start('--memory 128'))
+    expect(begun.stderr).toContain('--guest-ports 80,5005 opens them')
+    expect(begun.stderr).toContain('asks to be restarted (always)')
+    const refused = await here.fails('ERR_KEEPER_HOST_MEMORY', start('--memory 9T'))
+    expect(refused.stderr).not.toContain('opens them')
+    const open = await here.fails('ERR_VMM_START', start('--memory 128 --guest-ports all'))
+    expect(open.stderr).not.toContain('opens them')
+  })
+
+  test('no sign of a start when the image is refused', async () => {
+    const script = `cloister run --eif-path '${here.file('arm.eif', withField(7, 1))}'`
+    const { stderr } = await here.fails('ERR_KEEPER_IMAGE', script)
+    expect(stderr).not.toContain('allocating')
+  })
+
   test('one code for an image that cannot be read, in every command and for every reason', async () => {
     const reasons = { missing: '/no/such.eif', directory: '/etc', device: '/dev/null', empty: '' }
     for (const [reason, path] of Object.entries(reasons)) {
