@@ -4,7 +4,7 @@ import type { Socket } from 'node:net'
 import { finished, pipeline } from 'node:stream/promises'
 import { Command } from 'commander'
 import { isAlive, openDirectories, Registry, vsockSocketPath } from '../enclaves/index.ts'
-import { CloisterError, messageOf } from '../errors.ts'
+import { CloisterError, reasonOf } from '../errors.ts'
 import { wholeNumber } from './arguments.ts'
 import { connectWhenListening } from './connect-when-listening.ts'
 import { explainRefusal } from './explain-refusal.ts'
@@ -71,7 +71,7 @@ async function exchange(socket: Socket, port: number): Promise<void> {
   try {
     await Promise.all([received, finished(socket, { writable: false })])
   } catch (cause) {
-    const message = `the connection to port ${String(port)} was cut: ${messageOf(cause)}`
+    const message = `the connection to port ${String(port)} was cut: ${reasonOf(cause)}`
     throw new CloisterError('ERR_VSOCK_CONNECT', message, { cause, details: { port } })
   } finally {
     process.stdin.destroy()

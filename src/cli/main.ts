@@ -2,7 +2,7 @@
 // `cloister`: runs one command, and ends with its exit status.
 
 import { constants } from 'node:os'
-import { CloisterError } from '../errors.ts'
+import { CloisterError, reasonOf } from '../errors.ts'
 import { callOf } from './run-main.ts'
 
 const args = process.argv.slice(2)
@@ -14,8 +14,9 @@ if (args.includes('--verbose')) process.setSourceMapsEnabled(true)
 // A reader that has seen enough (`| head -1`) is not an error: the status is a shell's for SIGPIPE.
 process.stdout.on('error', (cause: NodeJS.ErrnoException) => {
   if (cause.code === 'EPIPE') process.exit(128 + constants.signals.SIGPIPE)
-  const message = `cannot write to standard output: ${cause.message}`
-  process.exit(report(new CloisterError('ERR_FILE_OUTPUT', message, { cause })))
+  const message = `cannot write to standard output: ${reasonOf(cause)}`
+  const hint = 'Redirect standard output to a file on a disk with free space.'
+  process.exit(report(new CloisterError('ERR_FILE_OUTPUT', message, { cause, hint })))
 })
 process.stderr.on('error', () => process.exit(1))
 process.on('uncaughtException', (error) => process.exit(report(error)))

@@ -4,7 +4,7 @@
 import { spawn } from 'node:child_process'
 import { constants } from 'node:os'
 import { Command } from 'commander'
-import { CloisterError } from '../errors.ts'
+import { CloisterError, reasonOf } from '../errors.ts'
 import { findParentProgram, openDirectories } from '../enclaves/index.ts'
 
 interface ParentOptions {
@@ -67,7 +67,7 @@ async function supervise(program: string, args: readonly string[]): Promise<numb
   }
   return new Promise((resolve, reject) => {
     child.once('error', (cause) => {
-      const message = `cannot start ${program}: ${cause.message}`
+      const message = `cannot start ${program}: ${reasonOf(cause)}`
       reject(new CloisterError('ERR_PROCESS_SPAWN', message, { cause }))
     })
     child.once('exit', (code, signal) => {

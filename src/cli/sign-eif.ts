@@ -2,7 +2,7 @@
 
 import { Command } from 'commander'
 
-import { check } from '../errors.ts'
+import { check, CloisterError } from '../errors.ts'
 import type { WrittenEif } from '../eif/index.ts'
 import { exportFile, importSignature, signFile, type SignFileOptions } from '../signing/index.ts'
 import { readFileArgument } from './arguments.ts'
@@ -68,15 +68,26 @@ async function run(flags: Flags): Promise<void> {
   printJson({ Measurements: measurementsJson(measurements) })
 }
 
+/** An error about the signature names its file, and says where such a file comes from. */
+function aboutSignature(path: string, error: unknown): unknown {
+  const isOfSignature = error instanceof CloisterError && 'signatureBytes' in error.details
+  if (!isOfSignature) return error
+  const { code, message, details, cause } = error
+  return new CloisterError(code, `--import-signature: ${path}: ${message}`, {
+    ...{ details, cause },
+    hint: "Sign what --export-to-be-signed writes for this image with the certificate's key; docs/signing.md shows both steps.",
+  })
+}
+
 async function sign(flags: Flags, certificatePath: string): Promise<WrittenEif> {
   const options: SignFileOptions = { path: flags.eifPath, ...defined({ output: flags.outputFile }) }
   if (flags.importSignature !== undefined) {
-    const signature = readFileArgument(
-      '--import-signature',
-      flags.importSignature,
-      MAX_SIGNATURE_BYTES,
-    )
-    return importSignature(options, readCertificate(certificatePath), signature)
+    const path = flags.importSignature
+    const signature = readFileArgument('--import-signature', path, MAX_SIGNATURE_BYTES)
+    const certificate = readCertificate(certificatePath)
+    return importSignature(options, certificate, signature).catch((error: unknown) => {
+      throw aboutSignature(path, error)
+    })
   }
   await using signer = await openSignerOf(flags)
   check(signer !== undefined, 'ERR_CLI_ARGUMENT', '--private-key is missing')

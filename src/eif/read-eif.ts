@@ -3,7 +3,7 @@
 // when somebody rewrites the file meanwhile.
 
 import { check, CloisterError, type ErrorCode } from '../errors.ts'
-import { chunksOf, type ByteSource } from '../files/index.ts'
+import { chunksOf, namingFile, type ByteSource } from '../files/index.ts'
 import { decodeCmdline } from './cmdline.ts'
 import { updateCrc32 } from './crc32.ts'
 import { decodeHeader, type EifHeader, type TableRow } from './header.ts'
@@ -95,7 +95,21 @@ export async function inspectEif(source: ByteSource, sink?: SectionSink): Promis
 
 type OnFault = (fault: CloisterError) => void
 
+/** Errors about the image name its file. */
 async function read(
+  source: ByteSource,
+  sink: SectionSink | undefined,
+  onFault: OnFault,
+): Promise<Eif> {
+  try {
+    return await readNameless(source, sink, onFault)
+  } catch (error) {
+    const isOfImage = error instanceof CloisterError && error.code.startsWith('ERR_EIF_')
+    throw isOfImage && source.name !== undefined ? namingFile(source.name, error) : error
+  }
+}
+
+async function readNameless(
   source: ByteSource,
   sink: SectionSink | undefined,
   onFault: OnFault,

@@ -3,7 +3,7 @@
 import { createConnection, type Socket } from 'node:net'
 import { once } from 'node:events'
 import { fromData } from '../error-data.ts'
-import { CloisterError, messageOf } from '../errors.ts'
+import { CloisterError, reasonOf } from '../errors.ts'
 import { readLine } from '../subprocess/index.ts'
 import type { KeeperReply, KeeperRequest } from './keeper-request.ts'
 import { keeperSocketPath } from './enclave-paths.ts'
@@ -92,6 +92,6 @@ async function exchange(
 }
 
 function unreachable({ command }: KeeperRequest, cause: unknown): CloisterError {
-  const message = `the enclave's keeper did not carry out ${command}: ${messageOf(cause)}`
+  const message = `the enclave's keeper did not carry out ${command}: ${reasonOf(cause)}`
   return new CloisterError('ERR_KEEPER_CONTROL', message, { cause, details: { command } })
 }

@@ -4,6 +4,8 @@
 /** Bytes that can be read at any offset. */
 export interface ByteSource {
   readonly size: number
+  /** Of the file, for errors about its contents. */
+  readonly name?: string
   /** Exactly `length` bytes, in memory that the caller may keep. */
   read(offset: number, length: number): Promise<Uint8Array>
 }
@@ -43,10 +45,15 @@ export function sourceOfBytes(bytes: Uint8Array): ByteSource {
   }
 }
 
-/** An open file of `size` bytes. A file that got shorter since then yields short reads. */
-export function sourceOfFile(file: ReadableFile, size: number): ByteSource {
+/**
+ * An open file of `size` bytes. A file that got shorter since then yields short reads.
+ *
+ * @param name - Of the file, for errors about its contents.
+ */
+export function sourceOfFile(file: ReadableFile, size: number, name?: string): ByteSource {
   return {
     size,
+    ...(name !== undefined && { name }),
     async read(offset, length) {
       const bytes = new Uint8Array(length)
       let filled = 0

@@ -9,6 +9,7 @@ export {
 } from './byte-source.ts'
 export { openInputFile, type InputFile } from './input-file.ts'
 export { makeDirectory } from './make-directory.ts'
+export { namingFile } from './naming-file.ts'
 export { writeOutputFile, type OutputFile } from './output-file.ts'
 export { checkInputPath, readInputFile, readStandardInput, type ReadOptions } from './read-input.ts'
 export { Spool } from './spool.ts'

@@ -39,15 +39,15 @@ export async function openInputFile(
   try {
     const status = await orUnreadable(handle.stat())
     checkRegular(path, status, code)
-    return inputFile(handle, status.size)
+    return inputFile(handle, status.size, path)
   } catch (error) {
     await handle.close()
     throw error
   }
 }
 
-function inputFile(handle: FileHandle, size: number): InputFile {
-  const source = sourceOfFile(handle, size)
+function inputFile(handle: FileHandle, size: number, name: string): InputFile {
+  const source = sourceOfFile(handle, size, name)
   return {
     handle,
     size,
@@ -68,10 +68,19 @@ export function checkRegular(path: string, status: Stats, code: ErrorCode): void
 
 /** The error with this code for a file that could not be opened or read; the caller throws it. */
 export function unreadable(path: string, code: ErrorCode, cause: unknown): CloisterError {
+  const hint = HINTS[(cause as NodeJS.ErrnoException).code ?? '']
   return new CloisterError(code, `cannot read ${path}: ${reasonOf(cause)}`, {
-    details: { path },
-    cause,
+    ...{ details: { path }, cause },
+    ...(hint !== undefined && { hint }),
   })
+}
+
+/** What helps whatever the file is for; else the advice of the code counts. */
+const HINTS: Readonly<Record<string, string>> = {
+  ENOENT: 'Check the path.',
+  ENOTDIR: 'Check the path: one of its directories is a file.',
+  ELOOP: 'Check the path: its symbolic links lead nowhere.',
+  EACCES: 'Give this user read permission on the file and on the directories above it.',
 }
 
 type FileKind =

@@ -4,7 +4,7 @@
 import { createPublicKey } from 'node:crypto'
 
 import type { SigningAlgorithm } from '../eif/index.ts'
-import { CloisterError, check, messageOf } from '../errors.ts'
+import { CloisterError, check, reasonOf } from '../errors.ts'
 import type { KeyOptions, OpenKey } from './key-options.ts'
 
 /** nitro-cli's, of image crate 0.8.1. */
@@ -37,7 +37,7 @@ export async function openKmsKey(arn: string, { kmsEndpoint }: KeyOptions): Prom
   })
   const asked = async <T>(what: string, answer: Promise<T>): Promise<T> =>
     answer.catch((cause: unknown) => {
-      const message = `KMS ${what} failed: ${messageOf(cause)}`
+      const message = `KMS ${what} failed: ${reasonOf(cause)}`
       throw new CloisterError('ERR_SIGNING_KEY', message, { details: { arn }, cause })
     })
   const KeyId = arn

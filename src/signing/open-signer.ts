@@ -2,7 +2,7 @@
 // key lies.
 
 import { makeSigner, type EifSigner } from '../eif/index.ts'
-import { readInputFile } from '../files/index.ts'
+import { namingFile, readInputFile } from '../files/index.ts'
 import type { KeyOptions, OpenKey } from './key-options.ts'
 import { isArn, openKmsKey } from './kms-key.ts'
 import { isPkcs11Uri, openPkcs11Key } from './pkcs11-key.ts'
@@ -43,7 +43,11 @@ async function openKey(name: string, options: KeyOptions): Promise<OpenKey> {
   if (isPkcs11Uri(name)) return await openPkcs11Key(name, options)
   if (isTpmHandle(name)) return await openTpmHandle(name, options)
   const file = readInputFile(name, { code: 'ERR_SIGNING_KEY', maxBytes: MAX_KEY_BYTES })
-  if (isTpmKeyFile(file)) return await openTpmKeyFile(file, options)
-  if (isPkcs12(file)) return openPkcs12(file, options)
-  return openPemKey(file, options)
+  try {
+    if (isTpmKeyFile(file)) return await openTpmKeyFile(file, options)
+    if (isPkcs12(file)) return openPkcs12(file, options)
+    return openPemKey(file, options)
+  } catch (error) {
+    throw namingFile(name, error)
+  }
 }

@@ -14,13 +14,29 @@ export function openPemKey(pem: Uint8Array, { password }: KeyOptions): SigningKe
     return deterministicKey(createPrivateKey({ key, format: 'pem', passphrase: password ?? '' }))
   } catch (cause) {
     if (cause instanceof CloisterError) throw cause
-    throw new CloisterError('ERR_SIGNING_KEY', problemOf(key, password), { cause })
+    throw problemOf(key, { password, cause })
   }
 }
 
-function problemOf(pem: Buffer, password: string | undefined): string {
-  if (!pem.includes('ENCRYPTED')) return 'the private key is not a PEM key'
+const FORMS =
+  'Give a private key as PEM (SEC1 or PKCS#8) or PKCS#12; docs/signing.md lists every kind of key.'
+const PASSWORD = 'Give --private-key-password-file, or set CLOISTER_PRIVATE_KEY_PASSWORD.'
+
+interface Failure {
+  readonly password: string | undefined
+  readonly cause: unknown
+}
+
+/** OpenSSL's words, the cause, help only where the file is a key of some kind. */
+function problemOf(pem: Buffer, { password, cause }: Failure): CloisterError {
+  const error = (message: string, hint: string, because?: unknown): CloisterError =>
+    new CloisterError('ERR_SIGNING_KEY', message, { hint, cause: because })
+  if (!pem.includes('PRIVATE KEY-----')) {
+    const isCertificate = pem.includes('-----BEGIN CERTIFICATE-----')
+    return error(isCertificate ? 'a certificate, not a private key' : 'not a private key', FORMS)
+  }
+  if (!pem.includes('ENCRYPTED')) return error('the private key cannot be read', FORMS, cause)
   return password === undefined
-    ? 'the private key is encrypted, and no password was given'
-    : 'the private key cannot be decrypted with this password'
+    ? error('the private key is encrypted, and no password was given', PASSWORD)
+    : error('the private key cannot be decrypted with this password', PASSWORD)
 }

@@ -3,11 +3,11 @@
 // environment, which other users cannot read.
 
 import { execFile } from 'node:child_process'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { CloisterError, check } from '../errors.ts'
+import { temporaryDirectory } from '../files/index.ts'
 import type { KeyOptions, OpenKey } from './key-options.ts'
 
 const SCHEME = 'pkcs11:'
@@ -41,15 +41,11 @@ export async function openPkcs11Key(uri: string, { password: pin }: KeyOptions):
   const mechanism = ['--sign', '--mechanism', 'ECDSA', '--signature-format', 'rs', '--id', id]
   return {
     sign: async (digest) => {
-      const directory = await mkdtemp(join(tmpdir(), 'cloister-pkcs11-'))
-      try {
-        const [input, output] = [join(directory, 'digest'), join(directory, 'signature')]
-        await writeFile(input, digest)
-        await run([...session, ...mechanism, '--input-file', input, '--output-file', output], pin)
-        return await readFile(output)
-      } finally {
-        await rm(directory, { recursive: true, force: true })
-      }
+      using directory = temporaryDirectory('token')
+      const [input, output] = [join(directory.path, 'digest'), join(directory.path, 'signature')]
+      await writeFile(input, digest)
+      await run([...session, ...mechanism, '--input-file', input, '--output-file', output], pin)
+      return await readFile(output)
     },
   }
 }

@@ -3,7 +3,7 @@
 import type { Socket } from 'node:net'
 import type { Duplex, Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { CloisterError, messageOf } from '../errors.ts'
+import { CloisterError, reasonOf } from '../errors.ts'
 import {
   findProgram,
   NO_WORDS,
@@ -133,7 +133,7 @@ async function notStarted(
   { cause, end }: FailedStart,
 ): Promise<CloisterError> {
   const stderr = await process.finalWords()
-  const reason = end === undefined ? messageOf(cause) : describeEnd(end)
+  const reason = end === undefined ? reasonOf(cause) : describeEnd(end)
   const isSilent = stderr === NO_WORDS
   return new CloisterError('ERR_VMM_START', `QEMU did not start (${reason}): ${stderr}`, {
     ...(end === undefined && { cause }),

@@ -2,7 +2,7 @@
 // wait for `OK <port>\n`. The protocol of Firecracker (docs/vsock.md) and vhost-device-vsock.
 
 import { createConnection, type Socket } from 'node:net'
-import { CloisterError, messageOf } from '../errors.ts'
+import { CloisterError, reasonOf } from '../errors.ts'
 import { readLine } from '../subprocess/index.ts'
 
 /** `OK 4294967295\n` and some room. */
@@ -40,7 +40,7 @@ export async function connectGuest(
     socket.destroy()
     throw new CloisterError(
       'ERR_VSOCK_CONNECT',
-      `cannot connect to port ${String(port)} of the guest: ${messageOf(cause)}`,
+      `cannot connect to port ${String(port)} of the guest: ${reasonOf(cause)}`,
       { cause, details: { port, socketPath } },
     )
   } finally {

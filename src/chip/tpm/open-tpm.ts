@@ -4,7 +4,7 @@
 import { stat, open, type FileHandle } from 'node:fs/promises'
 import { connect } from 'node:net'
 
-import { CloisterError, messageOf } from '../../errors.ts'
+import { CloisterError, reasonOf } from '../../errors.ts'
 import type { TpmChannel } from './command.ts'
 import { TpmTransport } from './transport.ts'
 
@@ -22,7 +22,7 @@ export async function openTpm(path: string): Promise<OpenTpm> {
     if (status.isCharacterDevice()) return openDevice(await open(path, 'r+'))
     throw new Error('neither a character device nor a socket')
   } catch (cause) {
-    const message = `cannot open the TPM at ${path}: ${messageOf(cause)}`
+    const message = `cannot open the TPM at ${path}: ${reasonOf(cause)}`
     throw new CloisterError('ERR_CHIP_TPM_GONE', message, {
       details: { path },
       hint: 'Name the device or the socket of the TPM; /dev/tpmrm0 needs root or the group tss.',

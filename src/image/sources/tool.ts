@@ -5,7 +5,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { accessSync, constants } from 'node:fs'
 import { join } from 'node:path'
 
-import { CloisterError, type ErrorCode } from '../../errors.ts'
+import { CloisterError, reasonOf, type ErrorCode } from '../../errors.ts'
 
 export interface Tool {
   readonly name: 'skopeo' | 'buildah'
@@ -59,7 +59,7 @@ export async function runTool(tool: Tool, args: readonly string[]): Promise<void
 function ended(child: ChildProcess, { name, failure }: Tool): Promise<number | string> {
   return new Promise((resolve, reject) => {
     child.once('error', (cause) => {
-      reject(new CloisterError(failure, `cannot start ${name}: ${cause.message}`, { cause }))
+      reject(new CloisterError(failure, `cannot start ${name}: ${reasonOf(cause)}`, { cause }))
     })
     child.once('close', (code, signal) => {
       resolve(code ?? signal ?? 'unknown')
