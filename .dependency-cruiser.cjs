@@ -15,6 +15,7 @@ const arrows = {
   chip: [],
   nsm: ['chip'],
   manifest: ['eif'],
+  provenance: [],
   image: ['eif', 'manifest'],
   signing: ['eif', 'chip'],
   kms: [],

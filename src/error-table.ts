@@ -527,6 +527,21 @@ const rows = {
     meaning: 'buildah could not build the Dockerfile.',
     hint: 'The message has what buildah printed last.',
   },
+  ERR_PROVENANCE_STATEMENT: {
+    nitro: 0,
+    meaning: 'The provenance statement cannot be read, or is not one that build-enclave writes.',
+    hint: 'Give the file that `cloister build-enclave --provenance FILE` wrote.',
+  },
+  ERR_PROVENANCE_KEY: {
+    nitro: 0,
+    meaning: 'The key of a provenance statement cannot be used.',
+    hint: 'Give a PEM key on P-256, P-384, P-521 or Ed25519: the private one to sign, the public one or a certificate to verify.',
+  },
+  ERR_PROVENANCE_SIGNATURE: {
+    nitro: 0,
+    meaning: 'The provenance statement is not signed by the key that was given.',
+    hint: "Do not trust the statement. Get the signer's public key from a source that you trust, and compare.",
+  },
   ERR_IMAGE_SOURCE_MISSING: {
     nitro: 7,
     meaning: 'The directory, layout or archive to build from cannot be read.',

@@ -10,13 +10,15 @@ import {
   ARCHITECTURES,
   buildOptions,
   defaultBlobs,
+  readInputs,
   useArtifactsDirectory,
+  type BuildInputs,
 } from './build-options.ts'
 import { BuildProgress } from './build-progress.ts'
 import { defined } from './defined.ts'
-import { findManifest, type FoundManifest } from './manifest-options.ts'
 import { measurementsJson } from './measurements-json.ts'
 import { printJson } from './print.ts'
+import { provenanceKey, provenanceOf, writeStatement } from './provenance.ts'
 import { addSigningOptions, openSignerOf, readCertificate } from './signing-options.ts'
 
 const EXAMPLE = `
@@ -25,6 +27,7 @@ Examples:
   cloister build --rootfs ./rootfs --entrypoint /hello --output-file hello.eif
   cloister build --rootfs ./rootfs --entrypoint /hello --dry-run
   cloister build --manifest cloister.yaml --output-file hello.eif
+  cloister build --rootfs ./rootfs --entrypoint /hello --output-file hello.eif --provenance hello.json
 
 Images:
   NAME:TAG, docker://NAME:TAG    from a registry, with skopeo and your credentials
@@ -70,7 +73,10 @@ export function buildEnclaveCommand(): Command {
     .option('--env <variables...>', 'KEY=value, added to those of the image')
     .option('--workdir <dir>', 'working directory')
     .option('--user <user[:group]>', 'names of the image, or numbers')
-  addPlatformOptions(command).option('--quiet', 'print no progress')
+  addPlatformOptions(command)
+    .option('--provenance <file>', 'write what the image was built from, for `cloister reproduce`')
+    .option('--provenance-key <pem>', 'the private key that signs it (EC or Ed25519)')
+    .option('--quiet', 'print no progress')
   return addSigningOptions(command).addHelpText('after', EXAMPLE).action(run)
 }
 
@@ -121,40 +127,37 @@ async function run(flags: BuildFlags): Promise<void> {
   useArtifactsDirectory(process.env)
   const progress = new BuildProgress(flags.quiet === true)
   progress.say('Start building the Enclave Image...')
-  const manifest = await findManifest(flags)
-  if (manifest !== undefined) progress.say(`Using the manifest ${manifest.path}`)
+  const inputs = await readInputs(flags)
+  if (inputs.manifest !== undefined) progress.say(`Using the manifest ${inputs.manifest.path}`)
   const carryOut = flags.dryRun === true ? measure : build
-  const measurements = await carryOut(flags, manifest, progress)
+  const measurements = await carryOut(inputs, progress)
   printJson({ Measurements: measurementsJson(measurements) })
 }
 
-async function build(
-  flags: BuildFlags,
-  manifest: FoundManifest | undefined,
-  { report, say }: BuildProgress,
-): Promise<Measurements> {
-  const output = flags.outputFile
+async function build(inputs: BuildInputs, { report, say }: BuildProgress): Promise<Measurements> {
+  const { outputFile: output, provenance } = inputs.flags
   check(output !== undefined, 'ERR_CLI_ARGUMENT', '--output-file is missing', {
     hint: 'Give --output-file, or --dry-run for the measurements alone.',
   })
-  await using signer = await openSignerOf(flags)
-  const options = {
-    ...(await buildOptions(flags, manifest)),
-    ...defined({ signer }),
-    output,
-    report,
+  const key = provenanceKey(inputs.flags)
+  await using signer = await openSignerOf(inputs.flags)
+  const options = { ...(await buildOptions(inputs)), ...defined({ signer }), output, report }
+  const image = await buildImage(options)
+  if (provenance !== undefined) {
+    await writeStatement(provenance, await provenanceOf(inputs, options, image), key)
+    say(`Provenance written to ${provenance}.`)
   }
-  const { measurements } = await buildImage(options)
   say('Enclave Image successfully created.')
-  return measurements
+  return image.measurements
 }
 
-async function measure(
-  flags: BuildFlags,
-  manifest: FoundManifest | undefined,
-  { report }: BuildProgress,
-): Promise<Measurements> {
-  const path = flags.signingCertificate
+async function measure(inputs: BuildInputs, { report }: BuildProgress): Promise<Measurements> {
+  const { signingCertificate: path, provenance } = inputs.flags
+  check(
+    provenance === undefined,
+    'ERR_CLI_ARGUMENT',
+    '--provenance names a file, and --dry-run writes none',
+  )
   const certificate = path === undefined ? undefined : readCertificate(path)
-  return measureBuild({ ...(await buildOptions(flags, manifest)), report }, certificate)
+  return measureBuild({ ...(await buildOptions(inputs)), report }, certificate)
 }

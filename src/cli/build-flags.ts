@@ -13,6 +13,8 @@ export interface BuildFlags extends SigningFlags {
   readonly quiet?: boolean
   readonly outputFile?: string
   readonly dryRun?: boolean
+  readonly provenance?: string
+  readonly provenanceKey?: string
   readonly name?: string
   /** commander keeps `version` for itself on the root command only. */
   readonly version?: string

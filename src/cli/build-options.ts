@@ -17,7 +17,7 @@ import { measuredPart } from '../manifest/index.ts'
 import { readFileArgument } from './arguments.ts'
 import type { BuildFlags } from './build-flags.ts'
 import { defined } from './defined.ts'
-import { runOf, withManifest, type FoundManifest } from './manifest-options.ts'
+import { findManifest, runOf, withManifest, type FoundManifest } from './manifest-options.ts'
 
 /** AWS's names, and those of OCI platforms. */
 export const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
@@ -27,14 +27,38 @@ export const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
   arm64: 'aarch64',
 }
 
+/** The flags, with what the files say that they name. */
+export interface BuildInputs {
+  readonly flags: BuildFlags
+  readonly manifest?: FoundManifest
+  /** JSON. */
+  readonly metadata?: Uint8Array
+  /** Seconds since 1970. */
+  readonly buildTime: number
+}
+
 /**
- * @param manifest - Of the application, see `findManifest`.
- * @throws ERR_CLI_ARGUMENT, ERR_FILE_INPUT, ERR_IMAGE_BLOBS, ERR_EIF_METADATA
+ * Reads what the flags name, and the build time of the environment.
+ *
+ * @throws ERR_CLI_ARGUMENT, ERR_FILE_INPUT, ERR_MANIFEST_YAML, ERR_MANIFEST_FIELD
  */
-export async function buildOptions(
-  given: BuildFlags,
-  manifest?: FoundManifest,
-): Promise<Omit<BuildOptions, 'output' | 'signer'>> {
+export async function readInputs(flags: BuildFlags): Promise<BuildInputs> {
+  const { metadata } = flags
+  return {
+    flags,
+    ...defined({ manifest: await findManifest(flags) }),
+    ...(metadata !== undefined && { metadata: readFileArgument('--metadata', metadata) }),
+    buildTime: readBuildTime(process.env['SOURCE_DATE_EPOCH']),
+  }
+}
+
+/** @throws ERR_CLI_ARGUMENT, ERR_IMAGE_BLOBS, ERR_EIF_METADATA */
+export async function buildOptions({
+  flags: given,
+  manifest,
+  metadata,
+  buildTime,
+}: BuildInputs): Promise<Omit<BuildOptions, 'output' | 'signer'>> {
   const flags = manifest === undefined ? given : withManifest(given, manifest)
   const { kernelFlavour, kernel, init, cmdline, name, version } = flags
   const overrides = {
@@ -47,10 +71,8 @@ export async function buildOptions(
     ...(manifest !== undefined && { manifest: measuredPart(manifest.text) }),
     directory: directoryOptions(flags),
     ...defined({ name, version, root: flags.root }),
-    ...(flags.metadata !== undefined && {
-      customMetadata: parseCustomMetadata(readFileArgument('--metadata', flags.metadata)),
-    }),
-    buildTime: readBuildTime(process.env['SOURCE_DATE_EPOCH']),
+    ...(metadata !== undefined && { customMetadata: parseCustomMetadata(metadata) }),
+    buildTime,
   }
 }
 

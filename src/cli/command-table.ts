@@ -85,6 +85,11 @@ export const commandTable: readonly CommandRow[] = [
     load: async () => (await import('./sign-eif.ts')).signEifCommand(),
   },
   {
+    name: 'reproduce',
+    summary: 'build an image again from a statement about its build, and compare',
+    load: async () => (await import('./reproduce.ts')).reproduceCommand(),
+  },
+  {
     name: 'diff-eif',
     alias: 'diff',
     summary: 'compare two enclave images: sections, files in ramdisks, PCRs',

@@ -15,6 +15,8 @@ const MAX_BYTES = 1024 * 1024
 
 export interface FoundManifest {
   readonly path: string
+  /** As it is in the file. */
+  readonly bytes: Uint8Array
   readonly text: ManifestText
 }
 
@@ -33,7 +35,7 @@ export async function findManifest({
   const path = manifest ?? found
   if (path === undefined || path === false) return undefined
   const bytes = readFileArgument('--manifest', path, MAX_BYTES)
-  return { path, text: await parseManifest(bytes, path) }
+  return { path, bytes, text: await parseManifest(bytes, path) }
 }
 
 /**

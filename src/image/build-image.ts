@@ -55,18 +55,25 @@ export interface BuildOptions {
 /** The tool's name and version in the metadata. */
 const BUILD_TOOL = { buildTool: 'cloister', buildToolVersion: '0.1.0' } as const
 
+/** An image as it was written. */
+export interface BuiltImage extends WrittenEif {
+  /** Digest of the container image's configuration, as `sha256:…`; absent for a directory. */
+  readonly imageId?: string
+}
+
 /**
  * Builds an image and returns its measurements, computed from the bytes as they are written.
  * @throws ERR_IMAGE_*, ERR_EIF_CMDLINE, ERR_EIF_METADATA, ERR_EIF_CONTENT, ERR_EIF_SIGNING
  */
-export async function buildImage(options: BuildOptions): Promise<WrittenEif> {
-  return withInput(options, (input, report) =>
-    writeOutputFile(options.output, async (file) => {
+export async function buildImage(options: BuildOptions): Promise<BuiltImage> {
+  return withInput(options, async (input, { report, imageId }) => {
+    const written = await writeOutputFile(options.output, async (file) => {
       const unsigned = await writeEif(input, reportWriting(file, input, report))
       if (options.signer === undefined) return unsigned
       return signEif(file.source(unsigned.size), file, options.signer)
-    }),
-  )
+    })
+    return { ...written, ...(imageId !== undefined && { imageId }) }
+  })
 }
 
 /**
@@ -79,17 +86,21 @@ export async function measureBuild(
   certificatePem?: Uint8Array,
 ): Promise<Measurements> {
   const pcr8 = certificatePem && measureBytes(parseSigningCertificate(certificatePem).der)
-  return withInput(options, async (input, report) => {
+  return withInput(options, async (input, { report }) => {
     const nowhere = { write: () => Promise.resolve() }
     const { measurements } = await writeEif(input, reportWriting(nowhere, input, report))
     return { ...measurements, ...(pcr8 && { pcr8 }) }
   })
 }
 
+interface BuildContext extends Pick<BuiltImage, 'imageId'> {
+  readonly report: ReportProgress
+}
+
 /** Opens what an image is made of for as long as it is used. */
 async function withInput<T>(
   options: Omit<BuildOptions, 'output' | 'signer'>,
-  use: (input: EifInput, report: ReportProgress) => Promise<T>,
+  use: (input: EifInput, context: BuildContext) => Promise<T>,
 ): Promise<T> {
   const { blobs } = options
   const { report = ignoreProgress, directory = {} } = options
@@ -115,7 +126,7 @@ async function withInput<T>(
     metadata: metadataOf(options, source),
     ramdisks: [platformRamdisk(blobs.init), applicationRamdisk(root, runConfig)],
   }
-  return await use(input, report)
+  return await use(input, { report, ...(source.id !== undefined && { imageId: source.id }) })
 }
 
 /** An image without a network device would not keep what its manifest promises to the app. */

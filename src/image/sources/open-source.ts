@@ -35,6 +35,8 @@ export interface OpenSource extends AsyncDisposable {
   /** Labels, where the user gives none. */
   readonly name: string
   readonly version: string
+  /** Digest of the image's configuration, as `sha256:…`; absent for a directory. */
+  readonly id?: string
   /** As `docker image inspect` shows it, without RepoTags; absent for a directory. */
   readonly dockerInfo?: JsonObject
   /** `name:tag` without registry and path. */

@@ -1,0 +1,131 @@
+// cloister reproduce: builds an image again from a statement about its build, and compares.
+
+import { join } from 'node:path'
+
+import { Command } from 'commander'
+
+import { temporaryDirectory } from '../files/index.ts'
+import { buildImage, type BuildOptions, type BuiltImage } from '../image/index.ts'
+import { MAX_STATEMENT_BYTES, readProvenance, type Resource } from '../provenance/index.ts'
+import { readFileArgument } from './arguments.ts'
+import { buildOptions, useArtifactsDirectory } from './build-options.ts'
+import { BuildProgress } from './build-progress.ts'
+import { defined } from './defined.ts'
+import { printJson } from './print.ts'
+import { inputsOf, resourcesOf, subjectsOf } from './provenance.ts'
+import { addSigningOptions, openSignerOf, type SigningFlags } from './signing-options.ts'
+
+const EXAMPLE = `
+Examples:
+  cloister reproduce hello.json
+  cloister reproduce hello.json --rootfs ./rootfs --key builder.pem
+
+The statement is what build-enclave --provenance wrote. What it says is repeated, with the kernel and the
+agent of this machine, and every subject is compared: the file and the PCRs. Inputs that differ are named,
+which tells why. Of a signed image the file and PCR8 are compared when the certificate and the key are given
+(keys in files sign deterministically), else PCR0, PCR1 and PCR2 alone. A Dockerfile runs what it says:
+look at the statement's source before you repeat a stranger's.
+
+Exit status: 0 when all that was compared is the same, 1 when something differs, another one after an error.`
+
+/** As diff(1). */
+const STATUS_DIFFERENT = 1
+
+interface Flags extends SigningFlags {
+  readonly key?: string
+  readonly rootfs?: string
+  readonly dockerDir?: string
+  readonly dockerUri?: string
+  readonly blobs?: string
+  readonly quiet?: boolean
+}
+
+export function reproduceCommand(): Command {
+  const command = new Command('reproduce')
+    .argument('<statement>', 'what build-enclave --provenance wrote')
+    .option('--key <pem>', 'public key or certificate of who must have signed the statement')
+    .option('--rootfs <dir>', 'where the root file system is here')
+    .option('--docker-dir <dir>', 'where the Dockerfile is here')
+    .option('--docker-uri <image>', 'where the container image is here')
+    .option('--blobs <dir>', 'directory of the kernel and the agent')
+    .option('--quiet', 'print no progress')
+  return addSigningOptions(command).addHelpText('after', EXAMPLE).action(reproduce)
+}
+
+async function reproduce(path: string, flags: Flags): Promise<void> {
+  useArtifactsDirectory(process.env)
+  const key = flags.key === undefined ? undefined : readFileArgument('--key', flags.key)
+  const bytes = readFileArgument('the statement', path, MAX_STATEMENT_BYTES)
+  const { provenance, signature } = readProvenance(bytes, key)
+  const { rootfs, dockerDir, dockerUri, blobs } = flags
+  const places = defined({ rootfs, dockerDir, dockerUri, blobs })
+  const options = await buildOptions(await inputsOf(provenance.parameters, places))
+  const isSigned = provenance.subjects.some(({ name }) => name === 'PCR8')
+  const built = await rebuild(options, flags)
+  const subjects = compare(provenance.subjects, built.subjects, isSigned && !built.isSigned)
+  const inputs = compare(provenance.inputs, built.inputs, false)
+  const isSame = subjects.every(({ Same }) => Same !== false)
+  printJson({
+    Reproduced: isSame,
+    StatementSignature: signature,
+    Subjects: subjects,
+    Inputs: inputs,
+  })
+  if (!isSame) process.exitCode = STATUS_DIFFERENT
+}
+
+interface Rebuilt {
+  readonly subjects: readonly Resource[]
+  readonly inputs: readonly Resource[]
+  readonly isSigned: boolean
+}
+
+async function rebuild(
+  options: Omit<BuildOptions, 'output' | 'signer'>,
+  flags: Flags,
+): Promise<Rebuilt> {
+  const { report } = new BuildProgress(flags.quiet === true)
+  using scratch = temporaryDirectory('reproduce')
+  const output = join(scratch.path, 'image.eif')
+  await using signer = await openSignerOf(flags)
+  const image: BuiltImage = await buildImage({ ...options, ...defined({ signer }), output, report })
+  return {
+    subjects: await subjectsOf(output, image),
+    inputs: await resourcesOf(options, image),
+    isSigned: signer !== undefined,
+  }
+}
+
+interface Comparison {
+  readonly Name: string
+  /** Null: not compared, as it takes the signer's key. */
+  readonly Same: boolean | null
+  readonly Stated: string | null
+  readonly Built: string | null
+}
+
+/** The file is the first on both sides, whatever its name; all else goes by name. */
+function compare(
+  stated: readonly Resource[],
+  built: readonly Resource[],
+  isUnsigned: boolean,
+): readonly Comparison[] {
+  const isFile = (name: string): boolean => !/^(PCR\d+|kernel|init|image)$/.test(name)
+  const found = stated.map((resource): Comparison => {
+    const { name } = resource
+    const other = built.find((it) => (isFile(name) ? isFile(it.name) : it.name === name))
+    const [a, b] = [digestOf(resource), other === undefined ? null : digestOf(other)]
+    const isLeftOut = isUnsigned && (isFile(name) || name === 'PCR8')
+    return { Name: name, Same: isLeftOut ? null : a === b, Stated: a, Built: isLeftOut ? null : b }
+  })
+  const names = new Set(stated.map(({ name }) => name))
+  const added = built.filter(({ name }) => !isFile(name) && !names.has(name))
+  return [
+    ...found,
+    ...added.map((it) => ({ Name: it.name, Same: false, Stated: null, Built: digestOf(it) })),
+  ]
+}
+
+function digestOf({ digest }: Resource): string {
+  return digest.sha384 === undefined ? `sha256:${digest.sha256 ?? ''}` : `sha384:${digest.sha384}`
+}
