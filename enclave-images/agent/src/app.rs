@@ -5,7 +5,9 @@ use crate::event::Event;
 use crate::failure::{Failure, Step};
 use crate::logs::{Drain, Outlet};
 use crate::manifest::Manifest;
+use crate::network::Network;
 use crate::{kernel, program, surroundings};
+use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +17,7 @@ pub struct App {
     pid: u32,
     /// False once the process is reaped: its number may then be another's.
     exists: Mutex<bool>,
+    network: Option<Arc<Network>>,
 }
 
 impl App {
@@ -23,6 +26,7 @@ impl App {
     pub fn start(
         manifest: &Manifest,
         mut outlet: Option<Outlet>,
+        network: Option<Arc<Network>>,
     ) -> Result<(Arc<Self>, Option<Drain>), Failure> {
         let workdir = &manifest.workdir;
         let enter = format!("enter the workdir {}", workdir.display());
@@ -50,6 +54,7 @@ impl App {
         let app = Arc::new(Self {
             pid: child.id(),
             exists: Mutex::new(true),
+            network,
         });
         Ok((app, logs.step("read the app's streams")?))
     }
@@ -66,15 +71,23 @@ impl App {
         }
     }
 
+    /// Fails for a process that is gone already: one that netd's start has reaped itself.
+    fn reap(&self, pid: u32) -> io::Result<ExitStatus> {
+        match &self.network {
+            Some(network) => network.reap(pid, kernel::reap),
+            None => kernel::reap(pid),
+        }
+    }
+
     /// Reaps every child until the app's first process ends; says how it ended.
     pub fn wait(&self) -> Result<Event, Failure> {
         loop {
             let pid = kernel::wait_for_any_child().step("wait for the app")?;
             let mut exists = self.exists.lock().unwrap_or_else(PoisonError::into_inner);
-            let status = kernel::reap(pid).step("reap a process")?;
+            let status = self.reap(pid);
             if pid == self.pid {
                 *exists = false;
-                return Ok(end_of(status));
+                return Ok(end_of(status.step("reap the app")?));
             }
         }
     }

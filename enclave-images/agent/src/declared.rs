@@ -2,6 +2,7 @@
 //! app finds it at /run/cloister/manifest.json.
 #![forbid(unsafe_code)]
 
+use cloister_egress_policy::Policy;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -22,6 +23,9 @@ pub struct Declared {
     ports: Vec<u32>,
     pub logs: DeclaredLogs,
     restart: String,
+    /// What may be reached; absent: there is no network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub egress: Option<Policy>,
 }
 
 /// Beginnings of lines that may leave, for each stream; the empty one is every line's.

@@ -7,7 +7,8 @@ use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::mem;
 use std::net::UdpSocket;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus};
 
@@ -165,6 +166,35 @@ pub fn reap(pid: u32) -> io::Result<ExitStatus> {
     // SAFETY: waitpid writes one int, to `status`.
     check(unsafe { libc::waitpid(pid.cast_signed(), &raw mut status, 0) })?;
     Ok(ExitStatus::from_raw(status))
+}
+
+/// linux/if_tun.h
+const TUNSETIFF: libc::Ioctl = 0x4004_54ca;
+const TUNSETOFFLOAD: libc::Ioctl = 0x4004_54d0;
+const TUN_F_CSUM: libc::c_ulong = 1;
+
+/// Makes a TUN device, which lives as long as the descriptor. Reads and writes do not block; they carry
+/// a `virtio_net_hdr`, and TCP and UDP checksums are left to whoever needs them.
+pub fn open_tun(name: &str) -> io::Result<OwnedFd> {
+    let device = File::options()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open("/dev/net/tun")?;
+    // SAFETY: ifreq is plain data, for which all zeroes is a value.
+    let mut request: libc::ifreq = unsafe { mem::zeroed() };
+    let last = request.ifr_name.len() - 1;
+    for (to, from) in request.ifr_name[..last].iter_mut().zip(name.bytes()) {
+        *to = from.cast_signed();
+    }
+    let flags = libc::IFF_TUN | libc::IFF_NO_PI | libc::IFF_VNET_HDR;
+    request.ifr_ifru.ifru_flags = flags as libc::c_short;
+    // SAFETY: the first call takes a valid ifreq that outlives it, the second a number.
+    unsafe {
+        check(libc::ioctl(device.as_raw_fd(), TUNSETIFF, &raw mut request))?;
+        check(libc::ioctl(device.as_raw_fd(), TUNSETOFFLOAD, TUN_F_CSUM))?;
+    }
+    Ok(device.into())
 }
 
 /// What a loop device shows: a part of a file.

@@ -26,6 +26,8 @@ mod kernel;
 mod logs;
 mod manifest;
 mod mounts;
+mod netd;
+mod network;
 mod nsm;
 mod parent;
 mod power;
@@ -39,11 +41,15 @@ use event::Event;
 use failure::{Failure, Step};
 use logs::{Drain, Outlet};
 use manifest::Manifest;
+use network::Network;
 use std::panic;
 use std::sync::Arc;
 
 /// Called by the entry point in `kernel`; never returns in an enclave.
 fn run() -> i32 {
+    if std::process::id() != 1 && netd::is_meant() {
+        return netd::run();
+    }
     if std::process::id() != 1 {
         eprintln!("cloister-agent is the init process of an enclave; it does nothing elsewhere");
         return 64;
@@ -82,8 +88,14 @@ fn boot() -> Result<(Arc<App>, Option<Drain>), Failure> {
     let register = offer_nsm()?;
     surroundings::prepare(&mut manifest);
     config::take(&register, channel.as_ref().ok().copied()).step("take the configuration")?;
-    let outlet = Outlet::open(manifest.declared.as_ref().map(|it| &it.logs));
-    let (app, logs) = App::start(&manifest, outlet)?;
+    let declared = manifest.declared.as_ref();
+    let network = declared
+        .and_then(|it| it.egress.as_ref())
+        .map(|policy| Network::start(policy, manifest.user.uid))
+        .transpose()
+        .step("start the network")?;
+    let outlet = Outlet::open(declared.map(|it| &it.logs));
+    let (app, logs) = App::start(&manifest, outlet, network)?;
     if let Ok(channel) = channel {
         channel.send(&Event::Started { pid: app.pid() });
         channel::serve(channel, Arc::clone(&app)).step("serve the agent channel")?;

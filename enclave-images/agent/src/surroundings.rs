@@ -53,7 +53,8 @@ pub fn prepare(manifest: &mut Manifest) {
     manifest.set_default("HOME", home);
 }
 
-fn attempt<E: std::fmt::Display>(what: &str, result: Result<(), E>) {
+/// Says what failed, and goes on.
+pub fn attempt<E: std::fmt::Display>(what: &str, result: Result<(), E>) {
     if let Err(error) = result {
         console::say(&format!("{what}: {error}"));
     }
@@ -96,7 +97,7 @@ fn name_localhost(hostname: &str) -> io::Result<()> {
 }
 
 /// Empty when it is absent, too large, or not text.
-fn read_text(path: &str) -> String {
+pub fn read_text(path: &str) -> String {
     let bytes = read_file(path).ok().flatten().unwrap_or_default();
     String::from_utf8(bytes).unwrap_or_default()
 }
@@ -108,7 +109,8 @@ fn write_if_empty(path: &str, text: &str) -> io::Result<()> {
     append(path, text)
 }
 
-fn append(path: &str, text: &str) -> io::Result<()> {
+/// Adds to a file, which is made where it does not exist.
+pub fn append(path: &str, text: &str) -> io::Result<()> {
     fs::create_dir_all("/etc")?;
     OpenOptions::new()
         .append(true)

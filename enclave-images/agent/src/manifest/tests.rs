@@ -35,9 +35,27 @@ fn keeps_what_the_application_declares_and_refuses_what_it_does_not_know() {
     let logs = manifest.declared.expect("a declaration").logs;
     assert_eq!(logs.stdout, ["audit: "]);
     assert!(logs.stderr.is_empty());
-    refuses(&whole.replace(r#""ports""#, r#""egress":[],"ports""#));
+    refuses(&whole.replace(r#""ports""#, r#""ingress":[],"ports""#));
     refuses(&whole.replace(r#""stderr""#, r#""stdin":[],"stderr""#));
     refuses(&whole.replace(r#","stderr":[]"#, ""));
+}
+
+#[test]
+fn reads_what_may_be_reached() {
+    let with = |egress: &str| {
+        let declared = r#""manifest":{"name":"web","version":"1","ports":[],"logs":{"stdout":[],"stderr":[]},"restart":"no","egress":"#;
+        WHOLE.replace(
+            r#""version":1,"#,
+            &format!(r#""version":1,{declared}{egress}}},"#),
+        )
+    };
+    let whole = with(r#"{"allow":[{"host":"a.example","ports":[443]}],"deny":[]}"#);
+    let manifest = Manifest::parse(whole.as_bytes()).unwrap();
+    let egress = manifest.declared.unwrap().egress.expect("a policy");
+    assert_eq!((egress.allow.len(), egress.deny.len()), (1, 0));
+    refuses(&with("[]"));
+    refuses(&with(r#"{"allow":[{}],"deny":[]}"#));
+    refuses(&with(r#"{"allow":[],"deny":[],"log":[]}"#));
 }
 
 #[test]

@@ -3,10 +3,13 @@
 
 use cloister_egress_policy::Protocol;
 use cloister_egress_policy::wire::{Request, Status, frame};
+use std::fs::Permissions;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::thread;
 
 pub struct StandIn {
@@ -83,11 +86,7 @@ impl StandIn {
         std::fs::create_dir(&directory).expect("a directory");
         let path = directory.join("host.sock");
         let listener = UnixListener::bind(&path).expect("a socket");
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                thread::spawn(move || _ = serve(stream));
-            }
-        });
+        thread::spawn(move || accept(&listener));
         let path = path.to_str().expect("UTF-8").to_owned();
         Self { directory, path }
     }
@@ -101,6 +100,20 @@ impl Drop for StandIn {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.directory);
     }
+}
+
+fn accept(listener: &UnixListener) {
+    for stream in listener.incoming().flatten() {
+        thread::spawn(move || _ = serve(stream));
+    }
+}
+
+/// Until it is killed, for every user.
+pub fn serve_at(path: &str) -> ExitCode {
+    let listener = UnixListener::bind(path).expect("a socket");
+    std::fs::set_permissions(path, Permissions::from_mode(0o666)).expect("its mode");
+    accept(&listener);
+    ExitCode::SUCCESS
 }
 
 fn unique() -> u64 {

@@ -2,7 +2,8 @@
 //! end of it, and behind it a stand-in for the host part, outside the namespace. `main` starts this
 //! program once more for each case, inside.
 //!
-//! With `--exec POLICY COMMAND...` it runs a command inside, for a look by hand.
+//! With `--exec POLICY COMMAND...` it runs a command inside, for a look by hand; with `--serve PATH` it is
+//! the stand-in alone.
 
 mod cases;
 mod host;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         ["--exec", policy, ref command @ ..] => {
             start(&[&["--inside-exec", SOCKET, policy], command].concat())
         }
+        ["--serve", path] => host::serve_at(path),
         _ => run_all(&arguments),
     }
 }
