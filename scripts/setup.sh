@@ -146,8 +146,8 @@ install_lab_kernel() {
 # names and no other; for the cards' tests also the guest that the vsock card's run.
 build_cards() {
   env -u ZSTD_SYS_USE_PKG_CONFIG cargo build --quiet --locked --release --package cloister-vsock \
-    --package cloister-nsm --package cloister-parent --package cloister-squashfs "$@"
-  install -m 0755 -C target/x86_64-unknown-linux-gnu/release/cloister-{vsock,nsm,parent,squashfs} build/bin/
+    --package cloister-nsm --package cloister-network --package cloister-parent --package cloister-squashfs "$@"
+  install -m 0755 -C target/x86_64-unknown-linux-gnu/release/cloister-{vsock,nsm,network,parent,squashfs} build/bin/
 }
 
 main() {
@@ -168,7 +168,7 @@ main() {
   npm_packages_are_current || step 'install npm packages' install_npm_packages
   export CLOISTER_KERNEL_FLAVOURS=${CLOISTER_KERNEL_FLAVOURS:-$flavours}
   step "guest kernel ($CLOISTER_KERNEL_FLAVOURS), agent and example" bash enclave-images/build.sh build/blobs >&2
-  step 'vsock card, NSM card, cloister-parent and cloister-squashfs' build_cards "${card_parts[@]}"
+  step 'the cards, cloister-parent and cloister-squashfs' build_cards "${card_parts[@]}"
   [ "$purpose" != --test ] || step 'guests of the tests' build_test_guests
   [ -z "$purpose" ] || step 'QEMU of Debian backports, for tests' install_recent_qemu
   [ -z "$purpose" ] || step "AWS's reader and writer of images, for tests" install_aws_eif

@@ -1,7 +1,7 @@
 // `cloister.yaml`: what an application declares of itself, as text and as it is measured.
 
-export type { EgressRule } from './egress.ts'
+export type { EgressPolicy, EgressRule } from './egress.ts'
 export { ManifestReader, peekManifest } from './in-image.ts'
 export type { ManifestText, RestartRule } from './manifest-text.ts'
 export { measuredPart, type MeasuredManifest, type Prefixes } from './measured.ts'
-export { parseManifest } from './parse-manifest.ts'
+export { parseEgress, parseManifest } from './parse-manifest.ts'

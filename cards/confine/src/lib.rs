@@ -2,6 +2,8 @@
 //! handed down, and gives up whatever else it could reach.
 #![deny(unsafe_code)]
 
+pub mod descriptors;
 pub mod inherited;
 pub mod private_root;
+pub mod program;
 pub mod sandbox;

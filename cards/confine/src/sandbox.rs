@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::io;
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetStatus,
-    Scope,
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, Ruleset, RulesetAttr,
+    RulesetStatus, Scope,
 };
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use seccompiler::{
@@ -39,6 +39,8 @@ pub enum Reach {
     /// Those, and streams of the host's own `AF_VSOCK`, which no Landlock and no network namespace
     /// narrows.
     UnixAndVsock,
+    /// TCP and UDP of the host's network, from ports that the kernel chooses; nothing local.
+    Internet,
     Nothing,
 }
 
@@ -48,9 +50,9 @@ pub enum Reach {
 /// When seccomp cannot be applied.
 pub fn enter(reach: Reach, private_root: bool) -> io::Result<SandboxReport> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
-    let landlock = restrict_paths().map_err(|error| io::Error::other(error.to_string()))?;
+    let landlock = restrict_paths(reach).map_err(|error| io::Error::other(error.to_string()))?;
     // In a root of its own the card can make files only beside its own sockets.
-    let may_bind = landlock != "none" || private_root;
+    let may_bind = reach != Reach::Internet && (landlock != "none" || private_root);
     restrict_system_calls(reach, may_bind).map_err(|error| io::Error::other(error.to_string()))?;
     Ok(SandboxReport {
         landlock,
@@ -60,11 +62,15 @@ pub fn enter(reach: Reach, private_root: bool) -> io::Result<SandboxReport> {
 }
 
 /// No rule is added: nothing of what is handled stays allowed.
-fn restrict_paths() -> Result<&'static str, landlock::RulesetError> {
+fn restrict_paths(reach: Reach) -> Result<&'static str, landlock::RulesetError> {
+    let network = match reach {
+        Reach::Internet => BitFlags::from(AccessNet::BindTcp),
+        _ => AccessNet::from_all(LANDLOCK),
+    };
     let status = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(LANDLOCK))?
-        .handle_access(AccessNet::from_all(LANDLOCK))?
+        .handle_access(network)?
         .scope(Scope::from_all(LANDLOCK))?
         .create()?
         .restrict_self()?;
@@ -180,6 +186,9 @@ fn allowed_calls(reach: Reach) -> Result<Rules, seccompiler::BackendError> {
         rules.insert(libc::SYS_connect, Vec::new());
         rules.insert(libc::SYS_bind, Vec::new()); // to a name in the abstract namespace
     }
+    if reach == Reach::Internet {
+        rules.insert(libc::SYS_setsockopt, Vec::new());
+    }
     // Memory never becomes executable.
     let executable = libc::PROT_EXEC as u64;
     for call in [libc::SYS_mmap, libc::SYS_mprotect] {
@@ -193,19 +202,35 @@ fn allowed_calls(reach: Reach) -> Result<Rules, seccompiler::BackendError> {
     Ok(rules)
 }
 
-fn allowed_sockets(reach: Reach) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
-    let mut families = vec![libc::AF_UNIX];
-    if reach == Reach::UnixAndVsock {
-        families.push(libc::AF_VSOCK);
+/// Families and types of the sockets that a card may make.
+fn sockets_of(reach: Reach) -> &'static [(i32, i32)] {
+    use libc::{AF_INET, AF_INET6, AF_UNIX, AF_VSOCK, SOCK_DGRAM, SOCK_STREAM};
+    match reach {
+        Reach::Nothing => &[],
+        Reach::UnixSockets => &[(AF_UNIX, SOCK_STREAM)],
+        Reach::UnixAndVsock => &[(AF_UNIX, SOCK_STREAM), (AF_VSOCK, SOCK_STREAM)],
+        Reach::Internet => &[
+            (AF_INET, SOCK_STREAM),
+            (AF_INET6, SOCK_STREAM),
+            (AF_INET, SOCK_DGRAM),
+            (AF_INET6, SOCK_DGRAM),
+        ],
     }
+}
+
+fn allowed_sockets(reach: Reach) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
     let kind = !(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC) as u32;
-    let of_kind = SeccompCmpOp::MaskedEq(kind.into());
-    let is_stream = compare(1, of_kind, libc::SOCK_STREAM as u64)?;
-    families
-        .into_iter()
-        .map(|family| {
-            let is_family = compare(0, SeccompCmpOp::Eq, family as u64)?;
-            SeccompRule::new(vec![is_family, is_stream.clone()])
+    sockets_of(reach)
+        .iter()
+        .map(|(family, of_kind)| {
+            let is_family = compare(0, SeccompCmpOp::Eq, *family as u64)?;
+            let is_kind = compare(1, SeccompCmpOp::MaskedEq(kind.into()), *of_kind as u64)?;
+            let mut conditions = vec![is_family, is_kind];
+            if reach == Reach::Internet {
+                // TCP and UDP are the defaults: no ping sockets, no UDP-Lite, no MPTCP.
+                conditions.push(compare(2, SeccompCmpOp::Eq, 0)?);
+            }
+            SeccompRule::new(conditions)
         })
         .collect()
 }

@@ -117,6 +117,30 @@ impl Policy {
         }
     }
 
+    /// Says why a name may not be looked up.
+    #[must_use]
+    pub fn explain_question(&self, name: &Name, reason: Reason) -> Explanation {
+        let rule = match reason {
+            Reason::Rule(index) => self.deny.get(index),
+            _ => None,
+        };
+        let narrowest = Rule {
+            target: Target::Host(HostPattern::of(name)),
+            ports: Ports::all(),
+            protocol: None,
+            private: name.as_str() == HOST_NAME,
+        };
+        Explanation {
+            is_allowed: false,
+            why: match reason {
+                Reason::Rule(index) => format!("denied by deny[{index}]"),
+                _ => "no rule by host allows looking it up".to_owned(),
+            },
+            rule: rule.map(ToString::to_string),
+            would_allow: rule.is_none().then(|| narrowest.to_string()),
+        }
+    }
+
     /// The rule to add to `allow` for a flow that was denied: the one that nearly allows it, with `private: true`,
     /// or the narrowest one; nothing where a rule of `deny` must go, or none would help.
     #[must_use]

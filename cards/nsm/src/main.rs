@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex};
 
 use cloister_confine::inherited::take_inherited;
 use cloister_confine::private_root;
+use cloister_confine::program::Program;
 use cloister_confine::sandbox::{self, Reach};
 use cloister_nsm::arguments::{Arguments, USAGE};
 use cloister_nsm::backend::{Card, start_daemon};
 use cloister_nsm::channel::Channel;
-use cloister_vhost_user::program::Program;
 use cloister_vhost_user::watchdog::watch;
 use vhost::vhost_user::Listener;
 
@@ -32,7 +32,7 @@ fn run(arguments: Arguments) -> io::Result<()> {
     // Inherited descriptors are taken before any other is opened.
     let mut channel = Channel::new(UnixStream::from(take_inherited(arguments.channel)?));
     let listener = UnixListener::from(take_inherited(arguments.vhost_user)?);
-    let has_private_root = private_root::enter().is_ok();
+    let has_private_root = private_root::enter(private_root::Network::Own).is_ok();
     channel.greet(sandbox::enter(Reach::Nothing, has_private_root)?)?;
     let card = Card::new(channel, || std::process::exit(0))?;
     let (pulse, bell) = card.pulse_and_bell()?;

@@ -10,7 +10,6 @@ use virtio_bindings::bindings::virtio_ring::{
 use vm_memory::{GuestMemoryAtomic, GuestMemoryMmap};
 
 mod guest_memory;
-pub mod program;
 pub mod watchdog;
 
 pub use guest_memory::check_files;

@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use cloister_vhost_user::program::Program;
+use cloister_confine::descriptors::allow_descriptors;
+use cloister_confine::program::Program;
 use cloister_vhost_user::watchdog::watch;
 use cloister_vsock::arguments::{Arguments, Endpoint, USAGE};
 use cloister_vsock::backend::{Card, start_daemon};
@@ -18,11 +19,10 @@ use cloister_vsock::channel::Channel;
 use cloister_vsock::device::{Device, DeviceOptions};
 use cloister_vsock::host_vsock::HostVsock;
 use cloister_vsock::inherited::take_inherited;
-use cloister_vsock::limits::Limits;
 use cloister_vsock::private_root;
 use cloister_vsock::reactor::Reactor;
 use cloister_vsock::sandbox::{self, Reach};
-use rustix::process::{Resource, Rlimit, chdir, getrlimit, setrlimit};
+use rustix::process::chdir;
 use serde_json::json;
 use vhost::vhost_user::Listener;
 
@@ -49,7 +49,7 @@ fn run(arguments: Arguments) -> io::Result<()> {
         HostVsock::probe().map_err(no_loopback)?;
     }
     let mut vmm_listener = listen_for_vmm(&arguments.vhost_user)?;
-    allow_descriptors(&arguments.limits)?;
+    allow_descriptors(arguments.limits.connections as u64 + OWN_DESCRIPTORS)?;
     let reactor = Reactor::new()?;
     let reactor_fd = reactor.as_fd().try_clone_to_owned()?;
     let bell = reactor.bell()?;
@@ -138,7 +138,10 @@ fn enter_directory(uds_path: &Path) -> io::Result<(PathBuf, bool)> {
     if let Some(directory) = uds_path.parent().filter(|it| !it.as_os_str().is_empty()) {
         chdir(directory)?;
     }
-    Ok((name.into(), private_root::enter().is_ok()))
+    Ok((
+        name.into(),
+        private_root::enter(private_root::Network::Own).is_ok(),
+    ))
 }
 
 /// Listens at a path, in place of a socket that an earlier card has left there.
@@ -148,27 +151,6 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
         _ => {}
     }
     UnixListener::bind(path)
-}
-
-/// Raises the limit on open descriptors to what the connections need.
-fn allow_descriptors(limits: &Limits) -> io::Result<()> {
-    let needed = limits.connections as u64 + OWN_DESCRIPTORS;
-    let current = getrlimit(Resource::Nofile);
-    if current.current.is_some_and(|soft| soft < needed) {
-        if let Some(most) = current.maximum.filter(|hard| *hard < needed) {
-            return Err(io::Error::other(format!(
-                "the hard limit on open files is {most}, and {needed} are needed"
-            )));
-        }
-        setrlimit(
-            Resource::Nofile,
-            Rlimit {
-                current: Some(needed),
-                maximum: current.maximum,
-            },
-        )?;
-    }
-    Ok(())
 }
 
 /// The card's state stays usable after a panic elsewhere; none is expected.

@@ -1,0 +1,92 @@
+//! What flows share: the policies, the counters, a buffer, and what they leave for the engine to do after a turn.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use cloister_egress_policy::dns::Query;
+use serde::Serialize;
+
+use crate::judge::{Judge, Refusal};
+use crate::poller::Poller;
+use crate::refusals::{Refusals, Refused};
+
+/// The shared buffer; a datagram and its length fit.
+pub const BUFFER_BYTES: usize = 256 * 1024;
+
+/// Since the card's start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Counters {
+    pub tcp_flows: u64,
+    pub udp_flows: u64,
+    pub lookups: u64,
+    /// Flows that were allowed and not connected: refused, unreachable, timed out.
+    pub failed: u64,
+    /// Flows beyond the limit.
+    pub too_many: u64,
+    pub bytes_from_guest: u64,
+    pub bytes_to_guest: u64,
+}
+
+/// Who asked a question: a flow's key, and its number, as keys are used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asker {
+    pub key: usize,
+    pub number: u64,
+}
+
+pub struct Context {
+    pub poller: Poller,
+    pub judge: Judge,
+    pub resolvers: Vec<SocketAddr>,
+    pub counters: Counters,
+    pub refusals: Refusals,
+    pub buffer: Box<[u8]>,
+    pub now: Instant,
+    /// Flows that have more to do at once.
+    pub again: Vec<usize>,
+    pub questions: Vec<(Asker, Query)>,
+    pub answers: Vec<(Asker, Vec<u8>)>,
+    /// For the keeper.
+    pub news: Vec<Refused>,
+    numbers: u64,
+}
+
+impl Context {
+    #[must_use]
+    pub fn new(poller: Poller, judge: Judge, resolvers: Vec<SocketAddr>) -> Self {
+        Self {
+            poller,
+            judge,
+            resolvers,
+            counters: Counters::default(),
+            refusals: Refusals::default(),
+            buffer: vec![0; BUFFER_BYTES].into_boxed_slice(),
+            now: Instant::now(),
+            again: Vec::new(),
+            questions: Vec::new(),
+            answers: Vec::new(),
+            news: Vec::new(),
+            numbers: 0,
+        }
+    }
+
+    /// Counts a refusal; the keeper hears of the first one to a destination.
+    pub fn refuse(&mut self, refusal: Refusal) {
+        if let Some(refused) = self.refusals.add(refusal) {
+            self.news.push(refused.clone());
+        }
+    }
+
+    /// A number that no flow has had.
+    pub fn next_number(&mut self) -> u64 {
+        self.numbers += 1;
+        self.numbers
+    }
+}
+
+/// The poller's token of a flow's socket: the guest's stream, or the other one.
+#[must_use]
+pub fn token(key: usize, is_guest: bool) -> u64 {
+    (key as u64) << 1 | u64::from(is_guest)
+}

@@ -1,0 +1,246 @@
+//! All flows of one enclave, in one thread: what turned ready gets its turn, what has waited for too long ends.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use cloister_egress_policy::dns::{Query, Unanswered, error_reply};
+use cloister_egress_policy::wire::Status;
+use rustix::io::Errno;
+use rustix::net::{SocketFlags, accept_with};
+use serde_json::{Value, json};
+use slab::Slab;
+
+use crate::channel::{Channel, Heard, Request, RequestBody};
+use crate::context::{Asker, Context, token};
+use crate::flow::{Flow, Greeting, Lookup, tell};
+use crate::poller::Ready;
+use crate::socket::Socket;
+
+/// Questions to resolvers at once, beside the flows.
+pub const MAX_LOOKUPS: usize = 512;
+const LISTENER: u64 = u64::MAX;
+const CHANNEL: u64 = u64::MAX - 1;
+/// How exactly deadlines are kept.
+const TICK: Duration = Duration::from_millis(200);
+const MAX_RESOLVERS: usize = 3;
+
+pub struct Engine {
+    listener: OwnedFd,
+    channel: Channel,
+    flows: Slab<Flow>,
+    lookups: usize,
+    max_flows: usize,
+    next_tick: Instant,
+    context: Context,
+}
+
+impl Engine {
+    /// # Errors
+    /// When the inherited sockets cannot be watched.
+    pub fn new(
+        listener: OwnedFd,
+        channel: Channel,
+        max_flows: usize,
+        context: Context,
+    ) -> io::Result<Self> {
+        context.poller.add(&listener, LISTENER)?;
+        context.poller.add(&channel, CHANNEL)?;
+        Ok(Self {
+            listener,
+            channel,
+            flows: Slab::new(),
+            lookups: 0,
+            max_flows,
+            next_tick: context.now + TICK,
+            context,
+        })
+    }
+
+    /// Tells the keeper something it did not ask for.
+    pub fn tell(&mut self, message: &Value) {
+        self.channel.tell(message);
+    }
+
+    /// Serves until the keeper goes.
+    ///
+    /// # Errors
+    /// When the kernel refuses to say what is ready.
+    pub fn run(mut self) -> io::Result<()> {
+        let mut ready = Vec::new();
+        loop {
+            self.context.poller.wait(&mut ready, self.timeout())?;
+            self.context.now = Instant::now();
+            for event in &ready {
+                match event.token {
+                    LISTENER => self.accept(),
+                    CHANNEL => {
+                        self.channel.note(*event);
+                        if !self.hear() {
+                            return Ok(());
+                        }
+                    }
+                    _ => self.note(*event),
+                }
+            }
+            for key in std::mem::take(&mut self.context.again) {
+                self.work(key);
+            }
+            self.expire();
+            for refused in std::mem::take(&mut self.context.news) {
+                self.channel
+                    .tell(&json!({ "event": "refused", "refused": refused }));
+            }
+        }
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        if !self.context.again.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        (!self.flows.is_empty()).then_some(TICK)
+    }
+
+    fn accept(&mut self) {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        loop {
+            match accept_with(&self.listener, flags) {
+                Ok(stream) => self.greet(stream),
+                Err(Errno::INTR | Errno::CONNABORTED) => {}
+                // Until one of the descriptors is closed, those that wait are looked at with each tick.
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn greet(&mut self, stream: OwnedFd) {
+        if self.flows.len() - self.lookups >= self.max_flows {
+            self.context.counters.too_many += 1;
+            tell(&mut Socket::new(stream), Status::TooManyFlows);
+            return;
+        }
+        let entry = self.flows.vacant_entry();
+        let key = entry.key();
+        if self.context.poller.add(&stream, token(key, true)).is_ok() {
+            entry.insert(Flow::Greeting(Greeting::new(stream, self.context.now)));
+            self.work(key);
+        }
+    }
+
+    fn note(&mut self, ready: Ready) {
+        let key = (ready.token >> 1) as usize;
+        // A flow that ended in this round may have left an event.
+        if let Some(flow) = self.flows.get_mut(key) {
+            flow.note(ready.token & 1 == 1, ready);
+            self.work(key);
+        }
+    }
+
+    /// Gives a flow its turn, and does what it left to do.
+    fn work(&mut self, key: usize) {
+        self.turn(key, Flow::work);
+        self.serve_questions();
+    }
+
+    fn turn(&mut self, key: usize, act: fn(Flow, &mut Context, usize) -> Option<Flow>) {
+        let Some(slot) = self.flows.get_mut(key) else {
+            return;
+        };
+        let flow = std::mem::replace(slot, Flow::Away);
+        let is_lookup = matches!(flow, Flow::Lookup(_));
+        match act(flow, &mut self.context, key) {
+            Some(flow) => self.flows[key] = flow,
+            None => {
+                self.flows.remove(key);
+                self.lookups -= usize::from(is_lookup);
+            }
+        }
+    }
+
+    /// Passes on questions and answers until there are none; an answer may make room for questions.
+    fn serve_questions(&mut self) {
+        while !(self.context.questions.is_empty() && self.context.answers.is_empty()) {
+            for (asker, query) in std::mem::take(&mut self.context.questions) {
+                self.look_up(asker, query);
+            }
+            for (asker, answer) in std::mem::take(&mut self.context.answers) {
+                self.answer(asker, &answer);
+            }
+        }
+    }
+
+    fn look_up(&mut self, asker: Asker, query: Query) {
+        if self.lookups >= MAX_LOOKUPS {
+            let asked = query.encode(query.id);
+            let reply = error_reply(&asked, Unanswered::ServerFailed).unwrap_or_default();
+            return self.context.answers.push((asker, reply));
+        }
+        self.context.counters.lookups += 1;
+        let entry = self.flows.vacant_entry();
+        if let Some(lookup) = Lookup::start(asker, query, &mut self.context, entry.key()) {
+            entry.insert(Flow::Lookup(lookup));
+            self.lookups += 1;
+        }
+    }
+
+    fn answer(&mut self, asker: Asker, answer: &[u8]) {
+        if let Some(Flow::Dns(flow)) = self.flows.get_mut(asker.key)
+            && flow.number == asker.number
+        {
+            flow.take(answer);
+            self.turn(asker.key, Flow::work);
+        }
+    }
+
+    fn expire(&mut self) {
+        if self.context.now < self.next_tick {
+            return;
+        }
+        self.next_tick = self.context.now + TICK;
+        let now = self.context.now;
+        let late: Vec<usize> = self
+            .flows
+            .iter()
+            .filter(|(_, flow)| flow.deadline().is_some_and(|deadline| deadline <= now))
+            .map(|(key, _)| key)
+            .collect();
+        for key in late {
+            self.turn(key, Flow::expire);
+            self.serve_questions();
+        }
+        self.accept();
+    }
+
+    /// Answers the keeper; false when it has gone.
+    fn hear(&mut self) -> bool {
+        self.channel.flush();
+        loop {
+            match self.channel.listen() {
+                Heard::Request(Request { id, body }) => {
+                    let result = self.answer_keeper(body);
+                    self.channel.tell(&json!({ "id": id, "result": result }));
+                }
+                Heard::Invalid(message) => {
+                    let error = json!({ "code": "ERR_NETWORK_CONTROL", "message": message });
+                    self.channel.tell(&json!({ "id": null, "error": error }));
+                }
+                Heard::Nothing => return true,
+                Heard::Gone => return false,
+            }
+        }
+    }
+
+    fn answer_keeper(&mut self, body: RequestBody) -> Value {
+        if let RequestBody::SetResolvers { mut resolvers } = body {
+            resolvers.truncate(MAX_RESOLVERS);
+            self.context.resolvers = resolvers;
+        }
+        json!({
+            "flows": self.flows.len() - self.lookups,
+            "maxFlows": self.max_flows,
+            "counters": self.context.counters,
+            "refused": self.context.refusals.total(),
+            "refusals": self.context.refusals.list(),
+        })
+    }
+}

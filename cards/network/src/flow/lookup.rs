@@ -1,0 +1,170 @@
+//! A question to the host's resolvers: over UDP, over TCP when the answer is cut, and to the next one when a
+//! resolver does not answer.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use cloister_egress_policy::Protocol;
+use cloister_egress_policy::dns::{Query, Unanswered, error_reply, read_answer, with_id};
+use cloister_egress_policy::wire::{frame, split_frame};
+
+use super::connect::dial;
+use crate::context::{Asker, Context, token};
+use crate::outbox::Outbox;
+use crate::poller::Ready;
+use crate::socket::{Received, Socket};
+
+/// For each attempt.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Every resolver twice, within a program's own patience.
+const MAX_ATTEMPTS: usize = 6;
+
+enum Transport {
+    Udp(Socket),
+    Tcp {
+        socket: Socket,
+        outbox: Outbox,
+        inbox: Vec<u8>,
+    },
+}
+
+pub struct Lookup {
+    asker: Asker,
+    query: Query,
+    /// Of the question that is on its way: never the program's.
+    id: u16,
+    attempt: usize,
+    transport: Transport,
+    pub deadline: Instant,
+}
+
+impl Lookup {
+    /// Asks the first resolver that can be asked; else the asker is told that this failed.
+    #[must_use]
+    pub fn start(asker: Asker, query: Query, context: &mut Context, key: usize) -> Option<Self> {
+        Self::ask_from(0, (asker, query), context, key)
+    }
+
+    /// Gives up on this attempt.
+    #[must_use]
+    pub fn try_next(self, context: &mut Context, key: usize) -> Option<Self> {
+        Self::ask_from(self.attempt + 1, (self.asker, self.query), context, key)
+    }
+
+    fn ask_from(
+        first: usize,
+        (asker, query): (Asker, Query),
+        context: &mut Context,
+        key: usize,
+    ) -> Option<Self> {
+        let attempts = (context.resolvers.len() * 2).min(MAX_ATTEMPTS);
+        for attempt in first..attempts {
+            let resolver = context.resolvers[attempt % context.resolvers.len()];
+            let id = random_id();
+            let Some(mut socket) = open(Protocol::Udp, resolver, context, key).map(Socket::new)
+            else {
+                continue;
+            };
+            if socket.send(&query.encode(id)).is_ok() {
+                return Some(Self {
+                    asker,
+                    query,
+                    id,
+                    attempt,
+                    transport: Transport::Udp(socket),
+                    deadline: context.now + PATIENCE,
+                });
+            }
+        }
+        let asked = query.encode(query.id);
+        let reply = error_reply(&asked, Unanswered::ServerFailed).unwrap_or_default();
+        context.answers.push((asker, reply));
+        None
+    }
+
+    pub fn note(&mut self, ready: Ready) {
+        match &mut self.transport {
+            Transport::Udp(socket) | Transport::Tcp { socket, .. } => socket.note(ready),
+        }
+    }
+
+    #[must_use]
+    pub fn work(mut self, context: &mut Context, key: usize) -> Option<Self> {
+        let received = match &mut self.transport {
+            Transport::Udp(socket) => socket.receive(&mut context.buffer),
+            Transport::Tcp { socket, outbox, .. } => match outbox.flush(socket) {
+                Ok(_) => socket.receive(&mut context.buffer),
+                Err(error) => Err(error),
+            },
+        };
+        match received {
+            Ok(Received::Later) => Some(self),
+            Ok(Received::Bytes(count)) => self.take(count, context, key)?.work(context, key),
+            Ok(Received::Nothing) | Err(_) => self.try_next(context, key)?.work(context, key),
+        }
+    }
+
+    /// Takes bytes from the buffer; ends with the answer.
+    fn take(mut self, count: usize, context: &mut Context, key: usize) -> Option<Self> {
+        let message = match &mut self.transport {
+            Transport::Udp(_) => context.buffer[..count].to_vec(),
+            Transport::Tcp { inbox, .. } => {
+                inbox.extend_from_slice(&context.buffer[..count]);
+                match split_frame(inbox) {
+                    Some((message, _)) => message.to_vec(),
+                    None => return Some(self),
+                }
+            }
+        };
+        let is_stream = matches!(self.transport, Transport::Tcp { .. });
+        match read_answer(&self.query, self.id, &message) {
+            Some(answer) if answer.is_truncated && !is_stream => self.ask_again(context, key),
+            Some(answer) => {
+                context.judge.learn(&answer, context.now);
+                let reply = with_id(message, self.query.id);
+                context.answers.push((self.asker, reply));
+                None
+            }
+            // Somebody else's datagram is waited out; a stream that brings nonsense is given up.
+            None if is_stream => self.try_next(context, key),
+            None => Some(self),
+        }
+    }
+
+    /// The same resolver, over TCP.
+    fn ask_again(mut self, context: &mut Context, key: usize) -> Option<Self> {
+        let resolver = context.resolvers[self.attempt % context.resolvers.len()];
+        let Some(socket) = open(Protocol::Tcp, resolver, context, key) else {
+            return self.try_next(context, key);
+        };
+        self.id = random_id();
+        let mut outbox = Outbox::default();
+        outbox.push(&frame(&self.query.encode(self.id)).unwrap_or_default());
+        self.transport = Transport::Tcp {
+            socket: Socket::connecting(socket),
+            outbox,
+            inbox: Vec::new(),
+        };
+        self.deadline = context.now + PATIENCE;
+        Some(self)
+    }
+}
+
+fn open(
+    protocol: Protocol,
+    resolver: SocketAddr,
+    context: &Context,
+    key: usize,
+) -> Option<std::os::fd::OwnedFd> {
+    let socket = dial(protocol, resolver).ok()?;
+    context.poller.add(&socket, token(key, false)).ok()?;
+    Some(socket)
+}
+
+/// Not to be guessed by whoever sends forged answers; the source port is the kernel's choice.
+fn random_id() -> u16 {
+    let mut bytes = [0; 2];
+    // The kernel's pool is ready long before a card runs.
+    let _ = rustix::rand::getrandom(&mut bytes[..], rustix::rand::GetRandomFlags::empty());
+    u16::from_be_bytes(bytes)
+}

@@ -1,0 +1,100 @@
+//! A nonblocking stream or datagram socket, and what is known of its readiness.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
+
+use crate::poller::Ready;
+
+/// What reading brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    Bytes(usize),
+    /// A stream's end, or an empty datagram.
+    Nothing,
+    /// Not now; the poller will say when.
+    Later,
+}
+
+#[derive(Debug)]
+pub struct Socket {
+    fd: OwnedFd,
+    pub readable: bool,
+    pub writable: bool,
+    /// Shut in both directions, or in error.
+    pub gone: bool,
+}
+
+impl Socket {
+    /// One that is tried before it is waited for.
+    #[must_use]
+    pub fn new(fd: OwnedFd) -> Self {
+        Self {
+            fd,
+            readable: true,
+            writable: true,
+            gone: false,
+        }
+    }
+
+    /// One that connects: nothing is tried before the poller says that it is ready.
+    #[must_use]
+    pub fn connecting(fd: OwnedFd) -> Self {
+        Self {
+            readable: false,
+            writable: false,
+            ..Self::new(fd)
+        }
+    }
+
+    pub fn note(&mut self, ready: Ready) {
+        self.readable |= ready.readable;
+        self.writable |= ready.writable;
+        self.gone |= ready.gone;
+    }
+
+    /// # Errors
+    /// When the other side is gone.
+    pub fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
+        while self.readable {
+            match recv(&self.fd, &mut *buffer, RecvFlags::DONTWAIT) {
+                Ok((_, 0)) => return Ok(Received::Nothing),
+                Ok((_, count)) => return Ok(Received::Bytes(count)),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => self.readable = false,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(Received::Later)
+    }
+
+    /// Sends what the kernel takes, which may be nothing.
+    ///
+    /// # Errors
+    /// When the other side is gone.
+    pub fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        while self.writable {
+            match send(&self.fd, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+                Ok(count) => return Ok(count),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => self.writable = false,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(0)
+    }
+
+    /// Ends what is sent; what is received goes on.
+    pub fn finish(&self) {
+        // One that is gone has nobody who could miss the end.
+        let _ = shutdown(&self.fd, Shutdown::Write);
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}

@@ -1,0 +1,316 @@
+//! Flows of a guest through a card as it runs, to servers on the loopback.
+
+mod rig;
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::unix::net::UnixStream;
+use std::thread;
+
+use cloister_egress_policy::Protocol;
+use cloister_egress_policy::wire::{Request, Status, frame, split_frame};
+use rig::{Card, PATIENCE, flow, ip, is_at_end, loopback, status_of};
+use serde_json::json;
+
+fn listen() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+/// A flow that stands, and the server's end of it.
+fn connected(card: &Card) -> (UnixStream, TcpStream) {
+    let (listener, address) = listen();
+    let (stream, status) = card.tcp(address);
+    assert_eq!(status, Status::Ok);
+    let (server, _) = listener.accept().unwrap();
+    server.set_read_timeout(Some(PATIENCE)).unwrap();
+    (stream, server)
+}
+
+fn pattern(length: usize) -> Vec<u8> {
+    (0..length).map(|index| ((index * 31) >> 3) as u8).collect()
+}
+
+#[test]
+fn it_says_that_it_is_ready_and_confined() {
+    let card = Card::start(loopback());
+    assert_eq!(card.ready["event"], "ready");
+    assert_eq!(card.ready["sandbox"]["seccomp"], true);
+}
+
+#[test]
+fn it_ends_with_its_keeper() {
+    let mut card = Card::start(loopback());
+    let (_stream, _server) = connected(&card);
+    card.close_keeper();
+    assert_eq!(card.end().code(), Some(0));
+}
+
+#[test]
+fn bytes_go_both_ways_and_each_way_ends_by_itself() {
+    let card = Card::start(loopback());
+    for guest_first in [true, false] {
+        let (mut stream, mut server) = connected(&card);
+        stream.write_all(b"from the guest").unwrap();
+        server.read_exact(&mut [0; 14]).unwrap();
+        server.write_all(b"to the guest").unwrap();
+        stream.read_exact(&mut [0; 12]).unwrap();
+        if guest_first {
+            stream.shutdown(Shutdown::Write).unwrap();
+            assert_eq!(server.read(&mut [0; 1]).unwrap(), 0);
+            server.write_all(b"still here").unwrap();
+            drop(server);
+            let mut rest = Vec::new();
+            stream.read_to_end(&mut rest).unwrap();
+            assert_eq!(rest, b"still here");
+        } else {
+            server.shutdown(Shutdown::Write).unwrap();
+            assert!(is_at_end(&mut stream));
+            stream.write_all(b"still here").unwrap();
+            drop(stream);
+            let mut rest = Vec::new();
+            server.read_to_end(&mut rest).unwrap();
+            assert_eq!(rest, b"still here");
+        }
+    }
+}
+
+#[test]
+fn much_arrives_whole_both_ways_at_once() {
+    let card = Card::start(loopback());
+    let (mut stream, mut server) = connected(&card);
+    let bytes = pattern(32 * 1024 * 1024);
+    let echo = thread::spawn(move || {
+        let mut buffer = vec![0; 50_000];
+        loop {
+            let count = server.read(&mut buffer).unwrap();
+            if count == 0 {
+                return;
+            }
+            server.write_all(&buffer[..count]).unwrap();
+        }
+    });
+    let mut writer = stream.try_clone().unwrap();
+    let sent = bytes.clone();
+    let writing = thread::spawn(move || {
+        writer.write_all(&sent).unwrap();
+        writer.shutdown(Shutdown::Write).unwrap();
+    });
+    let mut received = Vec::new();
+    stream.read_to_end(&mut received).unwrap();
+    assert!(received == bytes);
+    writing.join().unwrap();
+    echo.join().unwrap();
+}
+
+#[test]
+fn a_slow_reader_holds_up_its_sender_and_costs_no_memory() {
+    let card = Card::start(loopback());
+    let mut flows: Vec<_> = (0..16).map(|_| connected(&card)).collect();
+    let before = card.resident_bytes();
+    let bytes = pattern(64 * 1024 * 1024);
+    for (_, server) in &flows {
+        server.set_nonblocking(true).unwrap();
+        let mut sent = 0;
+        // As much as fits anywhere on the way.
+        for _ in 0..50 {
+            while let Ok(count) = (&mut &*server).write(&bytes[sent..]) {
+                sent += count;
+            }
+            thread::sleep(std::time::Duration::from_millis(2));
+        }
+        assert!(sent < bytes.len());
+    }
+    let grown = card.resident_bytes().saturating_sub(before);
+    assert!(grown < 16 * 1024 * 1024, "{grown}");
+    let (stream, _) = &mut flows[0];
+    let mut received = vec![0; 100_000];
+    stream.read_exact(&mut received).unwrap();
+    assert!(received == bytes[..100_000]);
+}
+
+#[test]
+fn what_cannot_be_connected_is_said_before_anything_else() {
+    let mut card = Card::start(loopback());
+    let (listener, address) = listen();
+    drop(listener);
+    let (mut stream, status) = card.tcp(address);
+    assert_eq!(status, Status::ConnectionRefused);
+    assert!(is_at_end(&mut stream));
+    assert_eq!(card.status()["counters"]["failed"], 1);
+}
+
+#[test]
+fn both_policies_must_allow_and_a_denial_is_reported_once_with_the_rule_that_would_allow_it() {
+    let (listener, address) = listen();
+    let port = address.port();
+    let mut card = Card::start_with(json!({
+        "image": { "allow": [{ "cidr": "127.0.0.1/32", "private": true, "ports": [port, 9] }] },
+        "host": { "allow": [{ "cidr": "127.0.0.0/8", "private": true, "ports": [port, 7] }] },
+        "resolvers": [],
+        "maxFlows": 16,
+    }));
+    let at = |port| SocketAddr::new(ip("127.0.0.1"), port);
+    assert_eq!(card.tcp(at(port)).1, Status::Ok);
+    for (denied, status, by) in [
+        (7, Status::DeniedByImage, "image"),
+        (9, Status::DeniedByHost, "host"),
+    ] {
+        for _ in 0..3 {
+            assert_eq!(card.tcp(at(denied)).1, status);
+        }
+        let news = card.news();
+        assert_eq!(news["event"], "refused");
+        let refused = &news["refused"];
+        assert_eq!(refused["destination"], format!("127.0.0.1:{denied}/tcp"));
+        assert_eq!(refused["by"], by);
+        assert_eq!(
+            refused["wouldAllow"],
+            format!("{{ cidr: '127.0.0.1/32', ports: [{denied}], protocol: tcp, private: true }}")
+        );
+    }
+    let status = card.status();
+    assert_eq!(status["refused"], 6);
+    assert_eq!(status["refusals"][0]["count"], 3);
+    drop(listener);
+}
+
+#[test]
+fn an_address_in_disguise_is_denied_as_what_it_is() {
+    let card = Card::start(json!({ "allow": [
+        { "cidr": "0.0.0.0/0", "private": true }, { "cidr": "::/0", "private": true }] }));
+    for address in [
+        "127.0.0.1:80",
+        "[::1]:80",
+        "[::ffff:127.0.0.1]:80",
+        "[::ffff:169.254.169.254]:80",
+        "[64:ff9b::7f00:1]:80",
+        "198.18.0.1:80",
+        "0.0.0.0:80",
+        "[::]:80",
+        "224.0.0.1:80",
+    ] {
+        let (_, status) = card.tcp(address.parse().unwrap());
+        assert_eq!(status, Status::DeniedByImage, "{address}");
+    }
+}
+
+#[test]
+fn the_host_s_alias_is_its_loopback() {
+    let (listener, address) = listen();
+    let card = Card::start(json!({ "allow": [
+        { "host": "host.cloister.internal", "ports": [address.port()], "private": true }] }));
+    let alias = SocketAddr::new(ip("198.18.0.1"), address.port());
+    let named = flow(Protocol::Tcp, alias, Some("host.cloister.internal"));
+    assert_eq!(card.request(&named).1, Status::Ok);
+    listener.accept().unwrap();
+    assert_eq!(card.tcp(alias).1, Status::DeniedByImage);
+    assert_eq!(card.tcp(address).1, Status::DeniedByImage);
+}
+
+#[test]
+fn datagrams_keep_their_borders_and_come_back() {
+    let card = Card::start(loopback());
+    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = server.local_addr().unwrap();
+    thread::spawn(move || {
+        let mut buffer = [0; 65536];
+        while let Ok((count, from)) = server.recv_from(&mut buffer) {
+            server.send_to(&buffer[..count], from).unwrap();
+        }
+    });
+    let (mut stream, status) = card.request(&flow(Protocol::Udp, address, None));
+    assert_eq!(status, Status::Ok);
+    for length in [1, 0, 1400, 60_000, 65_507] {
+        let datagram = pattern(length);
+        stream.write_all(&frame(&datagram).unwrap()).unwrap();
+        let mut inbox = vec![0; length + 2];
+        stream.read_exact(&mut inbox).unwrap();
+        assert_eq!(split_frame(&inbox), Some((&datagram[..], length + 2)));
+    }
+    // One that no network takes is dropped, and the next one goes on.
+    stream.write_all(&frame(&pattern(65_535)).unwrap()).unwrap();
+    stream.write_all(&frame(b"next").unwrap()).unwrap();
+    let mut inbox = [0; 6];
+    stream.read_exact(&mut inbox).unwrap();
+    assert_eq!(&inbox, b"\0\x04next");
+}
+
+#[test]
+fn an_association_ends_when_nobody_listens() {
+    let card = Card::start(loopback());
+    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = server.local_addr().unwrap();
+    drop(server);
+    let (mut stream, status) = card.request(&flow(Protocol::Udp, address, None));
+    assert_eq!(status, Status::Ok);
+    stream.write_all(&frame(b"?").unwrap()).unwrap();
+    assert!(is_at_end(&mut stream));
+}
+
+#[test]
+fn what_is_no_request_is_refused_and_a_request_in_pieces_is_taken() {
+    let card = Card::start(loopback());
+    for bytes in [&b"GET / HTTP/1.1"[..], &[2], &[1, 9], &[0; 300]] {
+        let mut stream = card.stream();
+        stream.write_all(bytes).unwrap();
+        assert_eq!(status_of(&mut stream), Status::Malformed);
+        assert!(!matches!(stream.read(&mut [0; 1]), Ok(1)));
+    }
+    let (listener, address) = listen();
+    let mut stream = card.stream();
+    let request = flow(Protocol::Tcp, address, None).encode();
+    for byte in &request {
+        stream.write_all(&[*byte]).unwrap();
+    }
+    stream.write_all(b"early").unwrap();
+    assert_eq!(status_of(&mut stream), Status::Ok);
+    let (mut server, _) = listener.accept().unwrap();
+    let mut early = [0; 5];
+    server.read_exact(&mut early).unwrap();
+    assert_eq!(&early, b"early");
+}
+
+#[test]
+fn two_thousand_flows_stand_at_once_and_one_beyond_the_limit_is_told() {
+    let mut card =
+        Card::start_with(json!({ "image": loopback(), "resolvers": [], "maxFlows": 2000 }));
+    let (listener, address) = listen();
+    let mut flows: Vec<(UnixStream, TcpStream)> = (0..2000)
+        .map(|_| {
+            let (stream, status) = card.tcp(address);
+            assert_eq!(status, Status::Ok);
+            (stream, listener.accept().unwrap().0)
+        })
+        .collect();
+    assert_eq!(card.request(&Request::Dns).1, Status::TooManyFlows);
+    for (index, (stream, server)) in flows.iter_mut().enumerate() {
+        stream.write_all(&(index as u32).to_be_bytes()).unwrap();
+        let mut bytes = [0; 4];
+        server.read_exact(&mut bytes).unwrap();
+        assert_eq!(u32::from_be_bytes(bytes), index as u32);
+    }
+    assert_eq!(card.status()["flows"], 2000);
+    drop(flows);
+    // Ends are seen in their turn; a new flow waits behind them.
+    let mut left = 2000;
+    while left > 0 {
+        left = card.status()["flows"].as_u64().unwrap();
+    }
+    assert_eq!(card.tcp(address).1, Status::Ok);
+}
+
+#[test]
+fn a_guest_that_breaks_off_resets_the_other_side_and_leaves_nothing() {
+    let mut card = Card::start(loopback());
+    let (stream, mut server) = connected(&card);
+    server.write_all(&pattern(100)).unwrap();
+    drop(stream);
+    let mut rest = Vec::new();
+    // The end, or a reset where something was left unread: never more data.
+    let _ = server.read_to_end(&mut rest);
+    assert!(rest.is_empty());
+    drop(server);
+    while card.status()["flows"] != 0 {}
+}

@@ -1,0 +1,283 @@
+//! Names: questions of a guest through a card as it runs, to a resolver on the loopback, and the flows that answers
+//! allow.
+
+mod rig;
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::os::unix::net::UnixStream;
+use std::str::FromStr;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+
+use cloister_egress_policy::Protocol;
+use cloister_egress_policy::wire::{Request, Status, frame, split_frame};
+use domain::base::iana::{Rcode, Rtype};
+use domain::base::{Message, MessageBuilder, Name};
+use domain::rdata::{A, Cname};
+use rig::{Card, flow, ip, loopback};
+use serde_json::json;
+
+/// A resolver that answers any name with these addresses, over UDP only where they fit, and says what it was asked.
+struct Resolver {
+    address: SocketAddr,
+    asked: Receiver<String>,
+}
+
+fn resolver(alias: Option<&'static str>, addresses: Vec<Ipv4Addr>) -> Resolver {
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = udp.local_addr().unwrap();
+    let tcp = TcpListener::bind(address).unwrap();
+    let (sender, asked) = channel();
+    let (over_tcp, all) = (sender.clone(), addresses.clone());
+    thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok((count, from)) = udp.recv_from(&mut buffer) {
+            let mut reply = answer(&buffer[..count], alias, &addresses, &sender);
+            if reply.len() > 512 {
+                reply = answer(&buffer[..count], alias, &[], &sender);
+                reply[2] |= 2;
+            }
+            udp.send_to(&reply, from).unwrap();
+        }
+    });
+    thread::spawn(move || {
+        while let Ok((mut stream, _)) = tcp.accept() {
+            let mut buffer = [0; 4096];
+            let count = stream.read(&mut buffer).unwrap();
+            let (query, _) = split_frame(&buffer[..count]).unwrap();
+            let reply = answer(query, alias, &all, &over_tcp);
+            stream.write_all(&frame(&reply).unwrap()).unwrap();
+        }
+    });
+    Resolver { address, asked }
+}
+
+fn answer(
+    query: &[u8],
+    alias: Option<&str>,
+    addresses: &[Ipv4Addr],
+    asked: &Sender<String>,
+) -> Vec<u8> {
+    let query = Message::from_slice(query).unwrap();
+    let question = query.sole_question().unwrap();
+    let _ = asked.send(question.qname().to_string());
+    let mut builder = MessageBuilder::new_vec()
+        .start_answer(query, Rcode::NOERROR)
+        .unwrap();
+    let mut owner = Name::<Vec<u8>>::from_str(&question.qname().to_string()).unwrap();
+    if let Some(alias) = alias {
+        let target = Name::<Vec<u8>>::from_str(alias).unwrap();
+        builder.push((&owner, 30, Cname::new(&target))).unwrap();
+        owner = target;
+    }
+    for address in addresses {
+        builder.push((&owner, 0, A::new(*address))).unwrap();
+    }
+    builder.finish()
+}
+
+fn query(id: u16, name: &str, record_type: Rtype) -> Vec<u8> {
+    let mut builder = MessageBuilder::new_vec();
+    builder.header_mut().set_id(id);
+    builder.header_mut().set_rd(true);
+    let mut question = builder.question();
+    let name = Name::<Vec<u8>>::from_str(name).unwrap();
+    question.push((name, record_type)).unwrap();
+    question.finish()
+}
+
+fn card(policy: serde_json::Value, resolvers: &[SocketAddr]) -> Card {
+    Card::start_with(json!({ "image": policy, "resolvers": resolvers, "maxFlows": 16 }))
+}
+
+fn dns(card: &Card) -> UnixStream {
+    let (stream, status) = card.request(&Request::Dns);
+    assert_eq!(status, Status::Ok);
+    stream
+}
+
+fn read(stream: &mut UnixStream) -> Vec<u8> {
+    let mut length = [0; 2];
+    stream.read_exact(&mut length).unwrap();
+    let mut message = vec![0; usize::from(u16::from_be_bytes(length))];
+    stream.read_exact(&mut message).unwrap();
+    message
+}
+
+fn ask(stream: &mut UnixStream, name: &str) -> (Rcode, u16) {
+    stream
+        .write_all(&frame(&query(7, name, Rtype::A)).unwrap())
+        .unwrap();
+    let reply = read(stream);
+    let reply = Message::from_slice(&reply).unwrap();
+    assert_eq!(reply.header().id(), 7);
+    (reply.header().rcode(), reply.header_counts().ancount())
+}
+
+#[test]
+fn a_rule_by_name_holds_for_the_addresses_that_the_name_gave() {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = server.local_addr().unwrap().port();
+    let resolver = resolver(Some("cdn.example.net"), vec![Ipv4Addr::new(10, 9, 8, 7)]);
+    let card = card(
+        json!({ "allow": [{ "host": "*.example.com", "ports": [port], "private": true }] }),
+        &[resolver.address],
+    );
+    let claim = |name: &str, address: &str| {
+        let address = SocketAddr::new(ip(address), port);
+        card.request(&flow(Protocol::Udp, address, Some(name))).1
+    };
+    // A claim alone counts nothing.
+    assert_eq!(claim("www.example.com", "10.9.8.7"), Status::DeniedByImage);
+    let mut stream = dns(&card);
+    assert_eq!(ask(&mut stream, "WWW.example.com"), (Rcode::NOERROR, 2));
+    assert_eq!(claim("www.example.com", "10.9.8.7"), Status::Ok);
+    assert_eq!(claim("www.example.com", "10.9.8.8"), Status::DeniedByImage);
+    assert_eq!(claim("api.example.com", "10.9.8.7"), Status::DeniedByImage);
+    assert_eq!(claim("cdn.example.net", "10.9.8.7"), Status::DeniedByImage);
+}
+
+#[test]
+fn a_name_that_turns_to_the_host_is_denied() {
+    for address in ["127.0.0.1", "169.254.169.254", "198.18.0.1", "10.0.0.1"] {
+        let resolver = resolver(None, vec![address.parse().unwrap()]);
+        let private = address != "10.0.0.1";
+        let card = card(
+            json!({ "allow": [{ "host": "**", "private": private }] }),
+            &[resolver.address],
+        );
+        assert_eq!(ask(&mut dns(&card), "rebind.example"), (Rcode::NOERROR, 1));
+        let target = SocketAddr::new(ip(address), 80);
+        let claim = flow(Protocol::Tcp, target, Some("rebind.example"));
+        assert_eq!(card.request(&claim).1, Status::DeniedByImage, "{address}");
+    }
+}
+
+#[test]
+fn a_name_that_no_rule_allows_is_refused_and_asked_of_nobody() {
+    let resolver = resolver(None, vec![Ipv4Addr::LOCALHOST]);
+    let mut card = card(
+        json!({ "allow": [{ "host": "*.example.com" }, { "cidr": "0.0.0.0/0" }],
+                "deny": [{ "host": "bad.example.com" }] }),
+        &[resolver.address],
+    );
+    let mut stream = dns(&card);
+    for name in ["secret.attacker.example", "bad.example.com", "example.com"] {
+        assert_eq!(ask(&mut stream, name), (Rcode::REFUSED, 0));
+    }
+    assert_eq!(ask(&mut stream, "good.example.com").0, Rcode::NOERROR);
+    let asked: Vec<String> = resolver.asked.try_iter().collect();
+    assert_eq!(asked, ["good.example.com"]);
+    let refused = &card.news()["refused"];
+    assert_eq!(refused["destination"], "secret.attacker.example");
+    assert_eq!(refused["wouldAllow"], "{ host: secret.attacker.example }");
+}
+
+#[test]
+fn a_long_answer_comes_over_tcp() {
+    let addresses: Vec<Ipv4Addr> = (1..=200).map(|last| Ipv4Addr::new(9, 9, 9, last)).collect();
+    let resolver = resolver(None, addresses);
+    let card = card(json!({ "allow": [{ "host": "**" }] }), &[resolver.address]);
+    assert_eq!(ask(&mut dns(&card), "many.example"), (Rcode::NOERROR, 200));
+    let last = flow(
+        Protocol::Udp,
+        "9.9.9.200:9".parse().unwrap(),
+        Some("many.example"),
+    );
+    assert_ne!(card.request(&last).1, Status::DeniedByImage);
+}
+
+#[test]
+fn the_next_resolver_is_asked_where_one_is_dead_or_lies() {
+    let dead = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let dead_address = dead.local_addr().unwrap();
+    drop(dead);
+    // Its answers are to other questions, under other ids.
+    let liar = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let liar_address = liar.local_addr().unwrap();
+    thread::spawn(move || {
+        let mut buffer = [0; 512];
+        while let Ok((count, from)) = liar.recv_from(&mut buffer) {
+            let (sender, _) = channel();
+            let mut forged = answer(
+                &buffer[..count],
+                None,
+                &[Ipv4Addr::new(6, 6, 6, 6)],
+                &sender,
+            );
+            forged[1] ^= 1;
+            liar.send_to(&forged, from).unwrap();
+        }
+    });
+    let good = resolver(None, vec![Ipv4Addr::new(9, 9, 9, 9)]);
+    let card = card(
+        json!({ "allow": [{ "host": "**" }] }),
+        &[dead_address, liar_address, good.address],
+    );
+    assert_eq!(ask(&mut dns(&card), "a.example"), (Rcode::NOERROR, 1));
+    let forged = flow(
+        Protocol::Udp,
+        "6.6.6.6:9".parse().unwrap(),
+        Some("a.example"),
+    );
+    assert_eq!(card.request(&forged).1, Status::DeniedByImage);
+}
+
+#[test]
+fn without_a_resolver_a_question_fails_at_once_and_new_resolvers_are_taken() {
+    let mut card = card(json!({ "allow": [{ "host": "**" }] }), &[]);
+    let mut stream = dns(&card);
+    assert_eq!(ask(&mut stream, "a.example").0, Rcode::SERVFAIL);
+    let resolver = resolver(None, vec![Ipv4Addr::new(9, 9, 9, 9)]);
+    card.ask(json!({ "id": 2, "request": "setResolvers", "resolvers": [resolver.address] }));
+    assert_eq!(card.news()["id"], 2);
+    assert_eq!(ask(&mut stream, "a.example"), (Rcode::NOERROR, 1));
+    let host = ask(&mut stream, "host.cloister.internal");
+    assert_eq!(host, (Rcode::NOERROR, 1));
+}
+
+#[test]
+fn many_questions_at_once_are_all_answered_by_their_ids() {
+    let resolver = resolver(None, vec![Ipv4Addr::new(9, 9, 9, 9)]);
+    let card = card(json!({ "allow": [{ "host": "**" }] }), &[resolver.address]);
+    let mut stream = dns(&card);
+    let mut writer = stream.try_clone().unwrap();
+    let writing = thread::spawn(move || {
+        for id in 0..1000_u16 {
+            let question = query(id, &format!("n{id}.example"), Rtype::A);
+            writer.write_all(&frame(&question).unwrap()).unwrap();
+        }
+        writer.shutdown(std::net::Shutdown::Write).unwrap();
+    });
+    let mut ids: Vec<u16> = (0..1000)
+        .map(|_| {
+            let reply = read(&mut stream);
+            let reply = Message::from_slice(&reply).unwrap();
+            let name = reply.sole_question().unwrap().qname().to_string();
+            assert_eq!(name, format!("n{}.example", reply.header().id()));
+            reply.header().id()
+        })
+        .collect();
+    ids.sort_unstable();
+    assert_eq!(ids, (0..1000).collect::<Vec<u16>>());
+    assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0);
+    writing.join().unwrap();
+}
+
+#[test]
+fn what_is_no_question_is_answered_as_that_or_not_at_all() {
+    let mut card = card(loopback(), &[]);
+    let mut stream = dns(&card);
+    let mut two = query(1, "a.b", Rtype::A);
+    two[5] = 2;
+    for message in [&[][..], &[1, 2, 3], &two] {
+        stream.write_all(&frame(message).unwrap()).unwrap();
+    }
+    let reply = read(&mut stream);
+    let reply = Message::from_slice(&reply).unwrap();
+    assert_eq!(reply.header().rcode(), Rcode::FORMERR);
+    stream.write_all(&[0xff, 0xff, 1]).unwrap();
+    drop(stream);
+    while card.status()["flows"] != 0 {}
+}

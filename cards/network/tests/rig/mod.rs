@@ -1,0 +1,161 @@
+//! A card as it runs: a process in its sandbox, a keeper at its channel, a guest at its socket.
+#![allow(dead_code)] // each test file uses a part
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use cloister_egress_policy::wire::{Request, Status};
+use cloister_egress_policy::{Name, Protocol};
+use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// Anything that should be there at once is awaited for this long before the test fails.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+pub struct Card {
+    child: Child,
+    keeper: Option<BufReader<UnixStream>>,
+    directory: TempDir,
+    pub ready: Value,
+}
+
+/// Everything on the host's loopback.
+pub fn loopback() -> Value {
+    json!({ "allow": [{ "cidr": "127.0.0.0/8", "private": true }] })
+}
+
+impl Card {
+    /// One with this policy in its image, without the operator's, and without resolvers.
+    pub fn start(image: Value) -> Self {
+        Self::start_with(json!({ "image": image, "resolvers": [], "maxFlows": 2032 }))
+    }
+
+    pub fn start_with(setup: Value) -> Self {
+        let directory = TempDir::new().unwrap();
+        let listener = UnixListener::bind(directory.path().join("guest.sock")).unwrap();
+        let (keeper, theirs) = UnixStream::pair().unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_cloister-network"))
+            .args(["--listen", &inherited(&listener)])
+            .args(["--channel", &inherited(&theirs)])
+            .current_dir(directory.path())
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        drop((listener, theirs));
+        keeper.set_read_timeout(Some(PATIENCE)).unwrap();
+        (&keeper)
+            .write_all(format!("{setup}\n").as_bytes())
+            .unwrap();
+        let mut card = Self {
+            child,
+            keeper: Some(BufReader::new(keeper)),
+            directory,
+            ready: Value::Null,
+        };
+        card.ready = card.news();
+        card
+    }
+
+    /// The next line to the keeper.
+    pub fn news(&mut self) -> Value {
+        let mut line = String::new();
+        self.keeper.as_mut().unwrap().read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap_or(Value::Null)
+    }
+
+    pub fn ask(&mut self, request: Value) {
+        let keeper = self.keeper.as_mut().unwrap().get_mut();
+        keeper.write_all(format!("{request}\n").as_bytes()).unwrap();
+    }
+
+    pub fn status(&mut self) -> Value {
+        self.ask(json!({ "id": 1, "request": "status" }));
+        loop {
+            let line = self.news();
+            if line["id"] == 1 {
+                return line["result"].clone();
+            }
+        }
+    }
+
+    /// A stream of the guest.
+    pub fn stream(&self) -> UnixStream {
+        let stream = UnixStream::connect(self.directory.path().join("guest.sock")).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+
+    /// A stream that has asked for this, and the answer.
+    pub fn request(&self, request: &Request) -> (UnixStream, Status) {
+        let mut stream = self.stream();
+        stream.write_all(&request.encode()).unwrap();
+        let status = status_of(&mut stream);
+        (stream, status)
+    }
+
+    pub fn tcp(&self, address: SocketAddr) -> (UnixStream, Status) {
+        self.request(&flow(Protocol::Tcp, address, None))
+    }
+
+    pub fn close_keeper(&mut self) {
+        self.keeper = None;
+    }
+
+    pub fn end(&mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Bytes of memory that it holds.
+    pub fn resident_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/statm", self.child.id());
+        let statm = std::fs::read_to_string(path).unwrap();
+        statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
+    }
+}
+
+impl Drop for Card {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub fn status_of(stream: &mut UnixStream) -> Status {
+    let mut byte = [0xff];
+    stream.read_exact(&mut byte).unwrap();
+    Status::from_byte(byte[0]).unwrap()
+}
+
+pub fn flow(protocol: Protocol, address: SocketAddr, name: Option<&str>) -> Request {
+    Request::Flow {
+        protocol,
+        address: address.ip(),
+        port: address.port(),
+        name: name.map(|name| Name::new(name).unwrap()),
+    }
+}
+
+pub fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+/// Whether nothing more comes on a stream.
+pub fn is_at_end(stream: &mut UnixStream) -> bool {
+    matches!(stream.read(&mut [0; 1]), Ok(0))
+}
+
+fn inherited(fd: &(impl AsFd + AsRawFd)) -> String {
+    let flags = fcntl_getfd(fd).unwrap();
+    fcntl_setfd(fd, flags - FdFlags::CLOEXEC).unwrap();
+    format!("fd={}", fd.as_raw_fd())
+}
