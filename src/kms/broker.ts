@@ -15,12 +15,16 @@ import type { RecipientVerifier, Recipient } from './recipient/recipient.ts'
 import type { AuditEntry } from './store/audit-log.ts'
 import type { Store } from './store/store.ts'
 import { parseStrictJson } from './strict-json.ts'
+import type { Upkeep } from './upkeep.ts'
 
 export interface BrokerParts {
   readonly store: Store
   readonly credentials: Credentials
   readonly recipients: RecipientVerifier
   readonly place: Place
+  /** Milliseconds since the epoch. */
+  readonly now: () => number
+  readonly upkeep: Upkeep
 }
 
 const TARGET = 'TrentService.'
@@ -28,12 +32,13 @@ const TARGET = 'TrentService.'
 /** Answers one request. */
 export async function answerRequest(
   request: ReceivedRequest,
-  { store, credentials, recipients, place }: BrokerParts,
+  { store, credentials, recipients, place, now, upkeep }: BrokerParts,
 ): Promise<Answer> {
-  const nowMs = Date.now()
+  const nowMs = now()
   const name = operationName(request)
   const { region } = place
   const principal = authenticate(request, { credentials, region, nowMs })
+  upkeep.work()
   const { requestId, sourceIp, userAgent } = request
   const start: AuditStart = {
     time: new Date(nowMs).toISOString(),

@@ -8,6 +8,7 @@ import { KmsServer } from './http/server.ts'
 import { RecipientVerifier } from './recipient/recipient.ts'
 import type { MasterKeySource } from './store/master-key.ts'
 import { Store } from './store/store.ts'
+import { Upkeep } from './upkeep.ts'
 
 export interface BrokerOptions {
   /** A directory of its own; made when it is missing. */
@@ -27,6 +28,8 @@ export interface BrokerOptions {
   readonly port: number
   /** Gets faults of the broker itself. */
   readonly report: (fault: unknown) => void
+  /** The clock, in milliseconds since the epoch; the system's unless it is given. */
+  readonly now?: () => number
 }
 
 /** A broker that answers. */
@@ -50,24 +53,30 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   const recipients = new RecipientVerifier({ roots, maxAgeMs })
   const credentials = readCredentials(options.credentials)
   const store = Store.open(options.store, options.masterKey)
+  const now = options.now ?? Date.now
+  const place = { region, account }
+  let upkeep: Upkeep | undefined
+  const close = (): void => {
+    upkeep?.[Symbol.dispose]()
+    store[Symbol.dispose]()
+  }
   try {
-    const parts = { store, credentials, recipients, place: { region, account } }
+    upkeep = new Upkeep({ store, place, now, report })
+    const parts = { store, credentials, recipients, place, now, upkeep }
     const server = await KmsServer.listen(
       { host, port },
-      { dispatch: (request) => answerRequest(request, parts), report },
+      { dispatch: (request) => answerRequest(request, parts), report, now },
     )
     return {
       endpoint: server.endpoint,
-      closeStore: () => {
-        store[Symbol.dispose]()
-      },
+      closeStore: close,
       async [Symbol.asyncDispose]() {
         await server[Symbol.asyncDispose]()
-        store[Symbol.dispose]()
+        close()
       },
     }
   } catch (error) {
-    store[Symbol.dispose]()
+    close()
     throw error
   }
 }

@@ -1,21 +1,28 @@
 // A broker that is killed while it writes: what it acknowledged is there afterwards, nothing is there by
 // half, and the audit log has an entry for all of it.
 
-import { spawn } from 'node:child_process'
+import { spawn, type ChildProcessByStdio } from 'node:child_process'
 import { createPrivateKey, createPublicKey, randomInt } from 'node:crypto'
 import { once } from 'node:events'
-import { writeFileSync } from 'node:fs'
+import { statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Readable } from 'node:stream'
+import { setTimeout as wait } from 'node:timers/promises'
 import {
   CreateAliasCommand,
   CreateKeyCommand,
   DisableKeyCommand,
+  EnableKeyRotationCommand,
   KMSClient,
   PutKeyPolicyCommand,
+  RotateKeyOnDemandCommand,
+  ScheduleKeyDeletionCommand,
   type CreateKeyCommandInput,
 } from '@aws-sdk/client-kms'
 import { beforeAll, expect, test } from 'vitest'
-import { verifyStoredAudit } from '../../src/kms/index.ts'
+import { verifyStoredAudit, type MasterKeySource } from '../../src/kms/index.ts'
 import { Database } from '../../src/kms/store/database.ts'
+import type { KeyRecord } from '../../src/kms/store/key-table.ts'
 import { Store } from '../../src/kms/store/store.ts'
 import { buildToolkit, fixtureScript } from '../fixtures/built-toolkit.ts'
 import { ACCOUNT, keysOf, principals, REGION, ROOT_USER } from '../fixtures/kms/running-broker.ts'
@@ -24,7 +31,8 @@ import { temporaryDirectory } from '../fixtures/temporary-directory.ts'
 const ROUNDS = 32
 const WRITERS = 3
 /** Of one round: three writers begin their second keys. */
-const MAX_CHANGES = 15
+const MAX_CHANGES = 20
+const DAY_MS = 24 * 3600 * 1000
 
 beforeAll(buildToolkit)
 
@@ -32,12 +40,22 @@ beforeAll(buildToolkit)
 interface Acknowledged {
   readonly id: string
   name?: string
-  disabled?: true
   policy?: string
+  rotates?: true
+  rotated?: true
+  disabled?: true
+  deleted?: true
 }
 
-test('loses nothing that it acknowledged, in any of 32 rounds', async () => {
-  await using directory = await temporaryDirectory()
+interface Place extends AsyncDisposable {
+  readonly store: string
+  readonly masterKey: MasterKeySource
+  /** For the broker's process. */
+  readonly options: object
+}
+
+async function newPlace(): Promise<Place> {
+  const directory = await temporaryDirectory()
   writeFileSync(directory.join('principals.json'), JSON.stringify(principals()), { mode: 0o600 })
   writeFileSync(directory.join('master.key'), 'cd'.repeat(32), { mode: 0o600 })
   const store = directory.join('store')
@@ -46,23 +64,20 @@ test('loses nothing that it acknowledged, in any of 32 rounds', async () => {
     ...{ store, masterKey, credentials: directory.join('principals.json'), region: REGION },
     ...{ account: ACCOUNT, host: '127.0.0.1', port: 0, maxDocumentAgeMs: 1000 },
   }
+  return {
+    ...{ store, masterKey, options },
+    [Symbol.asyncDispose]: () => directory[Symbol.asyncDispose](),
+  }
+}
+
+test('loses nothing that it acknowledged, in any of 32 rounds', async () => {
+  await using place = await newPlace()
+  const { store, masterKey } = place
   const acknowledged: Acknowledged[] = []
   for (let round = 0; round < ROUNDS; round++) {
-    await killedWhileWriting(JSON.stringify(options), acknowledged)
+    await killedWhileWriting(place.options, acknowledged)
     using reopened = Store.open(store, masterKey)
-    for (const { id, name, disabled, policy } of acknowledged) {
-      const key = reopened.keys.find(id)
-      expect(key?.id).toBe(id)
-      if (disabled) expect(key?.enabled).toBe(false)
-      if (policy !== undefined) expect(key?.policy).toBe(policy)
-      if (name !== undefined) expect(reopened.aliases.find(name)?.keyId).toBe(id)
-      const secret = reopened.materials.secret(id, key?.material ?? 0) ?? new Uint8Array()
-      if (key?.publicKey) {
-        const pkcs8 = { key: Buffer.from(secret), format: 'der', type: 'pkcs8' } as const
-        const spki = createPublicKey(createPrivateKey(pkcs8))
-        expect(spki.export({ format: 'der', type: 'spki' }).equals(key.publicKey)).toBe(true)
-      } else expect(secret.length).toBe(32)
-    }
+    for (const one of acknowledged) checkKey(one, reopened)
   }
   expect(acknowledged.length).toBeGreaterThan(ROUNDS)
   const { seq } = verifyStoredAudit(store)
@@ -72,21 +87,62 @@ test('loses nothing that it acknowledged, in any of 32 rounds', async () => {
     count(
       `SELECT count(*) AS n FROM audit WHERE entry ->> 'operation' = '${operation}' AND entry ->> 'error' IS NULL`,
     )
-  expect(seq).toBe(count('SELECT count(*) AS n FROM audit'))
-  expect(logged('CreateKey')).toBe(count('SELECT count(*) AS n FROM keys'))
-  expect(logged('CreateKey')).toBe(count('SELECT count(*) AS n FROM materials'))
-  expect(logged('CreateAlias')).toBe(count('SELECT count(*) AS n FROM aliases'))
-  expect(logged('DisableKey')).toBe(count('SELECT count(*) AS n FROM keys WHERE enabled = 0'))
+  const rows = (what: string): number => count(`SELECT count(*) AS n FROM ${what}`)
+  expect(seq).toBe(rows('audit'))
+  expect(logged('CreateKey')).toBe(rows('keys'))
+  expect(logged('CreateKey')).toBe(rows('materials WHERE number = 1'))
+  expect(logged('RotateKeyOnDemand')).toBe(rows('materials WHERE number > 1'))
+  expect(logged('EnableKeyRotation')).toBe(rows('keys WHERE rotation_days IS NOT NULL'))
+  expect(logged('CreateAlias')).toBe(rows('aliases'))
+  expect(logged('DisableKey')).toBe(rows('keys WHERE enabled = 0'))
+  expect(logged('ScheduleKeyDeletion')).toBe(rows('keys WHERE deletion_ms IS NOT NULL'))
 })
 
-async function killedWhileWriting(options: string, acknowledged: Acknowledged[]): Promise<void> {
-  const args = [fixtureScript('kms/serve.mjs'), options]
-  const broker = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+/** What was said to be done is; of what was not said, either all or nothing is. */
+function checkKey({ id, ...done }: Acknowledged, store: Store): void {
+  const key = store.keys.find(id)
+  expect(key?.id).toBe(id)
+  if (key === undefined) return
+  if (done.disabled) expect(key.enabled).toBe(false)
+  if (done.policy !== undefined) expect(key.policy).toBe(done.policy)
+  if (done.name !== undefined) expect(store.aliases.find(done.name)?.keyId).toBe(id)
+  if (done.rotates) expect(key.rotationDays).toBe(365)
+  if (done.rotated) expect(key.material).toBe(2)
+  if (done.deleted) expect(key.deletionMs).not.toBeNull()
+  expect(store.materials.last(id)).toBe(key.material)
+  for (let number = 1; number <= key.material; number++) checkMaterial(key, number, store)
+}
+
+function checkMaterial(key: KeyRecord, number: number, store: Store): void {
+  const secret = store.materials.secret(key.id, number) ?? new Uint8Array()
+  if (key.publicKey === null) {
+    expect(secret.length).toBe(32)
+    return
+  }
+  const pkcs8 = { key: Buffer.from(secret), format: 'der', type: 'pkcs8' } as const
+  const spki = createPublicKey(createPrivateKey(pkcs8)).export({ format: 'der', type: 'spki' })
+  expect(spki.equals(key.publicKey)).toBe(true)
+}
+
+type Broker = ChildProcessByStdio<null, Readable, null>
+
+function spawnBroker(options: object): Broker {
+  const args = [fixtureScript('kms/serve.mjs'), JSON.stringify(options)]
+  return spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+}
+
+async function startBroker(options: object): Promise<{ broker: Broker; client: KMSClient }> {
+  const broker = spawnBroker(options)
   const [endpoint] = (await once(broker.stdout, 'data')) as [Buffer]
-  const credentials = keysOf('root')
   const client = new KMSClient({
-    ...{ endpoint: endpoint.toString().trim(), region: REGION, credentials, maxAttempts: 1 },
+    ...{ endpoint: endpoint.toString().trim(), region: REGION, credentials: keysOf('root') },
+    maxAttempts: 1,
   })
+  return { broker, client }
+}
+
+async function killedWhileWriting(options: object, acknowledged: Acknowledged[]): Promise<void> {
+  const { broker, client } = await startBroker(options)
   // After so many acknowledgements in this round, whatever they are of.
   const last = 1 + randomInt(MAX_CHANGES)
   let done = 0
@@ -110,29 +166,41 @@ interface Changes {
 }
 
 /** Changes of every kind, each noted when it was acknowledged, until the broker is gone. */
-async function write({ client, acknowledged, acknowledge, isOver }: Changes): Promise<void> {
+async function write(changes: Changes): Promise<void> {
   try {
-    for (;;) {
-      const { KeyMetadata } = await client.send(new CreateKeyCommand(kindOf(acknowledged.length)))
-      const KeyId = KeyMetadata?.KeyId ?? ''
-      const key: Acknowledged = { id: KeyId }
-      acknowledged.push(key)
-      acknowledge()
-      const name = `alias/of-${KeyId}`
-      await client.send(new CreateAliasCommand({ AliasName: name, TargetKeyId: KeyId }))
-      key.name = name
-      acknowledge()
-      const policy = policyOf(KeyId)
-      await client.send(new PutKeyPolicyCommand({ KeyId, Policy: policy }))
-      key.policy = policy
-      acknowledge()
-      await client.send(new DisableKeyCommand({ KeyId }))
-      key.disabled = true
-      acknowledge()
-    }
+    for (;;) await writeKey(changes)
   } catch (error) {
-    if (!isOver()) throw error
+    if (!changes.isOver()) throw error
   }
+}
+
+async function writeKey({ client, acknowledged, acknowledge }: Changes): Promise<void> {
+  const kind = kindOf(acknowledged.length)
+  const { KeyMetadata } = await client.send(new CreateKeyCommand(kind))
+  const KeyId = KeyMetadata?.KeyId ?? ''
+  const key: Acknowledged = { id: KeyId }
+  acknowledged.push(key)
+  acknowledge()
+  const done = (what: Partial<Acknowledged>): void => {
+    Object.assign(key, what)
+    acknowledge()
+  }
+  const name = `alias/of-${KeyId}`
+  await client.send(new CreateAliasCommand({ AliasName: name, TargetKeyId: KeyId }))
+  done({ name })
+  const policy = policyOf(KeyId)
+  await client.send(new PutKeyPolicyCommand({ KeyId, Policy: policy }))
+  done({ policy })
+  if (kind.KeySpec === undefined) {
+    await client.send(new RotateKeyOnDemandCommand({ KeyId }))
+    done({ rotated: true })
+    await client.send(new EnableKeyRotationCommand({ KeyId }))
+    done({ rotates: true })
+  }
+  await client.send(new DisableKeyCommand({ KeyId }))
+  done({ disabled: true })
+  await client.send(new ScheduleKeyDeletionCommand({ KeyId }))
+  done({ deleted: true })
 }
 
 /** Every second key has a private and a public half. */
@@ -144,4 +212,53 @@ function policyOf(Sid: string): string {
   const Principal = { AWS: ROOT_USER }
   const statement = { Effect: 'Allow', Principal, Action: 'kms:*', Resource: '*' }
   return JSON.stringify({ Version: '2012-10-17', Statement: [{ Sid, ...statement }] })
+}
+
+test('deletes keys whose time has come wholly or not at all, when it is killed meanwhile', async () => {
+  await using place = await newPlace()
+  const { broker, client } = await startBroker(place.options)
+  const ids: string[] = []
+  for (let count = 0; count < 48; count++) {
+    const { KeyMetadata } = await client.send(new CreateKeyCommand({}))
+    const KeyId = KeyMetadata?.KeyId ?? ''
+    ids.push(KeyId)
+    await client.send(new CreateAliasCommand({ AliasName: `alias/${KeyId}`, TargetKeyId: KeyId }))
+    await client.send(new ScheduleKeyDeletionCommand({ KeyId, PendingWindowInDays: 7 }))
+  }
+  client.destroy()
+  broker.kill('SIGKILL')
+  await once(broker, 'close')
+  let [left, cutShort] = [ids.length, 0]
+  while (left > 0) {
+    await killedWhileDeleting(place)
+    left = wholeKeys(ids, place)
+    if (left > 0) cutShort += 1
+  }
+  expect(cutShort).toBeGreaterThan(0)
+})
+
+/** A broker that finds at its start that it is time, and is killed some while after its first write. */
+async function killedWhileDeleting({ store, options }: Place): Promise<void> {
+  const log = join(store, 'kms.db-wal')
+  const sizeOf = (): number => statSync(log, { throwIfNoEntry: false })?.size ?? 0
+  const before = sizeOf()
+  const broker = spawnBroker({ ...options, aheadMs: 8 * DAY_MS })
+  const closed = once(broker, 'close')
+  const done = once(broker.stdout, 'data').then(() => true)
+  while (sizeOf() === before && !(await Promise.race([done, wait(1).then(() => false)])));
+  await wait(randomInt(10))
+  broker.kill('SIGKILL')
+  await closed
+}
+
+/** How many of them are there; none without its name and material, or with them but no key. */
+function wholeKeys(ids: readonly string[], { store, masterKey }: Place): number {
+  verifyStoredAudit(store)
+  using reopened = Store.open(store, masterKey)
+  return ids.filter((id) => {
+    const isThere = reopened.keys.find(id) !== undefined
+    expect(reopened.materials.last(id)).toBe(isThere ? 1 : 0)
+    expect(reopened.aliases.find(`alias/${id}`) !== undefined).toBe(isThere)
+    return isThere
+  }).length
 }

@@ -11,6 +11,7 @@ import { Call } from '../../src/kms/operations/call.ts'
 import { OPERATIONS } from '../../src/kms/operations/index.ts'
 import { RecipientVerifier } from '../../src/kms/recipient/recipient.ts'
 import { Store } from '../../src/kms/store/store.ts'
+import { Upkeep } from '../../src/kms/upkeep.ts'
 import { Platform } from '../fixtures/kms/platform.ts'
 import { signed } from '../fixtures/kms/signed-request.ts'
 import { ACCOUNT, principals, REGION, RunningBroker } from '../fixtures/kms/running-broker.ts'
@@ -63,7 +64,7 @@ const FIELDS = [
     'MacAlgorithm',
     'PublicKey',
   ],
-  'KeyAgreementAlgorithm',
+  ...['KeyAgreementAlgorithm', 'PendingWindowInDays', 'RotationPeriodInDays', 'IncludeKeyMaterial'],
 ]
 
 test('every request is answered, or refused with one of AWS’s errors', async () => {
@@ -104,7 +105,12 @@ test('every request is answered, or refused with one of AWS’s errors', async (
 })
 
 test('a body that is not strict JSON is refused, though it is signed', async () => {
-  const parts = { store, recipients, place: { region: REGION, account: ACCOUNT } }
+  const place = { region: REGION, account: ACCOUNT }
+  const report = (fault: unknown): never => {
+    throw fault
+  }
+  using upkeep = new Upkeep({ store, place, now: Date.now, report })
+  const parts = { store, recipients, place, now: Date.now, upkeep }
   const credentials = parseCredentials(principals())
   for (const body of [
     '',

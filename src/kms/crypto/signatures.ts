@@ -15,6 +15,7 @@ import { p256, p384, p521 } from '@noble/curves/nist.js'
 import { secp256k1 } from '@noble/curves/secp256k1.js'
 import type { SigningAlgorithm } from './key-specs.ts'
 import { pssSign, pssVerify } from './emsa-pss.ts'
+import { modulusBits } from './rsa-oaep.ts'
 
 /** What is signed: a message, or the digest of one. */
 export interface Signable {
@@ -80,6 +81,8 @@ function digestInfo(hash: keyof typeof DIGEST_INFO, digest: Uint8Array): Buffer 
 }
 
 function verifyPkcs1(key: KeyObject, signature: Uint8Array, expected: Buffer): boolean {
+  // OpenSSL takes a shorter one for a number with zeros before it.
+  if (signature.length !== modulusBits(key) / 8) return false
   try {
     const found = publicDecrypt(key, signature)
     return found.length === expected.length && timingSafeEqual(found, expected)

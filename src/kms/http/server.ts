@@ -49,13 +49,10 @@ export class KmsServer implements AsyncDisposable {
   /** @throws ERR_KMS_LISTEN */
   static async listen(
     { host, port }: { readonly host: string; readonly port: number },
-    {
-      dispatch,
-      report,
-    }: { readonly dispatch: Dispatch; readonly report: (fault: unknown) => void },
+    handlers: Handlers,
   ): Promise<KmsServer> {
     const server = createServer(OPTIONS, (request, response) => {
-      void respond(request, response, { dispatch, report })
+      void respond(request, response, handlers)
     })
     server.maxConnections = MAX_CONNECTIONS
     try {
@@ -79,15 +76,18 @@ interface Handlers {
   readonly dispatch: Dispatch
   /** Gets what went wrong in the broker itself. */
   readonly report: (fault: unknown) => void
+  /** The clock that clients correct theirs by. */
+  readonly now: () => number
 }
 
 async function respond(
   request: IncomingMessage,
   response: ServerResponse,
-  { dispatch, report }: Handlers,
+  { dispatch, report, now }: Handlers,
 ): Promise<void> {
   const requestId = randomUUID()
   response.setHeader('x-amzn-requestid', requestId)
+  response.setHeader('date', new Date(now()).toUTCString())
   try {
     const answer = await dispatch({ ...headOf(request), requestId, body: await readBody(request) })
     send(response, 200, answer)

@@ -12,6 +12,7 @@ import {
   generateRandom,
 } from './data-keys.ts'
 import { createKey } from './create-key.ts'
+import { cancelKeyDeletion, scheduleKeyDeletion } from './deletion.ts'
 import { generateMac, verifyMac } from './macs.ts'
 import {
   describeKey,
@@ -21,11 +22,19 @@ import {
   updateKeyDescription,
 } from './manage-keys.ts'
 import { getKeyPolicy, listKeyPolicies, putKeyPolicy } from './policies.ts'
+import {
+  disableKeyRotation,
+  enableKeyRotation,
+  getKeyRotationStatus,
+  listKeyRotations,
+  rotateKeyOnDemand,
+} from './rotation.ts'
 import { deriveSharedSecret } from './shared-secret.ts'
 import { getPublicKey, sign, verify } from './signing.ts'
 
 export const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
   Object.entries({
+    CancelKeyDeletion: cancelKeyDeletion,
     CreateAlias: createAlias,
     CreateKey: createKey,
     Decrypt: decrypt,
@@ -33,7 +42,9 @@ export const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
     DeriveSharedSecret: deriveSharedSecret,
     DescribeKey: describeKey,
     DisableKey: disableKey,
+    DisableKeyRotation: disableKeyRotation,
     EnableKey: enableKey,
+    EnableKeyRotation: enableKeyRotation,
     Encrypt: encrypt,
     GenerateDataKey: generateDataKey,
     GenerateDataKeyPair: generateDataKeyPair,
@@ -42,12 +53,16 @@ export const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
     GenerateMac: generateMac,
     GenerateRandom: generateRandom,
     GetKeyPolicy: getKeyPolicy,
+    GetKeyRotationStatus: getKeyRotationStatus,
     GetPublicKey: getPublicKey,
     ListAliases: listAliases,
     ListKeyPolicies: listKeyPolicies,
+    ListKeyRotations: listKeyRotations,
     ListKeys: listKeys,
     PutKeyPolicy: putKeyPolicy,
     ReEncrypt: reEncrypt,
+    RotateKeyOnDemand: rotateKeyOnDemand,
+    ScheduleKeyDeletion: scheduleKeyDeletion,
     Sign: sign,
     UpdateAlias: updateAlias,
     UpdateKeyDescription: updateKeyDescription,
@@ -58,11 +73,9 @@ export const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
 
 /** Operations of AWS KMS that this broker does not have. */
 export const MISSING: ReadonlySet<string> = new Set([
-  ...['CancelKeyDeletion', 'ConnectCustomKeyStore', 'CreateCustomKeyStore', 'CreateGrant'],
-  ...['DeleteCustomKeyStore', 'DeleteImportedKeyMaterial', 'DescribeCustomKeyStores'],
-  ...['DisableKeyRotation', 'DisconnectCustomKeyStore', 'EnableKeyRotation', 'GetKeyLastUsage'],
-  ...['GetKeyRotationStatus', 'GetParametersForImport', 'ImportKeyMaterial', 'ListGrants'],
-  ...['ListKeyRotations', 'ListResourceTags', 'ListRetirableGrants', 'ReplicateKey'],
-  ...['RetireGrant', 'RevokeGrant', 'RotateKeyOnDemand', 'ScheduleKeyDeletion', 'TagResource'],
-  ...['UntagResource', 'UpdateCustomKeyStore', 'UpdatePrimaryRegion'],
+  ...['ConnectCustomKeyStore', 'CreateCustomKeyStore', 'CreateGrant', 'DeleteCustomKeyStore'],
+  ...['DeleteImportedKeyMaterial', 'DescribeCustomKeyStores', 'DisconnectCustomKeyStore'],
+  ...['GetKeyLastUsage', 'GetParametersForImport', 'ImportKeyMaterial', 'ListGrants'],
+  ...['ListResourceTags', 'ListRetirableGrants', 'ReplicateKey', 'RetireGrant', 'RevokeGrant'],
+  ...['TagResource', 'UntagResource', 'UpdateCustomKeyStore', 'UpdatePrimaryRegion'],
 ])

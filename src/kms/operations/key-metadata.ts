@@ -33,6 +33,7 @@ export function metadataOf(key: KeyRecord, { store, place }: Call): Fields {
     KeyManager: 'CUSTOMER',
     MultiRegion: false,
     ...kindOf(key),
+    ...(key.deletionMs === null ? {} : { DeletionDate: key.deletionMs / 1000 }),
     ...(isSymmetric && material ? { CurrentKeyMaterialId: material.id } : {}),
   }
 }

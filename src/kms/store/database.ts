@@ -91,6 +91,11 @@ export class Database implements Disposable {
     }
   }
 
+  /** Moves the write-ahead log into the file and empties it: what was deleted is in neither. */
+  checkpoint(): void {
+    this.get('PRAGMA wal_checkpoint(TRUNCATE)')
+  }
+
   [Symbol.dispose](): void {
     if (!this.#sqlite.isOpen) return
     this.#sqlite.close()

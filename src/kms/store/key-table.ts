@@ -29,8 +29,6 @@ export interface KeyRecord {
   readonly pendingImport: boolean
   /** When the key is deleted; null when it is not to be. */
   readonly deletionMs: number | null
-  /** The waiting period that was asked for, in days. */
-  readonly windowDays: number | null
   /** The period of automatic rotation; null when it is off. */
   readonly rotationDays: number | null
   readonly nextRotationMs: number | null
@@ -42,9 +40,15 @@ export type NewKey = Pick<
   'description' | 'policy' | 'spec' | 'usage' | 'origin' | 'publicKey'
 >
 
+/** Ids of keys for which it is time. */
+export interface Due {
+  readonly deletion: readonly string[]
+  readonly rotation: readonly string[]
+}
+
 const COLUMNS = [
   ...['id', 'created_ms', 'description', 'enabled', 'policy', 'spec', 'usage', 'origin'],
-  ...['public_key', 'material', 'pending_import', 'deletion_ms', 'window_days', 'rotation_days'],
+  ...['public_key', 'material', 'pending_import', 'deletion_ms', 'rotation_days'],
   'next_rotation_ms',
 ] as const
 const ALL = [...COLUMNS, 'mac']
@@ -66,7 +70,7 @@ export class KeyTable {
     const record = {
       ...{ id: randomUUID(), createdMs: nowMs, enabled: true, material: 0, ...fields },
       pendingImport: fields.origin === 'EXTERNAL',
-      ...{ deletionMs: null, windowDays: null, rotationDays: null, nextRotationMs: null },
+      ...{ deletionMs: null, rotationDays: null, nextRotationMs: null },
     }
     this.put(record)
     return record
@@ -86,6 +90,25 @@ export class KeyTable {
     return this.#database.all(sql, [after, count]).map((row) => String(row['id']))
   }
 
+  /** Keys whose time to be deleted has come, and usable keys to be rotated: others wait. */
+  due(nowMs: number): Due {
+    const ids = (condition: string): readonly string[] =>
+      this.#database
+        .all(`SELECT id FROM keys WHERE ${condition}`, [nowMs])
+        .map((row) => String(row['id']))
+    return {
+      deletion: ids('deletion_ms <= ?'),
+      rotation: ids('next_rotation_ms <= ? AND enabled = 1 AND deletion_ms IS NULL'),
+    }
+  }
+
+  /** Removes a key and all that is its own. */
+  remove(id: string): void {
+    this.#database.run('DELETE FROM aliases WHERE key_id = ?', [id])
+    this.#database.run('DELETE FROM materials WHERE key_id = ?', [id])
+    this.#database.run('DELETE FROM keys WHERE id = ?', [id])
+  }
+
   /** Writes a key, new or changed. */
   put(record: KeyRecord): void {
     const values = valuesOf(record)
@@ -100,10 +123,10 @@ export class KeyTable {
 /** In the order of the columns. */
 function valuesOf(record: KeyRecord): Value[] {
   const { id, createdMs, description, enabled, policy, spec, usage, origin } = record
-  const { publicKey, material, pendingImport, deletionMs, windowDays } = record
+  const { publicKey, material, pendingImport, deletionMs } = record
   return [
     ...[id, createdMs, description, Number(enabled), policy, spec, usage, origin],
-    ...[publicKey, material, Number(pendingImport), deletionMs, windowDays],
+    ...[publicKey, material, Number(pendingImport), deletionMs],
     ...[record.rotationDays, record.nextRotationMs],
   ]
 }
@@ -126,7 +149,6 @@ function recordOf(row: Row): KeyRecord {
     material: Number(row['material']),
     pendingImport: row['pending_import'] === 1,
     deletionMs: number('deletion_ms'),
-    windowDays: number('window_days'),
     rotationDays: number('rotation_days'),
     nextRotationMs: number('next_rotation_ms'),
   }

@@ -75,6 +75,12 @@ export class MaterialTable {
     return row === null ? undefined : this.#checked(row)
   }
 
+  /** The number of the last material; 0 when there is none. */
+  last(keyId: string): number {
+    const sql = 'SELECT max(number) AS last FROM materials WHERE key_id = ?'
+    return Number(this.#database.get(sql, [keyId])?.['last'] ?? 0)
+  }
+
   /** Up to `count` materials of a key with numbers after `after`, in order. */
   list(keyId: string, after: number, count: number): readonly MaterialRecord[] {
     const sql = `SELECT ${ALL} FROM materials WHERE key_id = ? AND number > ? ORDER BY number LIMIT ?`

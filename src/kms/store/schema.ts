@@ -29,7 +29,7 @@ export const MIGRATIONS: readonly (readonly string[])[] = [
       id TEXT PRIMARY KEY, created_ms INTEGER NOT NULL, description TEXT NOT NULL,
       enabled INTEGER NOT NULL, policy TEXT NOT NULL, spec TEXT NOT NULL, usage TEXT NOT NULL,
       origin TEXT NOT NULL, public_key BLOB, material INTEGER NOT NULL,
-      pending_import INTEGER NOT NULL, deletion_ms INTEGER, window_days INTEGER, rotation_days INTEGER, next_rotation_ms INTEGER, mac BLOB NOT NULL
+      pending_import INTEGER NOT NULL, deletion_ms INTEGER, rotation_days INTEGER, next_rotation_ms INTEGER, mac BLOB NOT NULL
     ) STRICT, WITHOUT ROWID`,
     'CREATE INDEX keys_by_deletion ON keys (deletion_ms) WHERE deletion_ms IS NOT NULL',
     'CREATE INDEX keys_by_rotation ON keys (next_rotation_ms) WHERE next_rotation_ms IS NOT NULL',

@@ -41,6 +41,11 @@ export class Store implements Disposable {
     return this.#database.transaction(work)
   }
 
+  /** After a deletion: nothing of it stays in the files. */
+  forgetDeleted(): void {
+    this.#database.checkpoint()
+  }
+
   [Symbol.dispose](): void {
     this.#database[Symbol.dispose]()
   }

@@ -12,7 +12,6 @@ import {
   EncryptCommand,
   ListAliasesCommand,
   ListKeysCommand,
-  ScheduleKeyDeletionCommand,
   UpdateAliasCommand,
   type CreateKeyCommandInput,
 } from '@aws-sdk/client-kms'
@@ -65,10 +64,6 @@ describe('keys', () => {
       const sent = suite.client('root').send(new CreateKeyCommand(input))
       expect(await refusalOf(sent)).toBe('UnsupportedOperationException')
     }
-    const deletion = new ScheduleKeyDeletionCommand({ KeyId: await suite.newKey() })
-    expect(await refusalOf(suite.client('root').send(deletion))).toBe(
-      'UnsupportedOperationException',
-    )
   })
 
   test('are named by id, ARN, alias and alias ARN; an unknown one is not found', async () => {

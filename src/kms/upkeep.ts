@@ -1,0 +1,87 @@
+// What the broker does by itself when its time has come: deletes keys whose waiting period is over, and rotates
+// keys. Each of it is in the audit log, in the transaction that does it.
+
+import { randomUUID } from 'node:crypto'
+import { keyArn, type Place } from './operations/key-names.ts'
+import { rotateKey } from './rotate-key.ts'
+import type { Store } from './store/store.ts'
+
+const INTERVAL_MS = 60_000
+
+/** Who does it, in the audit log. */
+const BROKER = 'cloister'
+
+interface Keeping {
+  readonly store: Store
+  readonly place: Place
+  /** Milliseconds since the epoch. */
+  readonly now: () => number
+  /** Gets what went wrong, once for each key. */
+  readonly report: (fault: unknown) => void
+}
+
+/** Does what is due at once, and then every minute until it is disposed of. */
+export class Upkeep implements Disposable {
+  readonly #keeping: Keeping
+  readonly #timer: NodeJS.Timeout
+  /** Keys whose rows cannot be relied on: they keep nothing else waiting. */
+  readonly #broken = new Set<string>()
+
+  constructor(keeping: Keeping) {
+    this.#keeping = keeping
+    this.work()
+    this.#timer = setInterval(() => {
+      this.work()
+    }, INTERVAL_MS).unref()
+  }
+
+  /** Before every request too, so that none finds a key beyond its time. */
+  work(): void {
+    const { store, now } = this.#keeping
+    const nowMs = now()
+    const { deletion, rotation } = store.keys.due(nowMs)
+    const deleted = deletion.filter((id) => this.#try(id, () => this.#delete(id, nowMs)))
+    if (deleted.length > 0) store.forgetDeleted()
+    for (const id of rotation) this.#try(id, () => this.#rotate(id, nowMs))
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer)
+  }
+
+  #try(id: string, work: () => void): boolean {
+    if (this.#broken.has(id)) return false
+    try {
+      this.#keeping.store.transaction(work)
+      return true
+    } catch (fault) {
+      this.#broken.add(id)
+      this.#keeping.report(fault)
+      return false
+    }
+  }
+
+  #delete(id: string, nowMs: number): void {
+    const { store } = this.#keeping
+    // Throws unless the row is as the broker wrote it: a date that somebody else set deletes nothing.
+    if (store.keys.find(id) === undefined) return
+    store.keys.remove(id)
+    this.#log('DeleteKey', id, nowMs)
+  }
+
+  #rotate(id: string, nowMs: number): void {
+    const { store } = this.#keeping
+    const key = store.keys.find(id)
+    if (key === undefined) return
+    rotateKey(store, key, { cause: 'AUTOMATIC', nowMs })
+    this.#log('RotateKey', id, nowMs)
+  }
+
+  #log(operation: string, id: string, nowMs: number): void {
+    const { store, place } = this.#keeping
+    store.audit.append({
+      ...{ time: new Date(nowMs).toISOString(), requestId: randomUUID(), sourceIp: '' },
+      ...{ principal: BROKER, operation, key: keyArn(id, place), decisions: [] },
+    })
+  }
+}
