@@ -11,6 +11,12 @@ const QUOTED_BYTES: usize = 128;
 const ICMP_HEADER_BYTES: usize = 8;
 const HOP_LIMIT: u8 = 64;
 
+/// Bits of a segment's thirteenth byte (RFC 9293 section 3.1).
+const FIN: u8 = 1;
+const SYN: u8 = 2;
+const RST: u8 = 4;
+const ACK: u8 = 16;
+
 /// Why a packet goes nowhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unreachable {
@@ -75,10 +81,6 @@ fn icmp_checksum(message: &[u8], source: IpAddr, destination: IpAddr) -> u16 {
 /// The reset that answers a segment for which there is no connection; `None` when it is a reset itself,
 /// or not a segment.
 pub fn reset(packet: &[u8]) -> Option<Vec<u8>> {
-    const FIN: u8 = 1;
-    const SYN: u8 = 2;
-    const RST: u8 = 4;
-    const ACK: u8 = 16;
     let header = Header::parse(packet)?;
     let segment = packet.get(header.payload.clone())?;
     let fixed: &[u8; 20] = segment.first_chunk()?;
@@ -104,6 +106,17 @@ pub fn reset(packet: &[u8]) -> Option<Vec<u8>> {
     reset[12] = 5 << 4;
     reset[13] = answer;
     Some(ip_packet(header.destination, header.source, TCP, &reset))
+}
+
+/// A segment to the guest that opens the connection that `pair` has in the guest's view.
+pub fn opening(pair: &Pair) -> Vec<u8> {
+    let (from, to) = (pair.destination, pair.source);
+    let mut segment = [0; 20];
+    segment[0..2].copy_from_slice(&from.port().to_be_bytes());
+    segment[2..4].copy_from_slice(&to.port().to_be_bytes());
+    segment[12] = 5 << 4;
+    segment[13] = SYN;
+    ip_packet(from.ip(), to.ip(), TCP, &segment)
 }
 
 /// A datagram to the guest, the other way round than `pair`; `None` when it is too long for a packet.

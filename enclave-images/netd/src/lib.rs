@@ -24,6 +24,7 @@ mod resolver;
 mod router;
 mod rules;
 mod stack;
+mod stale;
 mod table;
 mod tun;
 mod upstream;

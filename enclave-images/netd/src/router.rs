@@ -10,6 +10,7 @@ use crate::inquiry::Inquiry;
 use crate::packet::{Flags, Packet, Pair};
 use crate::resolver::{self, Client, Reply, Resolver};
 use crate::rules::Rules;
+use crate::stale;
 use crate::table::{Flow, Table};
 use crate::tun::{BUFFER_BYTES, Tun};
 use crate::upstream::{Dial, Upstream};
@@ -62,6 +63,9 @@ impl Router {
 
     /// Until the device fails.
     pub fn run(mut self) -> io::Result<Infallible> {
+        for pair in stale::connections() {
+            self.tun.send(&answer::opening(&pair));
+        }
         let mut events = [EpollEvent::empty(); MAX_EVENTS];
         let mut packet = vec![0; BUFFER_BYTES];
         loop {

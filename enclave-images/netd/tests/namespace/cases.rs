@@ -1,6 +1,7 @@
 //! What programs see. Servers are on the loopback outside the namespace, at 203.0.113.1 and 2001:db8::1.
 
 use crate::host::Servers;
+use crate::inside::Netd;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
 use std::thread;
@@ -14,7 +15,7 @@ pub const POLICY: &str = r#"{
   "deny": [{ "host": "bad.example" }, { "cidr": "203.0.113.66/32" }]
 }"#;
 
-pub type Case = fn(&Servers);
+pub type Case = fn(&Servers, &mut Netd);
 
 pub const ALL: &[(&str, Case)] = &[
     ("bytes come back whole over both families", echoes),
@@ -37,6 +38,10 @@ pub const ALL: &[(&str, Case)] = &[
     (
         "a reader that waits gets everything",
         waits_for_slow_readers,
+    ),
+    (
+        "connections end with netd, and new ones work",
+        ends_with_netd,
     ),
     ("packets of any bytes are survived", survives_packets),
 ];
@@ -72,7 +77,7 @@ fn exchange(stream: &TcpStream, sent: &[u8]) -> io::Result<Vec<u8>> {
     })
 }
 
-fn echoes(servers: &Servers) {
+fn echoes(servers: &Servers, _: &mut Netd) {
     for address in SERVERS {
         for count in [0, 1, 1000, 5_000_000] {
             let stream = TcpStream::connect(at(address, servers.echo)).expect(address);
@@ -85,7 +90,7 @@ fn echoes(servers: &Servers) {
     }
 }
 
-fn half_closes(servers: &Servers) {
+fn half_closes(servers: &Servers, _: &mut Netd) {
     for address in SERVERS {
         let stream = TcpStream::connect(at(address, servers.late_echo)).expect(address);
         let sent = bytes(3_000_000);
@@ -100,7 +105,7 @@ fn connect_error(address: &str, port: u16) -> io::Error {
     TcpStream::connect(at(address, port)).expect_err(address)
 }
 
-fn says_refused(_: &Servers) {
+fn says_refused(_: &Servers, _: &mut Netd) {
     for address in SERVERS {
         let kind = connect_error(address, 1).kind();
         assert_eq!(kind, ErrorKind::ConnectionRefused, "{address}");
@@ -110,7 +115,7 @@ fn says_refused(_: &Servers) {
     assert_eq!(kind, ErrorKind::ConnectionRefused);
 }
 
-fn says_denied(servers: &Servers) {
+fn says_denied(servers: &Servers, _: &mut Netd) {
     for address in [
         "203.0.113.66",
         "203.0.113.129",
@@ -129,7 +134,7 @@ fn says_denied(servers: &Servers) {
     }
 }
 
-fn says_unreachable(_: &Servers) {
+fn says_unreachable(_: &Servers, _: &mut Netd) {
     let host = connect_error("203.0.113.3", 80).raw_os_error();
     assert_eq!(host, Some(libc::EHOSTUNREACH));
     // The host part hangs up.
@@ -141,7 +146,7 @@ fn resolve(name: &str) -> io::Result<Vec<IpAddr>> {
     Ok((name, 80).to_socket_addrs()?.map(|it| it.ip()).collect())
 }
 
-fn resolves(servers: &Servers) {
+fn resolves(servers: &Servers, _: &mut Netd) {
     // Denied as an address, allowed by name.
     let name = "a-203-0-113-200.example";
     assert_eq!(
@@ -154,7 +159,7 @@ fn resolves(servers: &Servers) {
     assert_eq!(denied, Some(libc::EHOSTUNREACH));
 }
 
-fn refuses_names(_: &Servers) {
+fn refuses_names(_: &Servers, _: &mut Netd) {
     for name in [
         "a-203-0-113-1.other",
         "bad.example",
@@ -165,7 +170,7 @@ fn refuses_names(_: &Servers) {
     }
 }
 
-fn resolves_over_tcp(_: &Servers) {
+fn resolves_over_tcp(_: &Servers, _: &mut Netd) {
     let addresses = resolve("many-200.example").expect("addresses");
     assert_eq!(addresses.len(), 200);
 }
@@ -181,7 +186,7 @@ fn udp_to(address: &str, port: u16) -> UdpSocket {
     socket
 }
 
-fn echoes_datagrams(servers: &Servers) {
+fn echoes_datagrams(servers: &Servers, _: &mut Netd) {
     for address in SERVERS {
         let socket = udp_to(address, servers.udp_echo);
         for count in [0, 1, 1400, 65_400] {
@@ -194,7 +199,7 @@ fn echoes_datagrams(servers: &Servers) {
     }
 }
 
-fn refuses_datagrams(_: &Servers) {
+fn refuses_datagrams(_: &Servers, _: &mut Netd) {
     let error = |address: &str| {
         let socket = udp_to(address, 1);
         socket.send(b"x").expect("sent");
@@ -206,7 +211,7 @@ fn refuses_datagrams(_: &Servers) {
     assert_eq!(error("2001:db9::1"), libc::EACCES);
 }
 
-fn crowds(servers: &Servers) {
+fn crowds(servers: &Servers, _: &mut Netd) {
     let connect = || TcpStream::connect(at(SERVERS[0], servers.echo)).expect("a connection");
     let mut streams: Vec<_> = (0..400).map(|_| connect()).collect();
     for (index, stream) in streams.iter_mut().enumerate() {
@@ -226,7 +231,7 @@ fn crowds(servers: &Servers) {
     }
 }
 
-fn waits_for_slow_readers(servers: &Servers) {
+fn waits_for_slow_readers(servers: &Servers, _: &mut Netd) {
     let mut stream = TcpStream::connect(at(SERVERS[0], servers.echo)).expect("a connection");
     let sent = bytes(30_000_000);
     let mut writer = stream.try_clone().expect("a clone");
@@ -248,8 +253,23 @@ fn waits_for_slow_readers(servers: &Servers) {
     assert!(received == sent);
 }
 
+fn ends_with_netd(servers: &Servers, netd: &mut Netd) {
+    let mut streams = SERVERS.map(|address| {
+        let mut stream = TcpStream::connect(at(address, servers.echo)).expect(address);
+        stream.write_all(b"x").expect("sent");
+        stream.read_exact(&mut [0]).expect("received");
+        stream
+    });
+    netd.replace();
+    for stream in &mut streams {
+        let error = stream.read(&mut [0]).expect_err("a reset");
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    }
+    echoes(servers, netd);
+}
+
 /// As a program with raw sockets sends them: whatever the header says.
-fn survives_packets(servers: &Servers) {
+fn survives_packets(servers: &Servers, netd: &mut Netd) {
     // SAFETY: the call takes no memory.
     let socket = unsafe { libc::socket(libc::AF_INET, libc::SOCK_RAW, libc::IPPROTO_RAW) };
     assert!(socket >= 0, "{}", io::Error::last_os_error());
@@ -288,5 +308,5 @@ fn survives_packets(servers: &Servers) {
             )
         };
     }
-    echoes(servers);
+    echoes(servers, netd);
 }

@@ -7,24 +7,23 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{getgid, getuid};
 use std::fs::{self, OpenOptions};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
-use std::process::{Command, ExitCode};
-use std::thread;
+use std::process::{Child, Command, ExitCode};
 
 const BUFFER_BYTES: usize = 64 << 20;
 
 pub fn run_case(name: &str, socket: &str, servers: &Servers) -> ExitCode {
     let case = crate::cases::ALL.iter().find(|(it, _)| *it == name);
     let (_, case) = case.expect("a case");
-    enter(socket, crate::cases::POLICY);
-    case(servers);
+    let mut netd = enter(socket, crate::cases::POLICY);
+    case(servers, &mut netd);
     ExitCode::SUCCESS
 }
 
 pub fn run_command(socket: &str, policy: &str, command: &[&str]) -> ExitCode {
-    enter(socket, policy);
+    let _netd = enter(socket, policy);
     let status = Command::new(command[0])
         .args(&command[1..])
         .status()
@@ -32,8 +31,7 @@ pub fn run_command(socket: &str, policy: &str, command: &[&str]) -> ExitCode {
     ExitCode::from(status.code().unwrap_or(1) as u8)
 }
 
-fn enter(socket: &str, policy: &str) {
-    let policy: Policy = Policy::from_json(policy.as_bytes()).expect("a policy");
+fn enter(socket: &str, policy: &str) -> Netd {
     let (uid, gid) = (getuid(), getgid());
     let mut flags = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS;
     if !uid.is_root() {
@@ -48,16 +46,70 @@ fn enter(socket: &str, policy: &str) {
     use_resolver();
     let tun = open_tun();
     device::configure().expect("the device's addresses");
+    Netd::start(tun, socket, policy)
+}
+
+/// netd as a process, and the device that outlives it.
+pub struct Netd {
+    device: OwnedFd,
+    socket: String,
+    policy: String,
+    process: Child,
+}
+
+impl Netd {
+    fn start(device: OwnedFd, socket: &str, policy: &str) -> Self {
+        let process = spawn(&device, socket, policy);
+        Self {
+            device,
+            socket: socket.to_owned(),
+            policy: policy.to_owned(),
+            process,
+        }
+    }
+
+    /// Kills it, and starts another one.
+    pub fn replace(&mut self) {
+        self.end();
+        self.process = spawn(&self.device, &self.socket, &self.policy);
+    }
+
+    fn end(&mut self) {
+        self.process.kill().expect("killed");
+        self.process.wait().expect("reaped");
+    }
+}
+
+impl Drop for Netd {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn spawn(device: &OwnedFd, socket: &str, policy: &str) -> Child {
+    Command::new("/proc/self/exe")
+        .args(["--netd", socket, policy])
+        .stdin(device.try_clone().expect("a clone"))
+        .spawn()
+        .expect("netd")
+}
+
+/// Relays for the device on standard input.
+pub fn run_netd(socket: &str, policy: &str) -> ExitCode {
+    let policy = Policy::from_json(policy.as_bytes()).expect("a policy");
+    let device = std::io::stdin()
+        .as_fd()
+        .try_clone_to_owned()
+        .expect("a device");
     let socket = socket.to_owned();
     let dial = move || {
         let stream = UnixStream::connect(&socket)?;
         stream.set_nonblocking(true)?;
         Ok(OwnedFd::from(stream))
     };
-    thread::spawn(move || {
-        let Err(error) = cloister_netd::run(tun, policy, Box::new(dial), BUFFER_BYTES);
-        panic!("netd: {error}");
-    });
+    let Err(error) = cloister_netd::run(device, policy, Box::new(dial), BUFFER_BYTES);
+    eprintln!("netd: {error}");
+    ExitCode::FAILURE
 }
 
 fn use_resolver() {

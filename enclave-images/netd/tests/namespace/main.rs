@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         ["--exec", policy, ref command @ ..] => {
             start(&[&["--inside-exec", SOCKET, policy], command].concat())
         }
+        ["--netd", socket, policy] => inside::run_netd(socket, policy),
         ["--serve", path] => host::serve_at(path),
         _ => run_all(&arguments),
     }
