@@ -50,7 +50,6 @@ export function pssVerify(
 }
 
 function rawVerify(signature: Uint8Array, key: KeyObject): Buffer | null {
-  if (signature.length !== modulusBits(key) / 8) return null
   try {
     return publicEncrypt({ key, padding }, signature)
   } catch {

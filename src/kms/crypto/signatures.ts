@@ -54,6 +54,8 @@ export function verifyWith(
   { message, isDigest, signature }: Signable & { readonly signature: Uint8Array },
 ): boolean {
   const hash = hashOf(algorithm)
+  // OpenSSL takes a shorter signature for a number with zeros before it: one signature, several encodings.
+  if (algorithm.startsWith('RSASSA_') && signature.length !== modulusBits(key) / 8) return false
   if (!isDigest) return verify(hash, message, { key, ...paddingOf(algorithm) }, signature)
   if (algorithm.startsWith('RSASSA_PSS')) return pssVerify(message, signature, { key, hash })
   if (algorithm.startsWith('RSASSA_')) return verifyPkcs1(key, signature, digestInfo(hash, message))
@@ -81,8 +83,6 @@ function digestInfo(hash: keyof typeof DIGEST_INFO, digest: Uint8Array): Buffer 
 }
 
 function verifyPkcs1(key: KeyObject, signature: Uint8Array, expected: Buffer): boolean {
-  // OpenSSL takes a shorter one for a number with zeros before it.
-  if (signature.length !== modulusBits(key) / 8) return false
   try {
     const found = publicDecrypt(key, signature)
     return found.length === expected.length && timingSafeEqual(found, expected)
