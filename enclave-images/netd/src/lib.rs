@@ -18,6 +18,7 @@ mod datagrams;
 pub mod device;
 mod flow;
 mod inquiry;
+mod notices;
 mod offload;
 mod packet;
 mod resolver;

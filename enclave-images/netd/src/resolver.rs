@@ -1,6 +1,7 @@
 //! Names: programs' questions to the router's port 53, answered by rule or by the host part. One stream
 //! carries all questions (RFC 7766 framing), each under an id of its own.
 
+use crate::notices::Notices;
 use crate::packet::Pair;
 use crate::rules::Rules;
 use crate::upstream::{Dial, Received, Upstream};
@@ -21,6 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// Who asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Client {
+    /// What was refused, and is asked so that the host part's journal has it.
+    Nobody,
     Datagram(Pair),
     /// A connection, by its place in the router's table and its number.
     Connection {
@@ -62,9 +65,10 @@ impl Resolver {
         client: Client,
         message: &[u8],
         rules: &Rules,
+        notices: &mut Notices,
         now: Instant,
     ) -> Option<Reply> {
-        let reply = match self.answer_here(client, message, rules, now) {
+        let reply = match self.answer_here(client, message, rules, notices, now) {
             Ok(None) => return None,
             Ok(Some(message)) => message,
             Err(unanswered) => error_reply(message, unanswered)?,
@@ -80,15 +84,29 @@ impl Resolver {
         client: Client,
         message: &[u8],
         rules: &Rules,
+        notices: &mut Notices,
         now: Instant,
     ) -> Result<Option<Vec<u8>>, Unanswered> {
         let query = read_query(message)?;
         if !rules.may_ask(&query) {
+            if notices.is_new_name(&query.name) {
+                let _ = self.send(Client::Nobody, query, message, now);
+            }
             return Err(Unanswered::Refused);
         }
         if let Some(reply) = host_reply(&query) {
             return Ok(Some(reply));
         }
+        self.send(client, query, message, now).map(|()| None)
+    }
+
+    fn send(
+        &mut self,
+        client: Client,
+        query: Query,
+        message: &[u8],
+        now: Instant,
+    ) -> Result<(), Unanswered> {
         let id = self.free_id(now).ok_or(Unanswered::ServerFailed)?;
         let framed = frame(&query.encode(id)).ok_or(Unanswered::Malformed)?;
         self.outgoing.extend(framed);
@@ -99,7 +117,7 @@ impl Resolver {
             asked: now,
         };
         self.pending.insert(id, pending);
-        Ok(None)
+        Ok(())
     }
 
     fn free_id(&mut self, now: Instant) -> Option<u16> {
@@ -137,8 +155,11 @@ impl Resolver {
     pub fn progress(&mut self, scratch: &mut [u8], rules: &mut Rules, now: Instant) -> Vec<Reply> {
         let mut replies = Vec::new();
         if let Err(error) = self.exchange(scratch, rules, now, &mut replies) {
-            let is_denied = error.kind() == ErrorKind::PermissionDenied;
-            self.fail(is_denied, &mut replies);
+            let why = match error.kind() {
+                ErrorKind::PermissionDenied => Unanswered::Refused,
+                _ => Unanswered::ServerFailed,
+            };
+            replies.extend(self.fail(why));
         }
         replies
     }
@@ -196,6 +217,9 @@ impl Resolver {
     fn answered(&mut self, message: &[u8], rules: &mut Rules, now: Instant) -> Option<Reply> {
         let id = u16::from_be_bytes(*message.first_chunk()?);
         let pending = self.pending.remove(&id)?;
+        if pending.client == Client::Nobody {
+            return None;
+        }
         let reply = match read_answer(&pending.query, id, message) {
             Some(answer) => {
                 rules.learn(&answer, now);
@@ -206,16 +230,11 @@ impl Resolver {
         Some(pending.reply(reply))
     }
 
-    fn fail(&mut self, is_denied: bool, replies: &mut Vec<Reply>) {
-        let why = if is_denied {
-            Unanswered::Refused
-        } else {
-            Unanswered::ServerFailed
-        };
-        for (_, pending) in std::mem::take(self).pending {
-            let reply = error_reply(&pending.question, why);
-            replies.extend(reply.map(|message| pending.reply(message)));
-        }
+    /// Closes the stream: no question that waits is answered.
+    pub fn fail(&mut self, why: Unanswered) -> Vec<Reply> {
+        let failed = std::mem::take(self).pending;
+        let reply = |pending: &Pending| Some(pending.reply(error_reply(&pending.question, why)?));
+        failed.values().filter_map(reply).collect()
     }
 }
 
@@ -224,7 +243,7 @@ impl Pending {
     fn reply(&self, message: Vec<u8>) -> Reply {
         let message = match self.client {
             Client::Datagram(_) => truncated(&self.query, message),
-            Client::Connection { .. } => message,
+            Client::Connection { .. } | Client::Nobody => message,
         };
         Reply {
             client: self.client,

@@ -7,6 +7,7 @@ use crate::connection::Connection;
 use crate::datagrams::Datagrams;
 use crate::flow::{Clock, Outcome, Surroundings, refuse_connection, send_unreachable};
 use crate::inquiry::Inquiry;
+use crate::notices::Notices;
 use crate::packet::{Flags, Packet, Pair};
 use crate::resolver::{self, Client, Reply, Resolver};
 use crate::rules::Rules;
@@ -15,6 +16,7 @@ use crate::table::{Flow, Table};
 use crate::tun::{BUFFER_BYTES, Tun};
 use crate::upstream::{Dial, Upstream};
 use cloister_egress_policy::Protocol;
+use cloister_egress_policy::dns::Unanswered;
 use cloister_egress_policy::wire::MAX_FRAME_BYTES;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -28,6 +30,8 @@ use std::time::Duration;
 /// Epoll's numbers for what is not a flow.
 const TUN: u64 = u64::MAX;
 const RESOLVER: u64 = u64::MAX - 1;
+/// The bit of those of notices.
+const NOTICE: u64 = 1 << 62;
 const MAX_EVENTS: usize = 128;
 /// Packets that are taken before flows have their turn.
 const MAX_PACKETS: usize = 64;
@@ -38,6 +42,7 @@ pub struct Router {
     dial: Dial,
     rules: Rules,
     resolver: Resolver,
+    notices: Notices,
     table: Table,
     budget: Budget,
     clock: Clock,
@@ -54,6 +59,7 @@ impl Router {
             dial,
             rules,
             resolver: Resolver::default(),
+            notices: Notices::default(),
             table: Table::default(),
             budget,
             clock: Clock::start(),
@@ -102,6 +108,9 @@ impl Router {
                 if let Some(upstream) = self.resolver.upstream() {
                     upstream.note(events);
                 }
+            }
+            number if number & NOTICE != 0 => {
+                self.notices.note((number & !NOTICE) as usize, events);
             }
             number => {
                 let key = number as usize;
@@ -201,10 +210,14 @@ impl Router {
             return send_unreachable(packet, Unreachable::Port, &mut self.tun);
         }
         let client = Client::Datagram(*pair);
-        let reply = self
-            .resolver
-            .ask(client, payload, &self.rules, self.clock.now);
+        let reply = self.ask(client, payload);
         self.deliver(reply);
+    }
+
+    fn ask(&mut self, client: Client, question: &[u8]) -> Option<Reply> {
+        let now = self.clock.now;
+        self.resolver
+            .ask(client, question, &self.rules, &mut self.notices, now)
     }
 
     /// Decides about a new flow, and asks the host part for it. What goes nowhere is refused at once.
@@ -216,8 +229,14 @@ impl Router {
         flow: impl FnOnce(&Share, Upstream, std::time::Instant) -> Flow,
     ) {
         let now = self.clock.now;
-        let Some(request) = self.rules.request(protocol, pair.destination, now) else {
-            return send_unreachable(packet, Unreachable::Prohibited, &mut self.tun);
+        let request = match self.rules.request(protocol, pair.destination, now) {
+            Ok(request) => request,
+            Err(denied) => {
+                send_unreachable(packet, Unreachable::Prohibited, &mut self.tun);
+                let watch =
+                    |stream: &Upstream, key| watch(&self.epoll, stream, NOTICE | key as u64);
+                return self.notices.tell(&denied, &self.dial, watch);
+            }
         };
         let Some(share) = self.promise(protocol) else {
             return send_unreachable(packet, Unreachable::Network, &mut self.tun);
@@ -298,9 +317,7 @@ impl Router {
             };
             let serial = entry.serial;
             let client = Client::Connection { key, serial };
-            let reply = self
-                .resolver
-                .ask(client, &question, &self.rules, self.clock.now);
+            let reply = self.ask(client, &question);
             self.deliver(reply);
         }
     }
@@ -308,8 +325,11 @@ impl Router {
     fn settle_resolver(&mut self) {
         if self.resolver.needs_stream() {
             let connected = self.resolver.connect(&self.dial);
-            // Without a stream the questions fail below.
-            let _ = connected.and_then(|upstream| watch(&self.epoll, upstream, RESOLVER));
+            let watched = connected.and_then(|upstream| watch(&self.epoll, upstream, RESOLVER));
+            if watched.is_err() {
+                let replies = self.resolver.fail(Unanswered::ServerFailed);
+                return self.deliver(replies);
+            }
         }
         let now = self.clock.now;
         let replies = self
@@ -321,6 +341,7 @@ impl Router {
     fn deliver(&mut self, replies: impl IntoIterator<Item = Reply>) {
         for Reply { client, message } in replies {
             match client {
+                Client::Nobody => {}
                 Client::Datagram(pair) => {
                     if let Some(packet) = answer::datagram(&pair, &message) {
                         self.tun.send(&packet);

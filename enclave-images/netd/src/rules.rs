@@ -19,17 +19,30 @@ impl Rules {
         }
     }
 
-    /// What to ask of the host part for a flow to `to`; `None` when the policy denies it.
-    pub fn request(&self, protocol: Protocol, to: SocketAddr, now: Instant) -> Option<Request> {
+    /// What to ask of the host part for a flow to `to`.
+    ///
+    /// # Errors
+    /// The same request, when the policy denies it.
+    pub fn request(
+        &self,
+        protocol: Protocol,
+        to: SocketAddr,
+        now: Instant,
+    ) -> Result<Request, Request> {
         let (address, port) = (to.ip().to_canonical(), to.port());
         let flow = (protocol, address, port);
         let (decision, names) = self.learned.decide(&self.policy, flow, now);
-        decision.is_allowed().then(|| Request::Flow {
+        let request = Request::Flow {
             protocol,
             address,
             port,
             name: names.first().cloned(),
-        })
+        };
+        if decision.is_allowed() {
+            Ok(request)
+        } else {
+            Err(request)
+        }
     }
 
     pub fn may_ask(&self, query: &Query) -> bool {

@@ -43,6 +43,7 @@ pub const ALL: &[(&str, Case)] = &[
         "connections end with netd, and new ones work",
         ends_with_netd,
     ),
+    ("without a host part everything fails at once", fails_alone),
     ("packets of any bytes are survived", survives_packets),
 ];
 
@@ -266,6 +267,15 @@ fn ends_with_netd(servers: &Servers, netd: &mut Netd) {
         assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     }
     echoes(servers, netd);
+}
+
+fn fails_alone(_: &Servers, netd: &mut Netd) {
+    netd.separate();
+    for _ in 0..2 {
+        let code = connect_error(SERVERS[0], 80).raw_os_error();
+        assert_eq!(code, Some(libc::ENETUNREACH));
+        assert!(resolve("a-203-0-113-1.example").is_err());
+    }
 }
 
 /// As a program with raw sockets sends them: whatever the header says.

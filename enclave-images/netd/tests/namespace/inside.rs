@@ -68,6 +68,12 @@ impl Netd {
         }
     }
 
+    /// Kills it, and starts another one, which finds no host part.
+    pub fn separate(&mut self) {
+        self.socket.push_str(".absent");
+        self.replace();
+    }
+
     /// Kills it, and starts another one.
     pub fn replace(&mut self) {
         self.end();
