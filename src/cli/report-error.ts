@@ -10,6 +10,7 @@ import { CloisterError, messageOf, reasonOf } from '../errors.ts'
 import { hostFault, shortageHint } from '../host-fault.ts'
 import { outcomeOf } from './exit-status.ts'
 import { printProgress } from './print.ts'
+import { verifierAdvice } from './verifier-advice.ts'
 
 /** What was thrown, as one of the errors that have a code and a hint. */
 type CodedError = CloisterError | AttestationError
@@ -90,8 +91,10 @@ function causeLines(error: CodedError, said: string[], verbose: boolean): readon
     const words = reasonOf(cause)
     const isNew = !said.some((text) => text.includes(message) || text.includes(words))
     if (isNew || verbose) {
+      // Of a system's error only its words: call and path may be those of a temporary file.
+      const shown = verbose ? message : words
       const name = code === undefined || message.startsWith(code) ? '' : `${code}: `
-      lines.push(marked(`Caused by: ${name}${message}`))
+      lines.push(marked(`Caused by: ${name}${shown}`))
       said.push(message)
       lines.push(...(verbose ? shownDetails(cause, []) : shownDetails(cause, said, MAX_VALUE)))
     }
@@ -102,7 +105,8 @@ function causeLines(error: CodedError, said: string[], verbose: boolean): readon
 
 /** An error's own advice; else what helps against the shortage that caused it; else the table's. */
 function hintOf(error: CodedError): string {
-  if (!(error instanceof CloisterError)) return error.hint || errorTable.ERR_INTERNAL.hint
+  if (!(error instanceof CloisterError))
+    return (verifierAdvice[error.code] ?? error.hint) || errorTable.ERR_INTERNAL.hint
   const isGeneral = error.hint === '' || error.hint === errorTable[error.code].hint
   return (
     (isGeneral ? shortageHint(error) : undefined) ?? (error.hint || errorTable.ERR_INTERNAL.hint)
