@@ -26,6 +26,7 @@ import { connectConsole, printConsole } from './console.ts'
 import { launchJson } from './enclave-json.ts'
 import { listsPort } from '../vsock/index.ts'
 import { guestPortsOption, parentPortsOption, portsOf, vsockOption } from './ports.ts'
+import { configDataOption, restartOption } from './life-flags.ts'
 import { printJson, printProgress } from './print.ts'
 import { waitForPort } from './wait-for-port.ts'
 import { applyRunConfig } from './config-file.ts'
@@ -67,10 +68,8 @@ export function runEnclaveCommand(): Command {
     .option('--config <file>', "nitro-cli's JSON file with these settings")
     .addOption(acceleratorOption())
     .option('--role <arn>', 'an identity to extend into PCR3, as AWS does with an IAM role')
-    .option(
-      '--config-data <path>',
-      'a file or directory for the app, 64 KiB at most, at /run/cloister/config; measured into PCR16',
-    )
+    .addOption(configDataOption())
+    .addOption(restartOption())
     .option(
       '--boot-timeout <seconds>',
       'how long the guest may take to boot',
@@ -162,26 +161,20 @@ function launchOptions(
     accelerator,
     role: options.role,
     configData: options.configData,
+    restart: options.restart ?? manifest?.restart,
     bootTimeoutMs: options.bootTimeout * 1000,
   }
 }
 
-/** What the image declares and the operator decides: ports stay closed, ended enclaves stay so. */
+/** What the image declares and the operator decides: ports stay closed. */
 function manifestNotes(
   manifest: MeasuredManifest | undefined,
   options: RunOptions,
 ): readonly string[] {
-  const { ports = [], restart = 'no' } = manifest ?? {}
   const { guestPorts } = portsOf(options)
-  const closed = ports.filter((port) => !listsPort(guestPorts, port))
-  return [
-    ...(closed.length > 0
-      ? [`The image serves ports that are closed: --guest-ports ${closed.join(',')} opens them.`]
-      : []),
-    ...(restart === 'no'
-      ? []
-      : [`The image asks to be restarted (${restart}); this version does not do that.`]),
-  ]
+  const closed = (manifest?.ports ?? []).filter((port) => !listsPort(guestPorts, port))
+  if (closed.length === 0) return []
+  return [`The image serves ports that are closed: --guest-ports ${closed.join(',')} opens them.`]
 }
 
 /** What `auto` comes to on this host; the notes say why when it is emulation. */

@@ -10,7 +10,6 @@ import {
   type EnclaveRecord,
   type EndedRecord,
 } from '../enclaves/index.ts'
-import { isRunning } from '../subprocess/index.ts'
 import { wholeNumber } from './arguments.ts'
 import { enclaveJson } from './enclave-json.ts'
 import {
@@ -28,8 +27,8 @@ interface WaitOptions extends EnclaveFlags {
   readonly timeout?: number
 }
 
-/** How often it is looked whether the keeper still runs. */
-const LOOK_MS = 50
+/** How often its record is looked at. */
+const LOOK_MS = 100
 const READY_SECONDS = 60
 
 export function waitCommand(): Command {
@@ -80,13 +79,12 @@ async function untilEnd(
   seconds: number | undefined,
 ): Promise<EndedRecord> {
   const deadline = seconds === undefined ? Infinity : performance.now() + seconds * 1000
-  while (isAlive(record) && isRunning(record.keeper)) {
+  // Its keeper may go on with another enclave, which a restart rule asks for.
+  for (let latest = record; ; latest = registry.find(record.id, 'id')) {
+    if (!isAlive(latest)) return latest
     if (performance.now() > deadline) throw stillRuns(record, seconds ?? 0)
     await sleep(LOOK_MS)
   }
-  const ended = registry.find(record.id)
-  if (isAlive(ended)) throw stillRuns(record, seconds ?? 0)
-  return ended
 }
 
 function stillRuns({ description }: EnclaveRecord, seconds: number): CloisterError {
