@@ -26,9 +26,10 @@ import { connectConsole, printConsole } from './console.ts'
 import { launchJson } from './enclave-json.ts'
 import { listsPort } from '../vsock/index.ts'
 import { guestPortsOption, parentPortsOption, portsOf, vsockOption } from './ports.ts'
-import { configDataOption, restartOption } from './life-flags.ts'
+import { attachOption, configDataOption, restartOption, stopTimeoutOption } from './life-flags.ts'
 import { printJson, printProgress } from './print.ts'
 import { waitForPort } from './wait-for-port.ts'
+import { Attached } from './attach.ts'
 import { applyRunConfig } from './config-file.ts'
 import type { RunOptions } from './run-options.ts'
 
@@ -70,6 +71,8 @@ export function runEnclaveCommand(): Command {
     .option('--role <arn>', 'an identity to extend into PCR3, as AWS does with an IAM role')
     .addOption(configDataOption())
     .addOption(restartOption())
+    .addOption(attachOption())
+    .addOption(stopTimeoutOption())
     .option(
       '--boot-timeout <seconds>',
       'how long the guest may take to boot',
@@ -95,12 +98,17 @@ function cpuIds(text: string, before: readonly number[] = []): readonly number[]
 async function runEnclave(flags: RunOptions): Promise<void> {
   const options = applyRunConfig(flags)
   checkWaitPort(options)
+  checkAttach(options)
   const manifest = await manifestOf(options)
   const { accelerator, notes } = chooseAccelerator(options.accelerator)
   const request = launchRequest(launchOptions(options, manifest, accelerator))
   // Not before the arguments are known to be right.
   for (const note of [...manifestNotes(manifest, options), ...notes]) printProgress(note)
   const enclave = await launch(request)
+  if (options.attach === true) {
+    await attach(options, request, enclave)
+    return
+  }
   printJson(launchJson(enclave.record))
   const { waitPort: port, bootTimeout } = options
   if (port !== undefined) {
@@ -108,6 +116,24 @@ async function runEnclave(flags: RunOptions): Promise<void> {
     await waitForPort(registry, enclave.record, { port, timeoutMs: bootTimeout * 1000 })
   }
   if (options.attachConsole === true) await attachConsole(request, enclave)
+}
+
+async function attach(
+  { stopTimeout }: RunOptions,
+  { directories }: LaunchRequest,
+  { record }: RunningEnclave,
+): Promise<void> {
+  const registry = new Registry(directories.runtime)
+  using attached = new Attached(registry, record, stopTimeout * 1000)
+  process.exitCode = await attached.untilEnd()
+}
+
+/** Settings of a --config file are no flags, which commander would have looked at. */
+function checkAttach({ attach, debugMode, attachConsole }: RunOptions): void {
+  if (attach !== true || (debugMode !== true && attachConsole !== true)) return
+  throw new CloisterError('ERR_CLI_ARGUMENT', '--attach and debug mode exclude each other', {
+    hint: 'In debug mode use --attach-console.',
+  })
 }
 
 /** @throws `ERR_CLI_ARGUMENT` when the port would not be open. */
@@ -161,7 +187,7 @@ function launchOptions(
     accelerator,
     role: options.role,
     configData: options.configData,
-    restart: options.restart ?? manifest?.restart,
+    restart: options.attach === true ? 'no' : (options.restart ?? manifest?.restart),
     bootTimeoutMs: options.bootTimeout * 1000,
   }
 }

@@ -18,6 +18,8 @@ export interface RunOptions {
   readonly role?: string
   readonly configData?: string
   readonly restart?: RestartRule
+  readonly attach?: boolean
+  readonly stopTimeout: number
   readonly parentPorts?: string
   readonly guestPorts?: string
   readonly vsock?: VsockKind
