@@ -19,9 +19,10 @@ const arrows = {
   image: ['eif', 'manifest'],
   signing: ['eif', 'chip'],
   kms: [],
-  enclaves: ['vmm', 'vsock', 'eif'],
+  network: ['manifest'],
+  enclaves: ['vmm', 'vsock', 'eif', 'manifest', 'network'],
   doctor: ['enclaves', 'vmm'],
-  keeper: ['enclaves', 'manifest', 'vmm', 'vsock', 'nsm', 'chip', 'eif'],
+  keeper: ['enclaves', 'manifest', 'vmm', 'vsock', 'network', 'nsm', 'chip', 'eif'],
 }
 
 const folderRules = Object.entries(arrows).map(([folder, allowed]) => ({

@@ -56,6 +56,7 @@ export function requestFor(
       qemu: 'qemu-system-x86_64',
       vsockCard: resolve('build/bin/cloister-vsock'),
       nsmCard: resolve('build/bin/cloister-nsm'),
+      networkCard: resolve('build/bin/cloister-network'),
     },
     description: describeLaunch({ eifPath, memoryMib }),
   }

@@ -162,6 +162,22 @@ const rows = {
     meaning: 'A manifest (cloister.yaml) has an unknown key, lacks one, or has a wrong value.',
     hint: 'Correct the file at that line and column; docs/manifest.md has every key, docs/manifest.schema.json the schema.',
   },
+  // --- network card
+  ERR_NETWORK_CARD: {
+    nitro: 8,
+    meaning: 'The network card did not start.',
+    hint: 'Its last words are in the message. `npm run setup` builds it; CLOISTER_NETWORK_CARD names another one.',
+  },
+  ERR_NETWORK_CONTROL: {
+    nitro: 8,
+    meaning: 'The network card did not answer the keeper.',
+    hint: 'If this persists, terminate the enclave and start it again.',
+  },
+  ERR_NETWORK_DECISION: {
+    nitro: 0,
+    meaning: 'Egress rules decide otherwise than `policy test` was told to expect.',
+    hint: 'See the decision on standard output: it names the rule that decided, or the one that would allow it.',
+  },
   // --- NSM card
   ERR_NSM_CARD: {
     nitro: 8,
@@ -276,12 +292,6 @@ const rows = {
     nitro: 7,
     meaning: 'The enclave image is for another architecture.',
     hint: 'Build the image for x86_64.',
-  },
-  ERR_KEEPER_IMAGE_CHANGED: {
-    nitro: 0,
-    meaning:
-      'The image file of an enclave that was to be restarted has changed since its first start.',
-    hint: 'Start the new image with `cloister run-enclave`; `cloister diff-eif` compares two.',
   },
   ERR_KEEPER_CONFIG_DATA: {
     nitro: 0,

@@ -19,7 +19,7 @@ use crate::live_sockets::live_unix_sockets;
 use crate::registry::{Enclave, Registry};
 
 /// The keeper's own (docs/protocols.md).
-const RESERVED: std::ops::RangeInclusive<u32> = 9000..=9002;
+const RESERVED: std::ops::RangeInclusive<u32> = 9000..=9003;
 /// Given to programs that leave the choice to us; Linux takes a random one above 1023.
 const FIRST_CHOSEN: u32 = 0x4000_0000;
 

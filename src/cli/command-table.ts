@@ -144,6 +144,11 @@ export const commandTable: readonly CommandRow[] = [
     load: async () => (await import('./kms.ts')).kmsCommand(),
   },
   {
+    name: 'policy',
+    summary: 'say what egress rules decide about a host and a port, and which rule would allow it',
+    load: async () => (await import('./policy.ts')).policyCommand(),
+  },
+  {
     name: 'demo',
     summary: 'build, run, attest and verify the example image, end to end',
     load: async () => (await import('./demo.ts')).demoCommand(),

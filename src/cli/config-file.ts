@@ -1,5 +1,5 @@
 // run-enclave --config: nitro-cli's JSON file, snake_case keys, instead of the flags. As there, unknown
-// keys and null are passed over. Our own keys are parent_ports, guest_ports, vsock and config_data,
+// keys and null are passed over. Our own keys are parent_ports, guest_ports, vsock, config_data, egress and dns,
 // written like the flags' values.
 
 import { CloisterError, messageOf } from '../errors.ts'
@@ -27,6 +27,8 @@ const keys: Readonly<Record<string, Reader>> = {
   vsock: (value) => ({ vsock: vsockKind(value) }),
   guest_ports: (value) => ({ guestPorts: checkPortList(as('string', value)) }),
   config_data: (value) => ({ configData: as('string', value) }),
+  egress: (value) => ({ egress: as('string', value) }),
+  dns: (value) => ({ dns: strings(value) }),
   attach_console: (value) => ({ attachConsole: as('boolean', value) }),
 }
 
@@ -50,6 +52,8 @@ export function applyRunConfig(options: RunOptions): RunOptions {
     'guestPorts',
     'vsock',
     'configData',
+    'egress',
+    'dns',
   ] as const
   const clash = flags.find((flag) => options[flag] !== undefined)
   if (clash !== undefined) {
@@ -130,6 +134,12 @@ function numbers(value: unknown): readonly number[] {
   const isCpu = (item: unknown): item is number => Number.isSafeInteger(item) && Number(item) >= 0
   if (Array.isArray(value) && value.every(isCpu)) return value
   throw new TypeError('It must be a list of CPU numbers.')
+}
+
+function strings(value: unknown): readonly string[] {
+  const isText = (item: unknown): item is string => typeof item === 'string'
+  if (Array.isArray(value) && value.every(isText)) return value
+  throw new TypeError('It must be a list of strings.')
 }
 
 function malformed(message: string, cause?: unknown): CloisterError {

@@ -9,13 +9,13 @@ import {
   type AliveRecord,
   type EnclaveEnd,
   type EnclaveRecord,
+  type EnclaveReport,
   type LaunchFacts,
   type Registry,
 } from '../enclaves/index.ts'
 import type { EifMetadata } from '../eif/index.ts'
-import type { VsockReport } from '../vsock/index.ts'
 import { metadataJson } from './metadata-json.ts'
-import { vsockJson } from './vsock-report.ts'
+import { networkJson, vsockJson } from './vsock-report.ts'
 
 type Json = Readonly<Record<string, unknown>>
 
@@ -36,7 +36,7 @@ export interface DescribeContext {
   readonly registry: Registry
   readonly metadata: boolean
   /** Absent when it was not to be had. */
-  readonly vsock: VsockReport | undefined
+  readonly vsock: EnclaveReport | undefined
 }
 
 /** What describe-enclaves prints for one enclave. */
@@ -47,7 +47,6 @@ export function enclaveJson(record: EnclaveRecord, context: DescribeContext): Js
     Flags: record.description.debug ? 'DEBUG_MODE' : 'NONE',
     ...measurementsOf(record),
     ...configJson(record.description),
-    ...restartJson(record),
     ...(context.metadata ? imageJson(imageOf(record)) : {}),
     Journal: journalPath(context.registry.directory(record.id)),
     ...(isAlive(record) ? aliveJson(record, context) : { End: endJson(record.end) }),
@@ -61,20 +60,13 @@ function configJson({ configData }: EnclaveRecord['description']): Json {
   return { ConfigData: { PCR16: pcr16, Bytes: bytes, ...(names && { Files: names }) } }
 }
 
-/** Where it has a restart rule; times and the id before only where it was restarted. */
-function restartJson({ description, restart }: EnclaveRecord): Json {
-  if (description.restart === undefined) return {}
-  const { count = 0, previous, notBefore } = restart ?? {}
-  const since = restart === undefined ? {} : { Previous: previous, NotBefore: notBefore }
-  return { Restart: { Rule: description.restart, Count: count, ...since } }
-}
-
 function aliveJson(record: AliveRecord, { registry, vsock }: DescribeContext): Json {
   return {
     Accelerator: record.description.accelerator,
     Assurance: record.state === 'STARTING' ? '' : record.assurance,
     VsockSocket: vsockSocketPath(registry.directory(record.id)),
     Vsock: vsock === undefined ? null : vsockJson(vsock),
+    ...(vsock?.network !== undefined && { Network: networkJson(vsock.network) }),
     Processes: Object.fromEntries(processesOf(record).map(({ name, pid }) => [name, pid])),
   }
 }

@@ -1,20 +1,11 @@
 // Which metrics there are, and where in a report each value comes from.
 
-import type { EnclaveRecord } from '../enclaves/index.ts'
-import type { VsockReport } from '../vsock/index.ts'
+import type { EnclaveRecord, EnclaveReport } from '../enclaves/index.ts'
+import { networkMetrics } from './network-metrics.ts'
+import type { ReportMetric } from './report-metric.ts'
 import type { Metric, Sample } from './prometheus.ts'
 
-/** One value of a report, and the labels that tell it from others of its metric. */
-type Value = readonly [value: number, labels?: Readonly<Record<string, string>>]
-
-interface VsockMetric {
-  readonly name: string
-  readonly type: Metric['type']
-  readonly help: string
-  readonly values: (report: VsockReport) => readonly Value[]
-}
-
-const vsockMetrics: readonly VsockMetric[] = [
+const vsockMetrics: readonly ReportMetric[] = [
   {
     name: 'connections',
     type: 'gauge',
@@ -87,10 +78,15 @@ const vsockMetrics: readonly VsockMetric[] = [
   },
 ]
 
+const all: readonly ReportMetric[] = [
+  ...vsockMetrics.map((metric) => ({ ...metric, name: `vsock_${metric.name}` })),
+  ...networkMetrics.map((metric) => ({ ...metric, name: `network_${metric.name}` })),
+]
+
 /** Of enclaves that have not ended. `reports` are by id; one that is missing was not to be had. */
 export function enclaveMetrics(
   records: readonly EnclaveRecord[],
-  reports: ReadonlyMap<string, VsockReport>,
+  reports: ReadonlyMap<string, EnclaveReport>,
 ): readonly Metric[] {
   return [
     {
@@ -117,8 +113,8 @@ export function enclaveMetrics(
         value: reports.has(record.id) ? 1 : 0,
       })),
     },
-    ...vsockMetrics.map(({ name, type, help, values }) => ({
-      name: `cloister_vsock_${name}`,
+    ...all.map(({ name, type, help, values }) => ({
+      name: `cloister_${name}`,
       type,
       help,
       samples: records.flatMap((record) => samplesOf(record, reports.get(record.id), values)),
@@ -128,8 +124,8 @@ export function enclaveMetrics(
 
 function samplesOf(
   record: EnclaveRecord,
-  report: VsockReport | undefined,
-  values: VsockMetric['values'],
+  report: EnclaveReport | undefined,
+  values: ReportMetric['values'],
 ): readonly Sample[] {
   if (report === undefined) return []
   return values(report).map(([value, labels = {}]) => ({

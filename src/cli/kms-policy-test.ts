@@ -5,16 +5,12 @@ import { Command, Option } from 'commander'
 import {
   accountOf,
   decide,
-  findGrantWarnings,
   findPolicyWarnings,
   isPrincipalArn,
-  parseGrants,
   parseKeyPolicy,
   type Decision,
-  type Grant,
   type PolicyDocument,
   type PolicyKind,
-  type PolicyWarning,
   type RequestContext,
   type StatementReport,
 } from '@cloister/attestation/policy'
@@ -28,7 +24,6 @@ import { printJson } from './print.ts'
 interface TestFlags {
   readonly policy: string
   readonly identityPolicy: readonly string[]
-  readonly grants?: string
   readonly principal: string
   readonly action: string
   readonly resource?: string
@@ -40,7 +35,7 @@ interface TestFlags {
 
 const NOTES = `
 The policy is decided as AWS KMS does it; without --measurements the request has no document. Warnings are
-about the policy and the grants, whatever the request.
+about the policy alone, whatever the request.
 
 Examples:
   cloister kms policy test --policy policy.json \\
@@ -57,7 +52,6 @@ export function kmsPolicyCommand(): Command {
     .option('--resource <arn>', "the key's ARN (default: one of the principal's account)")
     .option('--account <id>', "the key's account (default: the principal's)")
     .option('--identity-policy <file...>', "the principal's own policies, JSON", [] as string[])
-    .option('--grants <file>', 'the grants on the key: what `aws kms list-grants` printed')
     .option(
       '--context <key=value...>',
       'condition keys; one given twice has two values',
@@ -90,22 +84,14 @@ function testPolicy(flags: TestFlags): void {
     flags.resource ??
     `arn:aws:kms:us-east-1:${account}:key/${'0'.repeat(8)}-0000-0000-0000-${'0'.repeat(12)}`
   const context = { ...documentContext(flags.measurements), ...givenContext(flags.context) }
-  const grants = readGrants(flags.grants)
-  const policies = { key, identity, account, grants }
-  const decision = decide({ principal, action, resource, context }, policies)
-  const warnings = [...findPolicyWarnings(key), ...findGrantWarnings(key, grants)]
-  printJson(decisionJson(decision, warnings))
+  const decision = decide({ principal, action, resource, context }, { key, identity, account })
+  printJson(decisionJson(decision, key))
   checkExpected(decision, flags.expect)
 }
 
 function readPolicy(flag: string, path: string, kind: PolicyKind): PolicyDocument {
   const bytes = readFileArgument(flag, path)
   return parseKeyPolicy(parseStrictJson(bytes, 'ERR_CLI_ARGUMENT', path), kind)
-}
-
-function readGrants(path: string | undefined): readonly Grant[] {
-  if (path === undefined) return []
-  return parseGrants(parseStrictJson(readFileArgument('--grants', path), 'ERR_CLI_ARGUMENT', path))
 }
 
 /** The condition keys of a document of the measured image. */
@@ -134,14 +120,14 @@ function givenContext(pairs: readonly string[]): RequestContext {
 
 function decisionJson(
   { allowed, reason, decidedBy, statements }: Decision,
-  warnings: readonly PolicyWarning[],
+  key: PolicyDocument,
 ): object {
   return {
     Decision: allowed ? 'Allow' : 'Deny',
     Reason: reason,
     DecidedBy: decidedBy && `${decidedBy.policy}: ${decidedBy.statement}`,
     Statements: statements.map(statementJson),
-    Warnings: warnings.map(({ code, statement, message }) => ({
+    Warnings: findPolicyWarnings(key).map(({ code, statement, message }) => ({
       Code: code,
       Statement: statement,
       Message: message,

@@ -26,11 +26,10 @@ import { connectConsole, printConsole } from './console.ts'
 import { launchJson } from './enclave-json.ts'
 import { listsPort } from '../vsock/index.ts'
 import { guestPortsOption, parentPortsOption, portsOf, vsockOption } from './ports.ts'
-import { attachOption, configDataOption, restartOption, stopTimeoutOption } from './life-flags.ts'
 import { printJson, printProgress } from './print.ts'
 import { waitForPort } from './wait-for-port.ts'
-import { Attached } from './attach.ts'
 import { applyRunConfig } from './config-file.ts'
+import { dnsOption, egressOption, networkOf } from './network-options.ts'
 import type { RunOptions } from './run-options.ts'
 
 /** `cloister run-enclave`; `--memory` in MiB, `--boot-timeout` in seconds. Throws as `launchRequest` and `startEnclave`. */
@@ -64,15 +63,17 @@ export function runEnclaveCommand(): Command {
     .addOption(guestPortsOption())
     .addOption(parentPortsOption())
     .addOption(vsockOption())
+    .addOption(egressOption())
+    .addOption(dnsOption())
     .option('--debug-mode', 'make the console readable; documents then carry zero PCRs')
     .option('--attach-console', 'stay and print the console; implies --debug-mode')
     .option('--config <file>', "nitro-cli's JSON file with these settings")
     .addOption(acceleratorOption())
     .option('--role <arn>', 'an identity to extend into PCR3, as AWS does with an IAM role')
-    .addOption(configDataOption())
-    .addOption(restartOption())
-    .addOption(attachOption())
-    .addOption(stopTimeoutOption())
+    .option(
+      '--config-data <path>',
+      'a file or directory for the app, 64 KiB at most, at /run/cloister/config; measured into PCR16',
+    )
     .option(
       '--boot-timeout <seconds>',
       'how long the guest may take to boot',
@@ -98,17 +99,13 @@ function cpuIds(text: string, before: readonly number[] = []): readonly number[]
 async function runEnclave(flags: RunOptions): Promise<void> {
   const options = applyRunConfig(flags)
   checkWaitPort(options)
-  checkAttach(options)
   const manifest = await manifestOf(options)
   const { accelerator, notes } = chooseAccelerator(options.accelerator)
-  const request = launchRequest(launchOptions(options, manifest, accelerator))
+  const network = await networkOf(options)
+  const request = launchRequest({ ...launchOptions(options, manifest, accelerator), network })
   // Not before the arguments are known to be right.
   for (const note of [...manifestNotes(manifest, options), ...notes]) printProgress(note)
   const enclave = await launch(request)
-  if (options.attach === true) {
-    await attach(options, request, enclave)
-    return
-  }
   printJson(launchJson(enclave.record))
   const { waitPort: port, bootTimeout } = options
   if (port !== undefined) {
@@ -116,24 +113,6 @@ async function runEnclave(flags: RunOptions): Promise<void> {
     await waitForPort(registry, enclave.record, { port, timeoutMs: bootTimeout * 1000 })
   }
   if (options.attachConsole === true) await attachConsole(request, enclave)
-}
-
-async function attach(
-  { stopTimeout }: RunOptions,
-  { directories }: LaunchRequest,
-  { record }: RunningEnclave,
-): Promise<void> {
-  const registry = new Registry(directories.runtime)
-  using attached = new Attached(registry, record, stopTimeout * 1000)
-  process.exitCode = await attached.untilEnd()
-}
-
-/** Settings of a --config file are no flags, which commander would have looked at. */
-function checkAttach({ attach, debugMode, attachConsole }: RunOptions): void {
-  if (attach !== true || (debugMode !== true && attachConsole !== true)) return
-  throw new CloisterError('ERR_CLI_ARGUMENT', '--attach and debug mode exclude each other', {
-    hint: 'In debug mode use --attach-console.',
-  })
 }
 
 /** @throws `ERR_CLI_ARGUMENT` when the port would not be open. */
@@ -187,20 +166,33 @@ function launchOptions(
     accelerator,
     role: options.role,
     configData: options.configData,
-    restart: options.attach === true ? 'no' : (options.restart ?? manifest?.restart),
     bootTimeoutMs: options.bootTimeout * 1000,
   }
 }
 
-/** What the image declares and the operator decides: ports stay closed. */
+/** What the image declares and the operator decides: ports stay closed, ended enclaves stay so. */
 function manifestNotes(
   manifest: MeasuredManifest | undefined,
   options: RunOptions,
 ): readonly string[] {
+  const { ports = [], restart = 'no' } = manifest ?? {}
   const { guestPorts } = portsOf(options)
-  const closed = (manifest?.ports ?? []).filter((port) => !listsPort(guestPorts, port))
-  if (closed.length === 0) return []
-  return [`The image serves ports that are closed: --guest-ports ${closed.join(',')} opens them.`]
+  const closed = ports.filter((port) => !listsPort(guestPorts, port))
+  const hasNetwork = manifest?.egress !== undefined
+  const asksInVain = !hasNetwork && (options.egress ?? options.dns) !== undefined
+  return [
+    ...(asksInVain
+      ? [
+          'The image has no egress in its manifest: it gets no network, and --egress and --dns no effect.',
+        ]
+      : []),
+    ...(closed.length > 0
+      ? [`The image serves ports that are closed: --guest-ports ${closed.join(',')} opens them.`]
+      : []),
+    ...(restart === 'no'
+      ? []
+      : [`The image asks to be restarted (${restart}); this version does not do that.`]),
+  ]
 }
 
 /** What `auto` comes to on this host; the notes say why when it is emulation. */

@@ -2,7 +2,13 @@
 // costs two seconds and is told, not waited for.
 
 import { messageOf } from '../errors.ts'
-import { askVsock, type EnclaveRecord, type Registry } from '../enclaves/index.ts'
+import {
+  askVsock,
+  type EnclaveRecord,
+  type EnclaveReport,
+  type Registry,
+} from '../enclaves/index.ts'
+import type { NetworkReport } from '../network/index.ts'
 import type { VsockReport } from '../vsock/index.ts'
 import { printProgress } from './print.ts'
 
@@ -13,7 +19,7 @@ export async function vsockReports(
   registry: Registry,
   records: readonly EnclaveRecord[],
   { connections = false } = {},
-): Promise<ReadonlyMap<string, VsockReport>> {
+): Promise<ReadonlyMap<string, EnclaveReport>> {
   const running = records.filter(({ state }) => state === 'RUNNING')
   const reports = await Promise.all(
     running.map(async ({ id, description }) => {
@@ -41,6 +47,18 @@ export function vsockJson(report: VsockReport): Json {
     ...(report.connectionList === undefined
       ? {}
       : { ConnectionList: report.connectionList.map(capitalized) }),
+  }
+}
+
+/** The network's report with nitro-cli's manner of keys. */
+export function networkJson(report: NetworkReport): Json {
+  const { flows, maxFlows, counters, refused, refusals } = report
+  return {
+    Flows: flows,
+    MaxFlows: maxFlows,
+    Counters: capitalized(counters),
+    Refused: refused,
+    Refusals: refusals.map(capitalized),
   }
 }
 

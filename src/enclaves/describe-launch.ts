@@ -21,7 +21,7 @@ import type {
   ConfigFacts,
   LaunchDescription,
   LaunchRequest,
-  RestartRule,
+  NetworkRequest,
 } from './launch-request.ts'
 import { MAX_MEMORY_MIB, MIN_MEMORY_MIB } from './memory-size.ts'
 import { findPrograms } from './programs.ts'
@@ -57,10 +57,10 @@ export interface LaunchOptions {
   readonly vsock?: VsockKind | undefined
   /** An identity to extend into PCR3, as AWS does with an IAM role's ARN. */
   readonly role?: string | undefined
-  /** Default: `no`. */
-  readonly restart?: RestartRule | undefined
   /** A file, or a directory of files, to hand to the app and to measure into PCR16. */
   readonly configData?: string | undefined
+  /** What the operator says about its network. */
+  readonly network?: NetworkRequest | undefined
   /** Default: 180,000. */
   readonly bootTimeoutMs?: number | undefined
 }
@@ -88,6 +88,7 @@ export function launchRequest(options: LaunchOptions): LaunchRequest {
           description: { ...description, configData: configFacts(config) },
           configData: Buffer.from(config.encoded).toString('base64'),
         }),
+    ...(options.network !== undefined && { network: options.network }),
     directories: openDirectories(),
     programs: findPrograms(),
   }
@@ -99,7 +100,7 @@ export function launchRequest(options: LaunchOptions): LaunchRequest {
  * `ERR_EIF_UNREADABLE`, `ERR_VSOCK_PORTS`, `ERR_VMM_KVM`, `ERR_VSOCK_HOST`
  */
 export function describeLaunch(options: LaunchOptions): LaunchDescription {
-  const { eifPath, role, restart } = options
+  const { eifPath, role } = options
   checkInputPath(eifPath, 'ERR_EIF_UNREADABLE')
   const cpuIds = hostCpus(options.cpuIds ?? [])
   return {
@@ -114,7 +115,6 @@ export function describeLaunch(options: LaunchOptions): LaunchDescription {
     ports: checkedPorts(options.ports ?? noPorts),
     vsock: checkVsockKind(options.vsock ?? 'card'),
     ...(role === undefined ? {} : { role }),
-    ...(restart === undefined || restart === 'no' ? {} : { restart }),
     bootTimeoutMs: options.bootTimeoutMs ?? DEFAULT_BOOT_TIMEOUT_MS,
   }
 }

@@ -4,7 +4,7 @@
 import { lstatSync, statSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
 import { isAbsolute, join } from 'node:path'
-import { CloisterError, reasonOf, withHint } from '../errors.ts'
+import { CloisterError, reasonOf } from '../errors.ts'
 import { makeDirectory } from '../files/index.ts'
 
 export interface Directories {
@@ -24,10 +24,7 @@ export function openDirectories(env: NodeJS.ProcessEnv = process.env): Directori
   const root = process.getuid?.() === 0
   const state = env['CLOISTER_STATE_DIR'] ?? (root ? '/var/lib/cloister' : userState(env))
   const runtime = env['CLOISTER_RUNTIME_DIR'] ?? (root ? '/run/cloister' : userRuntime(env))
-  return {
-    state: openNamed('CLOISTER_STATE_DIR', state),
-    runtime: openNamed('CLOISTER_RUNTIME_DIR', runtime),
-  }
+  return { state: openPrivate(state), runtime: openPrivate(runtime) }
 }
 
 function userState(env: NodeJS.ProcessEnv): string {
@@ -40,19 +37,6 @@ function userRuntime(env: NodeJS.ProcessEnv): string {
   return join(tmpdir(), `cloister-${String(process.getuid?.() ?? 0)}`)
 }
 
-/** An error says which variable to change. */
-function openNamed(variable: string, path: string): string {
-  try {
-    return openPrivate(path)
-  } catch (error) {
-    if (!(error instanceof CloisterError)) throw error
-    throw withHint(
-      error,
-      `Set ${variable} to the absolute path of a directory that you own and nobody else can enter (mode 0700).`,
-    )
-  }
-}
-
 /**
  * Other users must not enter: sockets and TPM state live below. A symbolic link is followed when it
  * is our own or root's: anybody can put one into a shared directory.
@@ -62,8 +46,7 @@ function openPrivate(path: string): string {
   try {
     makeDirectory(path)
   } catch (cause) {
-    const reason = whyNotMade(cause)
-    throw unusable(path, reason ?? reasonOf(cause), reason === undefined ? cause : undefined)
+    throw unusable(path, reasonOf(cause), cause)
   }
   const link = lstatSync(path).uid
   if (link !== process.getuid?.() && link !== 0)
@@ -73,13 +56,6 @@ function openPrivate(path: string): string {
   if ((mode & 0o077) !== 0)
     throw unusable(path, `other users can enter it (mode ${mode.toString(8)})`)
   return path
-}
-
-/** In other words than the system's, where those mislead. */
-function whyNotMade(cause: unknown): string | undefined {
-  const { code } = cause as NodeJS.ErrnoException
-  if (code === 'EEXIST') return 'it is not a directory'
-  return code === 'ENOTDIR' ? 'a part of its path is not a directory' : undefined
 }
 
 function unusable(path: string, reason: string, cause?: unknown): CloisterError {

@@ -21,6 +21,11 @@ export function nsmDirectory(directory: string): string {
   return join(directory, 'nsm')
 }
 
+/** Where the network card runs; it belongs to its user. */
+export function networkDirectory(directory: string): string {
+  return join(directory, 'network')
+}
+
 /** The host's end of the enclave's vsock. */
 export function vsockSocketPath(directory: string): string {
   return join(vsockDirectory(directory), 'vsock.sock')

@@ -15,6 +15,7 @@ export {
   journalPath,
   keeperSocketPath,
   logPath,
+  networkDirectory,
   nsmDirectory,
   olderLogPath,
   savedConsolePath,
@@ -24,21 +25,16 @@ export {
   type Place,
 } from './enclave-paths.ts'
 export { endEnclave } from './end-enclave.ts'
-export { askVsock, changePorts } from './keeper-client.ts'
+export { askVsock, changePorts, type EnclaveReport } from './keeper-client.ts'
 export { parseKeeperRequest, type KeeperReply, type KeeperRequest } from './keeper-request.ts'
 export type { KeeperMessage, Seen } from './keeper-messages.ts'
-export {
-  restartRules,
-  type LaunchDescription,
-  type LaunchRequest,
-  type RestartRule,
-} from './launch-request.ts'
+export type { LaunchDescription, LaunchRequest, NetworkRequest } from './launch-request.ts'
 export { checkMemory, neededMemoryMib, type MachineSize } from './memory-size.ts'
 export { availableMemoryMib } from './host-memory.ts'
 export { encodeLogEntry, type LogEntry, type LogStream } from './log-entry.ts'
 export { readLogs, type ReadLogsOptions } from './read-logs.ts'
 export { openConsole } from './open-console.ts'
-export { findCards, findParentProgram, findPrograms } from './programs.ts'
+export { findCards, findNetworkCard, findParentProgram, findPrograms } from './programs.ts'
 export {
   endNow,
   isAlive,

@@ -7,6 +7,7 @@ import { CloisterError, reasonOf } from '../errors.ts'
 import { readLine } from '../subprocess/index.ts'
 import type { KeeperReply, KeeperRequest } from './keeper-request.ts'
 import { keeperSocketPath } from './enclave-paths.ts'
+import type { NetworkReport } from '../network/index.ts'
 import type { VsockReport } from '../vsock/index.ts'
 
 /** A report with 2048 connections, the card's limit, has half of it. */
@@ -30,15 +31,20 @@ export async function askKeeper(
   return (await exchange(directory, request, signal)).socket
 }
 
+/** The vsock of an enclave, and its network where it has one. */
+export interface EnclaveReport extends VsockReport {
+  readonly network?: NetworkReport
+}
+
 /**
- * What goes on at an enclave's vsock.
+ * What goes on at an enclave's vsock, and in its network.
  *
  * @throws `ERR_KEEPER_CONTROL` when the keeper is gone or does not answer within two seconds,
  * `ERR_VSOCK_CONTROL` when its card does not answer.
  */
-export async function askVsock(directory: string, connections: boolean): Promise<VsockReport> {
+export async function askVsock(directory: string, connections: boolean): Promise<EnclaveReport> {
   const request = { command: 'vsock', connections } as const
-  return (await askOnce(directory, request, REPORT_MS)) as VsockReport
+  return (await askOnce(directory, request, REPORT_MS)) as EnclaveReport
 }
 
 /**

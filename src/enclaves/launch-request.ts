@@ -1,5 +1,6 @@
 // What a new keeper is asked to do. It travels as JSON over the keeper's IPC channel.
 
+import type { EgressPolicy } from '../manifest/index.ts'
 import type { Accelerator } from '../vmm/index.ts'
 import type { PortLists, VsockKind } from '../vsock/index.ts'
 import type { Directories } from './directories.ts'
@@ -22,17 +23,11 @@ export interface LaunchDescription {
   readonly vsock: VsockKind
   /** Extended into PCR3 as AWS does with an IAM role's ARN. */
   readonly role?: string
-  /** Whether it is started again when it ends; `no` when it is absent. */
-  readonly restart?: RestartRule
   /** What --config-data gave it, which the launch request has. */
   readonly configData?: ConfigFacts
   /** How long the guest may take to its heartbeat, ms. */
   readonly bootTimeoutMs: number
 }
-
-/** When an enclave that has ended, unasked, is started again. */
-export const restartRules = ['no', 'on-failure', 'always'] as const
-export type RestartRule = (typeof restartRules)[number]
 
 /** What stays known of a configuration. */
 export interface ConfigFacts {
@@ -48,12 +43,22 @@ export interface LaunchRequest {
   readonly description: LaunchDescription
   /** The configuration for the guest as it is measured (config-data.ts), in base64. */
   readonly configData?: string
+  readonly network?: NetworkRequest
   readonly directories: Directories
   readonly programs: Programs
+}
+
+/** What the operator says about an enclave's network, where its image has one. */
+export interface NetworkRequest {
+  /** Rules beside the image's: both must allow. */
+  readonly egress?: EgressPolicy
+  /** `address:port` each; absent: the host's. */
+  readonly resolvers?: readonly string[]
 }
 
 export interface Programs {
   readonly qemu: string
   readonly vsockCard: string
   readonly nsmCard: string
+  readonly networkCard: string
 }

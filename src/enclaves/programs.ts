@@ -9,13 +9,17 @@ import { findProgram } from '../subprocess/index.ts'
 const installed = new URL('../../build/bin/', import.meta.url)
 
 /**
- * `CLOISTER_QEMU` (qemu-system-x86_64 of the PATH), `CLOISTER_VSOCK_CARD` and `CLOISTER_NSM_CARD`
- * (a cloister-vsock and a cloister-nsm, else what the set-up built).
+ * `CLOISTER_QEMU` (qemu-system-x86_64 of the PATH), `CLOISTER_VSOCK_CARD`, `CLOISTER_NSM_CARD` and
+ * `CLOISTER_NETWORK_CARD` (a cloister-vsock, a cloister-nsm and a cloister-network, else what the set-up built).
  *
  * @throws `ERR_PROCESS_SPAWN` when a card is not there, or a variable does not name a program.
  */
 export function findPrograms(env: NodeJS.ProcessEnv = process.env): Programs {
-  return { qemu: qemu(env['CLOISTER_QEMU']), ...findCards(env) }
+  return {
+    qemu: qemu(env['CLOISTER_QEMU']),
+    ...findCards(env),
+    networkCard: findNetworkCard(env),
+  }
 }
 
 /** The cards among {@link findPrograms}. */
@@ -26,6 +30,18 @@ export function findCards(
     vsockCard: own('vsock card', env, ['CLOISTER_VSOCK_CARD', 'cloister-vsock']),
     nsmCard: own('NSM card', env, ['CLOISTER_NSM_CARD', 'cloister-nsm']),
   }
+}
+
+/**
+ * `CLOISTER_NETWORK_CARD`, a cloister-network, else where the set-up puts it: few enclaves need it, so that its
+ * absence is an error of those.
+ *
+ * @throws `ERR_PROCESS_SPAWN` when the variable does not name a program.
+ */
+export function findNetworkCard(env: NodeJS.ProcessEnv = process.env): string {
+  const chosen = env['CLOISTER_NETWORK_CARD']
+  if (chosen === undefined) return fileURLToPath(new URL('cloister-network', installed))
+  return runnable(chosen, 'CLOISTER_NETWORK_CARD', 'the one that the set-up built')
 }
 
 /**

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Eif } from '../eif/index.ts'
 import { CloisterError } from '../errors.ts'
 import { Lifetime } from '../subprocess/index.ts'
+import type { EgressPolicy } from '../manifest/index.ts'
 import type { NsmCard } from '../nsm/index.ts'
 import { Machine, type SerialPort } from '../vmm/index.ts'
 import type { VsockCard } from '../vsock/index.ts'
@@ -14,6 +15,7 @@ import type { AgentChannel } from './guest/agent-channel.ts'
 import type { LogChannel } from './guest/log-channel.ts'
 import { waitForGuest } from './guest/boot-watch.ts'
 import { needsNsmCard, startEnclaveNsmCard } from './parts/nsm-card.ts'
+import { startEnclaveNetwork, type EnclaveNetwork } from './parts/network-card.ts'
 import { startEnclaveVsockCard } from './parts/vsock-card.ts'
 import { startChip, type EnclaveChip } from './parts/chip.ts'
 import { ConsoleLog } from './guest/console-log.ts'
@@ -25,7 +27,6 @@ import {
   type EndCause,
   type LaunchDescription,
   type LaunchRequest,
-  type MeasurementTexts,
   type Place,
   type Timeline,
 } from '../enclaves/index.ts'
@@ -33,7 +34,6 @@ import type { EnclaveVsock } from './parts/vsock-ports.ts'
 import { describeIncident, type Journal } from './journal.ts'
 import { measureImage, type MeasuredImage } from './parts/measured-image.ts'
 import { checkPartUsers, partUsers, type PartUsers } from './parts/part-users.ts'
-import { checkSameImage } from './measurement-texts.ts'
 import { PeakMemory } from './peak-memory.ts'
 import { serveParentPorts } from './guest/parent-ports.ts'
 
@@ -45,6 +45,8 @@ export class Enclave implements AsyncDisposable {
   readonly parts: readonly Part[]
   readonly console: ConsoleLog | undefined
   readonly vsock: EnclaveVsock
+  /** Where the image has egress. */
+  readonly network: EnclaveNetwork | undefined
   /** Settles when the first part has ended; never rejects. */
   readonly ended: Promise<EndCause>
   readonly #lifetime: Lifetime
@@ -58,6 +60,7 @@ export class Enclave implements AsyncDisposable {
     this.parts = started.parts
     this.console = started.console
     this.vsock = started.vsock
+    this.network = started.network
     this.ended = started.ended
     this.#memory = started.memory
     this.#lifetime = lifetime
@@ -140,8 +143,6 @@ export interface LaunchOptions {
   readonly journal: Journal
   /** Called when the image is accepted, before anything is started. */
   readonly accepted: () => void
-  /** What the image is to measure; absent: anything. */
-  readonly expected: MeasurementTexts | undefined
   /** Called before the guest can dial its parent, with the parts that run by then. */
   readonly noteParts: (parts: readonly Part[]) => void
 }
@@ -155,6 +156,7 @@ interface Launch extends LaunchOptions {
 }
 
 interface Started {
+  readonly network: EnclaveNetwork | undefined
   readonly eif: Eif
   readonly chip: EnclaveChip
   readonly parts: readonly Part[]
@@ -184,9 +186,10 @@ async function start(launch: Launch): Promise<Started> {
     }),
   )
   await lifetime.own(chip)
+  const egress = image.manifest?.egress
   const hasNsmCard = await needsNsmCard(launch, image)
   const { card, vsock } = await timeline.measure('start the vsock card', () =>
-    startEnclaveVsockCard({ ...launch, hasNsmCard }),
+    startEnclaveVsockCard({ ...launch, hasNsmCard, hasNetwork: egress !== undefined }),
   )
   launch.noteParts([chip.process, card.process])
   const handleNsm = hasNsmCard ? undefined : chip.handle
@@ -194,17 +197,15 @@ async function start(launch: Launch): Promise<Started> {
   const nsmCard = hasNsmCard
     ? await timeline.measure('start the NSM card', () => startEnclaveNsmCard({ ...launch, chip }))
     : undefined
+  const network = egress && (await startNetwork(launch, egress, card))
   const deadline = performance.now() + description.bootTimeoutMs
   const machine = await timeline.measure('start QEMU', () =>
     startMachine(launch, image, { card, nsmCard }),
   )
-  const memory = await lifetime.own(new PeakMemory(machine.process.pid))
-  // The agent waits for us before it ends the machine.
-  void guest.lastWord.then(() => {
-    memory.look()
-  })
+  const memory = await watchMemory(launch, machine)
   const cards = [card, nsmCard].flatMap((it) => it?.process ?? [])
   const parts = [machine.process, chip.process, ...cards]
+  // An enclave outlives its network card, which is started again.
   const ended = firstEnd({ parts, guest, machine })
   const console = machine.console === undefined ? undefined : new ConsoleLog(machine.console)
   const wait: Wait = (awaited, what) =>
@@ -220,7 +221,27 @@ async function start(launch: Launch): Promise<Started> {
     })
   await untilTheAppRuns(launch, wait)
   await timeline.measure('wait for the certificate', () => chip.certified)
-  return { eif: image.eif, chip, parts, console, vsock, ended, memory }
+  const all = [...parts, ...(network === undefined ? [] : [network.process])]
+  return { eif: image.eif, chip, parts: all, console, vsock, network, ended, memory }
+}
+
+async function watchMemory({ lifetime, guest }: Launch, machine: Machine): Promise<PeakMemory> {
+  const memory = await lifetime.own(new PeakMemory(machine.process.pid))
+  // The agent waits for us before it ends the machine.
+  void guest.lastWord.then(() => {
+    memory.look()
+  })
+  return memory
+}
+
+function startNetwork(
+  launch: Launch,
+  egress: EgressPolicy,
+  { socketPath }: VsockCard,
+): Promise<EnclaveNetwork> {
+  return launch.timeline.measure('start the network card', () =>
+    startEnclaveNetwork({ ...launch, egress, socketPath }),
+  )
 }
 
 type Wait = (awaited: Promise<undefined>, what: string) => Promise<void>
@@ -244,19 +265,13 @@ async function untilTheAppRuns(
 
 /** Refuses an image that is invalid, or larger than the memory; nothing has been started by then. */
 async function acceptImage(launch: Launch): Promise<MeasuredImage> {
-  const { request, place, timeline, signal, expected } = launch
+  const { request, place, timeline, signal } = launch
   const { description } = request
   const image = await timeline.measure('measure the image', () =>
     measureImage(description.eifPath, place.directory, { ...description, signal }),
   )
-  try {
-    if (expected !== undefined) checkSameImage(image.eif, expected)
-    launch.accepted()
-    return image
-  } catch (error) {
-    image[Symbol.dispose]()
-    throw error
-  }
+  launch.accepted()
+  return image
 }
 
 function startMachine(

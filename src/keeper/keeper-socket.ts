@@ -7,6 +7,7 @@ import { createServer, type Server, type Socket } from 'node:net'
 import {
   keeperSocketPath,
   parseKeeperRequest,
+  type EnclaveReport,
   type KeeperReply,
   type KeeperRequest,
 } from '../enclaves/index.ts'
@@ -15,6 +16,7 @@ import { CloisterError } from '../errors.ts'
 import { hostFault } from '../host-fault.ts'
 import { readLine } from '../subprocess/index.ts'
 import type { ConsoleLog } from './guest/console-log.ts'
+import type { EnclaveNetwork } from './parts/network-card.ts'
 import type { EnclaveVsock } from './parts/vsock-ports.ts'
 
 /** Two lists of 256 port ranges and some room. */
@@ -28,6 +30,8 @@ export interface KeeperSocketHandler {
   readonly console: () => ConsoleLog | undefined
   /** Undefined while the enclave starts. */
   readonly vsock: () => Pick<EnclaveVsock, 'report' | 'openPorts' | 'closePorts'> | undefined
+  /** Undefined where the image has no egress. */
+  readonly network: () => Pick<EnclaveNetwork, 'report'> | undefined
 }
 
 /**
@@ -95,8 +99,22 @@ function askVsock(
     throw new CloisterError('ERR_KEEPER_CONTROL', 'the enclave has not started yet', {
       hint: 'Try again once `cloister describe-enclaves` shows it as RUNNING.',
     })
-  if (request.command === 'vsock') return vsock.report(request.connections)
+  if (request.command === 'vsock') return report(vsock, request.connections, handler)
   return request.command === 'open-ports' ? vsock.openPorts(request) : vsock.closePorts(request)
+}
+
+async function report(
+  vsock: Pick<EnclaveVsock, 'report'>,
+  withConnections: boolean,
+  handler: KeeperSocketHandler,
+): Promise<EnclaveReport> {
+  const ofVsock = vsock.report(withConnections)
+  // A network card that does not answer costs its own figures.
+  const network = await handler
+    .network()
+    ?.report()
+    .catch(() => undefined)
+  return { ...(await ofVsock), ...(network !== undefined && { network }) }
 }
 
 function reply(socket: Socket, message: KeeperReply): void {

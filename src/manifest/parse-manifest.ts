@@ -20,3 +20,17 @@ export async function parseManifest(bytes: Uint8Array, name: string): Promise<Ma
 export async function parseEgress(bytes: Uint8Array, name: string): Promise<EgressPolicy> {
   return canonicalEgress((await import('./validate.ts')).validateEgress(bytes, name))
 }
+
+/**
+ * The rules of a whole manifest, or of a file that has nothing else; none where the manifest has none.
+ *
+ * @param name - Of the file, for errors.
+ * @throws `ERR_MANIFEST_YAML`, `ERR_MANIFEST_FIELD` with line and column
+ */
+export async function parseAnyEgress(
+  bytes: Uint8Array,
+  name: string,
+): Promise<EgressPolicy | undefined> {
+  const text = (await import('./validate.ts')).validateAnyEgress(bytes, name)
+  return text && canonicalEgress(text)
+}

@@ -20,10 +20,16 @@ const VHOST_USER_SOCKET = 'vmm.sock'
 const START_TIMEOUT_MS = 15_000
 const READY_MAX_BYTES = 4096
 
-const startErrors = { 'vsock card': 'ERR_VSOCK_CARD', 'NSM card': 'ERR_NSM_CARD' } as const
+const startErrors = {
+  'vsock card': 'ERR_VSOCK_CARD',
+  'NSM card': 'ERR_NSM_CARD',
+  'network card': 'ERR_NETWORK_CARD',
+} as const
+
+export type CardName = keyof typeof startErrors
 
 export interface CardOptions {
-  readonly name: keyof typeof startErrors
+  readonly name: CardName
   /** The card's program, and what it gets beside its two descriptors. */
   readonly command: readonly [program: string, ...args: readonly string[]]
   /** A directory of its own, owned by the user it runs as. */
@@ -63,7 +69,7 @@ export async function startCard(options: CardOptions): Promise<Card> {
     await card[Symbol.asyncDispose]()
   }
   try {
-    const sandbox = await whenReady(card, options.name)
+    const sandbox = await whenReady(card, channel, options.name)
     if (vmm.connecting) await once(vmm, 'connect')
     return { process: card, sandbox, channel, vmm, [Symbol.asyncDispose]: end }
   } catch (error) {
@@ -111,9 +117,16 @@ function connect(path: string): Socket {
   return socket
 }
 
-/** The card's first line, `{"event":"ready","sandbox":…}`. */
-async function whenReady(card: ManagedProcess, name: CardOptions['name']): Promise<CardSandbox> {
-  const channel = card.channel(cardFds.channel)
+/**
+ * Waits for a card's first line, `{"event":"ready","sandbox":…}`.
+ *
+ * @throws The error of `name` when it does not come up.
+ */
+export async function whenReady(
+  card: ManagedProcess,
+  channel: Duplex,
+  name: CardName,
+): Promise<CardSandbox> {
   channel.on('error', () => channel.destroy())
   const timer = setTimeout(() => channel.destroy(), START_TIMEOUT_MS)
   try {

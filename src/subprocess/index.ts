@@ -1,11 +1,12 @@
 // Child processes that are confined, owned and ended with us.
 
 export { checkUnusedIds, uidRange, UIDS_PER_KEEPER } from './uid-range.ts'
-export { startCard, type Card, type CardSandbox } from './card-process.ts'
+export { startCard, whenReady, type Card, type CardSandbox } from './card-process.ts'
 export { confine, type Confinement } from './confinement.ts'
 export { deferred, type Deferred } from './deferred.ts'
 export { checkDescriptorLimit, descriptorLimit } from './descriptor-limit.ts'
 export { findProgram, PROGRAM_PATH } from './find-program.ts'
+export { listenForChild } from './inherited-listener.ts'
 export { Lifetime } from './lifetime.ts'
 export {
   ManagedProcess,

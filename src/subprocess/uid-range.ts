@@ -11,8 +11,8 @@ export interface UidRange {
   readonly count: number
 }
 
-/** One for the host chip's TPM, then four for each keeper, by its pid. */
-export const UIDS_PER_KEEPER = 4
+/** One for the host chip's TPM, then five for each keeper, by its pid. */
+export const UIDS_PER_KEEPER = 5
 /** systemd docs/UIDS-GIDS.md: 1879048192 to 2147483647 is unused. Linux's PID_MAX_LIMIT is 2^22. */
 const DEFAULT: UidRange = { first: 1_899_999_999, count: 1 + UIDS_PER_KEEPER * 2 ** 22 }
 /** A directory service that hangs holds up no launch. */

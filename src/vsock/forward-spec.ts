@@ -40,7 +40,7 @@ export function parseToHost(text: string): Forwarding {
   if ('port' in forwarding.hostEnd && forwarding.hostEnd.port === 0) throw invalid(text)
   if (!Object.values<number>(reservedPorts).includes(forwarding.vsockPort)) return forwarding
   throw new CloisterError('ERR_VSOCK_FORWARD', `port ${port} of the parent is reserved`, {
-    hint: 'Choose another port of the parent: 9000 to 9002 are served by Cloister itself.',
+    hint: 'Choose another port of the parent: 9000 to 9003 are served by Cloister itself.',
     details: { forwarding: text },
   })
 }

@@ -10,6 +10,9 @@ const tests = join(import.meta.dirname, '..')
 /** Provoked by tests of their own, which need more than a command line. */
 const elsewhere: Partial<Record<ErrorCode, string>> = {
   ERR_NSM_CARD: 'faults/failing-starts.test.ts',
+  ERR_NETWORK_CARD: 'integration/network-card.test.ts',
+  ERR_NETWORK_CONTROL: 'unit/network-channel.test.ts',
+  ERR_NETWORK_DECISION: 'integration/network-card.test.ts',
   ERR_NSM_QUOTE_MISMATCH: 'faults/swtpm-death.test.ts',
   ERR_IMAGE_LIMIT: 'integration/build-enclave.test.ts',
   ERR_IMAGE_EGRESS: 'unit/manifest/egress.test.ts',
@@ -35,7 +38,6 @@ const elsewhere: Partial<Record<ErrorCode, string>> = {
   ERR_VSOCK_FRAME: 'unit/vsock-frame.test.ts',
   ERR_VSOCK_FORWARD_TARGET: 'unit/forward.test.ts',
   ERR_KEEPER_CONFIG_DATA: 'integration/config-data.test.ts',
-  ERR_KEEPER_IMAGE_CHANGED: 'integration/restart.test.ts',
   ERR_KEEPER_AGENT: 'unit/agent-channel.test.ts',
   ERR_KEEPER_USERS: 'unit/part-users.test.ts',
   ERR_KMS_DECISION: 'unit/kms/command.test.ts',

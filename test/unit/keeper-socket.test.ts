@@ -29,6 +29,7 @@ beforeEach(async () => {
   server = await serveKeeperSocket(directory, {
     terminate: (graceMs) => graces.push(graceMs),
     console: () => log,
+    network: () => undefined,
     vsock: () => ({
       report: (connections) => Promise.resolve({ ...status(), connections: Number(connections) }),
       openPorts: (ports) => {
@@ -129,6 +130,7 @@ test('what an enclave does not have yet, or never, is told by its code', async (
     terminate: () => undefined,
     console: () => undefined,
     vsock: () => undefined,
+    network: () => undefined,
   })
   try {
     await expect(askKeeper(bare, { command: 'console' })).rejects.toMatchObject({

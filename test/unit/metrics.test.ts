@@ -40,7 +40,7 @@ test('an enclave that does not tell is there and down', () => {
 })
 
 test('no enclave at all is still a valid text', () => {
-  expect(parseExposition(exposition(enclaveMetrics([], new Map())))).toHaveLength(11)
+  expect(parseExposition(exposition(enclaveMetrics([], new Map())))).toHaveLength(18)
 })
 
 test('a name cannot break out of its label', () => {

@@ -40,7 +40,7 @@ export async function serveParentPorts(options: ParentPortsOptions): Promise<voi
   const { socketPath, lifetime, guest, users, handleNsm } = options
   const hasLog = await openLog(options)
   const serve = async (
-    name: keyof typeof reservedPorts,
+    name: keyof typeof MAX_CONNECTIONS,
     service: (socket: Socket) => Promise<void>,
   ): Promise<void> => {
     const cardUid = users.vsockCard.uid

@@ -18,6 +18,7 @@ export interface PartUsers {
   readonly swtpm: Confinement
   readonly vsockCard: Confinement
   readonly nsmCard: Confinement
+  readonly networkCard: Confinement
 }
 
 /**
@@ -28,7 +29,8 @@ export function partUsers(
   accelerator: Accelerator,
   canChange: boolean = canChangeUsers(process.getuid?.() ?? 0),
 ): PartUsers {
-  if (!canChange) return { qemu: {}, chip: {}, swtpm: {}, vsockCard: {}, nsmCard: {} }
+  if (!canChange)
+    return { qemu: {}, chip: {}, swtpm: {}, vsockCard: {}, nsmCard: {}, networkCard: {} }
   const chip = uidRange().first
   const first = chip + 1 + process.pid * UIDS_PER_KEEPER
   return {
@@ -37,6 +39,7 @@ export function partUsers(
     swtpm: { uid: first + 1 },
     vsockCard: { uid: first + 2 },
     nsmCard: { uid: first + 3 },
+    networkCard: { uid: first + 4 },
   }
 }
 
@@ -46,7 +49,14 @@ export function partUsers(
  * @throws `ERR_KEEPER_USERS`
  */
 export async function checkPartUsers(users: PartUsers): Promise<void> {
-  const all = [users.qemu, users.chip, users.swtpm, users.vsockCard, users.nsmCard]
+  const all = [
+    users.qemu,
+    users.chip,
+    users.swtpm,
+    users.vsockCard,
+    users.nsmCard,
+    users.networkCard,
+  ]
   const ids = all.flatMap(({ uid }) => uid ?? [])
   if (ids.length > 0) await checkUnusedIds(ids)
 }

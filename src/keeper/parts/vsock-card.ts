@@ -15,15 +15,16 @@ export async function startEnclaveVsockCard(
   launch: CardLaunch & {
     /** Whether the NSM card serves the guest's NSM, and not port 9001. */
     readonly hasNsmCard: boolean
+    /** Whether the network card serves port 9003. */
+    readonly hasNetwork: boolean
   },
 ): Promise<EnclaveCard> {
   const { request, place, users, journal } = launch
-  const { heartbeat, nsm, agent } = reservedPorts
   const directory = vsockDirectory(place.directory)
   const card = await startVsockCard({
     ...prepareCard(request.programs.vsockCard, directory, users.vsockCard),
     guestCid: place.cid,
-    reservedPorts: (launch.hasNsmCard ? [heartbeat, agent] : [heartbeat, nsm, agent]).join(','),
+    reservedPorts: servedPorts(launch).join(','),
     ports: request.description.ports,
     hostVsock: request.description.vsock === 'host',
   })
@@ -32,4 +33,15 @@ export async function startEnclaveVsockCard(
     journal.writeOfGuest(describeRefusal(refusal, request.description))
   }
   return { card, vsock: new EnclaveVsock(card.channel, journal) }
+}
+
+function servedPorts({
+  hasNsmCard,
+  hasNetwork,
+}: {
+  readonly hasNsmCard: boolean
+  readonly hasNetwork: boolean
+}): readonly number[] {
+  const { heartbeat, nsm, agent, network } = reservedPorts
+  return [heartbeat, ...(hasNsmCard ? [] : [nsm]), agent, ...(hasNetwork ? [network] : [])]
 }

@@ -13,8 +13,6 @@ import {
 } from './data-keys.ts'
 import { createKey } from './create-key.ts'
 import { cancelKeyDeletion, scheduleKeyDeletion } from './deletion.ts'
-import { retireGrant, revokeGrant } from './end-grants.ts'
-import { createGrant, listGrants, listRetirableGrants } from './grants.ts'
 import { generateMac, verifyMac } from './macs.ts'
 import {
   describeKey,
@@ -38,7 +36,6 @@ export const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
   Object.entries({
     CancelKeyDeletion: cancelKeyDeletion,
     CreateAlias: createAlias,
-    CreateGrant: createGrant,
     CreateKey: createKey,
     Decrypt: decrypt,
     DeleteAlias: deleteAlias,
@@ -59,15 +56,11 @@ export const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
     GetKeyRotationStatus: getKeyRotationStatus,
     GetPublicKey: getPublicKey,
     ListAliases: listAliases,
-    ListGrants: listGrants,
     ListKeyPolicies: listKeyPolicies,
     ListKeyRotations: listKeyRotations,
     ListKeys: listKeys,
-    ListRetirableGrants: listRetirableGrants,
     PutKeyPolicy: putKeyPolicy,
     ReEncrypt: reEncrypt,
-    RetireGrant: retireGrant,
-    RevokeGrant: revokeGrant,
     RotateKeyOnDemand: rotateKeyOnDemand,
     ScheduleKeyDeletion: scheduleKeyDeletion,
     Sign: sign,
@@ -80,14 +73,9 @@ export const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
 
 /** Operations of AWS KMS that this broker does not have. */
 export const MISSING: ReadonlySet<string> = new Set([
-  ...['ConnectCustomKeyStore', 'CreateCustomKeyStore', 'DeleteCustomKeyStore'],
+  ...['ConnectCustomKeyStore', 'CreateCustomKeyStore', 'CreateGrant', 'DeleteCustomKeyStore'],
   ...['DeleteImportedKeyMaterial', 'DescribeCustomKeyStores', 'DisconnectCustomKeyStore'],
-  ...['GetKeyLastUsage', 'GetParametersForImport', 'ImportKeyMaterial', 'ListResourceTags'],
-  ...[
-    'ReplicateKey',
-    'TagResource',
-    'UntagResource',
-    'UpdateCustomKeyStore',
-    'UpdatePrimaryRegion',
-  ],
+  ...['GetKeyLastUsage', 'GetParametersForImport', 'ImportKeyMaterial', 'ListGrants'],
+  ...['ListResourceTags', 'ListRetirableGrants', 'ReplicateKey', 'RetireGrant', 'RevokeGrant'],
+  ...['TagResource', 'UntagResource', 'UpdateCustomKeyStore', 'UpdatePrimaryRegion'],
 ])

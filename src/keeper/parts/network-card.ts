@@ -1,0 +1,173 @@
+// The network of one enclave: the network card where the measured manifest has egress, started again when it ends by
+// itself, and what its journal keeps of refused flows.
+
+import { unwatchFile, watchFile } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { networkDirectory } from '../../enclaves/index.ts'
+import { messageOf } from '../../errors.ts'
+import {
+  RESOLV_CONF,
+  startNetworkCard,
+  systemResolvers,
+  type NetworkCard,
+  type NetworkCardOptions,
+  type NetworkRefusal,
+  type NetworkReport,
+} from '../../network/index.ts'
+import { reservedPorts } from '../../vsock/index.ts'
+import type { EgressPolicy } from '../../manifest/index.ts'
+import type { Journal } from '../journal.ts'
+import { prepareCard, type CardLaunch } from './card-directory.ts'
+
+const FIRST_DELAY_MS = 100
+const MAX_DELAY_MS = 10_000
+/** A card that has run for this long begins with the first delay again. */
+const SETTLED_MS = 60_000
+/** How often the host's resolvers are looked at. */
+const RESOLVERS_INTERVAL_MS = 5000
+
+/** A running network; disposing of it ends its card. */
+export class EnclaveNetwork implements AsyncDisposable {
+  readonly #options: NetworkCardOptions
+  readonly #journal: Journal
+  #card: NetworkCard
+  #isDisposed = false
+
+  private constructor(options: NetworkCardOptions, card: NetworkCard, journal: Journal) {
+    this.#options = options
+    this.#journal = journal
+    this.#card = card
+  }
+
+  /** @throws `ERR_PROCESS_SPAWN`, `ERR_NETWORK_CARD`, `ERR_HOST_DESCRIPTORS` */
+  static async start(options: NetworkCardOptions, journal: Journal): Promise<EnclaveNetwork> {
+    const network = new EnclaveNetwork(options, await startNetworkCard(options), journal)
+    network.#adopt()
+    void network.#keepRunning()
+    return network
+  }
+
+  get process(): NetworkCard['process'] {
+    return this.#card.process
+  }
+
+  /** @throws `ERR_NETWORK_CONTROL` when the card does not answer within a moment. */
+  report(): Promise<NetworkReport> {
+    return this.#card.channel.report()
+  }
+
+  /** Asks these resolvers from now on. */
+  useResolvers(resolvers: readonly string[]): void {
+    // A card that does not answer is started again with them.
+    Object.assign(this.#options, { resolvers })
+    this.#card.channel.setResolvers(resolvers).catch(() => undefined)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isDisposed = true
+    await this.#card[Symbol.asyncDispose]()
+  }
+
+  #isClosing(): boolean {
+    return this.#isDisposed
+  }
+
+  #adopt(): void {
+    const { landlock, seccomp, privateRoot } = this.#card.sandbox
+    const root = privateRoot ? 'a root of its own' : "the host's root"
+    this.#journal.write(
+      `the network card is confined: Landlock ${landlock}, seccomp ${seccomp ? 'on' : 'off'}, ${root}`,
+    )
+    this.#card.channel.onRefusal = (refusal) => {
+      this.#journal.writeOfGuest(describeNetworkRefusal(refusal))
+    }
+  }
+
+  /** Flows of a card that ended are gone; new ones find the next card. */
+  async #keepRunning(): Promise<void> {
+    let delayMs = FIRST_DELAY_MS
+    for (;;) {
+      const startedAt = performance.now()
+      const { code, signal: killer } = await this.#card.process.ended
+      if (this.#isClosing()) return
+      if (performance.now() - startedAt > SETTLED_MS) delayMs = FIRST_DELAY_MS
+      const how = killer === null ? `ended with status ${String(code)}` : `was killed by ${killer}`
+      this.#journal.write(`the network card ${how} and is started again`)
+      do {
+        await sleep(delayMs, undefined, { ref: false })
+        delayMs = Math.min(2 * delayMs, MAX_DELAY_MS)
+      } while (!(await this.#startAgain()))
+      if (this.#isClosing()) return
+    }
+  }
+
+  /** Whether there is no more to do: a card runs, or none is wanted. */
+  async #startAgain(): Promise<boolean> {
+    if (this.#isClosing()) return true
+    try {
+      const card = await startNetworkCard(this.#options)
+      this.#card = card
+      if (this.#isClosing()) await card[Symbol.asyncDispose]()
+      else this.#adopt()
+      return true
+    } catch (error) {
+      this.#journal.write(`the network card did not start again: ${messageOf(error)}`)
+      return false
+    }
+  }
+}
+
+/**
+ * Starts the network of an enclave whose manifest has egress.
+ *
+ * @param socketPath - The enclave's vsock socket.
+ * @throws `ERR_PROCESS_SPAWN`, `ERR_NETWORK_CARD`, `ERR_HOST_DESCRIPTORS`
+ */
+export async function startEnclaveNetwork(
+  launch: CardLaunch & { readonly egress: EgressPolicy; readonly socketPath: string },
+): Promise<EnclaveNetwork> {
+  const { request, place, users, journal, lifetime, egress, socketPath } = launch
+  const { programs, network = {} } = request
+  const home = prepareCard(
+    programs.networkCard,
+    networkDirectory(place.directory),
+    users.networkCard,
+  )
+  const path = `${socketPath}_${String(reservedPorts.network)}`
+  const options = {
+    ...home,
+    guestSocket: { path, uid: users.vsockCard.uid },
+    image: egress,
+    host: network.egress,
+    resolvers: network.resolvers ?? systemResolvers(),
+  }
+  const started = await lifetime.own(await EnclaveNetwork.start(options, journal))
+  if (network.resolvers === undefined) await lifetime.own(followResolvers(started))
+  return started
+}
+
+/** The host's resolvers change when it moves to another network. */
+function followResolvers(network: EnclaveNetwork): AsyncDisposable {
+  const follow = (): void => {
+    network.useResolvers(systemResolvers())
+  }
+  watchFile(RESOLV_CONF, { persistent: false, interval: RESOLVERS_INTERVAL_MS }, follow)
+  return {
+    [Symbol.asyncDispose]() {
+      unwatchFile(RESOLV_CONF, follow)
+      return Promise.resolve()
+    },
+  }
+}
+
+/** For the journal: what was refused, and what to do about it. */
+export function describeNetworkRefusal({
+  destination,
+  by,
+  why,
+  wouldAllow,
+}: NetworkRefusal): string {
+  const policy = by === 'image' ? 'egress of the image' : 'the rules of run-enclave --egress'
+  const advice = wouldAllow === undefined ? '' : `; in allow, ${wouldAllow} would allow it`
+  return `the guest asked for ${destination}, which ${policy} denies: ${why}${advice}`
+}

@@ -1,0 +1,92 @@
+// What the network card reports: its flows, and what it refused.
+
+import { CloisterError } from '../errors.ts'
+
+const counterNames = [
+  'tcpFlows',
+  'udpFlows',
+  'lookups',
+  'failed',
+  'tooMany',
+  'bytesFromGuest',
+  'bytesToGuest',
+] as const
+
+/** The card names no more destinations one by one. */
+const MAX_REFUSALS = 256
+/** A name, a port and a rule. */
+const MAX_TEXT_UNITS = 4096
+
+/** A destination that a policy denies. */
+export interface NetworkRefusal {
+  /** `NAME:PORT/tcp`, `ADDRESS:PORT/udp`, or a name that was looked up. */
+  readonly destination: string
+  /** Whose policy denies it: the one measured with the image, or the operator's. */
+  readonly by: 'image' | 'host'
+  readonly why: string
+  /** The rule that decided, as YAML. */
+  readonly rule?: string
+  /** A rule for `allow` that would allow it, as YAML. */
+  readonly wouldAllow?: string
+  readonly count: number
+}
+
+export interface NetworkReport {
+  /** Open now, and how many may be. */
+  readonly flows: number
+  readonly maxFlows: number
+  /** Since the card's start: flows, questions, flows that were not connected, flows beyond the limit, bytes. */
+  readonly counters: Readonly<Record<(typeof counterNames)[number], number>>
+  readonly refused: number
+  /** By destination, most frequent first. */
+  readonly refusals: readonly NetworkRefusal[]
+}
+
+/** @throws `ERR_NETWORK_CONTROL` */
+export function parseReport(value: unknown): NetworkReport {
+  const { flows, maxFlows, counters, refused, refusals } = fieldsOf(value)
+  if (!Array.isArray(refusals) || refusals.length > MAX_REFUSALS) throw malformed()
+  const values = fieldsOf(counters)
+  const entries = counterNames.map((name) => [name, count(values[name])] as const)
+  return {
+    flows: count(flows),
+    maxFlows: count(maxFlows),
+    counters: Object.fromEntries(entries) as NetworkReport['counters'],
+    refused: count(refused),
+    refusals: refusals.map(parseRefusal),
+  }
+}
+
+/** @throws `ERR_NETWORK_CONTROL` */
+export function parseRefusal(value: unknown): NetworkRefusal {
+  const fields = fieldsOf(value)
+  const { by, rule, wouldAllow } = fields
+  if (by !== 'image' && by !== 'host') throw malformed()
+  return {
+    destination: text(fields['destination']),
+    by,
+    why: text(fields['why']),
+    ...(rule !== undefined && { rule: text(rule) }),
+    ...(wouldAllow !== undefined && { wouldAllow: text(wouldAllow) }),
+    count: count(fields['count']),
+  }
+}
+
+function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
+  if (typeof value !== 'object' || value === null) throw malformed()
+  return value as Readonly<Record<string, unknown>>
+}
+
+function count(value: unknown): number {
+  if (!Number.isSafeInteger(value) || Number(value) < 0) throw malformed()
+  return Number(value)
+}
+
+function text(value: unknown): string {
+  if (typeof value !== 'string' || value.length > MAX_TEXT_UNITS) throw malformed()
+  return value
+}
+
+function malformed(): CloisterError {
+  return new CloisterError('ERR_NETWORK_CONTROL', 'the network card sent a malformed report')
+}

@@ -1,0 +1,198 @@
+// The host's side of an enclave's network: the operator's rules, what is told of refusals, a network card that is
+// killed. test/integration/network.test.ts has what programs inside see.
+
+import { once } from 'node:events'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { makeHostTree } from '../fixtures/host-tree.ts'
+import { TestHost, type DescribedEnclave } from '../host.ts'
+
+/** Asks for one path after the other, and for a name and an address that no rule allows. */
+const APP = `#!/bin/sh
+curl -sS -m 20 http://nobody.example/ 2>&1
+curl -sS -m 20 http://10.255.255.1/ 2>&1
+n=0
+while :; do
+  n=$((n + 1))
+  curl -sS -m 20 http://host.cloister.internal:$1/$n || echo failed
+  curl -sS -m 20 http://host.cloister.internal:$2/$n || echo failed
+  sleep 1
+done
+`
+
+interface Network {
+  readonly Flows: number
+  readonly Counters: Readonly<Record<string, number>>
+  readonly Refused: number
+  readonly Refusals: readonly { readonly Destination: string; readonly By: string }[]
+}
+
+type Described = DescribedEnclave & { readonly Network: Network; readonly Journal: string }
+
+const paths: string[] = []
+let host: TestHost
+let servers: readonly Server[]
+
+async function serve(): Promise<Server> {
+  const server = createServer(({ url = '' }, response) => {
+    paths.push(url)
+    response.end(`answer ${url}\n`)
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return server
+}
+
+const portOf = (server: Server | undefined): number => (server?.address() as AddressInfo).port
+
+beforeAll(async () => {
+  host = new TestHost()
+  servers = [await serve(), await serve()]
+  const [first, second] = servers.map(portOf)
+  const root = host.path('rootfs')
+  mkdirSync(root)
+  makeHostTree(root, { programs: ['sh', 'curl', 'sleep'] })
+  writeFileSync(`${root}/app`, APP, { mode: 0o755 })
+  const manifest = {
+    ...{ cloister: 1, name: 'net', version: '1', logs: { stdout: 'all', stderr: 'all' } },
+    run: { entrypoint: ['/app', String(first), String(second)] },
+    egress: {
+      allow: [{ host: 'host.cloister.internal', ports: [first, second], private: true }],
+    },
+  }
+  writeFileSync(host.path('cloister.yaml'), JSON.stringify(manifest))
+  await host.build('net', '--rootfs', root, '--manifest', host.path('cloister.yaml'))
+  const rules = { allow: [{ host: '**.internal', ports: [first], private: true }] }
+  const named = { allow: [{ host: 'host.cloister.internal', ports: [first], private: true }] }
+  writeFileSync(host.path('wide.json'), JSON.stringify(rules))
+  writeFileSync(host.path('rules.json'), JSON.stringify(named))
+})
+
+afterAll(async () => {
+  await host[Symbol.asyncDispose]()
+  for (const server of servers) server.close()
+})
+
+async function start(...flags: readonly string[]): Promise<Described> {
+  paths.length = 0
+  const { EnclaveID: id } = await host.json<{ readonly EnclaveID: string }>(
+    ...['run-enclave', '--eif-path', host.path('net.eif'), '--memory', '256', ...flags],
+  )
+  return describe(id)
+}
+
+async function describe(id: string): Promise<Described> {
+  const all = await host.json<readonly Described[]>('describe-enclaves')
+  const found = all.find(({ EnclaveID }) => EnclaveID === id)
+  if (found === undefined) throw new Error('the enclave is gone')
+  return found
+}
+
+const journalOf = ({ Journal }: Described): string => readFileSync(Journal, 'utf8')
+const patient = { timeout: 90_000, interval: 200 }
+
+test('what the image allows is reached, and the rest is told with the rule that would allow it', async () => {
+  const enclave = await start()
+  await vi.waitFor(() => {
+    expect(paths).toContain('/2')
+  }, patient)
+  const { Network: network, EnclaveName: name } = await describe(enclave.EnclaveID)
+  expect(network.Refusals.map(({ Destination, By }) => [Destination, By]).toSorted()).toEqual([
+    ['10.255.255.1:80/tcp', 'image'],
+    ['nobody.example', 'image'],
+  ])
+  expect(network.Counters['TcpFlows']).toBeGreaterThanOrEqual(2)
+  const journal = journalOf(enclave)
+  expect(journal).toContain('the network card is confined: Landlock ')
+  expect(
+    journal.match(/asked for nobody\.example, which egress of the image denies/g),
+  ).toHaveLength(1)
+  expect(journal).toContain(
+    "in allow, { cidr: '10.255.255.1/32', ports: [80], protocol: tcp, private: true } would allow it",
+  )
+  const { stdout } = await host.run('metrics')
+  expect(stdout).toMatch(/^cloister_network_refused_total\{.*\} [1-9]/m)
+  await host.json('terminate-enclave', '--enclave-name', name)
+  expect(host.leftovers()).toEqual([])
+})
+
+test('the operator narrows what the image allows, and widens nothing', async () => {
+  const enclave = await start('--egress', host.path('rules.json'))
+  const [, second] = servers.map(portOf)
+  await vi.waitFor(async () => {
+    expect(paths).toContain('/2')
+    const { Network } = await describe(enclave.EnclaveID)
+    expect(Network.Refusals).toContainEqual(
+      expect.objectContaining({
+        Destination: `host.cloister.internal:${String(second)}/tcp`,
+        By: 'host',
+      }),
+    )
+  }, patient)
+  expect(journalOf(enclave)).toContain('which the rules of run-enclave --egress denies')
+  const { stdout } = await host.run('logs', '--enclave-name', enclave.EnclaveName)
+  expect(stdout).toContain('failed')
+  await host.json('terminate-enclave', '--enclave-name', enclave.EnclaveName)
+})
+
+test('a network card that is killed is started again, and the enclave lives on', async () => {
+  const enclave = await start()
+  await vi.waitFor(() => {
+    expect(paths).toContain('/1')
+  }, patient)
+  const card = enclave.Processes['network card']
+  process.kill(card ?? 0, 'SIGKILL')
+  await vi.waitFor(() => {
+    expect(journalOf(enclave)).toMatch(/network card was killed by SIGKILL and is started again/)
+    expect(journalOf(enclave).match(/the network card is confined/g)).toHaveLength(2)
+  }, patient)
+  const before = paths.length
+  await vi.waitFor(() => {
+    expect(paths.length).toBeGreaterThan(before + 2)
+  }, patient)
+  const { State } = await describe(enclave.EnclaveID)
+  expect(State).toBe('RUNNING')
+  await host.json('terminate-enclave', '--enclave-name', enclave.EnclaveName)
+  expect(host.leftovers()).toEqual([])
+})
+
+test('a network card that does not come up ends the start with its words', async () => {
+  writeFileSync(host.path('card'), '#!/bin/sh\necho no net today >&2\nexit 1\n', { mode: 0o755 })
+  await using other = new TestHost({ CLOISTER_NETWORK_CARD: host.path('card') })
+  const { stderr } = await other.run('run-enclave', '--eif-path', host.path('net.eif'))
+  expect(stderr).toContain('ERR_NETWORK_CARD')
+  expect(stderr).toContain('no net today')
+  expect(other.leftovers()).toEqual([])
+})
+
+test('policy test decides by a manifest, an image or rules, and fails when it was to decide otherwise', async () => {
+  const [first] = servers.map(portOf)
+  const flow = `host.cloister.internal:${String(first)}`
+  for (const rules of ['cloister.yaml', 'net.eif', 'rules.json']) {
+    const result = await host.json('policy', 'test', host.path(rules), flow, '--expect', 'allow')
+    expect(result).toMatchObject({ Flow: flow, Decision: 'allow', Why: 'allowed by allow[0]' })
+  }
+  // A pattern does not name the host.
+  const wide = await host.json('policy', 'test', host.path('wide.json'), flow)
+  expect(wide).toMatchObject({ Decision: 'deny' })
+  const denied = ['policy', 'test', host.path('net.eif'), 'a.example:443/udp']
+  expect(await host.json(...denied)).toMatchObject({
+    Decision: 'deny',
+    WouldAllow: '{ host: a.example, ports: [443], protocol: udp }',
+  })
+  expect((await host.run(...denied, '--expect', 'allow')).stderr).toContain('ERR_NETWORK_DECISION')
+  for (const flow of ['a.example', 'a.example:0', 'a.example:1/icmp'])
+    expect((await host.run('policy', 'test', host.path('rules.json'), flow)).stderr).toContain(
+      'ERR_CLI_ARGUMENT',
+    )
+})
+
+test('resolvers and rules that are malformed are refused before anything starts', async () => {
+  const run = ['run-enclave', '--eif-path', host.path('net.eif')]
+  expect((await host.run(...run, '--dns', 'one.one')).stderr).toContain('ERR_CLI_ARGUMENT')
+  writeFileSync(host.path('bad.yaml'), 'allow:\n  - { host: a.b, port: 1 }\n')
+  const { stderr } = await host.run(...run, '--egress', host.path('bad.yaml'))
+  expect(stderr).toMatch(/ERR_MANIFEST_FIELD: .*bad.yaml:2:18: allow.0.port is an unknown key/)
+})
