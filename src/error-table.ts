@@ -293,6 +293,12 @@ const rows = {
     meaning: 'The enclave image is for another architecture.',
     hint: 'Build the image for x86_64.',
   },
+  ERR_KEEPER_IMAGE_CHANGED: {
+    nitro: 0,
+    meaning:
+      'The image file of an enclave that was to be restarted has changed since its first start.',
+    hint: 'Start the new image with `cloister run-enclave`; `cloister diff-eif` compares two.',
+  },
   ERR_KEEPER_CONFIG_DATA: {
     nitro: 0,
     meaning: 'The image does not take the configuration that --config-data gives it.',

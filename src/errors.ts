@@ -50,6 +50,14 @@ export function reasonOf(error: unknown): string {
   return words ?? messageOf(error).replace(/^E[A-Z0-9]+: ([^,]+), [a-z]+(?: '[^]*')?$/, '$1')
 }
 
+/** The same error with other advice. */
+export function withHint(
+  { code, message, details, cause }: CloisterError,
+  hint: string,
+): CloisterError {
+  return new CloisterError(code, message, { details, cause, hint })
+}
+
 /** The message of anything that was thrown. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)

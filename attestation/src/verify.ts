@@ -70,8 +70,13 @@ function checkTpmPresence(tpm: VerifiedTpmEvidence | null, { requireTpmEvidence 
 
 function checkAssurance(path: CertificatePath, { assurance: accepted }: Policy): void {
   const actual = assuranceOf(path)
-  check(accepted.includes(actual), 'ERR_ASSURANCE', `the signing key is ${actual}`, {
-    expected: accepted,
-    actual,
-  })
+  check(
+    accepted.includes(actual),
+    'ERR_ASSURANCE',
+    `the assurance of the signing key is ${actual}`,
+    {
+      expected: accepted,
+      actual,
+    },
+  )
 }

@@ -5,7 +5,8 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { decide, findPolicyWarnings, parseKeyPolicy } from '../src/policy/index.ts'
 import { expectCode } from './expect-error.ts'
-import { ACCOUNT, APP, DECISIONS, KEY, OPS, ROOT, SOURCES } from './key-policy/decisions.ts'
+import { ACCOUNT, APP, KEY, OPS, ROOT, SOURCES } from './key-policy/decision-case.ts'
+import { DECISIONS } from './key-policy/decisions.ts'
 import { naiveDecision, randomAccess } from './key-policy/naive-model.ts'
 
 const PCR = 'a1'.repeat(48)

@@ -2,9 +2,9 @@
 
 import { fileURLToPath } from 'node:url'
 
-import { CloisterError, check, reasonOf } from '../errors.ts'
+import { CloisterError, check, reasonOf, withHint } from '../errors.ts'
 import { parseCustomMetadata, type Architecture } from '../eif/index.ts'
-import { makeDirectory } from '../files/index.ts'
+import { makeDirectory, namingFile } from '../files/index.ts'
 import {
   MAX_ID,
   openPlatformBlobs,
@@ -71,8 +71,19 @@ export async function buildOptions({
     ...(manifest !== undefined && { manifest: measuredPart(manifest.text) }),
     directory: directoryOptions(flags),
     ...defined({ name, version, root: flags.root }),
-    ...(metadata !== undefined && { customMetadata: parseCustomMetadata(metadata) }),
+    ...(metadata !== undefined && { customMetadata: customMetadata(metadata, flags.metadata) }),
     buildTime,
+  }
+}
+
+/** @param path - Of the file with these bytes, for errors. */
+function customMetadata(bytes: Uint8Array, path = ''): unknown {
+  try {
+    return parseCustomMetadata(bytes)
+  } catch (error) {
+    if (!(error instanceof CloisterError)) throw error
+    const hint = 'Give --metadata a file with one JSON value of at most 4096 bytes.'
+    throw withHint(namingFile(`--metadata: ${path}`, error), hint)
   }
 }
 
@@ -125,8 +136,11 @@ export function useArtifactsDirectory(env: NodeJS.ProcessEnv): void {
   try {
     makeDirectory(directory)
   } catch (cause) {
-    const message = `cannot create NITRO_CLI_ARTIFACTS: ${reasonOf(cause)}`
-    throw new CloisterError('ERR_FILE_TEMPORARY', message, { cause, details: { directory } })
+    const message = `cannot create the directory of NITRO_CLI_ARTIFACTS, ${directory}: ${reasonOf(cause)}`
+    throw new CloisterError('ERR_FILE_TEMPORARY', message, {
+      ...{ cause, details: { directory } },
+      hint: 'Set NITRO_CLI_ARTIFACTS, or TMPDIR, to a directory that this user may write to.',
+    })
   }
   // Also for skopeo and buildah, which are started later.
   env['TMPDIR'] = directory

@@ -47,6 +47,7 @@ export function enclaveJson(record: EnclaveRecord, context: DescribeContext): Js
     Flags: record.description.debug ? 'DEBUG_MODE' : 'NONE',
     ...measurementsOf(record),
     ...configJson(record.description),
+    ...restartJson(record),
     ...(context.metadata ? imageJson(imageOf(record)) : {}),
     Journal: journalPath(context.registry.directory(record.id)),
     ...(isAlive(record) ? aliveJson(record, context) : { End: endJson(record.end) }),
@@ -58,6 +59,14 @@ function configJson({ configData }: EnclaveRecord['description']): Json {
   if (configData === undefined) return {}
   const { pcr16, bytes, names } = configData
   return { ConfigData: { PCR16: pcr16, Bytes: bytes, ...(names && { Files: names }) } }
+}
+
+/** Where it has a restart rule; times and the id before only where it was restarted. */
+function restartJson({ description, restart }: EnclaveRecord): Json {
+  if (description.restart === undefined) return {}
+  const { count = 0, previous, notBefore } = restart ?? {}
+  const since = restart === undefined ? {} : { Previous: previous, NotBefore: notBefore }
+  return { Restart: { Rule: description.restart, Count: count, ...since } }
 }
 
 function aliveJson(record: AliveRecord, { registry, vsock }: DescribeContext): Json {

@@ -5,12 +5,16 @@ import { Command, Option } from 'commander'
 import {
   accountOf,
   decide,
+  findGrantWarnings,
   findPolicyWarnings,
   isPrincipalArn,
+  parseGrants,
   parseKeyPolicy,
   type Decision,
+  type Grant,
   type PolicyDocument,
   type PolicyKind,
+  type PolicyWarning,
   type RequestContext,
   type StatementReport,
 } from '@cloister/attestation/policy'
@@ -24,6 +28,7 @@ import { printJson } from './print.ts'
 interface TestFlags {
   readonly policy: string
   readonly identityPolicy: readonly string[]
+  readonly grants?: string
   readonly principal: string
   readonly action: string
   readonly resource?: string
@@ -35,7 +40,7 @@ interface TestFlags {
 
 const NOTES = `
 The policy is decided as AWS KMS does it; without --measurements the request has no document. Warnings are
-about the policy alone, whatever the request.
+about the policy and the grants, whatever the request.
 
 Examples:
   cloister kms policy test --policy policy.json \\
@@ -52,6 +57,7 @@ export function kmsPolicyCommand(): Command {
     .option('--resource <arn>', "the key's ARN (default: one of the principal's account)")
     .option('--account <id>', "the key's account (default: the principal's)")
     .option('--identity-policy <file...>', "the principal's own policies, JSON", [] as string[])
+    .option('--grants <file>', 'the grants on the key: what `aws kms list-grants` printed')
     .option(
       '--context <key=value...>',
       'condition keys; one given twice has two values',
@@ -84,14 +90,22 @@ function testPolicy(flags: TestFlags): void {
     flags.resource ??
     `arn:aws:kms:us-east-1:${account}:key/${'0'.repeat(8)}-0000-0000-0000-${'0'.repeat(12)}`
   const context = { ...documentContext(flags.measurements), ...givenContext(flags.context) }
-  const decision = decide({ principal, action, resource, context }, { key, identity, account })
-  printJson(decisionJson(decision, key))
+  const grants = readGrants(flags.grants)
+  const policies = { key, identity, account, grants }
+  const decision = decide({ principal, action, resource, context }, policies)
+  const warnings = [...findPolicyWarnings(key), ...findGrantWarnings(key, grants)]
+  printJson(decisionJson(decision, warnings))
   checkExpected(decision, flags.expect)
 }
 
 function readPolicy(flag: string, path: string, kind: PolicyKind): PolicyDocument {
   const bytes = readFileArgument(flag, path)
   return parseKeyPolicy(parseStrictJson(bytes, 'ERR_CLI_ARGUMENT', path), kind)
+}
+
+function readGrants(path: string | undefined): readonly Grant[] {
+  if (path === undefined) return []
+  return parseGrants(parseStrictJson(readFileArgument('--grants', path), 'ERR_CLI_ARGUMENT', path))
 }
 
 /** The condition keys of a document of the measured image. */
@@ -120,14 +134,14 @@ function givenContext(pairs: readonly string[]): RequestContext {
 
 function decisionJson(
   { allowed, reason, decidedBy, statements }: Decision,
-  key: PolicyDocument,
+  warnings: readonly PolicyWarning[],
 ): object {
   return {
     Decision: allowed ? 'Allow' : 'Deny',
     Reason: reason,
     DecidedBy: decidedBy && `${decidedBy.policy}: ${decidedBy.statement}`,
     Statements: statements.map(statementJson),
-    Warnings: findPolicyWarnings(key).map(({ code, statement, message }) => ({
+    Warnings: warnings.map(({ code, statement, message }) => ({
       Code: code,
       Statement: statement,
       Message: message,

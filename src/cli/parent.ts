@@ -5,7 +5,9 @@ import { spawn } from 'node:child_process'
 import { constants } from 'node:os'
 import { Command } from 'commander'
 import { CloisterError, reasonOf } from '../errors.ts'
-import { findParentProgram, openDirectories } from '../enclaves/index.ts'
+import { findParentProgram, isAlive, openDirectories, Registry } from '../enclaves/index.ts'
+import { shellWord } from '../shell-word.ts'
+import { printProgress } from './print.ts'
 
 interface ParentOptions {
   readonly enclaveId: readonly string[]
@@ -42,12 +44,33 @@ async function runParent(
   args: readonly string[],
   { enclaveId, enclaveName }: ParentOptions,
 ): Promise<void> {
+  const { runtime } = openDirectories()
+  checkEnclaves(new Registry(runtime), enclaveId, enclaveName)
   const supervisor = findParentProgram()
   const enclaves = [...enclaveId, ...enclaveName].flatMap((wanted) => ['--enclave', wanted])
-  const options = ['--runtime', openDirectories().runtime, ...enclaves]
+  const options = ['--runtime', runtime, ...enclaves]
   const command = ['--', program, ...args]
   becomeProgram(supervisor, [...options, ...command])
   process.exitCode = await supervise(supervisor, [...options, '--with-parent', ...command])
+}
+
+/**
+ * A name may be that of an enclave that starts later; an id is never given twice.
+ *
+ * @throws `ERR_KEEPER_NO_SUCH_ENCLAVE`
+ */
+function checkEnclaves(registry: Registry, ids: readonly string[], names: readonly string[]): void {
+  for (const id of ids) {
+    if (isAlive(registry.find(id, 'id'))) continue
+    throw new CloisterError('ERR_KEEPER_NO_SUCH_ENCLAVE', `the enclave ${id} has ended`)
+  }
+  const running = new Set(
+    registry.list().flatMap((it) => (isAlive(it) ? [it.description.name] : [])),
+  )
+  for (const name of names.filter((it) => !running.has(it)))
+    printProgress(
+      `Note: no enclave named ${shellWord(name)} is running; it is served once it starts.`,
+    )
 }
 
 /** Replaces this process, from Node.js 22.15 on: nothing stays between the caller and the program. */

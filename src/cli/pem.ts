@@ -16,7 +16,7 @@ export function certificatesToDer(bytes: Uint8Array): readonly Uint8Array[] {
   try {
     return decodePemBundle(new TextDecoder().decode(bytes))
   } catch (cause) {
-    throw new CloisterError('ERR_CLI_ARGUMENT', `not a certificate file: ${messageOf(cause)}`, {
+    throw new CloisterError('ERR_CLI_ARGUMENT', `not a certificate: ${messageOf(cause)}`, {
       cause,
     })
   }

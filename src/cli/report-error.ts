@@ -10,12 +10,15 @@ import { CloisterError, messageOf, reasonOf } from '../errors.ts'
 import { hostFault, shortageHint } from '../host-fault.ts'
 import { outcomeOf } from './exit-status.ts'
 import { printProgress } from './print.ts'
+import { verifierAdvice } from './verifier-advice.ts'
 
 /** What was thrown, as one of the errors that have a code and a hint. */
 type CodedError = CloisterError | AttestationError
 
 /** A value longer than this is cut short without --verbose. */
 const MAX_VALUE = 600
+/** The same of a text of several lines, such as the problems of a manifest. */
+const MAX_LINES = 2400
 const MAX_CAUSES = 8
 const FOREIGN = '  | '
 
@@ -58,7 +61,7 @@ function isAttestationError(error: unknown): error is AttestationError {
 function reportLines(error: CodedError, nitro: number, verbose: boolean): readonly string[] {
   const number = nitro === 0 ? '' : `[ E${String(nitro).padStart(2, '0')} ] `
   const said = [error.message]
-  const details = verbose ? shownDetails(error, []) : shownDetails(error, said, MAX_VALUE)
+  const details = verbose ? shownDetails(error, [], true) : shownDetails(error, said)
   return [
     marked(`${number}${error.code}: ${error.message}`),
     ...details,
@@ -69,15 +72,12 @@ function reportLines(error: CodedError, nitro: number, verbose: boolean): readon
 }
 
 /** The details that the message does not name already, one a line. */
-function shownDetails(
-  error: unknown,
-  said: readonly string[],
-  maxLength = Infinity,
-): readonly string[] {
+function shownDetails(error: unknown, said: readonly string[], isWhole = false): readonly string[] {
   return Object.entries(toData(error).details ?? {}).flatMap(([key, value]) => {
     const text = typeof value === 'string' ? value : JSON.stringify(value)
     if (text === '' || text === 'null' || said.some((message) => message.includes(text))) return []
-    const shown = text.length <= maxLength ? text : `…${text.slice(-maxLength)}`
+    const maxLength = text.includes('\n') ? MAX_LINES : MAX_VALUE
+    const shown = isWhole || text.length <= maxLength ? text : `…${text.slice(-maxLength)}`
     return [marked(shown.includes('\n') ? `  ${key}:\n${shown}` : `  ${key}: ${shown}`)]
   })
 }
@@ -90,10 +90,12 @@ function causeLines(error: CodedError, said: string[], verbose: boolean): readon
     const words = reasonOf(cause)
     const isNew = !said.some((text) => text.includes(message) || text.includes(words))
     if (isNew || verbose) {
+      // Of a system's error only its words: call and path may be those of a temporary file.
+      const shown = verbose ? message : words
       const name = code === undefined || message.startsWith(code) ? '' : `${code}: `
-      lines.push(marked(`Caused by: ${name}${message}`))
+      lines.push(marked(`Caused by: ${name}${shown}`))
       said.push(message)
-      lines.push(...(verbose ? shownDetails(cause, []) : shownDetails(cause, said, MAX_VALUE)))
+      lines.push(...(verbose ? shownDetails(cause, [], true) : shownDetails(cause, said)))
     }
     if (verbose && stack !== undefined) lines.push(marked(`Stack:\n${stack}`))
   }
@@ -102,7 +104,8 @@ function causeLines(error: CodedError, said: string[], verbose: boolean): readon
 
 /** An error's own advice; else what helps against the shortage that caused it; else the table's. */
 function hintOf(error: CodedError): string {
-  if (!(error instanceof CloisterError)) return error.hint || errorTable.ERR_INTERNAL.hint
+  if (!(error instanceof CloisterError))
+    return (verifierAdvice[error.code] ?? error.hint) || errorTable.ERR_INTERNAL.hint
   const isGeneral = error.hint === '' || error.hint === errorTable[error.code].hint
   return (
     (isGeneral ? shortageHint(error) : undefined) ?? (error.hint || errorTable.ERR_INTERNAL.hint)

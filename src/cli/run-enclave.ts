@@ -26,8 +26,10 @@ import { connectConsole, printConsole } from './console.ts'
 import { launchJson } from './enclave-json.ts'
 import { listsPort } from '../vsock/index.ts'
 import { guestPortsOption, parentPortsOption, portsOf, vsockOption } from './ports.ts'
+import { attachOption, configDataOption, restartOption, stopTimeoutOption } from './life-flags.ts'
 import { printJson, printProgress } from './print.ts'
 import { waitForPort } from './wait-for-port.ts'
+import { Attached } from './attach.ts'
 import { applyRunConfig } from './config-file.ts'
 import { dnsOption, egressOption, networkOf } from './network-options.ts'
 import type { RunOptions } from './run-options.ts'
@@ -70,10 +72,10 @@ export function runEnclaveCommand(): Command {
     .option('--config <file>', "nitro-cli's JSON file with these settings")
     .addOption(acceleratorOption())
     .option('--role <arn>', 'an identity to extend into PCR3, as AWS does with an IAM role')
-    .option(
-      '--config-data <path>',
-      'a file or directory for the app, 64 KiB at most, at /run/cloister/config; measured into PCR16',
-    )
+    .addOption(configDataOption())
+    .addOption(restartOption())
+    .addOption(attachOption())
+    .addOption(stopTimeoutOption())
     .option(
       '--boot-timeout <seconds>',
       'how long the guest may take to boot',
@@ -99,6 +101,7 @@ function cpuIds(text: string, before: readonly number[] = []): readonly number[]
 async function runEnclave(flags: RunOptions): Promise<void> {
   const options = applyRunConfig(flags)
   checkWaitPort(options)
+  checkAttach(options)
   const manifest = await manifestOf(options)
   const { accelerator, notes } = chooseAccelerator(options.accelerator)
   const network = await networkOf(options)
@@ -106,6 +109,10 @@ async function runEnclave(flags: RunOptions): Promise<void> {
   // Not before the arguments are known to be right.
   for (const note of [...manifestNotes(manifest, options), ...notes]) printProgress(note)
   const enclave = await launch(request)
+  if (options.attach === true) {
+    await attach(options, request, enclave)
+    return
+  }
   printJson(launchJson(enclave.record))
   const { waitPort: port, bootTimeout } = options
   if (port !== undefined) {
@@ -113,6 +120,24 @@ async function runEnclave(flags: RunOptions): Promise<void> {
     await waitForPort(registry, enclave.record, { port, timeoutMs: bootTimeout * 1000 })
   }
   if (options.attachConsole === true) await attachConsole(request, enclave)
+}
+
+async function attach(
+  { stopTimeout }: RunOptions,
+  { directories }: LaunchRequest,
+  { record }: RunningEnclave,
+): Promise<void> {
+  const registry = new Registry(directories.runtime)
+  using attached = new Attached(registry, record, stopTimeout * 1000)
+  process.exitCode = await attached.untilEnd()
+}
+
+/** Settings of a --config file are no flags, which commander would have looked at. */
+function checkAttach({ attach, debugMode, attachConsole }: RunOptions): void {
+  if (attach !== true || (debugMode !== true && attachConsole !== true)) return
+  throw new CloisterError('ERR_CLI_ARGUMENT', '--attach and debug mode exclude each other', {
+    hint: 'In debug mode use --attach-console.',
+  })
 }
 
 /** @throws `ERR_CLI_ARGUMENT` when the port would not be open. */
@@ -166,18 +191,18 @@ function launchOptions(
     accelerator,
     role: options.role,
     configData: options.configData,
+    restart: options.attach === true ? 'no' : (options.restart ?? manifest?.restart),
     bootTimeoutMs: options.bootTimeout * 1000,
   }
 }
 
-/** What the image declares and the operator decides: ports stay closed, ended enclaves stay so. */
+/** What the image declares and the operator decides: ports stay closed. */
 function manifestNotes(
   manifest: MeasuredManifest | undefined,
   options: RunOptions,
 ): readonly string[] {
-  const { ports = [], restart = 'no' } = manifest ?? {}
   const { guestPorts } = portsOf(options)
-  const closed = ports.filter((port) => !listsPort(guestPorts, port))
+  const closed = (manifest?.ports ?? []).filter((port) => !listsPort(guestPorts, port))
   const hasNetwork = manifest?.egress !== undefined
   const asksInVain = !hasNetwork && (options.egress ?? options.dns) !== undefined
   return [
@@ -189,9 +214,6 @@ function manifestNotes(
     ...(closed.length > 0
       ? [`The image serves ports that are closed: --guest-ports ${closed.join(',')} opens them.`]
       : []),
-    ...(restart === 'no'
-      ? []
-      : [`The image asks to be restarted (${restart}); this version does not do that.`]),
   ]
 }
 

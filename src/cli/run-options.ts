@@ -1,6 +1,7 @@
 // The settings of run-enclave, from its flags or its --config file.
 
 import type { VsockKind } from '../vsock/index.ts'
+import type { RestartRule } from '../enclaves/index.ts'
 import type { Accelerator } from '../vmm/index.ts'
 
 export interface RunOptions {
@@ -16,6 +17,9 @@ export interface RunOptions {
   readonly accelerator: Accelerator | 'auto'
   readonly role?: string
   readonly configData?: string
+  readonly restart?: RestartRule
+  readonly attach?: boolean
+  readonly stopTimeout: number
   readonly parentPorts?: string
   readonly guestPorts?: string
   readonly vsock?: VsockKind

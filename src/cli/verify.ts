@@ -2,14 +2,17 @@
 // what it refuses is its own error.
 
 import {
+  AttestationError,
   awsNitroRootG1,
   verifyAttestation,
   type Attestation,
   type Measurements,
   type VerifierOptions,
 } from '@cloister/attestation'
+import { parseCertificate } from '@cloister/attestation/x509'
 import { Command, Option } from 'commander'
-import { CloisterError, messageOf } from '../errors.ts'
+import { CloisterError, withHint } from '../errors.ts'
+import { namingFile } from '../files/index.ts'
 import { readFileArgument, wholeNumber } from './arguments.ts'
 import { defined } from './defined.ts'
 import { DOCUMENT_FORMATS, readDocument, type DocumentFormat } from './document-file.ts'
@@ -102,8 +105,17 @@ export function verifyCommand(): Command {
 }
 
 async function verify(flags: VerifyFlags): Promise<void> {
+  if (flags.at === 'document' && flags.maxAge !== undefined)
+    throw new CloisterError('ERR_CLI_ARGUMENT', '--max-age cannot be used with --at document', {
+      hint: 'Give --at a time to measure the age from, or leave --max-age out.',
+    })
   const document = readDocument(flags.document, flags.format)
-  printJson(attestationJson(await verifyAttestation(document, verifyOptions(flags))))
+  try {
+    printJson(attestationJson(await verifyAttestation(document, verifyOptions(flags))))
+  } catch (error) {
+    const isOfFile = error instanceof AttestationError && error.code === 'ERR_MEASUREMENTS_FORMAT'
+    throw isOfFile ? ofFile(`--measurements: ${flags.measurements ?? '--pcr'}`, error) : error
+  }
 }
 
 function verifyOptions(flags: VerifyFlags): VerifierOptions {
@@ -128,12 +140,36 @@ function verifyOptions(flags: VerifyFlags): VerifierOptions {
 }
 
 function trustedRoots(flags: VerifyFlags): VerifierOptions['roots'] {
-  const files = flags.root.flatMap((path) => certificatesToDer(readFileArgument('--root', path)))
+  const files = flags.root.flatMap(readRoots)
   const [first, ...others] = flags.awsRoot === true ? [awsNitroRootG1, ...files] : files
   if (first !== undefined) return [first, ...others]
   throw new CloisterError('ERR_CLI_ARGUMENT', 'no root to trust: give --root or --aws-root', {
-    hint: "This host's own root is <state>/authority/root.pem; no root is trusted by default.",
+    hint: "No root is trusted by default. Cloister's own is authority/root.pem in the state directory of the enclave's host: /var/lib/cloister for root, ~/.local/state/cloister for others.",
   })
+}
+
+/** The certificates of a file, each one that the verifier can use; an error names the file. */
+function readRoots(path: string): readonly Uint8Array[] {
+  const bytes = readFileArgument('--root', path)
+  try {
+    const roots = certificatesToDer(bytes)
+    for (const root of roots) parseCertificate(root)
+    return roots
+  } catch (error) {
+    throw error instanceof CloisterError
+      ? withHint(
+          namingFile(`--root: ${path}`, error),
+          'Give a root certificate in PEM or DER, such as authority/root.pem of the state directory.',
+        )
+      : ofFile(`--root: ${path}`, error)
+  }
+}
+
+/** The verifier's error with the name of the file that it is about. */
+function ofFile(name: string, error: unknown): unknown {
+  if (!(error instanceof AttestationError)) return error
+  const { code, message, details, cause } = error
+  return new AttestationError(code, `${name}: ${message}`, { details, cause })
 }
 
 function verificationTime(text: string): Date | 'now' | 'document' {
@@ -160,8 +196,9 @@ function readMeasurements(path: string): Measurements {
   try {
     return JSON.parse(text) as Measurements
   } catch (cause) {
-    throw new CloisterError('ERR_CLI_ARGUMENT', `${path} is not JSON: ${messageOf(cause)}`, {
+    throw new CloisterError('ERR_CLI_ARGUMENT', `--measurements: ${path} is not JSON`, {
       cause,
+      hint: 'Give the file with what build-enclave printed.',
     })
   }
 }

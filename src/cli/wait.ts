@@ -1,16 +1,8 @@
 // `cloister wait`: until an enclave has ended, or until its app listens.
 
-import { setTimeout as sleep } from 'node:timers/promises'
 import { Command, Option } from 'commander'
 import { CloisterError } from '../errors.ts'
-import {
-  isAlive,
-  openDirectories,
-  Registry,
-  type EnclaveRecord,
-  type EndedRecord,
-} from '../enclaves/index.ts'
-import { isRunning } from '../subprocess/index.ts'
+import { openDirectories, Registry } from '../enclaves/index.ts'
 import { wholeNumber } from './arguments.ts'
 import { enclaveJson } from './enclave-json.ts'
 import {
@@ -20,6 +12,7 @@ import {
   type EnclaveFlags,
 } from './find-enclave.ts'
 import { printJson } from './print.ts'
+import { untilEnd } from './until-end.ts'
 import { waitForPort } from './wait-for-port.ts'
 
 interface WaitOptions extends EnclaveFlags {
@@ -28,8 +21,6 @@ interface WaitOptions extends EnclaveFlags {
   readonly timeout?: number
 }
 
-/** How often it is looked whether the keeper still runs. */
-const LOOK_MS = 50
 const READY_SECONDS = 60
 
 export function waitCommand(): Command {
@@ -71,27 +62,6 @@ async function wait(options: WaitOptions): Promise<void> {
   }
   const found = port === undefined ? await untilEnd(registry, record, timeout) : record
   printJson(enclaveJson(found, { registry, metadata: false, vsock: undefined }))
-}
-
-/** @throws `ERR_KEEPER_WAIT` when it still runs after so many seconds, `ERR_KEEPER_NO_SUCH_ENCLAVE` */
-async function untilEnd(
-  registry: Registry,
-  record: EnclaveRecord,
-  seconds: number | undefined,
-): Promise<EndedRecord> {
-  const deadline = seconds === undefined ? Infinity : performance.now() + seconds * 1000
-  while (isAlive(record) && isRunning(record.keeper)) {
-    if (performance.now() > deadline) throw stillRuns(record, seconds ?? 0)
-    await sleep(LOOK_MS)
-  }
-  const ended = registry.find(record.id)
-  if (isAlive(ended)) throw stillRuns(record, seconds ?? 0)
-  return ended
-}
-
-function stillRuns({ description }: EnclaveRecord, seconds: number): CloisterError {
-  const message = `${description.name} still runs after ${String(seconds)} s`
-  return new CloisterError('ERR_KEEPER_WAIT', message, { details: { seconds } })
 }
 
 function argument(message: string, hint: string): CloisterError {

@@ -47,7 +47,7 @@ export interface EifDifference {
   /** The PCRs whose values differ. */
   readonly pcrs: readonly PcrName[]
   readonly sections: readonly SectionDifference[]
-  /** Whether the sections come in another order: PCRs are measured in the file's. */
+  /** Whether the sections that both have come in another order: PCRs are measured in the file's. */
   readonly isReordered: boolean
   /** Whether the header's own fields differ: architecture, default memory and CPUs. No PCR has them. */
   readonly isHeaderChanged: boolean
@@ -82,7 +82,7 @@ export async function diffEifs(a: ByteSource, b: ByteSource): Promise<EifDiffere
     b: right.eif,
     pcrs: changedPcrs(left.eif, right.eif),
     sections,
-    isReordered: order(left.eif) !== order(right.eif),
+    isReordered: order(left, right) !== order(right, left),
     isHeaderChanged: headerOf(left.eif) !== headerOf(right.eif),
   }
 }
@@ -161,8 +161,9 @@ function changedPcrs(a: Eif, b: Eif): readonly PcrName[] {
   )
 }
 
-function order({ sections }: Eif): string {
-  return sections.map(({ type }) => type).join()
+/** The sections that another image has too, in the order of this one. */
+function order({ contents }: Inspected, other: Inspected): string {
+  return [...contents.keys()].filter((key) => other.contents.has(key)).join()
 }
 
 function headerOf({ architecture, defaultMemoryBytes, defaultCpus }: Eif): string {

@@ -22,6 +22,7 @@ import type {
   LaunchDescription,
   LaunchRequest,
   NetworkRequest,
+  RestartRule,
 } from './launch-request.ts'
 import { MAX_MEMORY_MIB, MIN_MEMORY_MIB } from './memory-size.ts'
 import { findPrograms } from './programs.ts'
@@ -57,6 +58,8 @@ export interface LaunchOptions {
   readonly vsock?: VsockKind | undefined
   /** An identity to extend into PCR3, as AWS does with an IAM role's ARN. */
   readonly role?: string | undefined
+  /** Default: `no`. */
+  readonly restart?: RestartRule | undefined
   /** A file, or a directory of files, to hand to the app and to measure into PCR16. */
   readonly configData?: string | undefined
   /** What the operator says about its network. */
@@ -100,7 +103,7 @@ export function launchRequest(options: LaunchOptions): LaunchRequest {
  * `ERR_EIF_UNREADABLE`, `ERR_VSOCK_PORTS`, `ERR_VMM_KVM`, `ERR_VSOCK_HOST`
  */
 export function describeLaunch(options: LaunchOptions): LaunchDescription {
-  const { eifPath, role } = options
+  const { eifPath, role, restart } = options
   checkInputPath(eifPath, 'ERR_EIF_UNREADABLE')
   const cpuIds = hostCpus(options.cpuIds ?? [])
   return {
@@ -115,6 +118,7 @@ export function describeLaunch(options: LaunchOptions): LaunchDescription {
     ports: checkedPorts(options.ports ?? noPorts),
     vsock: checkVsockKind(options.vsock ?? 'card'),
     ...(role === undefined ? {} : { role }),
+    ...(restart === undefined || restart === 'no' ? {} : { restart }),
     bootTimeoutMs: options.bootTimeoutMs ?? DEFAULT_BOOT_TIMEOUT_MS,
   }
 }

@@ -4,7 +4,7 @@
 import { lstatSync, statSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
 import { isAbsolute, join } from 'node:path'
-import { CloisterError, reasonOf } from '../errors.ts'
+import { CloisterError, reasonOf, withHint } from '../errors.ts'
 import { makeDirectory } from '../files/index.ts'
 
 export interface Directories {
@@ -24,7 +24,10 @@ export function openDirectories(env: NodeJS.ProcessEnv = process.env): Directori
   const root = process.getuid?.() === 0
   const state = env['CLOISTER_STATE_DIR'] ?? (root ? '/var/lib/cloister' : userState(env))
   const runtime = env['CLOISTER_RUNTIME_DIR'] ?? (root ? '/run/cloister' : userRuntime(env))
-  return { state: openPrivate(state), runtime: openPrivate(runtime) }
+  return {
+    state: openNamed('CLOISTER_STATE_DIR', state),
+    runtime: openNamed('CLOISTER_RUNTIME_DIR', runtime),
+  }
 }
 
 function userState(env: NodeJS.ProcessEnv): string {
@@ -37,6 +40,19 @@ function userRuntime(env: NodeJS.ProcessEnv): string {
   return join(tmpdir(), `cloister-${String(process.getuid?.() ?? 0)}`)
 }
 
+/** An error says which variable to change. */
+function openNamed(variable: string, path: string): string {
+  try {
+    return openPrivate(path)
+  } catch (error) {
+    if (!(error instanceof CloisterError)) throw error
+    throw withHint(
+      error,
+      `Set ${variable} to the absolute path of a directory that you own and nobody else can enter (mode 0700).`,
+    )
+  }
+}
+
 /**
  * Other users must not enter: sockets and TPM state live below. A symbolic link is followed when it
  * is our own or root's: anybody can put one into a shared directory.
@@ -46,7 +62,8 @@ function openPrivate(path: string): string {
   try {
     makeDirectory(path)
   } catch (cause) {
-    throw unusable(path, reasonOf(cause), cause)
+    const reason = whyNotMade(cause)
+    throw unusable(path, reason ?? reasonOf(cause), reason === undefined ? cause : undefined)
   }
   const link = lstatSync(path).uid
   if (link !== process.getuid?.() && link !== 0)
@@ -56,6 +73,13 @@ function openPrivate(path: string): string {
   if ((mode & 0o077) !== 0)
     throw unusable(path, `other users can enter it (mode ${mode.toString(8)})`)
   return path
+}
+
+/** In other words than the system's, where those mislead. */
+function whyNotMade(cause: unknown): string | undefined {
+  const { code } = cause as NodeJS.ErrnoException
+  if (code === 'EEXIST') return 'it is not a directory'
+  return code === 'ENOTDIR' ? 'a part of its path is not a directory' : undefined
 }
 
 function unusable(path: string, reason: string, cause?: unknown): CloisterError {

@@ -5,7 +5,13 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { CloisterError } from '../errors.ts'
 import { isRunning, killProcess, type ProcessIdentity } from '../subprocess/index.ts'
 import { askKeeper } from './keeper-client.ts'
-import { isAlive, processesOf, type EndCause, type EnclaveRecord } from './record.ts'
+import {
+  isAlive,
+  processesOf,
+  type AliveRecord,
+  type EndCause,
+  type EnclaveRecord,
+} from './record.ts'
 import type { Registry } from './registry.ts'
 
 /** How long a keeper may take to clear up, once the app had its grace: it kills all parts at once. */
@@ -38,9 +44,18 @@ export async function endEnclave(
   await askToTerminate(registry, record, graceMs, deadline)
   while (isRunning(record.keeper) && !deadline.aborted) await sleep(5)
   const isLate = isRunning(record.keeper)
-  await killAll([{ ...record.keeper, name: 'keeper' }, ...processesOf(record)])
-  if (isLate) registry.finishKilled(record, KILLED)
+  const latest = latestOf(registry, record)
+  await killAll([{ ...record.keeper, name: 'keeper' }, ...processesOf(latest)])
+  if (isLate) registry.finishKilled(latest, KILLED)
   registry.settle()
+}
+
+/** What its keeper keeps by now: a restart rule may have put another enclave in its place. */
+function latestOf(registry: Registry, record: AliveRecord): AliveRecord {
+  const { pid, startTime } = record.keeper
+  const isOurs = ({ keeper }: EnclaveRecord): boolean =>
+    keeper.pid === pid && keeper.startTime === startTime
+  return registry.list().filter(isAlive).find(isOurs) ?? record
 }
 
 type NamedProcess = ProcessIdentity & { readonly name: string }
@@ -71,13 +86,13 @@ function tryKill(process: NamedProcess): unknown {
 /** Returns when the keeper has gone, or cannot be asked because it is going or has just begun. */
 async function askToTerminate(
   registry: Registry,
-  record: EnclaveRecord,
+  record: AliveRecord,
   graceMs: number,
   deadline: AbortSignal,
 ): Promise<void> {
-  const directory = registry.directory(record.id)
   while (isRunning(record.keeper) && !deadline.aborted) {
     try {
+      const directory = registry.directory(latestOf(registry, record).id)
       const request = { command: 'terminate', graceMs } as const
       const socket = await askKeeper(directory, request, deadline)
       socket.resume()

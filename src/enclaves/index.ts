@@ -28,7 +28,13 @@ export { endEnclave } from './end-enclave.ts'
 export { askVsock, changePorts, type EnclaveReport } from './keeper-client.ts'
 export { parseKeeperRequest, type KeeperReply, type KeeperRequest } from './keeper-request.ts'
 export type { KeeperMessage, Seen } from './keeper-messages.ts'
-export type { LaunchDescription, LaunchRequest, NetworkRequest } from './launch-request.ts'
+export {
+  restartRules,
+  type LaunchDescription,
+  type LaunchRequest,
+  type NetworkRequest,
+  type RestartRule,
+} from './launch-request.ts'
 export { checkMemory, neededMemoryMib, type MachineSize } from './memory-size.ts'
 export { availableMemoryMib } from './host-memory.ts'
 export { encodeLogEntry, type LogEntry, type LogStream } from './log-entry.ts'

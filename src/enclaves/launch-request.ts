@@ -23,11 +23,17 @@ export interface LaunchDescription {
   readonly vsock: VsockKind
   /** Extended into PCR3 as AWS does with an IAM role's ARN. */
   readonly role?: string
+  /** Whether it is started again when it ends; `no` when it is absent. */
+  readonly restart?: RestartRule
   /** What --config-data gave it, which the launch request has. */
   readonly configData?: ConfigFacts
   /** How long the guest may take to its heartbeat, ms. */
   readonly bootTimeoutMs: number
 }
+
+/** When an enclave that has ended, unasked, is started again. */
+export const restartRules = ['no', 'on-failure', 'always'] as const
+export type RestartRule = (typeof restartRules)[number]
 
 /** What stays known of a configuration. */
 export interface ConfigFacts {

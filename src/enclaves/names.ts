@@ -41,6 +41,11 @@ export class Names {
     }
   }
 
+  /** Hands a name on to another enclave. Fails as rename(2) does when `from` does not have it. */
+  pass(name: string, from: string, to: string): void {
+    renameSync(join(this.#directory, name, from), join(this.#directory, name, to))
+  }
+
   /** Every name, with the enclave that has it; none when a process was killed while releasing it. */
   list(): readonly { readonly name: string; readonly id: string | undefined }[] {
     return readdirSync(this.#directory).map((name) => ({ name, id: this.#ownerOf(name) }))

@@ -11,8 +11,11 @@ import type { LaunchDescription } from './launch-request.ts'
 /** Hexadecimal SHA-384 values by name: PCR0, PCR1, PCR2 and, when the image is signed, PCR8. */
 export type MeasurementTexts = Readonly<Record<string, string>>
 
-/** What ended an enclave; `agent` is our PID 1 in the guest, `request` a user's or a signal. */
-export type FirstToEnd = PartName | 'app' | 'agent' | 'guest' | 'keeper' | 'request'
+/**
+ * What ended an enclave; `agent` is our PID 1 in the guest, `request` a user's or a signal, `start` one
+ * that failed after a restart rule had asked for it.
+ */
+export type FirstToEnd = PartName | 'app' | 'agent' | 'guest' | 'keeper' | 'request' | 'start'
 
 /** Which part of an enclave ended first, and why. */
 export interface EndCause {
@@ -52,6 +55,17 @@ interface AnyRecord {
   readonly createdAt: string
   /** With the name and the CID that the enclave got. */
   readonly description: LaunchDescription
+  /** Of an enclave that a restart rule started after another. */
+  readonly restart?: RestartFacts
+}
+
+export interface RestartFacts {
+  /** From 1. */
+  readonly count: number
+  /** Id of the enclave before. */
+  readonly previous: string
+  /** RFC 3339: when it is to start. */
+  readonly notBefore: string
 }
 
 /** An enclave from its request until its app runs. */
@@ -98,8 +112,12 @@ export function processesOf(record: EnclaveRecord): LaunchFacts['processes'] {
 
 /** What stays known after the end. */
 export function endedRecord(record: AliveRecord, end: EnclaveEnd): EndedRecord {
-  const { version, id, keeper, createdAt, description } = record
-  const known = { version, id, keeper, createdAt, description, end, state: 'TERMINATED' } as const
+  const { version, id, keeper, createdAt, description, restart } = record
+  const known = {
+    ...{ version, id, keeper, createdAt, description },
+    ...(restart !== undefined && { restart }),
+    ...{ end, state: 'TERMINATED' as const },
+  }
   if (record.state === 'STARTING') return known
   const { startedAt, assurance, image } = record
   return { ...known, ...(startedAt !== undefined && { startedAt }), assurance, image }

@@ -91,6 +91,25 @@ export class Registry {
     }
   }
 
+  /**
+   * Puts the record of an enclave into the registry that takes over the name and the CID of another one,
+   * which is about to be finished. Nobody else can get them in between.
+   *
+   * @param next - With the name and the CID of `old`.
+   */
+  succeed(old: AliveRecord, next: StartingRecord): void {
+    const directory = this.directory(next.id)
+    mkdirSync(directory, { mode: 0o700 })
+    try {
+      writeRecord(directory, next)
+      this.#names.pass(old.description.name, old.id, next.id)
+      this.#cids.pass(String(old.description.cid), old.id, next.id)
+    } catch (error) {
+      this.remove(next)
+      throw error
+    }
+  }
+
   directory(id: string): string {
     return join(this.#enclaves, id)
   }

@@ -39,6 +39,7 @@ export async function writeOutputFile<T>(path: string, write: Write<T>): Promise
   if (status.isCharacterDevice()) return writeThrough(path, write)
   check(status.isFile(), CODE, `${path} is a ${kindOf(status)}, not a regular file`, {
     details: { path, kind: kindOf(status) },
+    hint: 'Give the path of a new file, or of a regular file to replace.',
   })
   return replace(path, { target: await orFail(path, targetOf(path, status)), status }, write)
 }
@@ -142,9 +143,26 @@ async function writeThrough<T>(path: string, write: Write<T>): Promise<T> {
 async function orFail<R>(path: string, operation: Promise<R>): Promise<R> {
   return operation.catch((cause: unknown) => {
     if (cause instanceof CloisterError) throw cause
-    throw new CloisterError(CODE, `cannot write ${path}: ${reasonOf(cause)}`, {
+    const code = (cause as NodeJS.ErrnoException).code ?? ''
+    const isMissing = code === 'ENOENT' || code === 'ENOTDIR'
+    const reason = isMissing ? `there is no directory ${dirname(path)}` : reasonOf(cause)
+    const hint = HINTS[code]
+    throw new CloisterError(CODE, `cannot write ${path}: ${reason}`, {
       details: { path },
-      cause,
+      // The system's words, and the name of a temporary file, say less.
+      ...(!isMissing && { cause }),
+      ...(hint !== undefined && { hint }),
     })
   })
+}
+
+const SPACE = 'Free some space on that disk, or write the file to another one.'
+const HINTS: Readonly<Record<string, string>> = {
+  ENOENT: 'Create the directory first, or correct the path.',
+  ENOTDIR: 'Create the directory first, or correct the path.',
+  EACCES: 'Choose a directory that this user may write to.',
+  EPERM: 'Choose a directory that this user may write to.',
+  EROFS: 'Choose a directory on a writable file system.',
+  ENOSPC: SPACE,
+  EDQUOT: SPACE,
 }

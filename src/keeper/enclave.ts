@@ -27,6 +27,7 @@ import {
   type EndCause,
   type LaunchDescription,
   type LaunchRequest,
+  type MeasurementTexts,
   type Place,
   type Timeline,
 } from '../enclaves/index.ts'
@@ -34,6 +35,7 @@ import type { EnclaveVsock } from './parts/vsock-ports.ts'
 import { describeIncident, type Journal } from './journal.ts'
 import { measureImage, type MeasuredImage } from './parts/measured-image.ts'
 import { checkPartUsers, partUsers, type PartUsers } from './parts/part-users.ts'
+import { checkSameImage } from './measurement-texts.ts'
 import { PeakMemory } from './peak-memory.ts'
 import { serveParentPorts } from './guest/parent-ports.ts'
 
@@ -143,6 +145,8 @@ export interface LaunchOptions {
   readonly journal: Journal
   /** Called when the image is accepted, before anything is started. */
   readonly accepted: () => void
+  /** What the image is to measure; absent: anything. */
+  readonly expected: MeasurementTexts | undefined
   /** Called before the guest can dial its parent, with the parts that run by then. */
   readonly noteParts: (parts: readonly Part[]) => void
 }
@@ -265,13 +269,19 @@ async function untilTheAppRuns(
 
 /** Refuses an image that is invalid, or larger than the memory; nothing has been started by then. */
 async function acceptImage(launch: Launch): Promise<MeasuredImage> {
-  const { request, place, timeline, signal } = launch
+  const { request, place, timeline, signal, expected } = launch
   const { description } = request
   const image = await timeline.measure('measure the image', () =>
     measureImage(description.eifPath, place.directory, { ...description, signal }),
   )
-  launch.accepted()
-  return image
+  try {
+    if (expected !== undefined) checkSameImage(image.eif, expected)
+    launch.accepted()
+    return image
+  } catch (error) {
+    image[Symbol.dispose]()
+    throw error
+  }
 }
 
 function startMachine(

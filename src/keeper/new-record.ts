@@ -4,7 +4,6 @@ import type { Eif } from '../eif/index.ts'
 import {
   type LaunchFacts,
   type LaunchRequest,
-  type MeasurementTexts,
   type RunningRecord,
   type StartingRecord,
 } from '../enclaves/index.ts'
@@ -13,6 +12,7 @@ import { stringifyJson } from '../exact-json.ts'
 import { identifyProcess, type ProcessIdentity } from '../subprocess/index.ts'
 import type { Part } from './end-cause.ts'
 import type { Enclave } from './enclave.ts'
+import { shownMeasurements } from './measurement-texts.ts'
 
 /** The record of an enclave that starts, with this process as its keeper. */
 export function startingRecord({ description }: LaunchRequest, id: string): StartingRecord {
@@ -59,20 +59,6 @@ const MAX_METADATA_CHARACTERS = 64 * 1024
 /** Longer metadata are left out of the record; `describe-eif` shows them. */
 function boundedMetadata({ metadata }: Eif): Eif['metadata'] | null {
   return stringifyJson(metadata).length <= MAX_METADATA_CHARACTERS ? metadata : null
-}
-
-/** The image's own values, in debug mode too, where documents carry zeros. */
-function shownMeasurements({ measurements }: Eif): MeasurementTexts {
-  const { pcr0, pcr1, pcr2, pcr8 } = measurements
-  const shown = {
-    PCR0: pcr0,
-    PCR1: pcr1,
-    PCR2: pcr2,
-    ...(pcr8 === undefined ? {} : { PCR8: pcr8 }),
-  }
-  return Object.fromEntries(
-    Object.entries(shown).map(([name, { pcr }]) => [name, Buffer.from(pcr).toString('hex')]),
-  )
 }
 
 /** Those that still run. */

@@ -16,11 +16,13 @@ export interface Ending {
     readonly logged: () => Promise<void>
     readonly peakMemoryBytes: number | undefined
   }
+  /** Called when every part has ended, before the record says so. */
+  readonly succeed: () => Promise<void>
 }
 
 /** Ends the enclave and records that; what fails is told in the journal. Never rejects. */
 export async function recordEnd(ending: Ending): Promise<void> {
-  const { registry, journal, running, cause, enclave } = ending
+  const { registry, journal, running, cause, enclave, succeed } = ending
   const attempt = async (step: string, carryOut: () => unknown): Promise<void> => {
     try {
       await carryOut()
@@ -34,6 +36,7 @@ export async function recordEnd(ending: Ending): Promise<void> {
     await enclave.console?.drained()
     enclave.console?.save(registry.directory(running.id))
   })
+  await attempt('start it again', succeed)
   await attempt(`record that ${cause.first} ended first (${cause.reason})`, () =>
     registry.finish(running, endNow(running, cause, enclave.peakMemoryBytes)),
   )

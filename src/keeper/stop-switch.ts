@@ -1,4 +1,4 @@
-// How a keeper learns that it is to end its enclave: by terminate-enclave, by a signal, or because the
+// How a keeper learns that it is to end its enclave for good: by terminate-enclave, by a signal, or because the
 // process that asked for the enclave went away. It may come at any time, also while the enclave starts.
 
 import type { EndCause } from '../enclaves/index.ts'
@@ -29,6 +29,11 @@ export class StopSwitch {
   /** From now on the app is asked to end before the enclave does. */
   arm(stopApp: (graceMs: number) => Promise<void>): void {
     this.#stopApp = stopApp
+  }
+
+  /** From now on there is no app to ask. */
+  disarm(): void {
+    this.#stopApp = undefined
   }
 
   /** A later request with less patience overtakes an earlier one. */

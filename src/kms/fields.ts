@@ -6,7 +6,6 @@ import { invalid, KmsError } from './kms-error.ts'
 /** Base64 as AWS takes it: padded, without line breaks. */
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
 const MAX_CONTEXT_BYTES = 8192
-const MAX_GRANT_TOKENS = 10
 /** A lone half of a surrogate pair has no UTF-8: what is stored, signed and compared would differ. */
 const LONE_SURROGATE = /\p{Surrogate}/u
 
@@ -133,13 +132,25 @@ export class Fields {
     return value === undefined ? undefined : new Fields(value, this.#nameOf(name))
   }
 
-  /** Grant tokens are in AWS's model, but there are no grants here. */
-  noGrantTokens(): void {
-    const value = this.#take('GrantTokens') ?? []
-    if (!Array.isArray(value) || value.length > MAX_GRANT_TOKENS)
-      throw this.#mistyped('GrantTokens', 'a list of at most ten strings')
-    if (value.length > 0)
-      throw new KmsError('InvalidGrantTokenException', 'this broker has no grants')
+  /** A list of texts; empty when absent. */
+  texts(
+    name: string,
+    { most, longest }: { readonly most: number; readonly longest: number },
+  ): readonly string[] {
+    const values = this.#take(name) ?? []
+    const isList = Array.isArray(values) && values.every((one) => typeof one === 'string')
+    if (!isList) throw this.#mistyped(name, 'a list of strings')
+    const isInBounds = values.every((one: string) => one.length > 0 && one.length <= longest)
+    if (values.length > most || !isInBounds) throw this.#broken(name, atMost(most))
+    return values
+  }
+
+  /** A list, not empty, of names of an enumeration. */
+  requiredChoices<T extends string>(name: string, choices: readonly T[]): readonly T[] {
+    const values = this.#take(name) ?? this.#missing(name)
+    if (!Array.isArray(values)) throw this.#mistyped(name, 'a list')
+    if (values.length === 0) throw this.#broken(name, 'Member must not be empty')
+    return values.map((one) => this.#chosen(name, one, choices))
   }
 
   /** Fields that must be absent, or empty, each with the reason. */

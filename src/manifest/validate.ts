@@ -7,6 +7,7 @@ import { CloisterError } from '../errors.ts'
 import { canonicalCidr } from './cidr.ts'
 import { isHostPattern, isPortRange, type EgressText } from './egress.ts'
 import type { ManifestText } from './manifest-text.ts'
+import { describeKey, describeValue, type SchemaNode } from './schema-words.ts'
 import { parseYaml, type Position, type YamlDocument } from './yaml.ts'
 
 /** Further ones are counted. */
@@ -48,28 +49,37 @@ export function validateAnyEgress(bytes: Uint8Array, name: string): EgressText |
 
 function validate(bytes: Uint8Array, name: string, part: string): unknown {
   const document = parseYaml(bytes, name)
-  const schema = new URL('../../docs/manifest.schema.json', import.meta.url)
+  const file = new URL('../../docs/manifest.schema.json', import.meta.url)
+  const schema = JSON.parse(readFileSync(file, 'utf8')) as SchemaNode
   const ajv = new Ajv({ allErrors: true, verbose: true, allowUnionTypes: true })
   ajv.addFormat('host-pattern', isHostPattern)
   ajv.addFormat('cidr', (text) => canonicalCidr(text) !== undefined)
   ajv.addFormat('port-range', isPortRange)
-  ajv.addSchema(JSON.parse(readFileSync(schema, 'utf8')) as Record<string, unknown>, 'manifest')
+  ajv.addSchema(schema, 'manifest')
   const isValid = ajv.compile({ $ref: `manifest${part}` })
   if (isValid(document.value)) return document.value
-  throw invalid(name, problemsOf(isValid.errors ?? [], document))
+  throw invalid(name, problemsOf(isValid.errors ?? [], { document, schema, part }))
 }
 
-function problemsOf(errors: readonly ErrorObject[], document: YamlDocument): readonly Problem[] {
+interface Context {
+  readonly document: YamlDocument
+  readonly schema: SchemaNode
+  readonly part: string
+}
+
+function problemsOf(errors: readonly ErrorObject[], context: Context): readonly Problem[] {
   return errors
     .filter(({ keyword, schemaPath }) => keyword !== 'propertyNames' && !isChoice(schemaPath))
-    .map((error) => problemOf(error, document))
+    .map((error) => problemOf(error, context))
     .toSorted((a, b) => a.line - b.line || a.column - b.column)
 }
 
-function problemOf(error: ErrorObject, { locate }: YamlDocument): Problem {
+function problemOf(error: ErrorObject, context: Context): Problem {
+  const { locate } = context.document
   const path = error.instancePath.split('/').slice(1).map(unescape)
   const unknown = keyOf(error)
-  if (unknown === undefined) return { ...locate(path), message: describe(error, path) }
+  if (unknown === undefined)
+    return { ...locate(path), message: describeValue(error, path, context) }
   const full = [...path, unknown]
   return { ...locate(full, true), message: describeKey(error, full) }
 }
@@ -84,34 +94,6 @@ function keyOf({ keyword, params, propertyName }: ErrorObject): string | undefin
   if (propertyName !== undefined) return propertyName
   if (keyword !== 'additionalProperties') return undefined
   return (params as { readonly additionalProperty: string }).additionalProperty
-}
-
-function describeKey(error: ErrorObject, path: readonly string[]): string {
-  const name = path.join('.')
-  if (error.propertyName !== undefined) return `${name} is not a valid name`
-  return `${name} is an unknown key`
-}
-
-function describe(error: ErrorObject, path: readonly string[]): string {
-  const name = path.length === 0 ? 'the manifest' : path.join('.')
-  const { description } = (error.parentSchema ?? {}) as { readonly description?: string }
-  const what = path.length === 0 || description === undefined ? '' : ` (${description})`
-  const given = isScalar(error.data) ? ` is ${JSON.stringify(error.data)} and` : ''
-  return `${name}${given} ${requirement(error)}${what}`
-}
-
-function requirement({ keyword, message = 'is invalid', params }: ErrorObject): string {
-  const { allowedValues, allowedValue, missingProperty } = params as Record<string, unknown>
-  if (keyword === 'enum') return `must be one of ${(allowedValues as string[]).join(', ')}`
-  if (keyword === 'const') return `must be ${JSON.stringify(allowedValue)}`
-  if (keyword === 'oneOf') return 'must have a host or a cidr, and not both'
-  if (keyword === 'format') return 'is invalid'
-  if (keyword === 'required') return `lacks ${String(missingProperty)}`
-  return message
-}
-
-function isScalar(value: unknown): boolean {
-  return typeof value !== 'object' && JSON.stringify(value).length <= 64
 }
 
 /** RFC 6901. */

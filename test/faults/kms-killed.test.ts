@@ -10,13 +10,16 @@ import type { Readable } from 'node:stream'
 import { setTimeout as wait } from 'node:timers/promises'
 import {
   CreateAliasCommand,
+  CreateGrantCommand,
   CreateKeyCommand,
   DisableKeyCommand,
   EnableKeyRotationCommand,
   KMSClient,
   PutKeyPolicyCommand,
+  RevokeGrantCommand,
   RotateKeyOnDemandCommand,
   ScheduleKeyDeletionCommand,
+  type CreateGrantCommandInput,
   type CreateKeyCommandInput,
 } from '@aws-sdk/client-kms'
 import { beforeAll, expect, test } from 'vitest'
@@ -31,7 +34,7 @@ import { temporaryDirectory } from '../fixtures/temporary-directory.ts'
 const ROUNDS = 32
 const WRITERS = 3
 /** Of one round: three writers begin their second keys. */
-const MAX_CHANGES = 20
+const MAX_CHANGES = 24
 const DAY_MS = 24 * 3600 * 1000
 
 beforeAll(buildToolkit)
@@ -43,6 +46,8 @@ interface Acknowledged {
   policy?: string
   rotates?: true
   rotated?: true
+  granted?: string
+  revoked?: true
   disabled?: true
   deleted?: true
 }
@@ -93,6 +98,7 @@ test('loses nothing that it acknowledged, in any of 32 rounds', async () => {
   expect(logged('CreateKey')).toBe(rows('materials WHERE number = 1'))
   expect(logged('RotateKeyOnDemand')).toBe(rows('materials WHERE number > 1'))
   expect(logged('EnableKeyRotation')).toBe(rows('keys WHERE rotation_days IS NOT NULL'))
+  expect(logged('CreateGrant') - logged('RevokeGrant')).toBe(rows('grants'))
   expect(logged('CreateAlias')).toBe(rows('aliases'))
   expect(logged('DisableKey')).toBe(rows('keys WHERE enabled = 0'))
   expect(logged('ScheduleKeyDeletion')).toBe(rows('keys WHERE deletion_ms IS NOT NULL'))
@@ -108,6 +114,7 @@ function checkKey({ id, ...done }: Acknowledged, store: Store): void {
   if (done.name !== undefined) expect(store.aliases.find(done.name)?.keyId).toBe(id)
   if (done.rotates) expect(key.rotationDays).toBe(365)
   if (done.rotated) expect(key.material).toBe(2)
+  if (done.revoked) expect(store.grants.find(done.granted ?? '')).toBeUndefined()
   if (done.deleted) expect(key.deletionMs).not.toBeNull()
   expect(store.materials.last(id)).toBe(key.material)
   for (let number = 1; number <= key.material; number++) checkMaterial(key, number, store)
@@ -197,6 +204,13 @@ async function writeKey({ client, acknowledged, acknowledge }: Changes): Promise
     await client.send(new EnableKeyRotationCommand({ KeyId }))
     done({ rotates: true })
   }
+  const grant = { KeyId, GranteePrincipal: ROOT_USER, Operations: ['DescribeKey'], Name: 'granted' }
+  const { GrantId = '' } = await client.send(
+    new CreateGrantCommand(grant as CreateGrantCommandInput),
+  )
+  done({ granted: GrantId })
+  await client.send(new RevokeGrantCommand({ KeyId, GrantId }))
+  done({ revoked: true })
   await client.send(new DisableKeyCommand({ KeyId }))
   done({ disabled: true })
   await client.send(new ScheduleKeyDeletionCommand({ KeyId }))

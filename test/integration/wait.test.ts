@@ -40,7 +40,7 @@ test('a port on which nothing listens is not waited for beyond the time-out', as
 test.each([
   [['run-enclave', '--eif-path', 'x.eif', '--wait-port', '5005']],
   [[...wait, '--for', 'ready']],
-  [[...wait, '--port', '5005']],
+  [[...wait, '--for', 'exit', '--port', '5005']],
   [['wait']],
 ])('what cannot be waited for is refused: %j', async (args) => {
   expect((await host.run(...args)).stderr).toContain('ERR_CLI_ARGUMENT')

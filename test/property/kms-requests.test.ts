@@ -64,6 +64,14 @@ const FIELDS = [
     'MacAlgorithm',
     'PublicKey',
   ],
+  ...[
+    'GranteePrincipal',
+    'Operations',
+    'Constraints',
+    'GrantId',
+    'GrantToken',
+    'RetiringPrincipal',
+  ],
   ...['KeyAgreementAlgorithm', 'PendingWindowInDays', 'RotationPeriodInDays', 'IncludeKeyMaterial'],
 ]
 
@@ -81,6 +89,8 @@ test('every request is answered, or refused with one of AWS’s errors', async (
     fc.constantFrom('AES_256', 'default', 'alias/a', 'alias/aws/x', 'YQ==', 1, true, '{}', '*'),
     fc.constantFrom('arn:aws:kms:', 'arn:aws:kms:a:b:key/c', 'SYMMETRIC_DEFAULT').map(String),
     fc.record({ AttestationDocument: fc.base64String(), KeyEncryptionAlgorithm: fc.string() }),
+    fc.subarray(['Decrypt', 'Encrypt', 'CreateGrant', 'Sign']),
+    fc.constant('arn:aws:iam::111122223333:user/app'),
     fc.constant(null).map(() => keyId),
   )
   const body = fc.oneof(fc.jsonValue(), fc.dictionary(fc.constantFrom(...FIELDS), value))

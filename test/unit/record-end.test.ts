@@ -40,7 +40,7 @@ async function end(dispose = (): Promise<void> => Promise.resolve()): Promise<st
   const enclave = { console, logged, peakMemoryBytes: 5000, [Symbol.asyncDispose]: dispose }
   const cause: EndCause = { first: 'app', reason: 'the app exited with status 7', exitCode: 7 }
   const journal = new Journal(registry.directory('i-1'))
-  await recordEnd({ registry, journal, running, cause, enclave })
+  await recordEnd({ registry, journal, running, cause, enclave, succeed: logged })
   const path = inDirectory('journal.log')
   return existsSync(path) ? readFileSync(path, 'utf8') : ''
 }

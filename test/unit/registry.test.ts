@@ -44,6 +44,28 @@ test('a name in use gets a suffix, and is free again after the end', () => {
   expect(add('i-4').description.name).toBe('app')
 })
 
+test('a successor gets the name and the CID, and nobody else in between', () => {
+  const first = add('i-1')
+  const next = { ...startingRecord('i-2'), description: first.description }
+  registry.succeed(first, next)
+  expect(add('i-3').description.name).toBe('app_1')
+  registry.finish(first, { at: '2026-01-01T00:00:00Z', first: 'app', reason: '', livedMs: 1 })
+  expect(add('i-4').description.name).toBe('app_2')
+  expect(registry.find('app').id).toBe('i-2')
+  registry.remove(next)
+  expect(add('i-5').description).toMatchObject({ name: 'app' })
+})
+
+test('a successor of an enclave that has lost its name is none', () => {
+  const first = add('i-1')
+  registry.remove(first)
+  const next = { ...startingRecord('i-2'), description: first.description }
+  expect(() => {
+    registry.succeed(first, next)
+  }).toThrow(expect.objectContaining({ code: 'ENOENT' }) as Error)
+  expect(existsSync(registry.directory('i-2'))).toBe(false)
+})
+
 test('a CID belongs to one enclave until that ends', () => {
   const wanted = (id: string): RunningRecord => {
     const { description, ...record } = runningRecord(id)

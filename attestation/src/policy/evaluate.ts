@@ -1,10 +1,12 @@
 // The decision about a request on a key, by AWS's evaluation logic: an explicit Deny in any policy
 // wins; else something must allow. A statement of the key policy that names an account does not allow
 // by itself: it lets the policies of the account's identities decide. Another account's identity needs
-// both policies. Left out: grants, permission boundaries, session and organisation policies.
+// both policies. A grant on the key allows beside them. Left out: permission boundaries, session and
+// organisation policies.
 // @see https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
 // @see https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-default.html
 
+import { matchGrant, type Grant } from './grants.ts'
 import {
   checkCondition,
   patternIn,
@@ -43,11 +45,13 @@ export interface AccessPolicies {
   readonly identity: readonly PolicyDocument[]
   /** The account that the key belongs to. */
   readonly account: string
+  /** On the key. */
+  readonly grants?: readonly Grant[]
 }
 
 /** What one statement contributes, part by part. */
 export interface StatementReport {
-  /** `key`, or `identity 1` and so on, and the statement's name. */
+  /** `key`, or `identity 1` and so on, and the statement's name; or `grant` and its id. */
   readonly policy: string
   readonly statement: string
   readonly effect: 'Allow' | 'Deny'
@@ -77,10 +81,11 @@ export function decide(request: AccessRequest, policies: AccessPolicies): Decisi
   const identity = policies.identity.flatMap((policy, index) =>
     reportsOf(`identity ${index + 1}`, policy, request),
   )
-  const statements = [...key, ...identity]
+  const grants = policies.key ? (policies.grants ?? []).map((one) => grantReport(one, request)) : []
+  const statements = [...key, ...identity, ...grants]
   const deny = statements.find(({ effect, applies }) => effect === 'Deny' && applies)
   if (deny) return { allowed: false, reason: 'explicit-deny', decidedBy: deny, statements }
-  const allow = allowing(request, policies, { key, identity })
+  const allow = allowing(request, policies, { key, identity, grants })
   const isRoot = policies.key === null && isOwnRoot(request, policies)
   const allowed = allow !== undefined || isRoot
   return { allowed, reason: allowed ? 'allow' : 'no-allow', decidedBy: allow ?? null, statements }
@@ -89,6 +94,7 @@ export function decide(request: AccessRequest, policies: AccessPolicies): Decisi
 interface Reports {
   readonly key: readonly StatementReport[]
   readonly identity: readonly StatementReport[]
+  readonly grants: readonly StatementReport[]
 }
 
 function allowing(
@@ -101,7 +107,28 @@ function allowing(
   const direct = byKey.find(({ delegates }) => !delegates)
   const isOwn = accountOf(principal) === account
   if (direct && isOwn) return direct
-  return byKey.length > 0 ? byIdentity[0] : undefined
+  if (byKey.length > 0 && byIdentity[0]) return byIdentity[0]
+  return grantingTo(reports.grants, byIdentity)
+}
+
+/** A grant to an account leaves the decision to the policies of its identities. */
+function grantingTo(
+  grants: readonly StatementReport[],
+  byIdentity: readonly StatementReport[],
+): StatementReport | undefined {
+  const granted = allowsOf(grants)
+  const direct = granted.find(({ delegates }) => !delegates)
+  return direct ?? (granted.length > 0 ? byIdentity[0] : undefined)
+}
+
+function grantReport(grant: Grant, request: AccessRequest): StatementReport {
+  const { principal, action, constraints } = matchGrant(grant, request)
+  const applies = principal !== null && action && constraints.every(({ holds }) => holds)
+  return {
+    ...{ policy: 'grant', statement: grant.id, effect: 'Allow', principal: principal !== null },
+    ...{ action, resource: true, conditions: constraints, applies },
+    delegates: applies && principal === 'account',
+  }
 }
 
 function allowsOf(reports: readonly StatementReport[]): readonly StatementReport[] {

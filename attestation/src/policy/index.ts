@@ -16,6 +16,7 @@ export {
   type Decision,
   type StatementReport,
 } from './evaluate.ts'
+export { parseGrants, type Grant, type GrantContext } from './grants.ts'
 export { type CheckedCondition, type Condition, type RequestContext } from './key-conditions.ts'
 export {
   parseKeyPolicy,
@@ -26,5 +27,10 @@ export {
 } from './key-policy.ts'
 export { createPolicyVerifier, type PolicyFile, type PolicyRuntime } from './policy.ts'
 export { accountOf, isPrincipalArn, isRootUser, type PrincipalEntry } from './principals.ts'
-export { findPolicyWarnings, type PolicyWarning, type PolicyWarningCode } from './warnings.ts'
+export {
+  findGrantWarnings,
+  findPolicyWarnings,
+  type PolicyWarning,
+  type PolicyWarningCode,
+} from './warnings.ts'
 export { AttestationError } from '../errors.ts'

@@ -2,6 +2,7 @@
 // code, or to change the rules. Each warning names the statement and says why.
 // @see https://docs.aws.amazon.com/kms/latest/developerguide/conditions-attestation.html
 
+import type { Grant } from './grants.ts'
 import type { Condition } from './key-conditions.ts'
 import type { PolicyDocument, Statement } from './key-policy.ts'
 import { isLike, patternOf } from './pattern.ts'
@@ -13,6 +14,7 @@ export type PolicyWarningCode =
   | 'wildcard-action'
   | 'reencrypt-from'
   | 'create-grant'
+  | 'grant-without-document'
   | 'put-key-policy'
   | 'anyone'
   | 'account-delegation'
@@ -77,8 +79,9 @@ const ALLOWS: readonly Weakness[] = [
   ),
   allowOf(
     'create-grant',
-    (one, policy) => covers(one, GRANT) && !isDenied(policy, GRANT),
-    () => 'a grant can allow kms:Decrypt without these conditions',
+    (one, policy) => grantable(one, policy).length > 0,
+    (one, policy) =>
+      `a grant can allow ${grantable(one, policy).join(', ')} without a document: grants have no such condition`,
   ),
   allowOf(
     'put-key-policy',
@@ -97,10 +100,49 @@ const ALLOWS: readonly Weakness[] = [
 function allowOf(
   code: PolicyWarningCode,
   test: (statement: Statement, policy: PolicyDocument) => boolean,
-  message: () => string,
+  message: (statement: Statement, policy: PolicyDocument) => string,
 ): Weakness {
   return (statement, policy) =>
-    statement.effect === 'Allow' && test(statement, policy) ? [[code, message()]] : []
+    statement.effect === 'Allow' && test(statement, policy)
+      ? [[code, message(statement, policy)]]
+      : []
+}
+
+/** The grants on a key that let their principal do without a document what documents are to gate. */
+export function findGrantWarnings(
+  policy: PolicyDocument,
+  grants: readonly Grant[],
+): readonly PolicyWarning[] {
+  return grants.flatMap(({ id, grantee, operations }) => {
+    const open = ungated(policy).filter((action) => operations.includes(shortOf(action)))
+    if (open.length === 0) return []
+    const message = `allows ${grantee} ${open.join(', ')} without a document`
+    return [{ code: 'grant-without-document', statement: `grant ${id}`, message }]
+  })
+}
+
+/** What gated operations a grant by this statement can open. */
+function grantable(statement: Statement, policy: PolicyDocument): readonly string[] {
+  if (!covers(statement, GRANT) || isDenied(policy, GRANT)) return []
+  return ungated(policy).filter((action) =>
+    statement.conditions.every((one) => mayGrant(one, shortOf(action))),
+  )
+}
+
+/** What can be done with a document only, unless something allows it that no Deny holds back. */
+function ungated(policy: PolicyDocument): readonly string[] {
+  return [...GATED, REENCRYPT].filter((action) => !isDenied(policy, action))
+}
+
+/** Whether a condition leaves room for a grant of an operation: `kms:GrantOperations` can list those allowed. */
+function mayGrant({ operator, key, values }: Condition, operation: string): boolean {
+  const isList =
+    key.toLowerCase() === 'kms:grantoperations' && operator === 'ForAllValues:StringEquals'
+  return !isList || values.includes(operation)
+}
+
+function shortOf(action: string): string {
+  return action.slice('kms:'.length)
 }
 
 /** What a statement allows of the operations that a document gates, and no Deny holds back. */

@@ -74,7 +74,7 @@ function parseTbs(tbs: DerReader, above: Certificate | undefined): TbsCertificat
 function readSignatureAlgorithm(reader: DerReader): void {
   const algorithm = reader.enter(TAG.sequence)
   const oid = algorithm.oid()
-  checkAlgorithm(oid, OID.ecdsaWithSha384, 'signature algorithm is ecdsa-with-SHA384')
+  checkAlgorithm(oid, OID.ecdsaWithSha384, ['signed with', 'ecdsa-with-SHA384'])
   algorithm.end()
 }
 
@@ -85,10 +85,10 @@ function readSignatureAlgorithm(reader: DerReader): void {
 function readPublicKey(spki: DerReader): Uint8Array {
   const algorithm = spki.enter(TAG.sequence)
   const oid = algorithm.oid()
-  checkAlgorithm(oid, OID.ecPublicKey, 'public key is EC')
+  checkAlgorithm(oid, OID.ecPublicKey, ['the public key is', 'EC'])
   check(algorithm.hasNext(TAG.oid), 'ERR_X509_ALGORITHM', 'the curve of the key is not named')
   const curve = algorithm.oid()
-  checkAlgorithm(curve, OID.secp384r1, 'public key is on P-384')
+  checkAlgorithm(curve, OID.secp384r1, ['the public key is on', 'P-384'])
   algorithm.end()
   const point = wholeBytes(spki.next(TAG.bitString))
   spki.end()
@@ -100,10 +100,14 @@ function readPublicKey(spki: DerReader): Uint8Array {
   return point
 }
 
-/** @param rule - What must hold, for the message. */
-function checkAlgorithm(oid: string, expected: string, rule: string): void {
+/** The last argument says for the message what the OID is of, and the name of the expected one. */
+function checkAlgorithm(
+  oid: string,
+  expected: string,
+  [what, name]: readonly [what: string, name: string],
+): void {
   if (oid === expected) return
-  const message = `not a certificate whose ${rule}: found ${oidName(oid)}`
+  const message = `${what} ${oidName(oid)}, not ${name}`
   throw new AttestationError('ERR_X509_ALGORITHM', message, { details: { oid: dottedOid(oid) } })
 }
 

@@ -3,7 +3,7 @@
 
 import fc from 'fast-check'
 import type { AccessRequest } from '../../src/policy/index.ts'
-import { APP, KEY, OPS, ROOT, STRANGER } from './decisions.ts'
+import { APP, KEY, OPS, ROOT, STRANGER } from './decision-case.ts'
 
 interface NaiveStatement {
   readonly Effect: 'Allow' | 'Deny'

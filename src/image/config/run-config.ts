@@ -40,7 +40,14 @@ const DEFAULT_PATH = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sb
  */
 export function makeRunConfig(config: ImageConfig, user: ResolvedUser): RunConfig {
   const { entrypoint, cmd } = config
-  checkConfig(entrypoint.length + cmd.length > 0, 'the image names no program to run')
+  check(
+    entrypoint.length + cmd.length > 0,
+    'ERR_IMAGE_CONFIG',
+    'the image names no program to run',
+    {
+      hint: 'Name the program and its arguments: --entrypoint /app --flag, or run.entrypoint in cloister.yaml.',
+    },
+  )
   for (const item of [...entrypoint, ...cmd, ...config.env]) {
     checkConfig(!/[\0\n]/.test(item), `an argument or variable has a NUL or a line break`)
   }

@@ -97,10 +97,27 @@ async function place(stage: string, target: string): Promise<void> {
 async function orFail<T>(path: string, operation: Promise<T>): Promise<T> {
   return operation.catch((cause: unknown) => {
     if (cause instanceof CloisterError) throw cause
-    throw new CloisterError('ERR_FILE_OUTPUT', `cannot write ${path}: ${reasonOf(cause)}`, {
-      details: { path },
-      hint: 'Give a directory that does not exist or is empty, in one that you may write to.',
-      cause,
-    })
+    const [reason, hint] = REASONS[(cause as NodeJS.ErrnoException).code ?? ''] ?? []
+    throw new CloisterError(
+      'ERR_FILE_OUTPUT',
+      `cannot write ${path}: ${reason ?? reasonOf(cause)}`,
+      {
+        details: { path },
+        ...(reason === undefined && { cause }),
+        hint: hint ?? 'Give --output-dir a new or empty directory, in one that you may write to.',
+      },
+    )
   })
+}
+
+const NOT_EMPTY = [
+  'the directory is not empty',
+  'Give --output-dir a new or empty directory.',
+] as const
+/** rmdir(2) and rename(2) have two words for it. */
+const REASONS: Readonly<Record<string, readonly [reason: string, hint: string]>> = {
+  ENOTEMPTY: NOT_EMPTY,
+  EEXIST: NOT_EMPTY,
+  ENOTDIR: ['it is not a directory', 'Give --output-dir a new or empty directory.'],
+  ENOENT: ['the directory above it does not exist', 'Create that directory first.'],
 }

@@ -3,7 +3,8 @@
 
 import { join } from 'node:path'
 
-import { check, type CloisterError, type ErrorCode } from '../../errors.ts'
+import { errorTable } from '../../error-table.ts'
+import { check, CloisterError, withHint, type ErrorCode } from '../../errors.ts'
 import type { Architecture, Content } from '../../eif/index.ts'
 import { openInputFile, readInputFile } from '../../files/index.ts'
 import { fileContent } from './blob-content.ts'
@@ -89,7 +90,8 @@ export async function openPlatformBlobs(
   const format = KERNELS[architecture]
   const kernels = kernelDirectory(path, overrides.kernelFlavour)
   const kernel = overrides.kernel ?? join(kernels, format.file)
-  await checkKernel(kernel, format)
+  const advice = architecture === 'x86_64' ? undefined : FOREIGN
+  await advising(overrides.kernel === undefined ? advice : KERNEL, checkKernel(kernel, format))
   // A kernel that was given by its path is not the one that the configuration describes.
   const config = overrides.kernel === undefined ? readConfig(kernels, format) : undefined
   const labels = parseKernelConfig(config ?? '')
@@ -98,12 +100,28 @@ export async function openPlatformBlobs(
   return {
     architecture,
     kernel: await fileContent(kernel, CODE),
-    init: await fileContent(overrides.init ?? join(path, 'init'), CODE),
+    init: await advising(
+      overrides.init === undefined ? advice : INIT,
+      fileContent(overrides.init ?? join(path, 'init'), CODE),
+    ),
     cmdline: cmdline ?? DEFAULT_CMDLINE,
     isOwnInit: overrides.init === undefined,
     isOwnCmdline: overrides.cmdline === undefined,
     ...labels,
   }
+}
+
+const KERNEL = 'Give --kernel the path of a bzImage for x86_64, or of an Image for --arch aarch64.'
+const INIT = 'Give --init the path of a static program.'
+const FOREIGN =
+  'Cloister builds a kernel and an agent for x86_64 only: give --kernel and --init for the other architecture, or a directory that has both with --blobs.'
+
+/** An error about a missing or wrong part, with advice for that part; the code's where there is none. */
+async function advising<T>(hint: string | undefined, operation: Promise<T>): Promise<T> {
+  return operation.catch((error: unknown) => {
+    if (!(error instanceof CloisterError)) throw error
+    throw withHint(error, hint ?? errorTable[CODE].hint)
+  })
 }
 
 /** Under our name, or under the one that nitro-cli's blobs have. */

@@ -35,7 +35,8 @@ export async function copyImage(
   const name = canonicalReference(image)
   const source = transport === 'docker' ? `docker://${name}` : `docker-daemon:${name}`
   const isInsecure = transport === 'docker' && isLoopback(image)
-  await runTool({ name: 'skopeo', failure: 'ERR_IMAGE_PULL', env: skopeoEnvironment() }, [
+  const tool = { name: 'skopeo', failure: 'ERR_IMAGE_PULL', env: skopeoEnvironment() } as const
+  await runTool({ ...tool, advise: (words) => adviceOn(words, name) }, [
     ...(hasPolicy() ? [] : ['--insecure-policy']),
     '--override-os=linux',
     `--override-arch=${PLATFORM_NAMES[architecture]}`,
@@ -76,6 +77,36 @@ export async function buildDockerfile(
     context,
   ])
   return { transport: 'oci', path, tag: TAG }
+}
+
+/** What to do about the failures of skopeo that people meet, by its words. */
+const ADVICE: readonly (readonly [words: RegExp, (image: string) => string])[] = [
+  [
+    /Cannot connect to the Docker daemon|docker\.sock/,
+    (image) =>
+      `Start the Docker daemon, set DOCKER_HOST, or leave \`docker-daemon:\` out to pull ${image} from its registry.`,
+  ],
+  [
+    /connection refused|no such host|i\/o timeout|network is unreachable|no route to host/,
+    () => "Check the registry's host name and port, and that this host can reach it.",
+  ],
+  [
+    /x509:|certificate|server gave HTTP response to HTTPS client/,
+    () =>
+      'Install the certificate of the registry in /etc/containers/certs.d; plain HTTP is used for localhost only.',
+  ],
+  [
+    /manifest unknown|name unknown|not found|reference does not exist|No such image/i,
+    (image) => `Check the name and the tag: there is no ${image} there.`,
+  ],
+  [
+    /unauthorized|denied|authentication required/i,
+    () => 'Check the name; for a private registry, log in first: `skopeo login REGISTRY`.',
+  ],
+]
+
+function adviceOn(words: string, image: string): string | undefined {
+  return ADVICE.find(([known]) => known.test(words))?.[1](image)
 }
 
 /** Where Docker's own tools would look; skopeo only knows the default. */

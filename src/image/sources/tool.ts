@@ -12,6 +12,8 @@ export interface Tool {
   /** The code of the error when the tool ran and failed. */
   readonly failure: ErrorCode
   readonly env?: NodeJS.ProcessEnv
+  /** What to do about a failure, by the tool's last words; by default what its code says. */
+  readonly advise?: (words: string) => string | undefined
 }
 
 /** What is kept of the tool's last words. */
@@ -47,10 +49,16 @@ export async function runTool(tool: Tool, args: readonly string[]): Promise<void
     const words = lastWords(child)
     const status = await ended(child, tool)
     if (status === 0) return
-    const text = foreignLines(tool.name, words())
-    throw new CloisterError(tool.failure, `${tool.name} failed:\n${text}`, {
-      details: { tool: tool.name, status },
-    })
+    const said = words()
+    const hint = tool.advise?.(said)
+    throw new CloisterError(
+      tool.failure,
+      `${tool.name} failed:\n${foreignLines(tool.name, said)}`,
+      {
+        details: { tool: tool.name, status },
+        ...(hint !== undefined && { hint }),
+      },
+    )
   } finally {
     process.off('exit', kill)
   }

@@ -4,6 +4,7 @@ import {
   decide,
   parseKeyPolicy,
   type Decision,
+  type Grant,
   type RequestContext,
 } from '@cloister/attestation/policy'
 import type { Principal } from '../auth/credentials-file.ts'
@@ -19,24 +20,23 @@ export interface AccessQuestion {
   /** JSON; null where only the policies of the principal count. */
   readonly keyPolicy: string | null
   readonly context: RequestContext
+  /** On the key; asked for when the policies do not decide. */
+  readonly grants?: () => readonly Grant[]
 }
 
 export type AuditDecision = AuditEntry['decisions'][number]
 
 /** Decides for a principal of this account or another. */
 export function decideAccess(
-  principal: Principal,
+  { arn: principal, policies: identity }: Principal,
   account: string,
-  { action, resource, keyPolicy, context }: AccessQuestion,
+  { action, resource, keyPolicy, context, grants }: AccessQuestion,
 ): Decision {
-  return decide(
-    { principal: principal.arn, action, resource, context },
-    {
-      key: keyPolicy === null ? null : parseKeyPolicy(JSON.parse(keyPolicy)),
-      identity: principal.policies,
-      account,
-    },
-  )
+  const key = keyPolicy === null ? null : parseKeyPolicy(JSON.parse(keyPolicy))
+  const request = { principal, action, resource, context }
+  const decision = decide(request, { key, identity, account })
+  if (decision.reason !== 'no-allow' || grants === undefined) return decision
+  return decide(request, { key, identity, account, grants: grants() })
 }
 
 /** The decision in the form of the audit log. */

@@ -6,14 +6,17 @@ import {
   accessDenied,
   auditDecision,
   decideAccess,
+  type AccessQuestion,
   type AuditDecision,
 } from '../access/authorize.ts'
 import { requestContext, type RequestFacts } from '../access/request-context.ts'
 import type { Fields } from '../fields.ts'
 import { KmsError } from '../kms-error.ts'
 import type { Recipient } from '../recipient/recipient.ts'
+import type { GrantRecord } from '../store/grant-table.ts'
 import type { KeyRecord } from '../store/key-table.ts'
 import type { Store } from '../store/store.ts'
+import { isWithin, type NewGrant } from './grant-request.ts'
 import { aliasArn, findKey, keyArn, type FoundKey, type Place } from './key-names.ts'
 
 /** What an operation answers: the JSON of the response, null for an empty body. */
@@ -73,20 +76,57 @@ export class Call {
     return found
   }
 
-  /** @throws KmsError AccessDeniedException unless the policies allow an action on a key. */
+  /** @throws KmsError AccessDeniedException unless the policies, or a grant, allow an action on a key. */
   authorizeKey(action: string, { key, alias }: FoundKey, context: RequestContext = {}): void {
-    const resource = keyArn(key.id, this.place)
-    this.#require(action, resource, key.policy, { ...this.#keyContext(key, alias), ...context })
+    const grants = () => this.store.grants.ofKey(key.id, ALL_GRANTS)
+    const question = this.#keyQuestion(action, { key, alias }, context)
+    this.#require({ ...question, grants })
+  }
+
+  /** The same for CreateGrant: by a grant of one's own, no more than that can be passed on. */
+  authorizeGrant({ key, alias }: FoundKey, grant: NewGrant, context: RequestContext): void {
+    const grants = () =>
+      this.store.grants.ofKey(key.id, ALL_GRANTS).filter((one) => isWithin(grant, one))
+    const question = this.#keyQuestion('kms:CreateGrant', { key, alias }, context)
+    this.#require({ ...question, grants })
+  }
+
+  /**
+   * The same for RetireGrant: for the principal that the grant names for it, for its grantee where it allows
+   * that, and for principals of the account whose own policies allow it.
+   */
+  authorizeRetiring({ key, alias }: FoundKey, grant: GrantRecord): void {
+    const action = 'kms:RetireGrant'
+    const { retiring } = grant
+    const own = { ...grant, contextEquals: null, contextSubset: null, operations: ['RetireGrant'] }
+    const named = retiring === '' ? [] : [{ ...own, grantee: retiring }]
+    const question = this.#keyQuestion(action, { key, alias }, {})
+    const decision = this.#decide({ ...question, grants: () => [...named, grant] })
+    if (decision.reason === 'no-allow') this.#require({ ...question, keyPolicy: null })
+    else this.#note({ ...question, grants: () => [] }, decision)
+  }
+
+  /** Grants count at once here: their tokens need only be this broker's. */
+  readGrantTokens(): void {
+    const tokens = this.fields.texts('GrantTokens', { most: 10, longest: 8192 })
+    for (const token of tokens) this.grantOfToken(token)
+  }
+
+  /** @throws KmsError InvalidGrantTokenException. */
+  grantOfToken(token: string): string {
+    const id = this.store.grants.idOfToken(token)
+    if (id !== undefined) return id
+    throw new KmsError('InvalidGrantTokenException', 'The specified grant token is not valid.')
   }
 
   /** The same for an alias, where the policies of the principal decide. */
   authorizeAlias(action: string, name: string): void {
-    this.#require(action, aliasArn(name, this.place), null, {})
+    this.#require({ action, resource: aliasArn(name, this.place), keyPolicy: null, context: {} })
   }
 
   /** The same for an action that has no key. */
   authorize(action: string, context: RequestContext = {}): void {
-    this.#require(action, '*', null, context)
+    this.#require({ action, resource: '*', keyPolicy: null, context })
   }
 
   /** What a policy that is not in force yet would say. */
@@ -102,15 +142,23 @@ export class Call {
     return { CiphertextForRecipient: base64(recipient.encrypt(plaintext)) }
   }
 
-  #require(
-    action: string,
-    resource: string,
-    keyPolicy: string | null,
-    context: RequestContext,
-  ): void {
-    const question = { action, resource, keyPolicy, context: { ...this.#context, ...context } }
-    const decision = decideAccess(this.#facts.principal, this.place.account, question)
-    this.decisions.push(auditDecision(action, decision))
+  #keyQuestion(action: string, { key, alias }: FoundKey, context: RequestContext): AccessQuestion {
+    const resource = keyArn(key.id, this.place)
+    const all = { ...this.#keyContext(key, alias), ...context }
+    return { action, resource, keyPolicy: key.policy, context: all }
+  }
+
+  #require(question: AccessQuestion): void {
+    this.#note(question, this.#decide(question))
+  }
+
+  #decide({ context, ...question }: AccessQuestion): Decision {
+    const all = { ...this.#context, ...context }
+    return decideAccess(this.#facts.principal, this.place.account, { ...question, context: all })
+  }
+
+  #note(question: AccessQuestion, decision: Decision): void {
+    this.decisions.push(auditDecision(question.action, decision))
     if (!decision.allowed) throw accessDenied(this.#facts.principal, question, decision)
   }
 
@@ -126,6 +174,10 @@ export class Call {
     }
   }
 }
+
+/** Grants on one key. AWS allows 50,000, and does not look through them for each request. */
+export const MAX_GRANTS = 500
+const ALL_GRANTS = { after: '', count: MAX_GRANTS } as const
 
 /** AWS's quota of names for one key. */
 export const MAX_ALIASES = 50

@@ -2,7 +2,6 @@
 // @see https://docs.aws.amazon.com/kms/latest/APIReference/API_Decrypt.html
 
 import { MAX_BLOB_BYTES, readBlob } from '../crypto/ciphertext-blob.ts'
-import type { Fields } from '../fields.ts'
 import { invalid, KmsError } from '../kms-error.ts'
 import { base64, endDryRun, type Call, type Operation } from './call.ts'
 import {
@@ -25,7 +24,7 @@ export const encrypt: Operation = {
     const keyId = fields.requiredText('KeyId', MAX_KEY_ID)
     const plaintext = fields.requiredBlob('Plaintext', MAX_PLAINTEXT_BYTES)
     const encryption = readEncryption(fields, '')
-    const isDryRun = readCommon(fields)
+    const isDryRun = readCommon(call)
     const found = call.key(keyId)
     call.subject = { ...call.subject, encryptionContext: encryption.context }
     call.authorizeKey('kms:Encrypt', found, encryptionKeys(encryption))
@@ -47,7 +46,7 @@ export const decrypt: Operation = {
     const blob = fields.requiredBlob('CiphertextBlob', MAX_BLOB_BYTES)
     const keyId = fields.text('KeyId', MAX_KEY_ID)
     const encryption = readEncryption(fields, '')
-    const isDryRun = readCommon(fields)
+    const isDryRun = readCommon(call)
     const found = sourceKey(call, { blob, keyId, encryption })
     call.subject = { ...call.subject, encryptionContext: encryption.context }
     call.authorizeKey('kms:Decrypt', found, encryptionKeys(encryption))
@@ -70,7 +69,7 @@ export const reEncrypt: Operation = {
     const keyId = fields.text('SourceKeyId', MAX_KEY_ID)
     const destinationId = fields.requiredText('DestinationKeyId', MAX_KEY_ID)
     const [from, to] = [readEncryption(fields, 'Source'), readEncryption(fields, 'Destination')]
-    const isDryRun = readCommon(fields)
+    const isDryRun = readCommon(call)
     const destination = call.key(destinationId)
     const source = sourceKey(call, { blob, keyId, encryption: from })
     call.subject = { ...call.subject, encryptionContext: from.context }
@@ -140,9 +139,9 @@ function sourceKey(call: Call, { blob, keyId, encryption: { algorithm } }: Sourc
   )
 }
 
-function readCommon(fields: Fields): boolean {
-  fields.noGrantTokens()
-  const isDryRun = fields.flag('DryRun')
-  fields.end()
+function readCommon(call: Call): boolean {
+  call.readGrantTokens()
+  const isDryRun = call.fields.flag('DryRun')
+  call.fields.end()
   return isDryRun
 }

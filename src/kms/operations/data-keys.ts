@@ -116,7 +116,7 @@ function authorizedKey(
   const keyId = fields.requiredText('KeyId', MAX_KEY_ID)
   const context = fields.context('EncryptionContext')
   const isDryRun = fields.flag('DryRun')
-  fields.noGrantTokens()
+  call.readGrantTokens()
   fields.end()
   const found = call.key(keyId)
   call.subject = { ...call.subject, encryptionContext: context }

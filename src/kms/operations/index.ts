@@ -13,6 +13,8 @@ import {
 } from './data-keys.ts'
 import { createKey } from './create-key.ts'
 import { cancelKeyDeletion, scheduleKeyDeletion } from './deletion.ts'
+import { retireGrant, revokeGrant } from './end-grants.ts'
+import { createGrant, listGrants, listRetirableGrants } from './grants.ts'
 import { generateMac, verifyMac } from './macs.ts'
 import {
   describeKey,
@@ -36,6 +38,7 @@ export const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
   Object.entries({
     CancelKeyDeletion: cancelKeyDeletion,
     CreateAlias: createAlias,
+    CreateGrant: createGrant,
     CreateKey: createKey,
     Decrypt: decrypt,
     DeleteAlias: deleteAlias,
@@ -56,11 +59,15 @@ export const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
     GetKeyRotationStatus: getKeyRotationStatus,
     GetPublicKey: getPublicKey,
     ListAliases: listAliases,
+    ListGrants: listGrants,
     ListKeyPolicies: listKeyPolicies,
     ListKeyRotations: listKeyRotations,
     ListKeys: listKeys,
+    ListRetirableGrants: listRetirableGrants,
     PutKeyPolicy: putKeyPolicy,
     ReEncrypt: reEncrypt,
+    RetireGrant: retireGrant,
+    RevokeGrant: revokeGrant,
     RotateKeyOnDemand: rotateKeyOnDemand,
     ScheduleKeyDeletion: scheduleKeyDeletion,
     Sign: sign,
@@ -73,9 +80,14 @@ export const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
 
 /** Operations of AWS KMS that this broker does not have. */
 export const MISSING: ReadonlySet<string> = new Set([
-  ...['ConnectCustomKeyStore', 'CreateCustomKeyStore', 'CreateGrant', 'DeleteCustomKeyStore'],
+  ...['ConnectCustomKeyStore', 'CreateCustomKeyStore', 'DeleteCustomKeyStore'],
   ...['DeleteImportedKeyMaterial', 'DescribeCustomKeyStores', 'DisconnectCustomKeyStore'],
-  ...['GetKeyLastUsage', 'GetParametersForImport', 'ImportKeyMaterial', 'ListGrants'],
-  ...['ListResourceTags', 'ListRetirableGrants', 'ReplicateKey', 'RetireGrant', 'RevokeGrant'],
-  ...['TagResource', 'UntagResource', 'UpdateCustomKeyStore', 'UpdatePrimaryRegion'],
+  ...['GetKeyLastUsage', 'GetParametersForImport', 'ImportKeyMaterial', 'ListResourceTags'],
+  ...[
+    'ReplicateKey',
+    'TagResource',
+    'UntagResource',
+    'UpdateCustomKeyStore',
+    'UpdatePrimaryRegion',
+  ],
 ])

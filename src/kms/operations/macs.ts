@@ -39,7 +39,7 @@ function computeMac(call: Call, operation: 'GenerateMac' | 'VerifyMac'): Compute
   const message = fields.requiredBlob('Message', MAX_PLAINTEXT_BYTES)
   const algorithm = fields.requiredChoice('MacAlgorithm', MAC_ALGORITHMS)
   const isDryRun = fields.flag('DryRun')
-  fields.noGrantTokens()
+  call.readGrantTokens()
   fields.end()
   const found = call.key(keyId)
   call.authorizeKey(`kms:${operation}`, found, { 'kms:MacAlgorithm': algorithm })

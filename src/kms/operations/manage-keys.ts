@@ -11,7 +11,7 @@ import { pageOf, readPage } from './pages.ts'
 export const describeKey: Operation = {
   run(call) {
     const keyId = call.fields.requiredText('KeyId', MAX_KEY_ID)
-    call.fields.noGrantTokens()
+    call.readGrantTokens()
     call.fields.end()
     const found = call.key(keyId)
     call.authorizeKey('kms:DescribeKey', found)

@@ -20,7 +20,7 @@ export const deriveSharedSecret: Operation = {
     const algorithm = fields.requiredChoice('KeyAgreementAlgorithm', ['ECDH'])
     const theirs = fields.requiredBlob('PublicKey', MAX_PUBLIC_KEY_BYTES)
     const isDryRun = fields.flag('DryRun')
-    fields.noGrantTokens()
+    call.readGrantTokens()
     fields.end()
     const found = call.key(keyId)
     call.authorizeKey('kms:DeriveSharedSecret', found, { 'kms:KeyAgreementAlgorithm': algorithm })

@@ -52,7 +52,7 @@ export const getPublicKey: Operation = {
   run(call) {
     const { fields, place } = call
     const keyId = fields.requiredText('KeyId', MAX_KEY_ID)
-    fields.noGrantTokens()
+    call.readGrantTokens()
     fields.end()
     const found = call.key(keyId)
     call.authorizeKey('kms:GetPublicKey', found)
@@ -83,10 +83,10 @@ function readRequest({ fields }: Call): SigningRequest {
   }
 }
 
-function readCommon({ fields }: Call): boolean {
-  fields.noGrantTokens()
-  const isDryRun = fields.flag('DryRun')
-  fields.end()
+function readCommon(call: Call): boolean {
+  call.readGrantTokens()
+  const isDryRun = call.fields.flag('DryRun')
+  call.fields.end()
   return isDryRun
 }
 

@@ -104,6 +104,7 @@ export class KeyTable {
 
   /** Removes a key and all that is its own. */
   remove(id: string): void {
+    this.#database.run('DELETE FROM grants WHERE key_id = ?', [id])
     this.#database.run('DELETE FROM aliases WHERE key_id = ?', [id])
     this.#database.run('DELETE FROM materials WHERE key_id = ?', [id])
     this.#database.run('DELETE FROM keys WHERE id = ?', [id])

@@ -40,4 +40,13 @@ export const MIGRATIONS: readonly (readonly string[])[] = [
     ) STRICT, WITHOUT ROWID`,
     'CREATE INDEX materials_by_end ON materials (valid_to_ms) WHERE valid_to_ms IS NOT NULL',
   ],
+  [
+    `CREATE TABLE grants (
+      id TEXT PRIMARY KEY, key_id TEXT NOT NULL REFERENCES keys (id), name TEXT NOT NULL,
+      grantee TEXT NOT NULL, retiring TEXT NOT NULL, operations TEXT NOT NULL,
+      constraints TEXT NOT NULL, created_ms INTEGER NOT NULL, mac BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID`,
+    'CREATE INDEX grants_by_key ON grants (key_id, id)',
+    'CREATE INDEX grants_by_retiring ON grants (retiring, id)',
+  ],
 ]

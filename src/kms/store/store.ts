@@ -3,6 +3,7 @@
 import { AliasTable } from './alias-table.ts'
 import { AuditLog } from './audit-log.ts'
 import { Database } from './database.ts'
+import { GrantTable } from './grant-table.ts'
 import { KeyTable } from './key-table.ts'
 import { MasterKey, type MasterKeySource } from './master-key.ts'
 import { MaterialTable } from './material-table.ts'
@@ -13,6 +14,7 @@ export class Store implements Disposable {
   readonly keys: KeyTable
   readonly materials: MaterialTable
   readonly aliases: AliasTable
+  readonly grants: GrantTable
   readonly audit: AuditLog
   readonly #database: Database
 
@@ -21,6 +23,7 @@ export class Store implements Disposable {
     this.keys = new KeyTable(database, master)
     this.materials = new MaterialTable(database, master)
     this.aliases = new AliasTable(database, master)
+    this.grants = new GrantTable(database, master)
     this.audit = new AuditLog(database)
     upgradeKeys(database, { master, keys: this.keys, materials: this.materials })
   }

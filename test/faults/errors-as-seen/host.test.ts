@@ -49,6 +49,7 @@ const rows: readonly Row[] = [
     'mknod full c 1 7; cloister describe-eif --eif-path "$EIF" > full; s=$?; rm full; exit $s',
   ],
   ['ERR_FILE_TEMPORARY', 'a missing TMPDIR', 'TMPDIR=/no/such cloister demo'],
+  ['ERR_KEEPER_DIRECTORY', 'a state directory that is a file', `CLOISTER_STATE_DIR=$EIF ${run}`],
   ['ERR_PROCESS_SPAWN', 'a missing QEMU', `CLOISTER_QEMU=/no/such ${run}`],
   ['ERR_VSOCK_PATH', 'a long path', `CLOISTER_RUNTIME_DIR=$PWD/${'x'.repeat(90)} ${run}`],
   ['ERR_VSOCK_PORTS', 'a malformed port list', `${run} --guest-ports 5005-`],
@@ -135,6 +136,17 @@ const rows: readonly Row[] = [
 describe('a person sees', () => {
   test.each(rows)('%s for %s', async (code, _what, script) => {
     await here.fails(code, script)
+  })
+
+  test('that parent serves a name that nobody has yet, and no id that nobody has', async () => {
+    const { status, stderr } = await here.host.shell(
+      'cloister parent --enclave-name nobody -- true',
+    )
+    expect({ status, stderr }).toEqual({
+      status: 0,
+      stderr: 'Note: no enclave named nobody is running; it is served once it starts.\n',
+    })
+    await here.fails('ERR_KEEPER_NO_SUCH_ENCLAVE', 'cloister parent --enclave-id i-0-enc0 -- true')
   })
 
   test('what a card, QEMU and swtpm said last', async () => {

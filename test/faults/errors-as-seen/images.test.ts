@@ -157,6 +157,15 @@ describe('a person sees', () => {
     await here.fails(code, script)
   })
 
+  test('advice for what skopeo could not do', async () => {
+    const pull = (image: string): string => buildImage('--docker-uri', image)
+    const daemon = `DOCKER_HOST=unix:///no/such.sock ${pull('docker-daemon:app:latest')}`
+    const { stderr } = await here.fails('ERR_IMAGE_PULL', daemon)
+    expect(stderr).toMatch(/What to do: Start the Docker daemon/)
+    const refused = await here.fails('ERR_IMAGE_PULL', pull('localhost:1/app'))
+    expect(refused.stderr).toMatch(/What to do: Check the registry's host name and port/)
+  })
+
   test('which ports an image serves when its start begins, and not when it is refused', async () => {
     const manifest = 'cloister: 1\nname: web\nversion: "1"\nports: [5005, 80]\nrestart: always\n'
     const build = buildHello('--manifest', here.file('cloister.yaml', manifest))

@@ -10,7 +10,7 @@ CONFIG_LOCALVERSION="${version}"
 
 test('the flavour is read from the local version, and is absent for a kernel of another maker', () => {
   const labels = { operatingSystem: 'Linux', kernelVersion: '6.12.107' }
-  const common = { ...labels, mountsSquashfs: false }
+  const common = { ...labels, mountsSquashfs: false, hasTun: false }
   expect(parseKernelConfig(config('-enclave-standard'))).toEqual({
     ...common,
     kernelFlavour: 'standard',

@@ -137,6 +137,24 @@ describe('a policy is put to the test', () => {
     expect(other).toMatchObject({ Decision: 'Deny', Statements: [{ ActionMatches: false }] })
   })
 
+  test('together with the grants on the key, which ask for no document', async () => {
+    writeFileSync(host.path('policy.json'), JSON.stringify(policy))
+    const Grants = [{ GrantId: 'g1', GranteePrincipal: ARNS.app, Operations: ['Decrypt'] }]
+    writeFileSync(host.path('grants.json'), JSON.stringify({ Grants }))
+    const ask = ['kms', 'policy', 'test', '--policy', host.path('policy.json')]
+    const app = ['--principal', ARNS.app, '--grants', host.path('grants.json')]
+    expect(await host.json(...ask, ...app, '--expect', 'allow')).toMatchObject({
+      DecidedBy: 'grant: g1',
+      Warnings: [
+        { Code: 'no-deny-when-absent' },
+        { Code: 'grant-without-document', Statement: 'grant g1' },
+      ],
+    })
+    writeFileSync(host.path('grants.json'), '{"Grants":[{"GrantId":"g1"}]}')
+    const wrong = await host.run(...ask, ...app)
+    expect(wrong.stderr).toMatch(/^ERR_KEY_POLICY_FORMAT: grant 1 has no GranteePrincipal/)
+  })
+
   test('and generated for an image: nothing in it is weak, and locked it names no one who may change it', async () => {
     const pcrs = { PCR0: PCR, PCR1: 'b2'.repeat(48), PCR2: 'c3'.repeat(48) }
     const image = { HashAlgorithm: 'Sha384 { ... }', ...pcrs }

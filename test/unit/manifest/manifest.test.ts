@@ -138,21 +138,35 @@ test('the one beside a Dockerfile is found, and can be ignored', async () => {
 
 describe('a problem is reported with line and column', () => {
   test.each([
-    ['cloister: 1\nname: web\n', /:1:1: the manifest lacks version/],
-    [WHOLE.replace('name: web', 'name: "a b"'), /:3:7: name is "a b" and must match/],
-    [WHOLE.replace('"2.1"', '2.1'), /:4:10: version is 2.1 and must be string .*in quotes/],
-    [WHOLE.replace('cpus: 2', 'cpus: 0'), /:9:32: resources.cpus is 0 and must be >= 1/],
-    [WHOLE.replace('cpus: 2', 'cups: 2'), /:9:26: resources.cups is an unknown key/],
-    [WHOLE.replace('5005', '"5005"'), /:10:15: ports.1 is "5005" and must be integer/],
-    [WHOLE.replace('stdout: all', 'stdout: some'), /:12:11: logs.stdout is "some" and/],
-    [WHOLE.replace('"warn: "', '"\\e[2J"'), /:13:12: logs.stderr.0 is "\\u001b\[2J" and/],
+    ['cloister: 1\nname: web\n', /:1:1: the manifest lacks the key version$/],
+    [WHOLE.replace('name: web', 'name: "a b"'), /:3:7: name "a b" is not valid \(name of/],
+    [
+      WHOLE.replace('"2.1"', '2.1'),
+      /:4:10: version is 2.1 but must be a string .*in quotes.*example "2.1"/,
+    ],
+    [WHOLE.replace('cpus: 2', 'cpus: 0'), /:9:32: resources.cpus is 0 but must be at least 1/],
+    [
+      WHOLE.replace('cpus: 2', 'cups: 2'),
+      /:9:26: resources.cups is an unknown key; .* memory, cpus$/,
+    ],
+    [WHOLE.replace('5005', '"5005"'), /:10:15: ports.1 is "5005" but must be a whole number/],
+    [WHOLE.replace('stdout: all', 'stdout: some'), /:12:11: logs.stdout "some" is not valid/],
+    [WHOLE.replace('"warn: "', '"\\e[2J"'), /:13:12: logs.stderr.0 "\\u001b\[2J" is not valid/],
     [WHOLE.replace('on-failure', 'maybe'), /:14:10: restart .*must be one of no, on-failure/],
-    [WHOLE.replace('B: two', 'B: 2'), /:8:21: run.env.B is 2 and must be string/],
+    [WHOLE.replace('B: two', 'B: 2'), /:8:21: run.env.B is 2 but must be a string/],
     [WHOLE.replace('B: two', '"B=": two'), /:8:18: run.env.B= is not a valid name/],
-    [WHOLE.replace('rootfs }', 'rootfs, image: x }'), /:5:9: source must NOT have more than 1/],
+    [WHOLE.replace('rootfs }', 'rootfs, image: x }'), /:5:9: source must have at most 1 key/],
+    [
+      'cloister: 1\nname: web\nversion: "1"\nrun: { entrypoint: /app --port 80 }\n',
+      /:4:20: run.entrypoint is "\/app --port 80" but must be a list \(.*; for example \["\/app",/,
+    ],
+    [
+      'cloister: 1\nname: web\nversion: "1"\nrun: { cmd: [] }\n',
+      /:4:13: run.cmd must not be empty \(further arguments; for example/,
+    ],
     [`${WHOLE}egres: {}\n`, /:15:1: egres is an unknown key/],
     [`${WHOLE}__proto__: {}\n`, /:15:1: __proto__ is an unknown key/],
-    ['just text', /:1:1: the manifest is "just text" and must be object/],
+    ['just text', /:1:1: the manifest is "just text" but must be a map/],
   ])('of its fields: %#', (text, message) => {
     expect(problem(text)).toMatchObject({ code: 'ERR_MANIFEST_FIELD', message: matching(message) })
   })

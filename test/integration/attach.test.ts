@@ -1,0 +1,120 @@
+// run-enclave --attach: an enclave as a program in the foreground, without debug mode.
+
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { guestRootfs } from '../fixtures/guest-program.ts'
+import { pythonRootfs } from '../fixtures/strangers.ts'
+import { TestHost } from '../host.ts'
+
+let host: TestHost
+
+beforeAll(() => {
+  host = new TestHost()
+})
+
+afterAll(async () => {
+  await host[Symbol.asyncDispose]()
+})
+
+class Foreground {
+  readonly child: ChildProcess
+  readonly closed: Promise<unknown[]>
+  stdout = ''
+  stderr = ''
+
+  constructor(eif: string, ...args: readonly string[]) {
+    this.child = host.spawn('run', '--eif-path', eif, '--attach', ...args)
+    this.closed = once(this.child, 'close')
+    this.child.stdout?.on('data', (bytes: Buffer) => (this.stdout += bytes.toString('utf8')))
+    this.child.stderr?.on('data', (bytes: Buffer) => (this.stderr += bytes.toString('utf8')))
+  }
+
+  /** Sends a signal as soon as the standard error has this text. */
+  async signalAfter(text: string, signal: NodeJS.Signals): Promise<void> {
+    await expect.poll(() => this.stdout + this.stderr).toContain(text)
+    this.child.kill(signal)
+  }
+
+  async status(): Promise<unknown> {
+    return (await this.closed)[0]
+  }
+}
+
+test("the app's declared lines come out of its streams, and a signal ends it as it wants", async () => {
+  await pythonRootfs(host.directory, 'foreground.py')
+  writeFileSync(
+    host.path('cloister.yaml'),
+    `cloister: 1
+name: foreground
+version: "1"
+source: { rootfs: foreground-rootfs }
+run: { entrypoint: [/usr/bin/python3, /app.py] }
+resources: { memory: 160M }
+logs: { stdout: [ready], stderr: all }
+restart: always
+`,
+  )
+  const eif = host.path('foreground.eif')
+  await host.json('build', '--manifest', host.path('cloister.yaml'), '--output-file', eif)
+  const attached = new Foreground(eif)
+  await attached.signalAfter('ready', 'SIGTERM')
+  expect(await attached.status()).toBe(5)
+  // No JSON, no line that is not declared; and nothing starts again.
+  expect(attached.stdout).toBe('ready \u001b[2J\n')
+  expect(attached.stderr).toContain('\nending\n')
+  expect(await host.list()).toEqual([])
+  expect((await host.list('--all')).at(-1)).toMatchObject({ End: { First: 'app', ExitCode: 5 } })
+})
+
+test('the status is 128 and the signal of an app, 137 when it does not end, 125 when a part dies', async () => {
+  const rootfs = await guestRootfs(host.directory, 'probe')
+  const image = (name: string, ...words: readonly string[]): Promise<string> =>
+    host.build(name, '--rootfs', rootfs, '--entrypoint', '/probe', ...words)
+  const killed = new Foreground(await image('killed', 'kill', '11'), '--memory', '128')
+  expect(await killed.status()).toBe(128 + 11)
+  expect(killed.stderr).toContain('lets no line leave')
+
+  const deaf = await image('deaf', 'ignore')
+  const patient = new Foreground(deaf, '--memory', '128', '--stop-timeout', '1')
+  await patient.signalAfter('lets no line leave', 'SIGINT')
+  expect(await patient.status()).toBe(137)
+
+  const impatient = new Foreground(deaf, '--memory', '128', '--stop-timeout', '600')
+  await impatient.signalAfter('lets no line leave', 'SIGINT')
+  await expect.poll(async () => (await host.list()).at(-1)?.State).toBe('TERMINATING')
+  impatient.child.kill('SIGTERM')
+  expect(await impatient.status()).toBe(137)
+
+  const broken = new Foreground(deaf, '--memory', '128')
+  await expect.poll(() => broken.stderr).toContain('lets no line leave')
+  process.kill((await host.list()).at(-1)?.Processes['QEMU'] ?? 0, 'SIGKILL')
+  expect(await broken.status()).toBe(125)
+  expect(broken.stderr).toContain('QEMU was killed by SIGKILL')
+
+  // A reader that goes away takes the enclave along, as it does with a program.
+  const orphan = new Foreground(deaf, '--memory', '128')
+  await expect.poll(() => orphan.stderr).toContain('lets no line leave')
+  expect(await host.list()).toHaveLength(1)
+  orphan.child.stderr?.destroy()
+  process.kill((await host.list()).at(-1)?.Processes['swtpm'] ?? 0, 'SIGKILL')
+  await orphan.status()
+  await expect.poll(() => host.list()).toEqual([])
+})
+
+test('what does not go together with --attach is refused', async () => {
+  const config = host.path('config.json')
+  writeFileSync(config, JSON.stringify({ eif_path: '/no/such.eif', debug_mode: true }))
+  const run = ['run', '--eif-path', '/no/such.eif', '--attach']
+  for (const args of [
+    [...run, '--debug-mode'],
+    [...run, '--attach-console'],
+    [...run, '--restart', 'always'],
+    [...run, '--guest-ports', '5005', '--wait-port', '5005'],
+    ['run', '--config', config, '--attach'],
+  ])
+    expect(await host.run(...args)).toMatchObject({ status: 2, stdout: '' })
+  // A start that fails ends as it does without the flag.
+  expect((await host.run(...run)).status).toBe(39)
+})
