@@ -4,6 +4,7 @@
 import { constants } from 'node:os'
 import {
   endEnclave,
+  isAlive,
   readLogs,
   type EnclaveEnd,
   type EnclaveRecord,
@@ -45,6 +46,14 @@ export class Attached implements Disposable {
     await this.#passLinesOn()
     const { end } = await untilEnd(this.#registry, this.#record, undefined)
     return statusOf(end)
+  }
+
+  /** Ends the enclave at once; false when it had ended by itself. */
+  async end(): Promise<boolean> {
+    const latest = this.#registry.find(this.#record.id, 'id')
+    if (!isAlive(latest)) return false
+    await endEnclave(this.#registry, latest, 0)
+    return true
   }
 
   readonly #stop = (): void => {

@@ -15,7 +15,7 @@ export function attachOption(): Option {
   return new Option(
     '--attach',
     'stay in the foreground: print the lines that the manifest lets leave, end it on a signal, and exit as its app does',
-  ).conflicts(['attachConsole', 'debugMode', 'restart', 'waitPort'])
+  ).conflicts(['attachConsole', 'debugMode', 'restart'])
 }
 
 export function stopTimeoutOption(): Option {

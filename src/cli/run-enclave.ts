@@ -28,6 +28,7 @@ import { listsPort } from '../vsock/index.ts'
 import { guestPortsOption, parentPortsOption, portsOf, vsockOption } from './ports.ts'
 import { attachOption, configDataOption, restartOption, stopTimeoutOption } from './life-flags.ts'
 import { printJson, printProgress } from './print.ts'
+import { notifyReady } from './service-manager.ts'
 import { waitForPort } from './wait-for-port.ts'
 import { Attached } from './attach.ts'
 import { applyRunConfig } from './config-file.ts'
@@ -84,7 +85,7 @@ export function runEnclaveCommand(): Command {
     )
     .option(
       '--wait-port <port>',
-      'return when the app listens on this guest port, for which it has the boot timeout once more',
+      'return, or report to be ready, when the app listens on this guest port, for which it has the boot timeout once more',
       wholeNumber(0, 0xffffffff),
     )
     .addHelpText(
@@ -114,22 +115,36 @@ async function runEnclave(flags: RunOptions): Promise<void> {
     return
   }
   printJson(launchJson(enclave.record))
-  const { waitPort: port, bootTimeout } = options
-  if (port !== undefined) {
-    const registry = new Registry(request.directories.runtime)
-    await waitForPort(registry, enclave.record, { port, timeoutMs: bootTimeout * 1000 })
-  }
+  await waitUntilReady(options, request, enclave)
   if (options.attachConsole === true) await attachConsole(request, enclave)
 }
 
 async function attach(
-  { stopTimeout }: RunOptions,
+  options: RunOptions,
+  request: LaunchRequest,
+  enclave: RunningEnclave,
+): Promise<void> {
+  const registry = new Registry(request.directories.runtime)
+  using attached = new Attached(registry, enclave.record, options.stopTimeout * 1000)
+  const status = attached.untilEnd()
+  try {
+    const ready = waitUntilReady(options, request, enclave).then(() => notifyReady())
+    await Promise.race([status, ready])
+  } catch (error) {
+    // How an app has ended says more than that it does not listen.
+    if (await attached.end()) throw error
+  }
+  process.exitCode = await status
+}
+
+async function waitUntilReady(
+  { waitPort: port, bootTimeout }: RunOptions,
   { directories }: LaunchRequest,
   { record }: RunningEnclave,
 ): Promise<void> {
+  if (port === undefined) return
   const registry = new Registry(directories.runtime)
-  using attached = new Attached(registry, record, stopTimeout * 1000)
-  process.exitCode = await attached.untilEnd()
+  await waitForPort(registry, record, { port, timeoutMs: bootTimeout * 1000 })
 }
 
 /** Settings of a --config file are no flags, which commander would have looked at. */

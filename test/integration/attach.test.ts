@@ -1,8 +1,8 @@
 // run-enclave --attach: an enclave as a program in the foreground, without debug mode.
 
-import type { ChildProcess } from 'node:child_process'
+import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { guestRootfs } from '../fixtures/guest-program.ts'
 import { pythonRootfs } from '../fixtures/strangers.ts'
@@ -24,8 +24,8 @@ class Foreground {
   stdout = ''
   stderr = ''
 
-  constructor(eif: string, ...args: readonly string[]) {
-    this.child = host.spawn('run', '--eif-path', eif, '--attach', ...args)
+  constructor(eif: string, on: TestHost, ...args: readonly string[]) {
+    this.child = on.spawn('run', '--eif-path', eif, '--attach', ...args)
     this.closed = once(this.child, 'close')
     this.child.stdout?.on('data', (bytes: Buffer) => (this.stdout += bytes.toString('utf8')))
     this.child.stderr?.on('data', (bytes: Buffer) => (this.stderr += bytes.toString('utf8')))
@@ -58,7 +58,7 @@ restart: always
   )
   const eif = host.path('foreground.eif')
   await host.json('build', '--manifest', host.path('cloister.yaml'), '--output-file', eif)
-  const attached = new Foreground(eif)
+  const attached = new Foreground(eif, host)
   await attached.signalAfter('ready', 'SIGTERM')
   expect(await attached.status()).toBe(5)
   // No JSON, no line that is not declared; and nothing starts again.
@@ -72,35 +72,60 @@ test('the status is 128 and the signal of an app, 137 when it does not end, 125 
   const rootfs = await guestRootfs(host.directory, 'probe')
   const image = (name: string, ...words: readonly string[]): Promise<string> =>
     host.build(name, '--rootfs', rootfs, '--entrypoint', '/probe', ...words)
-  const killed = new Foreground(await image('killed', 'kill', '11'), '--memory', '128')
+  const killed = new Foreground(await image('killed', 'kill', '11'), host, '--memory', '128')
   expect(await killed.status()).toBe(128 + 11)
   expect(killed.stderr).toContain('lets no line leave')
 
   const deaf = await image('deaf', 'ignore')
-  const patient = new Foreground(deaf, '--memory', '128', '--stop-timeout', '1')
+  const patient = new Foreground(deaf, host, '--memory', '128', '--stop-timeout', '1')
   await patient.signalAfter('lets no line leave', 'SIGINT')
   expect(await patient.status()).toBe(137)
 
-  const impatient = new Foreground(deaf, '--memory', '128', '--stop-timeout', '600')
+  const impatient = new Foreground(deaf, host, '--memory', '128', '--stop-timeout', '600')
   await impatient.signalAfter('lets no line leave', 'SIGINT')
   await expect.poll(async () => (await host.list()).at(-1)?.State).toBe('TERMINATING')
   impatient.child.kill('SIGTERM')
   expect(await impatient.status()).toBe(137)
 
-  const broken = new Foreground(deaf, '--memory', '128')
+  const broken = new Foreground(deaf, host, '--memory', '128')
   await expect.poll(() => broken.stderr).toContain('lets no line leave')
   process.kill((await host.list()).at(-1)?.Processes['QEMU'] ?? 0, 'SIGKILL')
   expect(await broken.status()).toBe(125)
   expect(broken.stderr).toContain('QEMU was killed by SIGKILL')
 
   // A reader that goes away takes the enclave along, as it does with a program.
-  const orphan = new Foreground(deaf, '--memory', '128')
+  const orphan = new Foreground(deaf, host, '--memory', '128')
   await expect.poll(() => orphan.stderr).toContain('lets no line leave')
   expect(await host.list()).toHaveLength(1)
   orphan.child.stderr?.destroy()
   process.kill((await host.list()).at(-1)?.Processes['swtpm'] ?? 0, 'SIGKILL')
   await orphan.status()
   await expect.poll(() => host.list()).toEqual([])
+})
+
+test('a service manager hears when the app listens, and not of one that never does', async () => {
+  const eif = await host.build('hello')
+  const socket = host.path('notify')
+  await using service = new TestHost({ NOTIFY_SOCKET: socket })
+  const manager = spawn('socat', ['-u', `UNIX-RECV:${socket}`, 'STDOUT'])
+  let heard = ''
+  manager.stdout.on('data', (bytes: Buffer) => (heard += bytes.toString('utf8')))
+  await expect.poll(() => existsSync(socket)).toBe(true)
+  const ready = ['--memory', '128', '--guest-ports', '5005,1', '--wait-port']
+  try {
+    const never = new Foreground(eif, service, ...ready, '1', '--boot-timeout', '20')
+    expect(await never.status()).toBe(39)
+    expect(never.stderr).toContain('ERR_VSOCK_CONNECT')
+    expect([heard, await service.list()]).toEqual(['', []])
+
+    const enclave = new Foreground(eif, service, ...ready, '5005')
+    await expect.poll(() => heard).toContain('READY=1')
+    expect((await service.list()).at(-1)).toMatchObject({ State: 'RUNNING' })
+    enclave.child.kill('SIGTERM')
+    expect(await enclave.status()).toBe(128 + 15)
+  } finally {
+    manager.kill()
+  }
 })
 
 test('what does not go together with --attach is refused', async () => {
@@ -111,7 +136,6 @@ test('what does not go together with --attach is refused', async () => {
     [...run, '--debug-mode'],
     [...run, '--attach-console'],
     [...run, '--restart', 'always'],
-    [...run, '--guest-ports', '5005', '--wait-port', '5005'],
     ['run', '--config', config, '--attach'],
   ])
     expect(await host.run(...args)).toMatchObject({ status: 2, stdout: '' })
