@@ -4,9 +4,10 @@
 use crate::parent;
 use cloister_egress_policy::Policy;
 use cloister_egress_policy::policy::MAX_POLICY_BYTES;
-use nix::sys::prctl::{set_dumpable, set_no_new_privs};
+use nix::sys::prctl::{set_dumpable, set_name, set_no_new_privs};
 use nix::sys::resource::{Resource, setrlimit};
 use std::convert::Infallible;
+use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd, OwnedFd};
@@ -31,6 +32,7 @@ pub fn run() -> i32 {
 }
 
 fn relay() -> io::Result<Infallible> {
+    set_name(&CString::new(NAME)?)?;
     set_no_new_privs()?;
     set_dumpable(false)?;
     setrlimit(Resource::RLIMIT_NOFILE, MAX_DESCRIPTORS, MAX_DESCRIPTORS)?;

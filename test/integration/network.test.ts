@@ -1,0 +1,156 @@
+// Programs that know nothing of Cloister, in an enclave whose manifest lets them reach example.com.
+
+import { createHash } from 'node:crypto'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { NetworkedEnclave } from '../fixtures/network/networked-enclave.ts'
+
+let networked: NetworkedEnclave
+
+beforeAll(async () => {
+  networked = await NetworkedEnclave.start()
+})
+afterAll(async () => {
+  await networked[Symbol.asyncDispose]()
+})
+
+const COUNT = 20_000_000
+const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex')
+
+describe('what rules allow is reached by', () => {
+  test.each([
+    ['curl, by name', 'curl -sS http://api.example.com/x', 'hello /x over 1.1\n'],
+    ['curl, by an alias', 'curl -sS http://www.example.com/x', 'hello /x over 1.1\n'],
+    ['curl, with IPv6', 'curl -sS http://v6.example.com/x', 'hello /x over 1.1\n'],
+    [
+      'curl, with TLS and HTTP/2',
+      'curl -sS --cacert /outside.pem https://api.example.com/x',
+      'hello /x over 2.0\n',
+    ],
+    [
+      "curl, to the host's own loopback",
+      'curl -sS http://host.cloister.internal/x',
+      'hello /x over 1.1\n',
+    ],
+    [
+      'Node with fetch',
+      `node -e "fetch('http://api.example.com/n').then((it) => it.text()).then(console.log)"`,
+      'hello /n over 1.1\n\n',
+    ],
+    [
+      'Node with http, over one connection',
+      `node -e "
+        const http = require('http')
+        const agent = new http.Agent({ keepAlive: true, maxSockets: 1 })
+        const get = (path, next) => http.get({ host: 'api.example.com', path, agent }, (response) =>
+          response.on('data', (bytes) => process.stdout.write(bytes)).on('end', next))
+        get('/1', () => get('/2', () => agent.destroy()))"`,
+      'hello /1 over 1.1\nhello /2 over 1.1\n',
+    ],
+    [
+      'Node with dgram',
+      `node -e "
+        const socket = require('dgram').createSocket('udp4')
+        socket.on('message', (bytes) => { console.log(String(bytes)); socket.close() })
+        socket.send('ping', 7, 'api.example.com')"`,
+      'ping\n',
+    ],
+    [
+      "Go's net/http and resolver",
+      'http-client http://api.example.com/bytes/1000',
+      '200 OK 1000 bytes <nil>\n',
+    ],
+    ['busybox', 'busybox wget -q -O - http://api.example.com/w', 'hello /w over 1.1\n'],
+  ])('%s', async (_, script, output) => {
+    expect(await networked.guest(script)).toBe(output)
+  })
+
+  test("Python's urllib and asyncio", async () => {
+    const script = `
+import asyncio, urllib.request
+print(urllib.request.urlopen("http://api.example.com/p").read())
+async def echo():
+    reader, writer = await asyncio.open_connection("api.example.com", 7)
+    writer.write(b"ping")
+    print(await reader.readexactly(4))
+    writer.close()
+asyncio.run(echo())`
+    expect(await networked.python(script)).toBe("b'hello /p over 1.1\\n'\nb'ping'\n")
+  })
+
+  test('a user without privileges', async () => {
+    const script = `
+import os, urllib.request
+os.setgid(1000); os.setuid(1000)
+print(urllib.request.urlopen("http://api.example.com/u").status)`
+    expect(await networked.python(script)).toBe('200\n')
+  })
+})
+
+test('long bodies arrive whole, there and back', async () => {
+  const down = await networked.guest(`curl -sS http://api.example.com/bytes/${COUNT} | sha256sum`)
+  expect(down).toContain(sha256(Buffer.alloc(COUNT, 'cloister')))
+  const up = await networked.guest(
+    `head -c ${COUNT} /dev/zero | curl -sS -T - http://api.example.com/`,
+  )
+  expect(up).toBe(sha256(Buffer.alloc(COUNT)))
+})
+
+test('a program that has said all still reads', async () => {
+  const script = `
+import socket
+it = socket.create_connection(("api.example.com", 8))
+it.sendall(bytes(3_000_000))
+it.shutdown(socket.SHUT_WR)
+print(it.makefile().read())`
+  expect(await networked.python(script)).toBe('3000000\n')
+})
+
+test('datagrams come back over both families, of any length', async () => {
+  const script = `
+import socket
+for host, count in [("api.example.com", 0), ("api.example.com", 60000), ("2606:2800:220:1::34", 1400)]:
+    family, *_, address = socket.getaddrinfo(host, 7, type=socket.SOCK_DGRAM)[-1]
+    it = socket.socket(family, socket.SOCK_DGRAM)
+    it.connect(address)
+    it.send(b"d" * count)
+    print(it.recv(65536) == b"d" * count)`
+  expect(await networked.python(script)).toBe('True\nTrue\nTrue\n')
+})
+
+test('a name with 200 addresses is answered over TCP', async () => {
+  const script = `
+import socket
+print(len(socket.getaddrinfo("many.example.com", 80, socket.AF_INET, socket.SOCK_STREAM)))`
+  expect(await networked.python(script)).toBe('200\n')
+})
+
+test('connect tells that nobody listens', async () => {
+  const refused = await networked.guest(
+    'curl -sS http://host.cloister.internal:7070/; curl -sS http://api.example.com:443',
+  )
+  expect(refused).toMatch(/port 7070 .*Couldn't connect/)
+  const script = `
+import socket
+try: socket.create_connection(("2606:2800:220:1::99", 7))
+except OSError as error: print(error.errno)`
+  // Nobody has the address: the host's kernel says so, or that there is no way.
+  expect(await networked.python(script)).toMatch(/^(101|111|113)\n$/)
+})
+
+test('250 connections at once', async () => {
+  const script = `
+import asyncio
+async def echo(number):
+    reader, writer = await asyncio.open_connection("api.example.com", 7)
+    await everybody.wait()
+    writer.write(b"%04d" % number)
+    answer = await reader.readexactly(4)
+    writer.close()
+    return int(answer) == number
+async def main():
+    global everybody
+    everybody = asyncio.Barrier(250)
+    print(sum(await asyncio.gather(*[echo(number) for number in range(250)])))
+asyncio.run(main())`
+  expect(await networked.python(script)).toBe('250\n')
+})
