@@ -29,39 +29,40 @@ const rows = {
   },
   ERR_CONFIG_FORMAT: {
     nitro: 17,
-    meaning: 'The --config file of run-enclave is not JSON, or has a value that cannot be used.',
-    hint: 'Correct the value that the message names; docs/nitro-cli.md lists the keys.',
+    meaning: 'The --config file of run-enclave is not JSON, or has an invalid value.',
+    hint: 'Correct the value named in the message; docs/nitro-cli.md lists the keys.',
   },
   ERR_CONFIG_DATA: {
     nitro: 19,
-    meaning: 'What --config-data names cannot be read, is too large, or is no configuration.',
-    hint: 'Give a regular file, or a directory that holds nothing but regular files, of 64 KiB in all.',
+    meaning:
+      'The file or directory given with --config-data cannot be read, is too large, or is not a valid configuration.',
+    hint: 'Give a regular file, or a directory that contains only regular files, of at most 64 KiB in total.',
   },
   ERR_INTERNAL: {
     nitro: 0,
-    meaning: 'A fault in Cloister itself.',
+    meaning: 'An internal error in Cloister.',
     hint: 'Run the command again with --verbose and report its output.',
   },
   // --- host
   ERR_HOST_DESCRIPTORS: {
     nitro: 19,
     meaning: 'This process, or the host, has too many open files.',
-    hint: 'Raise the limit of open files (`ulimit -n`, both the soft and the hard one) to 4096 or more.',
+    hint: 'Raise the limit on open files (`ulimit -n`, both soft and hard) to 4096 or more.',
   },
   ERR_HOST_MEMORY: {
     nitro: 27,
     meaning: 'The host has no memory left.',
-    hint: 'End something else on the host, or give its control group more memory.',
+    hint: 'Stop other programs on the host, or give the control group more memory.',
   },
   ERR_HOST_PROCESSES: {
     nitro: 5,
     meaning: 'The host cannot start another process.',
-    hint: 'Raise the limit of processes (`ulimit -u`, or pids.max of the control group).',
+    hint: 'Raise the limit on processes (`ulimit -u`, or pids.max of the control group).',
   },
   // --- processes
   ERR_FILE_INPUT: {
     nitro: 19,
-    meaning: 'A file that an option names cannot be read, or is longer than such a file can be.',
+    meaning: 'A file given as an option cannot be read, or is larger than allowed.',
     hint: 'Check the path and its permissions.',
   },
   ERR_FILE_OUTPUT: {
@@ -76,7 +77,7 @@ const rows = {
   },
   ERR_PROCESS_SPAWN: {
     nitro: 5,
-    meaning: 'A program that Cloister needs could not be started.',
+    meaning: 'A required program could not be started.',
     hint: 'Run `npm run setup`: it installs what is missing.',
   },
   // --- vsock
@@ -88,12 +89,12 @@ const rows = {
   ERR_VSOCK_CONNECT: {
     nitro: 11,
     meaning: 'The guest does not accept connections on that port.',
-    hint: 'Check with `cloister describe-enclaves` that the enclave is running and that the port is listed in its GuestPorts (`cloister open-ports` opens it), and that the app listens on it.',
+    hint: 'Check with `cloister describe-enclaves` that the enclave is running and that its GuestPorts include the port (`cloister open-ports` opens it). Then check that the app listens on it.',
   },
   ERR_VSOCK_LISTEN: {
     nitro: 11,
     meaning: 'Cloister cannot listen on a port of the parent, or at an address of the host.',
-    hint: "Check that the enclave's directory is writable, that the address is one of this host, and that no other program listens there.",
+    hint: "Check that the enclave's directory is writable, that the address belongs to this host, and that no other program listens there.",
   },
   ERR_VSOCK_PATH: {
     nitro: 40,
@@ -108,7 +109,7 @@ const rows = {
   ERR_VSOCK_CONTROL: {
     nitro: 39,
     meaning: 'The vsock card did not answer the keeper, or refused a request.',
-    hint: 'Try again; if this persists, the card hangs: terminate the enclave.',
+    hint: 'Try again; if this persists, the card hangs and the enclave must be terminated.',
   },
   ERR_VSOCK_PORTS: {
     nitro: 3,
@@ -123,17 +124,18 @@ const rows = {
   ERR_VSOCK_FORWARD_TARGET: {
     nitro: 11,
     meaning: 'The host end that a guest is forwarded to does not accept connections.',
-    hint: 'Check that the program there runs, and the address after -R.',
+    hint: 'Check the address after -R, and that the program there is running.',
   },
   ERR_VSOCK_HOST: {
     nitro: 39,
-    meaning: "This host's own AF_VSOCK has no loopback, which `--vsock host` needs.",
+    meaning: "This host's AF_VSOCK has no loopback transport, which `--vsock host` needs.",
     hint: 'Run `modprobe vsock_loopback`, or leave `--vsock host` out.',
   },
   // --- parent programs (parent/src/failure.rs prints these, with the same hints)
   ERR_PARENT_KERNEL: {
     nitro: 0,
-    meaning: 'The kernel cannot report system calls of a program, or not to us (exit status 125).',
+    meaning:
+      "The kernel cannot report a program's system calls, or not to this user (exit status 125).",
     hint: 'Linux 5.14 or later is needed, with seccomp (CONFIG_SECCOMP_FILTER); in a container its profile must allow seccomp(2), pidfd_getfd(2) and process_vm_readv(2).',
   },
   ERR_PARENT_NESTED: {
@@ -154,13 +156,13 @@ const rows = {
   // --- manifest
   ERR_MANIFEST_YAML: {
     nitro: 3,
-    meaning: 'A manifest (cloister.yaml) is not YAML that is accepted.',
-    hint: 'Correct the file at that line and column: one document of at most 64 KiB, without anchors, aliases and tags.',
+    meaning: 'A manifest (cloister.yaml) is not valid YAML, or uses a feature that is not allowed.',
+    hint: 'Correct the file at that line and column. It must be one document of at most 64 KiB without anchors, aliases and tags.',
   },
   ERR_MANIFEST_FIELD: {
     nitro: 3,
-    meaning: 'A manifest (cloister.yaml) has an unknown key, lacks one, or has a wrong value.',
-    hint: 'Correct the file at that line and column; docs/manifest.md has every key, docs/manifest.schema.json the schema.',
+    meaning: 'A manifest (cloister.yaml) has an unknown key, a missing key or an invalid value.',
+    hint: 'Correct the file at that line and column; docs/manifest.md describes every key.',
   },
   // --- network card
   ERR_NETWORK_CARD: {
@@ -188,12 +190,12 @@ const rows = {
   ERR_VMM_START: {
     nitro: 36,
     meaning: 'QEMU could not start the machine.',
-    hint: "Read QEMU's output above; without any, check that the program is QEMU (CLOISTER_QEMU).",
+    hint: "Read QEMU's output above. If there is none, check that the program is QEMU (CLOISTER_QEMU).",
   },
   ERR_VMM_KVM: {
     nitro: 36,
-    meaning: 'KVM was asked for and cannot run a guest on this host, or not for this user.',
-    hint: 'Without --accelerator kvm, or with --accelerator tcg, the enclave runs in emulation, slower.',
+    meaning: 'KVM was requested, but cannot run a guest on this host or for this user.',
+    hint: 'Leave out --accelerator kvm, or give --accelerator tcg, to run the enclave in emulation, which is slower.',
   },
   ERR_VMM_CONTROL: {
     nitro: 39,
@@ -204,7 +206,7 @@ const rows = {
   ERR_PROCESS_ABANDONED: {
     nitro: 0,
     meaning:
-      'The launch was cancelled: the enclave was terminated, or the command that started it went away.',
+      'The launch was cancelled: the enclave was terminated, or the command that started it exited.',
     hint: 'Run the command again and let it finish.',
   },
   ERR_KEEPER_DIRECTORY: {
@@ -219,17 +221,17 @@ const rows = {
   },
   ERR_KEEPER_CPU: {
     nitro: 21,
-    meaning: 'A CPU that the enclave should run on does not exist.',
-    hint: 'Name CPUs of this host that are online (see `lscpu`), or use --cpu-count.',
+    meaning: 'A CPU given with --cpu-ids does not exist.',
+    hint: 'Give CPUs of this host that are online (see `lscpu`), or use --cpu-count.',
   },
   ERR_KEEPER_CPU_REPEATED: {
     nitro: 20,
-    meaning: 'A CPU that the enclave should run on is named twice.',
-    hint: 'Name each CPU once: every vCPU runs on one of its own.',
+    meaning: 'A CPU is given twice with --cpu-ids.',
+    hint: 'Give each CPU once: every vCPU runs on a CPU of its own.',
   },
   ERR_KEEPER_CPU_COUNT: {
     nitro: 22,
-    meaning: 'The enclave would have more vCPUs than this host has CPUs.',
+    meaning: 'The requested vCPUs exceed the CPUs of this host.',
     hint: 'Use a smaller --cpu-count (see `nproc`).',
   },
   ERR_KEEPER_NO_SUCH_ENCLAVE: {
@@ -245,12 +247,13 @@ const rows = {
   ERR_KEEPER_CID: {
     nitro: 33,
     meaning: 'Another running enclave has that CID.',
-    hint: 'Choose another --enclave-cid, or leave it out: then a free one is taken.',
+    hint: 'Choose another --enclave-cid, or leave it out to get a free one.',
   },
   ERR_KEEPER_NO_LOGS: {
     nitro: 0,
-    meaning: 'The enclave has no log: its manifest lets no line leave, or it runs in debug mode.',
-    hint: 'Declare `logs` in cloister.yaml and rebuild the image (docs/manifest.md); --debug-mode has a console instead.',
+    meaning:
+      'The enclave has no log: its manifest declares no log lines, or it runs in debug mode.',
+    hint: 'Declare `logs` in cloister.yaml and rebuild the image (docs/manifest.md). An enclave in debug mode has a console instead.',
   },
   ERR_KEEPER_NO_CONSOLE: {
     nitro: 44,
@@ -260,23 +263,23 @@ const rows = {
   ERR_KEEPER_CONTROL: {
     nitro: 39,
     meaning: "The enclave's keeper did not answer, or refused a request.",
-    hint: '`cloister describe-enclaves --all` shows whether it still runs.',
+    hint: '`cloister describe-enclaves --all` shows whether it is still running.',
   },
   ERR_KEEPER_USERS: {
     nitro: 0,
     meaning:
-      "A user id that an enclave's parts would run as belongs to somebody, or CLOISTER_UID_RANGE is not usable.",
-    hint: 'Set CLOISTER_UID_RANGE=first:count to user and group ids that nothing else uses, in /etc/subuid at most under the name cloister.',
+      "A user id for an enclave's parts is already in use, or CLOISTER_UID_RANGE is invalid.",
+    hint: 'Set CLOISTER_UID_RANGE=first:count to user and group ids that nothing else uses. In /etc/subuid they may be assigned to cloister only.',
   },
   ERR_KEEPER_WAIT: {
     nitro: 0,
-    meaning: 'The enclave still ran when the time to wait for its end was over.',
+    meaning: 'The enclave was still running when the timeout expired.',
     hint: 'Wait longer (--timeout), or end it with `cloister terminate-enclave`.',
   },
   ERR_KEEPER_STOP: {
     nitro: 39,
     meaning: 'A process of the enclave cannot be killed, so the enclave still runs.',
-    hint: 'See the state of that process with `ps`: it may hang in a broken disk or device, or belong to another user. Then stop the enclave again.',
+    hint: 'Check the state of that process with `ps`: it may be blocked on a disk or device, or belong to another user. Then terminate the enclave again.',
   },
   ERR_KEEPER_DIED: {
     nitro: 39,
@@ -312,7 +315,7 @@ const rows = {
   ERR_KEEPER_HOST_MEMORY: {
     nitro: 27,
     meaning:
-      'The enclave would have more memory than this host has, or its manifest asks for too much of it.',
+      "The requested memory exceeds this host's memory, or the manifest requests too large a share of it.",
     hint: 'Use a smaller --memory (see `free --mebi`).',
   },
   // --- demo
@@ -335,7 +338,7 @@ const rows = {
   ERR_BOOT_AGENT: {
     nitro: 36,
     meaning: 'The agent could not prepare the guest.',
-    hint: "The message above is the agent's: fix the image and build it again.",
+    hint: "Read the agent's message above, fix the image and build it again.",
   },
   // --- enclave image format
   ERR_EIF_MAGIC: {
@@ -350,7 +353,7 @@ const rows = {
   },
   ERR_EIF_HEADER: {
     nitro: 35,
-    meaning: 'A field of the image header has a value that no builder writes.',
+    meaning: 'A field of the image header has an invalid value.',
     hint: 'The file is damaged or was tampered with: download or build it again.',
   },
   ERR_EIF_TRUNCATED: {
@@ -375,7 +378,7 @@ const rows = {
   },
   ERR_EIF_SECTION_MISSING: {
     nitro: 35,
-    meaning: 'The enclave image has no kernel, cmdline, metadata or ramdisk section.',
+    meaning: 'The enclave image lacks a kernel, cmdline, metadata or ramdisk section.',
     hint: 'Build the image again.',
   },
   ERR_EIF_SECTION_REPEATED: {
@@ -406,7 +409,7 @@ const rows = {
   ERR_EIF_CMDLINE: {
     nitro: 35,
     meaning:
-      'The kernel command line is longer than a kernel takes, not one line of printable ASCII, or has a NUL.',
+      'The kernel command line is too long, is not one line of printable ASCII, or contains a NUL.',
     hint: 'Give a command line of at most 2047 printable characters, and build the image again.',
   },
   ERR_EIF_METADATA: {
@@ -417,7 +420,7 @@ const rows = {
   ERR_EIF_CONTENT: {
     nitro: 48,
     meaning: 'A part of the image is empty, or changed while the image was being written.',
-    hint: 'Build again, and do not change the input files meanwhile.',
+    hint: 'Build again without changing the input files meanwhile.',
   },
   ERR_EIF_UNREADABLE: {
     nitro: 35,
@@ -454,7 +457,7 @@ const rows = {
   ERR_SIGNING_KEY: {
     nitro: 60,
     meaning:
-      'The signing key cannot be used: it is missing, locked, or on a device or service that refuses.',
+      'The signing key cannot be used: it is missing or locked, or its device or service refused to sign.',
     hint: 'Check the name of the key and its password or PIN; docs/signing.md describes each kind of key.',
   },
   // --- chip
@@ -470,8 +473,8 @@ const rows = {
   },
   ERR_CHIP_TPM_FAILED: {
     nitro: 0,
-    meaning: 'The TPM has failed for good, for example because it could not write its state.',
-    hint: "Check the free space where its state lies (CLOISTER_RUNTIME_DIR for an enclave's TPM, CLOISTER_STATE_DIR for the host's), then start the enclave anew.",
+    meaning: 'The TPM has failed permanently, for example because it could not write its state.',
+    hint: "Check the free space where its state is stored (CLOISTER_RUNTIME_DIR for an enclave's TPM, CLOISTER_STATE_DIR for the host's), then start the enclave again.",
   },
   ERR_CHIP_TPM_TIMEOUT: {
     nitro: 0,
@@ -531,12 +534,12 @@ const rows = {
   // --- image building
   ERR_IMAGE_REFERENCE: {
     nitro: 50,
-    meaning: 'The text does not name an image, or names one in a way that is not supported.',
-    hint: 'See `cloister build-enclave --help` for the names that can be used.',
+    meaning: 'The image name is invalid, or of a kind that is not supported.',
+    hint: '`cloister build-enclave --help` lists the supported kinds of names.',
   },
   ERR_IMAGE_TOOL_MISSING: {
     nitro: 50,
-    meaning: 'The tool that fetches or builds such an image is not installed.',
+    meaning: 'The tool needed to fetch or build the image is not installed.',
     hint: 'Install skopeo for registries and Docker daemons, buildah for Dockerfiles.',
   },
   ERR_IMAGE_PULL: {
@@ -547,7 +550,7 @@ const rows = {
   ERR_IMAGE_DOCKERFILE: {
     nitro: 49,
     meaning: 'buildah could not build the Dockerfile.',
-    hint: 'The message has what buildah printed last.',
+    hint: "Read buildah's output above.",
   },
   ERR_PROVENANCE_STATEMENT: {
     nitro: 0,
@@ -572,7 +575,7 @@ const rows = {
   ERR_IMAGE_SOURCE_CHANGED: {
     nitro: 48,
     meaning: 'A file changed while the image was being built.',
-    hint: 'Build again, and do not change the input files meanwhile.',
+    hint: 'Build again without changing the input files meanwhile.',
   },
   ERR_IMAGE_LAYOUT: {
     nitro: 48,
@@ -581,8 +584,8 @@ const rows = {
   },
   ERR_IMAGE_TAG: {
     nitro: 48,
-    meaning: 'The layout or archive has no image, or more than one, of that name.',
-    hint: 'Name one of those in the message after a colon: oci:DIR:REF or docker-archive:FILE:NAME.',
+    meaning: 'The layout or archive contains no image of that name, or more than one.',
+    hint: 'Append one of the names in the message after a colon: oci:DIR:REF or docker-archive:FILE:NAME.',
   },
   ERR_IMAGE_ARCHITECTURE: {
     nitro: 48,
@@ -607,7 +610,7 @@ const rows = {
   ERR_IMAGE_PATH: {
     nitro: 48,
     meaning:
-      'A path in the image leads out of it, through a file or too many links, or is not valid on Linux.',
+      'A path in the image leads out of the image, through a file or through too many links, or is not valid on Linux.',
     hint: 'Remove that entry from the image.',
   },
   ERR_IMAGE_ENTRY: {
@@ -617,12 +620,12 @@ const rows = {
   },
   ERR_IMAGE_LIMIT: {
     nitro: 48,
-    meaning: 'The image exceeds a bound on size, files, names or layers.',
-    hint: 'Make the image smaller; docs/limits.md lists the bounds.',
+    meaning: 'The image exceeds a limit on size, files, names or layers.',
+    hint: 'Make the image smaller; docs/limits.md lists the limits.',
   },
   ERR_IMAGE_CONFIG: {
     nitro: 48,
-    meaning: 'The image does not say what to run, or what it says is invalid.',
+    meaning: 'The image does not say what to run, or its configuration is invalid.',
     hint: 'Give --entrypoint and --cmd, variables as KEY=value, and an absolute working directory.',
   },
   ERR_IMAGE_USER: {
@@ -632,8 +635,7 @@ const rows = {
   },
   ERR_IMAGE_ROOT: {
     nitro: 48,
-    meaning:
-      'The root file system could not be made into the file system image that was asked for.',
+    meaning: 'The root file system could not be packed as --root requires.',
     hint: 'Build with --root cpio, or with a kernel and a command line that can mount such an image.',
   },
   ERR_IMAGE_EGRESS: {
@@ -644,13 +646,13 @@ const rows = {
   ERR_IMAGE_BLOBS: {
     nitro: 19,
     meaning: 'The kernel or the agent for the image is missing or unusable.',
-    hint: 'Run `npm run setup`, or name the directory that has them with --blobs. `bash enclave-images/build.sh build/blobs` builds the kernel `minimal` too.',
+    hint: 'Run `npm run setup`, or give the directory that contains them with --blobs. `bash enclave-images/build.sh build/blobs` also builds the kernel `minimal`.',
   },
   // --- nsm
   ERR_NSM_QUOTE_MISMATCH: {
     nitro: 0,
     meaning: 'The PCRs that the TPM of an enclave quotes differ from those of its NSM.',
-    hint: 'Terminate the enclave: something else has changed its TPM.',
+    hint: 'Terminate the enclave: another program has changed its TPM.',
   },
   // --- key broker
   ERR_KMS_REQUEST: {

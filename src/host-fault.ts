@@ -3,7 +3,7 @@
 
 import { causeOf } from './error-data.ts'
 import { errorTable } from './error-table.ts'
-import { CloisterError, type ErrorCode } from './errors.ts'
+import { CloisterError, reasonOf, type ErrorCode } from './errors.ts'
 
 interface Fault {
   readonly code: ErrorCode
@@ -40,10 +40,11 @@ const MAX_CAUSES = 8
 /** An error that no code of ours describes, as the fault of the host that it is, if it is one. */
 export function hostFault(error: unknown): CloisterError | undefined {
   if (!(error instanceof Error) || error instanceof CloisterError) return undefined
-  const { code = '', path, message } = error as NodeJS.ErrnoException
+  const { code = '', path } = error as NodeJS.ErrnoException
   const fault = Object.hasOwn(faults, code) ? faults[code] : undefined
   if (fault === undefined) return undefined
-  return new CloisterError(fault.code, `the host refuses: ${message}`, {
+  const what = path === undefined ? 'the host refuses' : `cannot use ${path}`
+  return new CloisterError(fault.code, `${what}: ${reasonOf(error)}`, {
     cause: error,
     hint: fault.hint,
     details: { errno: code, path },

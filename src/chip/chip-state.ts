@@ -75,7 +75,7 @@ export async function checkTpmStatePresent(tpmDir: string): Promise<void> {
     (found) => found.size,
     () => 0,
   )
-  check(size > 0, 'ERR_CHIP_STATE_MISSING', `the chip's TPM state ${path} is gone`, {
+  check(size > 0, 'ERR_CHIP_STATE_MISSING', `the chip's TPM state ${path} is missing`, {
     details: { path },
   })
 }

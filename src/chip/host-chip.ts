@@ -108,7 +108,7 @@ async function openChipTpm(state: ChipState): Promise<SoftwareTpm> {
   const tpm = await openWhenFree(state.tpmDir)
   if (Buffer.from(tpm.ak.name).equals(state.akName)) return tpm
   await tpm[Symbol.asyncDispose]()
-  throw new CloisterError('ERR_CHIP_STATE_CHANGED', 'the TPM state is that of another TPM', {
+  throw new CloisterError('ERR_CHIP_STATE_CHANGED', 'the TPM state belongs to another TPM', {
     details: { expected: hex(state.akName), actual: hex(tpm.ak.name) },
   })
 }

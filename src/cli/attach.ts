@@ -78,7 +78,7 @@ export class Attached implements Disposable {
     } catch (error) {
       if (!(error instanceof CloisterError && error.code === 'ERR_KEEPER_NO_LOGS')) throw error
       printProgress(
-        'The manifest of the image lets no line leave: nothing is printed until its end.',
+        'The manifest of the image declares no log lines: nothing is printed until the enclave ends.',
       )
     }
   }

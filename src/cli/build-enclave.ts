@@ -32,50 +32,56 @@ Examples:
 Images:
   NAME:TAG, docker://NAME:TAG    from a registry, with skopeo and your credentials
   docker-daemon:NAME:TAG         from the local Docker daemon, with skopeo
-  oci:DIR[:REF]                  an OCI layout; REF is all that follows the first colon
+  oci:DIR[:REF]                  an OCI layout; REF is everything after the first colon
   oci-archive:FILE[:REF]         an OCI layout in a tar file, also gzipped
-  docker-archive:FILE[:NAME:TAG] what docker save or podman save wrote, also gzipped
+  docker-archive:FILE[:NAME:TAG] the output of docker save or podman save, also gzipped
   dir:ROOTFS                     a root file system, as --rootfs
 
-The image is the same to the byte wherever and whenever it is built; SOURCE_DATE_EPOCH sets the
-build time in its metadata. In a root file system the owner of the top directory becomes root.`
+Builds are reproducible: the same input gives the same bytes on every machine. SOURCE_DATE_EPOCH sets
+the build time in the metadata. In a root file system, the owner of the top directory becomes root.`
 
 export function buildEnclaveCommand(): Command {
   const command = addLabels(new Command('build-enclave'))
     .option(
       '--docker-uri <image>',
-      'the container image; with --docker-dir, the name of the result',
+      'the container image; with --docker-dir, the name of the image built from it',
     )
     .option('--docker-dir <dir>', 'a directory with a Dockerfile, built with buildah')
     .option('--rootfs <dir>', 'a directory with the root file system, instead of an image')
     .option('--output-file <file>', 'the enclave image to write')
     .option(
       '--dry-run',
-      'print the measurements, write no file; of a signer the certificate is enough',
+      'print the measurements and write no file; PCR8 needs --signing-certificate only',
     )
     .addOption(
-      new Option('--arch <arch>', 'of the image and the kernel')
+      new Option('--arch <arch>', 'architecture of the image and the kernel')
         .choices(Object.keys(ARCHITECTURES))
         .default('x86_64'),
     )
-    .option('--owner <uid:gid>', 'the owner of every file of --rootfs')
+    .option('--owner <uid:gid>', 'owner of every file in --rootfs')
     .addOption(
       new Option(
         '--modes <rule>',
-        'permissions of --rootfs: as they are, or what git keeps of them',
+        'permissions in --rootfs: keep them all, or only what git records',
       )
         .choices(['keep', 'git'])
         .default('keep'),
     )
     .option('--metadata <file>', 'JSON to add to the metadata, at most 4096 bytes')
-    .option('--entrypoint <words...>', 'program and arguments; drops the cmd of the image')
+    .option(
+      '--entrypoint <words...>',
+      'program and arguments; replaces entrypoint and cmd of the image',
+    )
     .option('--cmd <words...>', 'further arguments (--cmd=-l for one that begins with a dash)')
-    .option('--env <variables...>', 'KEY=value, added to those of the image')
+    .option('--env <variables...>', 'variables KEY=value, added to those of the image')
     .option('--workdir <dir>', 'working directory')
-    .option('--user <user[:group]>', 'names of the image, or numbers')
+    .option('--user <user[:group]>', 'names from the image, or numbers')
   addPlatformOptions(command)
-    .option('--provenance <file>', 'write what the image was built from, for `cloister reproduce`')
-    .option('--provenance-key <pem>', 'the private key that signs it (EC or Ed25519)')
+    .option(
+      '--provenance <file>',
+      'write a statement of what the image was built from, for `cloister reproduce`',
+    )
+    .option('--provenance-key <pem>', 'private key that signs the statement (EC or Ed25519)')
     .option('--quiet', 'print no progress')
   return addSigningOptions(command).addHelpText('after', EXAMPLE).action(run)
 }
@@ -91,7 +97,7 @@ function addPlatformOptions(command: Command): Command {
     .addOption(
       new Option(
         '--kernel-flavour <flavour>',
-        'standard: what software for AWS Nitro finds in a kernel; minimal: smaller, boots sooner ' +
+        'standard: the features of the AWS Nitro kernel; minimal: smaller and faster to boot ' +
           '(default: standard)',
       ).choices(KERNEL_FLAVOURS),
     )
@@ -116,9 +122,9 @@ function addLabels(command: Command): Command {
   return command
     .option(
       '--manifest <file>',
-      'what the application declares of itself (default: cloister.yaml in --docker-dir, if there)',
+      'manifest of the application (default: cloister.yaml in --docker-dir, if it exists)',
     )
-    .option('--no-manifest', 'ignore the one in --docker-dir')
+    .option('--no-manifest', 'ignore the manifest in --docker-dir')
     .option('--name <name>', 'name in the metadata')
     .option('--version <version>', 'version in the metadata')
 }

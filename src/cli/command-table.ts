@@ -24,17 +24,17 @@ export const commandTable: readonly CommandRow[] = [
   {
     name: 'terminate-enclave',
     alias: 'stop',
-    summary: 'end a running enclave; forget one that has ended',
+    summary: 'terminate a running enclave, or remove the record of an ended one',
     load: async () => (await import('./terminate-enclave.ts')).terminateEnclaveCommand(),
   },
   {
     name: 'console',
-    summary: 'print the console of a debug enclave, also after its end',
+    summary: 'print the console of a debug enclave, running or ended',
     load: async () => (await import('./console.ts')).consoleCommand(),
   },
   {
     name: 'logs',
-    summary: 'print the lines that an enclave lets leave, also after its end',
+    summary: 'print the log lines that an enclave declares, running or ended',
     load: async () => (await import('./logs.ts')).logsCommand(),
   },
   {
@@ -81,7 +81,7 @@ export const commandTable: readonly CommandRow[] = [
   {
     name: 'sign-eif',
     alias: 'sign',
-    summary: 'sign an enclave image, or sign it again',
+    summary: 'sign an enclave image, or replace its signature',
     load: async () => (await import('./sign-eif.ts')).signEifCommand(),
   },
   {
@@ -119,12 +119,12 @@ export const commandTable: readonly CommandRow[] = [
   },
   {
     name: 'doctor',
-    summary: 'say whether this host can run enclaves, and what to do where it cannot',
+    summary: 'check whether this host can run enclaves, and how to fix what is missing',
     load: async () => (await import('./doctor.ts')).doctorCommand(),
   },
   {
     name: 'prune',
-    summary: 'forget ended enclaves, and remove what dead ones have left',
+    summary: 'remove the records of ended enclaves and what crashed ones left behind',
     load: async () => (await import('./prune.ts')).pruneCommand(),
   },
   {
@@ -139,8 +139,7 @@ export const commandTable: readonly CommandRow[] = [
   },
   {
     name: 'kms',
-    summary:
-      "AWS KMS's API over keys that open for verified documents; key policies put to the test",
+    summary: "run a key broker with AWS KMS's API for attested enclaves; test key policies",
     load: async () => (await import('./kms.ts')).kmsCommand(),
   },
   {

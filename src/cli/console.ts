@@ -29,7 +29,7 @@ export function consoleCommand(): Command {
     .addOption(enclaveIdOption())
     .addOption(enclaveNameOption())
     .option('--disconnect-timeout <seconds>', 'stop after this many seconds', wholeNumber(0, 86400))
-    .option('--raw', 'pass control characters to a terminal too; to a file or pipe they always go')
+    .option('--raw', 'pass control characters to a terminal too; files and pipes always get them')
     .addHelpText('after', '\nExample:\n  cloister console --enclave-name hello\n')
     .action(showConsole)
 }

@@ -16,14 +16,14 @@ const EXAMPLE = `
 Example:
   cloister describe-eif --eif-path hello.eif
 
-Only the measurements are a statement about the image, and Manifest, which PCR2 covers; name, version
-and metadata are labels that no PCR covers. CmdlineAppended is what run-enclave appends to the command line of an image of AWS's
-own tools, which names no virtio device; it is the same for all of them, and measured by no PCR. Such
-an image has /dev/nsm from AWS's driver in its kernel, and that needs QEMU 10.2 or later.`
+Only the measurements, and Manifest, which PCR2 covers, are facts about the image. Name, version and
+metadata are labels that no PCR covers. CmdlineAppended is what run-enclave appends to the command line of
+an image built by AWS's tools, which names no virtio device. It is the same for all such images, and no PCR
+measures it. Such an image gets /dev/nsm from AWS's driver in its kernel, which needs QEMU 10.2 or later.`
 
 const NSM_OF_STOCK_IMAGE =
-  'the NSM card, which needs QEMU 10.2 or later; under an older one there is none, ' +
-  "unless the image's init is the agent of Cloister"
+  'the NSM card, which needs QEMU 10.2 or later; with an older QEMU there is no /dev/nsm, ' +
+  "unless the image's init is Cloister's agent"
 
 export function describeEifCommand(): Command {
   return new Command('describe-eif')

@@ -11,10 +11,10 @@ const EXAMPLE = `
 Example:
   cloister diff-eif hello.eif other.eif
 
-Exit status: 0 when the images have the same contents, 1 when they differ, another one after an error.
-Each section that differs is listed with the PCRs it is measured into; of a ramdisk also each file, with
-what of it differs. Ramdisks are compared as a whole, without a list of files, when one is not made of cpio
-archives, raw or in gzip, has a name twice, or has contents or attributes for a second link to a file.`
+Exit status: 0 if the images have the same contents, 1 if they differ, another value on error.
+Each differing section is listed with the PCRs it is measured into, and a ramdisk with its differing files
+and what differs in each. A ramdisk is compared as a whole, without a list of files, if it is not a sequence
+of cpio archives (raw or gzip), contains a name twice, or has contents or attributes for a second link.`
 
 /** As diff(1). */
 const STATUS_DIFFERENT = 1

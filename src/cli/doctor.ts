@@ -14,12 +14,12 @@ const NOT_READY = 1
 
 export function doctorCommand(): Command {
   return new Command('doctor')
-    .option('--containers', 'skopeo and buildah are needed too, for registries and Dockerfiles')
+    .option('--containers', 'also require skopeo and buildah, for registries and Dockerfiles')
     .option('--json', 'print JSON')
     .addHelpText(
       'after',
-      '\nThe exit status is 0 when enclaves can run here, else 1. A warning says what is slower or less\n' +
-        'isolated than it could be, a note which feature is missing; neither changes the exit status.\n' +
+      '\nExit status: 0 if enclaves can run here, otherwise 1. A warning means that something is slower or less\n' +
+        'isolated than it could be, a note that an optional feature is missing; neither changes the status.\n' +
         '\nExample:\n  cloister doctor\n',
     )
     .action(examine)

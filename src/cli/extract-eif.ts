@@ -11,13 +11,13 @@ Example:
   cloister extract-eif --eif-path hello.eif --output-dir parts
 
 Writes kernel, cmdline, metadata.json, ramdisk0, ramdisk1, ... and, of a signed image, signature.cbor and
-signing-certificate.pem. The directory appears when the whole image was found valid, or not at all. The
-ramdisks are not unpacked; cpio -t < parts/ramdisk1 lists what is in one.`
+signing-certificate.pem. The directory is created only if the whole image is valid. Ramdisks are not
+unpacked: cpio -t < parts/ramdisk1 lists the contents of one.`
 
 export function extractEifCommand(): Command {
   return new Command('extract-eif')
     .requiredOption('--eif-path <file>', 'the enclave image')
-    .requiredOption('--output-dir <dir>', 'the directory to make; an empty one may be there')
+    .requiredOption('--output-dir <dir>', 'the directory to create; an existing one must be empty')
     .addHelpText('after', EXAMPLE)
     .action(async (flags: { readonly eifPath: string; readonly outputDir: string }) => {
       const { eif, files } = await extractImage(flags.eifPath, flags.outputDir)

@@ -60,7 +60,7 @@ export function forwardCommand(): Command {
     )
     .addHelpText(
       'after',
-      '\nBoth may be repeated. Without an address or host it is 127.0.0.1. Vsock ports are declared as\n' +
+      '\nBoth options can be repeated. The address or host defaults to 127.0.0.1. Open the vsock ports as\n' +
         'usual: --guest-ports for -L and --parent-ports for -R, of run-enclave or open-ports. The command\n' +
         'ends when the enclave does.\n' +
         '\nExample:\n  cloister forward --enclave-name hello -L 8080:5005 -R 8000:127.0.0.1:443\n',

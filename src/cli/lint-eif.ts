@@ -11,10 +11,9 @@ Examples:
   cloister lint-eif --eif-path hello.eif
   cloister lint-eif --eif-path hello.eif --platform aws cloister
 
-Exit status: 0 without errors, 1 with errors, another one when the file cannot be read. An error means that
-the platforms named refuse the image, or that it does not work there: aws is nitro-cli and AWS's platform,
-qemu its nitro-enclave machine, cloister this program. A warning means that something may not be what it
-seems.`
+Exit status: 0 without errors, 1 with errors, another value if the file cannot be read. An error means that
+the listed platforms refuse the image or cannot run it: aws is nitro-cli and AWS's platform, qemu is QEMU's
+nitro-enclave machine, cloister is this program. A warning means that the image may not be what it seems.`
 
 const ALL = ['aws', 'qemu', 'cloister'] as const satisfies readonly Platform[]
 const STATUS_ERRORS = 1
@@ -28,7 +27,9 @@ export function lintEifCommand(): Command {
   return new Command('lint-eif')
     .requiredOption('--eif-path <file>', 'the enclave image')
     .addOption(
-      new Option('--platform <platforms...>', 'whose rules count').choices(ALL).default(ALL, 'all'),
+      new Option('--platform <platforms...>', 'platforms whose rules apply')
+        .choices(ALL)
+        .default(ALL, 'all'),
     )
     .addHelpText('after', EXAMPLE)
     .action(async ({ eifPath, platform }: Flags) => {

@@ -22,13 +22,13 @@ export function logsCommand(): Command {
   return new Command('logs')
     .addOption(enclaveIdOption())
     .addOption(enclaveNameOption())
-    .option('-f, --follow', 'go on until the enclave ends')
+    .option('-f, --follow', 'follow the log until the enclave ends')
     .option('--since <when>', 'RFC 3339, or how long ago: 90s, 10m, 2h, 1d', parseSince)
-    .option('--json', 'one JSON object a line')
+    .option('--json', 'print one JSON object per line')
     .addHelpText(
       'after',
-      '\nOnly lines leave that the manifest (cloister.yaml) declares; in debug mode there is the console.\n' +
-        'Control characters of a line are shown as escapes.\n' +
+      '\nOnly lines declared in the manifest (cloister.yaml) leave the enclave. An enclave in debug mode has a\nconsole instead.' +
+        ' Control characters are shown as escapes.\n' +
         '\nExample:\n  cloister logs --enclave-name web --follow --since 10m\n',
     )
     .action(showLogs)

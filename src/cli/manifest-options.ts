@@ -60,7 +60,7 @@ function sourceFlags(
 ): Partial<BuildFlags> {
   if ((dockerUri ?? dockerDir ?? rootfs) !== undefined) return {}
   if (source === undefined)
-    throw new CloisterError('ERR_CLI_ARGUMENT', `${path} names no source, and no flag does`, {
+    throw new CloisterError('ERR_CLI_ARGUMENT', `${path} names no source, and no option does`, {
       hint: 'Give --docker-uri, --docker-dir or --rootfs, or a source in the manifest.',
     })
   const below = (directory: string): string => resolve(dirname(path), directory)

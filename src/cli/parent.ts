@@ -20,16 +20,16 @@ const PASSED_ON = ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGHUP', 'SIGUSR1', 'SIGUSR2
 export function parentCommand(): Command {
   return new Command('parent')
     .usage('[options] -- <program> [args...]')
-    .argument('<program>', 'the program, looked for in PATH')
+    .argument('<program>', 'the program, searched for in PATH')
     .argument('[args...]', "the program's arguments")
     .option('--enclave-name <name>', 'serve ports of this enclave only (repeatable)', append, [])
-    .option('--enclave-id <id>', 'the same by id (repeatable)', append, [])
+    .option('--enclave-id <id>', 'the same, by id (repeatable)', append, [])
     .passThroughOptions()
     .addHelpText(
       'after',
-      '\nThe program dials an enclave by its CID, and serves the enclaves when it listens at CID 3.\n' +
-        'Declare ports as usual: --guest-ports and --parent-ports of run-enclave, or open-ports.\n' +
-        'Exit status and signals are the ones of the program.\n' +
+      '\nThe program connects to an enclave by its CID, and serves enclaves by listening on CID 3.\n' +
+        'Open the ports as usual: --guest-ports and --parent-ports of run-enclave, or open-ports.\n' +
+        "Exit status and signals are the program's.\n" +
         '\nExample:\n  cloister parent -- socat - VSOCK-CONNECT:16:5005\n',
     )
     .action(runParent)

@@ -33,8 +33,8 @@ export function checkOptionValues(program: Command, args: readonly string[]): vo
 
 function missingValue(flags: string, next: string): CloisterError {
   const [name = ''] = flags.split(' ')
-  return new CloisterError('ERR_CLI_ARGUMENT', `option '${flags}' lacks its value`, {
+  return new CloisterError('ERR_CLI_ARGUMENT', `option '${flags}' needs a value`, {
     details: { followedBy: next },
-    hint: `Give a value before ${next}, or write ${name}=${next} if that is the value.`,
+    hint: `Give the value before ${next}, or write ${name}=${next} if that is the value.`,
   })
 }

@@ -13,7 +13,7 @@ const PIN = /^(?:PCR)?(\d|[12]\d|3[01])=([0-9a-f]{96})$/i
 export function pcrOption(): Option {
   return new Option(
     '--pcr <n=value...>',
-    'a PCR that the document must have, as 16=… with 96 hexadecimal digits',
+    'a PCR value that the document must have, 96 hexadecimal digits (repeatable)',
   ).argParser(addPin)
 }
 

@@ -35,12 +35,12 @@ export function closePortsCommand(): Command {
 
 /** `--parent-ports`, which must not be taken for ports to listen at. */
 export function parentPortsOption(): Option {
-  const what = `ports of its parent (this host) that the guest may dial: ${GRAMMAR}`
+  const what = `parent ports (on this host) that the guest may connect to: ${GRAMMAR}`
   return new Option('--parent-ports <ports>', what).argParser(checkPortList)
 }
 
 export function guestPortsOption(): Option {
-  const what = `ports of the guest that this host may dial: ${GRAMMAR}`
+  const what = `guest ports that this host may connect to: ${GRAMMAR}`
   return new Option('--guest-ports <ports>', what).argParser(checkPortList)
 }
 
@@ -48,7 +48,7 @@ export function guestPortsOption(): Option {
 export function vsockOption(): Option {
   return new Option(
     '--vsock <kind>',
-    "where parent ports are served: card (default): unix sockets; host: those, else this host's AF_VSOCK",
+    "where parent ports are served: card (default): Unix sockets; host: Unix sockets, then this host's AF_VSOCK",
   ).choices(vsockKinds)
 }
 

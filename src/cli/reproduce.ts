@@ -20,13 +20,13 @@ Examples:
   cloister reproduce hello.json
   cloister reproduce hello.json --rootfs ./rootfs --key builder.pem
 
-The statement is what build-enclave --provenance wrote. What it says is repeated, with the kernel and the
-agent of this machine, and every subject is compared: the file and the PCRs. Inputs that differ are named,
-which tells why. Of a signed image the file and PCR8 are compared when the certificate and the key are given
-(keys in files sign deterministically), else PCR0, PCR1 and PCR2 alone. A Dockerfile runs what it says:
-look at the statement's source before you repeat a stranger's.
+The statement is written by build-enclave --provenance. The build is repeated with the kernel and the agent
+of this machine, and the results are compared: the file and the PCRs. Inputs that differ are listed, to
+explain a difference. For a signed image, the file and PCR8 are compared only if the certificate and the key
+are given (keys in files sign deterministically); otherwise PCR0, PCR1 and PCR2 are compared. Building a
+Dockerfile runs its commands: check the statement's source before you repeat somebody else's build.
 
-Exit status: 0 when all that was compared is the same, 1 when something differs, another one after an error.`
+Exit status: 0 if everything compared is equal, 1 if something differs, another value on error.`
 
 /** As diff(1). */
 const STATUS_DIFFERENT = 1
@@ -42,11 +42,11 @@ interface Flags extends SigningFlags {
 
 export function reproduceCommand(): Command {
   const command = new Command('reproduce')
-    .argument('<statement>', 'what build-enclave --provenance wrote')
-    .option('--key <pem>', 'public key or certificate of who must have signed the statement')
-    .option('--rootfs <dir>', 'where the root file system is here')
-    .option('--docker-dir <dir>', 'where the Dockerfile is here')
-    .option('--docker-uri <image>', 'where the container image is here')
+    .argument('<statement>', 'statement written by build-enclave --provenance')
+    .option('--key <pem>', 'public key or certificate that the statement must be signed with')
+    .option('--rootfs <dir>', 'the root file system on this machine')
+    .option('--docker-dir <dir>', 'the directory of the Dockerfile on this machine')
+    .option('--docker-uri <image>', 'the container image, as seen from this machine')
     .option('--blobs <dir>', 'directory of the kernel and the agent')
     .option('--quiet', 'print no progress')
   return addSigningOptions(command).addHelpText('after', EXAMPLE).action(reproduce)

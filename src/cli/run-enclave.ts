@@ -68,11 +68,11 @@ export function runEnclaveCommand(): Command {
     .addOption(vsockOption())
     .addOption(egressOption())
     .addOption(dnsOption())
-    .option('--debug-mode', 'make the console readable; documents then carry zero PCRs')
-    .option('--attach-console', 'stay and print the console; implies --debug-mode')
+    .option('--debug-mode', 'make the console readable; attestation documents then carry zero PCRs')
+    .option('--attach-console', 'print the console until the enclave ends; implies --debug-mode')
     .option('--config <file>', "nitro-cli's JSON file with these settings")
     .addOption(acceleratorOption())
-    .option('--role <arn>', 'an identity to extend into PCR3, as AWS does with an IAM role')
+    .option('--role <arn>', 'identity to extend into PCR3, as AWS does with an IAM role')
     .addOption(configDataOption())
     .addOption(restartOption())
     .addOption(attachOption())
@@ -85,7 +85,7 @@ export function runEnclaveCommand(): Command {
     )
     .option(
       '--wait-port <port>',
-      'return, or report to be ready, when the app listens on this guest port, for which it has the boot timeout once more',
+      'return, or report ready, once the app listens on this guest port, waiting up to --boot-timeout once more',
       wholeNumber(0, 0xffffffff),
     )
     .addHelpText(
@@ -159,7 +159,7 @@ function checkAttach({ attach, debugMode, attachConsole }: RunOptions): void {
 function checkWaitPort(options: RunOptions): void {
   const { waitPort } = options
   if (waitPort === undefined || listsPort(portsOf(options).guestPorts, waitPort)) return
-  const message = `--wait-port ${String(waitPort)}: this guest port would not be open`
+  const message = `--wait-port ${String(waitPort)}: this guest port is not among the open ones`
   throw new CloisterError('ERR_CLI_ARGUMENT', message, {
     hint: `Add --guest-ports ${String(waitPort)}.`,
   })

@@ -46,7 +46,7 @@ async function loadProgram(): Promise<typeof RunProgram> {
     return (await import('./program.ts')).runProgram
   } catch (cause) {
     if (limit < NEEDED_DESCRIPTORS) {
-      const message = `cannot load Cloister: a process may have ${String(limit)} open files here`
+      const message = `cannot load Cloister: this process may open only ${String(limit)} files`
       throw new CloisterError('ERR_HOST_DESCRIPTORS', message, { cause })
     }
     throw new CloisterError('ERR_INTERNAL', 'cannot load Cloister', {

@@ -31,9 +31,9 @@ Examples:
   cloister sign-eif --eif-path hello.eif --signing-certificate signer.pem \\
     --import-signature hello.sig
 
-An image that is signed already gets the new signature in place of the old one. A key in a file signs
-deterministically (RFC 6979): the same image, certificate and key give the same bytes. The last two
-examples sign in two steps, with a key that is elsewhere; between them, for a key on P-384:
+An existing signature is replaced. A key in a file signs deterministically (RFC 6979): the same image,
+certificate and key give the same bytes. The last two examples sign in two steps, with a key that is kept
+elsewhere. Between them, for a key on P-384:
   openssl dgst -sha384 -sign key.pem -out hello.sig hello.tbs`
 
 /** The most a signature takes, as DER or as r || s. */
@@ -42,9 +42,9 @@ const MAX_SIGNATURE_BYTES = 256
 export function signEifCommand(): Command {
   const command = new Command('sign-eif').requiredOption('--eif-path <file>', 'the enclave image')
   return addSigningOptions(command)
-    .option('--output-file <file>', 'the signed image; by default it replaces the one given')
-    .option('--export-to-be-signed <file>', 'write what is to be signed, and change nothing')
-    .option('--import-signature <file>', 'sign with a signature of that: DER, or r || s')
+    .option('--output-file <file>', 'the signed image (default: replace the given image)')
+    .option('--export-to-be-signed <file>', 'write the bytes to be signed, and change nothing')
+    .option('--import-signature <file>', 'add a signature over those bytes, in DER or as r || s')
     .addHelpText('after', EXAMPLE)
     .action(run)
 }

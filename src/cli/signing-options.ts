@@ -22,7 +22,10 @@ const MAX_PASSWORD_BYTES = 4096
 export function addSigningOptions(command: Command): Command {
   return command
     .option('--signing-certificate <pem>', 'certificate of the signer, measured into PCR8')
-    .option('--private-key <key>', 'its key, on P-256, P-384 or P-521: see docs/signing.md')
+    .option(
+      '--private-key <key>',
+      'private key of the signer, on P-256, P-384 or P-521 (see docs/signing.md)',
+    )
     .addOption(
       new Option(
         '--private-key-password-file <file>',
@@ -32,10 +35,13 @@ export function addSigningOptions(command: Command): Command {
     .addOption(
       new Option(
         '--tpm <path>',
-        'device or Unix socket of the TPM for keys in one (default: /dev/tpmrm0)',
+        'device or Unix socket of the TPM that holds the key (default: /dev/tpmrm0)',
       ).env('CLOISTER_TPM'),
     )
-    .option('--kms-endpoint <url>', 'of keys in KMS (default: $AWS_ENDPOINT_URL_KMS, else of AWS)')
+    .option(
+      '--kms-endpoint <url>',
+      "endpoint for a key in KMS (default: $AWS_ENDPOINT_URL_KMS, else AWS's)",
+    )
 }
 
 /**

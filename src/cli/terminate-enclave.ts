@@ -33,7 +33,7 @@ export function terminateEnclaveCommand(): Command {
     )
     .option(
       '--timeout <seconds>',
-      'how long the app may take after SIGTERM',
+      'how long the app may take to exit after SIGTERM',
       wholeNumber(0, 600),
       2,
     )

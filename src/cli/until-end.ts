@@ -23,6 +23,6 @@ export async function untilEnd(
 }
 
 function stillRuns({ description }: EnclaveRecord, seconds: number): CloisterError {
-  const message = `${description.name} still runs after ${String(seconds)} s`
+  const message = `${description.name} is still running after ${String(seconds)} s`
   return new CloisterError('ERR_KEEPER_WAIT', message, { details: { seconds } })
 }

@@ -64,7 +64,7 @@ export function verifyCommand(): Command {
       "the document: CBOR, base64, hexadecimal or PEM; '-' reads standard input",
     )
     .addOption(
-      new Option('--format <format>', 'how the document is written')
+      new Option('--format <format>', 'encoding of the document')
         .choices(DOCUMENT_FORMATS)
         .default('auto'),
     )
@@ -75,12 +75,9 @@ export function verifyCommand(): Command {
     )
     .option('--aws-root', "trust AWS's Nitro Enclaves root G1")
     .option('--nonce <hex>', "the nonce it must carry; '' for an empty one, 'absent' for none")
-    .option('--user-data <hex>', "the user_data it must carry; '' or 'absent' as well")
+    .option('--user-data <hex>', "the user_data it must carry; '' and 'absent' as for --nonce")
     .option('--public-key <file>', "a file with the public_key it must carry, or 'absent'")
-    .option(
-      '--measurements <file>',
-      "what build-enclave printed; the document's PCRs must be these",
-    )
+    .option('--measurements <file>', "output of build-enclave that the document's PCRs must match")
     .addOption(pcrOption())
     .option('--module-id <id>', 'the module id it must have')
     .option(
@@ -91,7 +88,7 @@ export function verifyCommand(): Command {
     .option('--max-age <seconds>', 'the maximum age of the document', wholeNumber(0, 10 ** 9))
     .option('--allow-debug', 'accept documents of debug enclaves')
     .addOption(
-      new Option('--assurance <kind>', 'how the signing key must be protected').choices([
+      new Option('--assurance <kind>', 'required protection of the signing key').choices([
         'hardware-tpm',
       ]),
     )

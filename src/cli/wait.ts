@@ -42,8 +42,8 @@ export function waitCommand(): Command {
     )
     .addHelpText(
       'after',
-      '\nPrints the enclave as describe-enclaves does, after its end with the reason and, where the app\n' +
-        'ended, its exit status. That the app listens is tried with a connection, which is closed at once.\n' +
+      '\nPrints the enclave as describe-enclaves does; for an ended enclave with the reason and, if its app exited,\n' +
+        'the exit status. Readiness is tested by connecting to the port; the connection is closed at once.\n' +
         '\nExample:\n  cloister wait --enclave-name hello --port 5005\n',
     )
     .action(wait)

@@ -34,9 +34,9 @@ export async function checkUserNamespaces(): Promise<Finding> {
       resolve(error === null)
     })
   })
-  if (isAllowed) return ok(name, 'a process without privileges can make one')
+  if (isAllowed) return ok(name, 'unprivileged processes can create them')
   const text =
-    'a process without privileges can make none: the cards run without a network and a root directory of their own'
+    'unprivileged processes cannot create them: the cards run without their own network and root directory'
   return { name, status: 'warning', text, fix: namespacesFix() }
 }
 
@@ -69,11 +69,11 @@ export function checkConfinement(): Finding {
 export async function checkUsers(): Promise<Finding> {
   const name = 'user ids'
   if (process.getuid?.() !== 0)
-    return ok(name, 'all parts run as this user; root gives each one of its own')
+    return ok(name, 'all parts run as this user; started by root, each part runs as its own user')
   try {
     const { first, count } = uidRange()
     await checkUnusedIds([first, first + 1, first + UIDS_PER_KEEPER, first + count - 1])
-    return ok(name, `${String(first)} to ${String(first + count - 1)} belong to nobody else`)
+    return ok(name, `${String(first)} to ${String(first + count - 1)} are not used by anyone else`)
   } catch (error) {
     const fix =
       'Set CLOISTER_UID_RANGE=first:count to ids that nothing else uses, in /etc/subuid at most under the name cloister.'

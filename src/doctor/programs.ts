@@ -22,11 +22,11 @@ export async function checkQemu(): Promise<Finding> {
     const qemu = findProgram(process.env['CLOISTER_QEMU'] ?? 'qemu-system-x86_64', process.cwd())
     const [version = ''] = (await outputOf(qemu, ['--version'])).split('\n')
     if (!version.includes('QEMU'))
-      return failed(`${qemu} is not QEMU: to --version it says ${JSON.stringify(version)}`)
+      return failed(`${qemu} is not QEMU: --version prints ${JSON.stringify(version)}`)
     if (!/^microvm\b/m.test(await outputOf(qemu, ['-machine', 'help'])))
-      return failed(`${qemu} has no machine microvm`)
+      return failed(`${qemu} does not support the machine type microvm`)
     if (!(await offersDevice(qemu, 'vhost-user-vsock-device', {})))
-      return failed(`${qemu} has no device vhost-user-vsock-device`)
+      return failed(`${qemu} does not support the device vhost-user-vsock-device`)
     return ok(name, `${qemu}: ${version}`)
   } catch (error) {
     return failed(messageOf(error))
@@ -108,7 +108,7 @@ function notAnswered(program: string, error: ExecFileException): string {
     typeof error.code === 'number'
       ? `exit status ${String(error.code)}`
       : (error.signal ?? reasonOf(error))
-  return `${program} did not answer as it should: it printed nothing (${end})`
+  return `${program} printed nothing (${end})`
 }
 
 /** What a program prints; its exit status does not count if it prints something. */

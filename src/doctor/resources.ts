@@ -52,7 +52,7 @@ export function checkTemporary(): Finding {
     const text = `${tmpdir()} has ${String(free)} MiB left`
     return free < WANTED_TEMPORARY_MIB ? { name, status: 'warning', text, fix } : ok(name, text)
   } catch (error) {
-    const text = `no temporary file can be made in ${tmpdir()}: ${reasonOf(error)}`
+    const text = `cannot create a temporary file in ${tmpdir()}: ${reasonOf(error)}`
     return { name, status: 'failed', text, fix }
   }
 }
@@ -74,7 +74,7 @@ export function checkMemory(): Finding {
   const free = availableMemoryMib()
   const text = `${String(free)} MiB are available`
   if (free >= NEEDED_MEMORY_MIB) return ok(name, text)
-  return { name, status: 'failed', text, fix: 'End something else on the host.' }
+  return { name, status: 'failed', text, fix: 'Stop other programs on this host.' }
 }
 
 /** Certificates and documents carry the time: one before Cloister was installed cannot be right. */
@@ -85,7 +85,7 @@ export function checkClock(now: number = Date.now()): Finding {
   if (now >= installed) return ok(name, text)
   return {
     ...{ name, status: 'failed', text: `${text} is before the time when Cloister was installed` },
-    fix: 'Set the clock, best by a service such as systemd-timesyncd or chrony.',
+    fix: 'Set the clock, preferably with a service such as systemd-timesyncd or chrony.',
   }
 }
 

@@ -24,7 +24,7 @@ export function encodeAwsJson(value: unknown): string {
 }
 
 function encodeText(text: string): string {
-  const message = 'the metadata has half a character (a lone surrogate)'
+  const message = 'the metadata contains a lone surrogate (half a character)'
   check(!/\p{Surrogate}/u.test(text), CODE, message, { details: { text } })
   return JSON.stringify(text)
 }

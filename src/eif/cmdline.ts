@@ -10,7 +10,7 @@ const printable = /^[\x20-\x7e]*$/
 
 /** @throws ERR_EIF_CMDLINE when it is not UTF-8, or has a NUL */
 export function decodeCmdline(bytes: Uint8Array): string {
-  check(!bytes.includes(0), 'ERR_EIF_CMDLINE', 'the command line has a NUL')
+  check(!bytes.includes(0), 'ERR_EIF_CMDLINE', 'the command line contains a NUL byte')
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
   } catch (cause) {
@@ -34,7 +34,7 @@ export function encodeCmdline(cmdline: string): Uint8Array {
  */
 export function checkCmdlineLength(cmdline: string): void {
   const length = Buffer.byteLength(cmdline)
-  const message = `the command line of ${String(length)} bytes is longer than a kernel takes`
+  const message = `the command line has ${String(length)} bytes, more than a kernel accepts`
   check(length <= MAX_KERNEL_CMDLINE_BYTES, 'ERR_EIF_CMDLINE', message, {
     details: { length, limit: MAX_KERNEL_CMDLINE_BYTES },
   })

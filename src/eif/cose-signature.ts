@@ -68,10 +68,10 @@ export function verifyPcr0(sign1: Uint8Array, pcr0: Uint8Array, publicKey: KeyOb
   const header = decodeStrictly(protectedHeader)
   checkFormat(isMap(header) && header.size === 1, 'the protected header has more than alg')
   const isForKey = header.get(HEADER_ALG) === algorithm.number
-  check(isForKey, 'ERR_EIF_SIGNATURE_INVALID', 'the algorithm does not fit the key')
+  check(isForKey, 'ERR_EIF_SIGNATURE_INVALID', 'the algorithm does not match the key')
   const key = { key: publicKey, dsaEncoding } as const
   const isRight = verify(algorithm.hash, sigStructure(protectedHeader, payload), key, signature)
-  check(isRight, 'ERR_EIF_SIGNATURE_INVALID', 'the signature does not fit the certificate')
+  check(isRight, 'ERR_EIF_SIGNATURE_INVALID', 'the signature does not match the certificate')
   checkPayload(payload, pcr0)
 }
 

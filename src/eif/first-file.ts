@@ -75,7 +75,7 @@ export class FirstFile {
     this.#isCollecting = false
     if (pathOf(entry.name) !== this.#path) return
     const isRegular = (entry.mode & FILE_TYPE.mask) === FILE_TYPE.regular
-    if (this.#hasMatch) this.#problem ??= 'there are two of it'
+    if (this.#hasMatch) this.#problem ??= 'there are two of them'
     else if (!isRegular) this.#problem ??= 'it is not a regular file'
     else if (entry.links > 1) this.#problem ??= 'it has several names'
     else if (this.#members > 1) this.#problem ??= 'it is not the first file'

@@ -39,12 +39,17 @@ export function decodeHeader(bytes: Uint8Array): EifHeader {
   check(
     view.getUint32(HEADER.magic) === MAGIC,
     'ERR_EIF_MAGIC',
-    'the file does not begin with .eif',
+    'the file does not begin with ".eif"',
   )
   const version = view.getUint16(HEADER.version)
-  check(version === EIF_VERSION, 'ERR_EIF_VERSION', `EIF version ${String(version)}`, {
-    details: { version },
-  })
+  check(
+    version === EIF_VERSION,
+    'ERR_EIF_VERSION',
+    `EIF version ${String(version)} is not supported`,
+    {
+      details: { version },
+    },
+  )
   const flags = view.getUint16(HEADER.flags)
   checkField(flags <= FLAG_AARCH64, 'flags', flags)
   checkZero(view.getUint16(HEADER.reserved), 'reserved')
@@ -101,7 +106,12 @@ function checkZero(value: number, field: string): void {
 }
 
 function checkField(condition: boolean, field: string, value: number | bigint): void {
-  check(condition, 'ERR_EIF_HEADER', `header field ${field} is ${String(value)}`, {
-    details: { field, value: String(value) },
-  })
+  check(
+    condition,
+    'ERR_EIF_HEADER',
+    `the header field ${field} has the invalid value ${String(value)}`,
+    {
+      details: { field, value: String(value) },
+    },
+  )
 }

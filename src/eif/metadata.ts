@@ -118,6 +118,8 @@ function readObject(value: unknown, key: string): Json {
 
 function readText(json: Json, key: string): string {
   const value = json[key]
-  check(typeof value === 'string', 'ERR_EIF_METADATA', `${key} is not text`, { details: { key } })
+  check(typeof value === 'string', 'ERR_EIF_METADATA', `${key} is not a string`, {
+    details: { key },
+  })
   return value
 }

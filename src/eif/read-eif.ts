@@ -234,7 +234,7 @@ async function readExactly(
 }
 
 function checkCrc(header: EifHeader, actual: number): void {
-  check(header.crc32 === actual, 'ERR_EIF_CRC', 'the CRC does not fit the contents', {
+  check(header.crc32 === actual, 'ERR_EIF_CRC', 'the CRC does not match the contents', {
     details: { expected: header.crc32, actual },
   })
 }

@@ -45,7 +45,7 @@ export function decodeSectionHeader(bytes: Uint8Array, row: TableRow): EifSectio
   const number = view.getUint16(0)
   const type = typeNames.get(number)
   const details = { offset: row.offset }
-  check(type !== undefined, 'ERR_EIF_SECTION_TYPE', `section type ${String(number)}`, {
+  check(type !== undefined, 'ERR_EIF_SECTION_TYPE', `unknown section type ${String(number)}`, {
     details: { ...details, type: number },
   })
   const flags = view.getUint16(2)
@@ -54,9 +54,14 @@ export function decodeSectionHeader(bytes: Uint8Array, row: TableRow): EifSectio
   })
   const size = Number(view.getBigUint64(4))
   const isStated = size === row.size || type === 'signature'
-  check(isStated, 'ERR_EIF_SECTION_TABLE', `two sizes for a ${type} section`, {
-    details: { ...details, inTable: row.size, inSection: size },
-  })
+  check(
+    isStated,
+    'ERR_EIF_SECTION_TABLE',
+    `the section table and the header of a ${type} section state different sizes`,
+    {
+      details: { ...details, inTable: row.size, inSection: size },
+    },
+  )
   const offset = row.offset + SECTION_HEADER_BYTES
   return { type, offset, size, ...(size !== row.size && { sizeInTable: row.size }) }
 }
@@ -79,7 +84,7 @@ export function checkPlace(row: TableRow, end: number, fileBytes: number): void 
 
 /** @throws ERR_EIF_TRAILING_BYTES unless the sections fill the file */
 export function checkEnd(end: number, fileBytes: number): void {
-  check(end === fileBytes, 'ERR_EIF_TRAILING_BYTES', 'bytes after the last section', {
+  check(end === fileBytes, 'ERR_EIF_TRAILING_BYTES', 'unexpected bytes after the last section', {
     details: { end, fileBytes },
   })
 }
@@ -93,20 +98,25 @@ export function checkEnd(end: number, fileBytes: number): void {
  */
 export function checkSections(sections: readonly EifSection[]): void {
   for (const type of ['kernel', 'cmdline', 'metadata', 'ramdisk'] as const) {
-    check(count(sections, type) > 0, 'ERR_EIF_SECTION_MISSING', `no ${type} section`, {
+    check(count(sections, type) > 0, 'ERR_EIF_SECTION_MISSING', `the ${type} section is missing`, {
       details: { type },
     })
   }
   for (const type of ['kernel', 'cmdline', 'metadata', 'signature'] as const) {
-    check(count(sections, type) <= 1, 'ERR_EIF_SECTION_REPEATED', `two ${type} sections`, {
-      details: { type },
-    })
+    check(
+      count(sections, type) <= 1,
+      'ERR_EIF_SECTION_REPEATED',
+      `there are two ${type} sections`,
+      {
+        details: { type },
+      },
+    )
   }
   const types = sections.map((section) => section.type)
   check(
     types.indexOf('kernel') < types.indexOf('ramdisk'),
     'ERR_EIF_SECTION_ORDER',
-    'a ramdisk before the kernel',
+    'a ramdisk comes before the kernel',
   )
   sections.forEach(checkSize)
 }
@@ -115,9 +125,14 @@ function checkSize({ type, size }: EifSection): void {
   const limits: Partial<Record<SectionType, number>> = MAX_BUFFERED_BYTES
   const limit = limits[type] ?? Number.MAX_SAFE_INTEGER
   const empty = size === 0 && type !== 'cmdline' && type !== 'ramdisk'
-  check(!empty && size <= limit, 'ERR_EIF_SECTION_SIZE', `a ${type} section of ${String(size)} B`, {
-    details: { type, size, ...(size > limit && { limit }) },
-  })
+  check(
+    !empty && size <= limit,
+    'ERR_EIF_SECTION_SIZE',
+    `a ${type} section has ${String(size)} bytes`,
+    {
+      details: { type, size, ...(size > limit && { limit }) },
+    },
+  )
 }
 
 function count(sections: readonly EifSection[], type: SectionType): number {

@@ -97,9 +97,14 @@ function place(sections: readonly EifSection[]): Placing {
     end += SECTION_HEADER_BYTES + size
     return row
   })
-  check(table.length < MAX_SECTIONS, 'ERR_EIF_SIGNING', 'the image has no place for a signature', {
-    details: { sections: table.length, limit: MAX_SECTIONS },
-  })
+  check(
+    table.length < MAX_SECTIONS,
+    'ERR_EIF_SIGNING',
+    'the image has no room for a signature section',
+    {
+      details: { sections: table.length, limit: MAX_SECTIONS },
+    },
+  )
   return { table, end }
 }
 

@@ -70,5 +70,5 @@ export function bytesOfIntegers(value: CborValue | undefined): Uint8Array {
 
 /** @throws `ERR_EIF_SIGNATURE_FORMAT` with `problem` in its message when `condition` is false */
 export function checkFormat(condition: boolean, problem: string): asserts condition {
-  check(condition, 'ERR_EIF_SIGNATURE_FORMAT', `the signature section: ${problem}`)
+  check(condition, 'ERR_EIF_SIGNATURE_FORMAT', `the signature section is malformed: ${problem}`)
 }

@@ -42,7 +42,7 @@ export function makeSigner(certificatePem: Uint8Array, key: SigningKey): EifSign
     "the certificate's key is not on P-256, P-384 or P-521",
   )
   const isPair = key.publicKey?.equals(certificate.publicKey) ?? true
-  check(isPair, 'ERR_EIF_SIGNING', 'the private key is not that of the certificate')
+  check(isPair, 'ERR_EIF_SIGNING', 'the private key does not belong to the certificate')
   return { certificatePem, certificate, algorithm, key }
 }
 
@@ -68,7 +68,7 @@ export async function signMessage(signer: EifSigner, message: Uint8Array): Promi
     'ERR_EIF_SIGNING',
     signature === undefined
       ? `the signature is neither r || s of ${String(algorithm.signatureBytes)} bytes nor DER`
-      : 'the signature does not verify with the certificate: another key, or another image',
+      : 'the signature does not verify with the certificate: it was made with another key or for another image',
     { details: { curve: algorithm.curve, signatureBytes: made.length } },
   )
 }

@@ -22,7 +22,11 @@ export function parseSigningCertificate(pem: Uint8Array): SigningCertificate {
   const der = decodeFirst(pem)
   const certificate = parseDer(der)
   // PCR8 is the digest of these bytes: bytes after the certificate would give it another value.
-  check(certificate.raw.equals(der), 'ERR_EIF_CERTIFICATE', 'bytes after the signing certificate')
+  check(
+    certificate.raw.equals(der),
+    'ERR_EIF_CERTIFICATE',
+    'unexpected bytes after the signing certificate',
+  )
   return {
     der,
     notBefore: new Date(certificate.validFrom),

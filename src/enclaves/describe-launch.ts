@@ -143,7 +143,7 @@ function cpuCountOf({ cpuCount, asked }: LaunchOptions): number {
     `the image's manifest asks for ${String(wanted)} vCPUs, more than the ${String(hostCpuCount)} CPUs of this host`,
     {
       details: { cpuCount: wanted, hostCpuCount },
-      hint: 'Give a --cpu-count: it is taken in place of what the manifest says.',
+      hint: 'Give --cpu-count to override the manifest.',
     },
   )
 }
@@ -159,7 +159,7 @@ function memoryOf({ memoryMib, asked }: LaunchOptions): number {
     `the image's manifest asks for ${String(wanted)} MiB, more than half of the ${String(availableMib)} MiB that are available`,
     {
       details: { memoryMib: wanted, availableMib },
-      hint: 'Give a --memory: it is taken in place of what the manifest says.',
+      hint: 'Give --memory to override the manifest.',
     },
   )
 }
@@ -181,17 +181,17 @@ function checkedMemory(memoryMib: number): number {
   if (memoryMib > hostMib && memoryMib <= MAX_MEMORY_MIB) {
     throw new CloisterError(
       'ERR_KEEPER_HOST_MEMORY',
-      `a memory of ${String(memoryMib)} MiB is more than the ${String(hostMib)} MiB of this host`,
+      `${String(memoryMib)} MiB of memory is more than the ${String(hostMib)} MiB of this host`,
       { details: { memoryMib, hostMib } },
     )
   }
   if (memoryMib >= MIN_MEMORY_MIB && memoryMib <= MAX_MEMORY_MIB) return memoryMib
   throw new CloisterError(
     'ERR_KEEPER_MEMORY',
-    `a memory of ${String(memoryMib)} MiB is outside ${String(MIN_MEMORY_MIB)} to ${String(MAX_MEMORY_MIB)} MiB`,
+    `${String(memoryMib)} MiB of memory is outside the range from ${String(MIN_MEMORY_MIB)} to ${String(MAX_MEMORY_MIB)} MiB`,
     {
       details: { memoryMib },
-      hint: 'Give a --memory in that range: a number of MiB, or with M, G or T.',
+      hint: 'Give --memory a value in that range, in MiB or with the suffix M, G or T.',
     },
   )
 }

@@ -67,7 +67,7 @@ function openPrivate(path: string): string {
   }
   const link = lstatSync(path).uid
   if (link !== process.getuid?.() && link !== 0)
-    throw unusable(path, 'it is a symbolic link of another user')
+    throw unusable(path, 'it is a symbolic link owned by another user')
   const { uid, mode } = statSync(path)
   if (uid !== process.getuid?.()) throw unusable(path, `it belongs to user ${String(uid)}`)
   if ((mode & 0o077) !== 0)

@@ -56,7 +56,7 @@ function parseObject(line: string): Readonly<Record<string, unknown>> {
 }
 
 function malformed(cause?: unknown): CloisterError {
-  return new CloisterError('ERR_KEEPER_CONTROL', 'the keeper does not know such a request', {
+  return new CloisterError('ERR_KEEPER_CONTROL', 'the keeper does not support this request', {
     cause,
     hint: 'The enclave was started by another version of Cloister: end it with that one, or kill its keeper.',
   })

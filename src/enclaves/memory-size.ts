@@ -48,14 +48,14 @@ export function checkMemory(size: MachineSize, load: MemoryLoad, cmdline: string
     ...{ unpackedBytes: load.unpacked.pages * PAGE_BYTES, ramdiskBytes: load.initrdBytes },
   }
   if (neededMib === undefined) {
-    const message = `this image does not fit the limits that its own command line sets: ${cmdline}`
+    const message = `this image exceeds the limits that its own command line sets: ${cmdline}`
     const hint = 'Build the image with a larger size= or nr_inodes= in initramfs_options.'
     throw new CloisterError('ERR_KEEPER_MEMORY', message, { hint, details })
   }
   throw new CloisterError(
     'ERR_KEEPER_MEMORY',
-    `${String(memoryMib)} MiB are too little: to be unpacked this image needs at least ${String(neededMib)} MiB`,
-    { hint: `Use --memory ${String(neededMib)}, and more for what the app needs.`, details },
+    `${String(memoryMib)} MiB is too little: unpacking this image takes at least ${String(neededMib)} MiB`,
+    { hint: `Use --memory ${String(neededMib)} plus what the app needs.`, details },
   )
 }
 

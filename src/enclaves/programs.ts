@@ -55,7 +55,7 @@ export function findParentProgram(env: NodeJS.ProcessEnv = process.env): string 
 
 function qemu(chosen: string | undefined): string {
   if (chosen === undefined) return 'qemu-system-x86_64'
-  return runnable(chosen, 'CLOISTER_QEMU', 'qemu-system-x86_64 of the PATH')
+  return runnable(chosen, 'CLOISTER_QEMU', 'qemu-system-x86_64 from the PATH')
 }
 
 function own(
@@ -79,7 +79,7 @@ function runnable(path: string, variable: string, usual: string): string {
   } catch (cause) {
     throw new CloisterError('ERR_PROCESS_SPAWN', `${variable}: ${messageOf(cause)}`, {
       details: { program: path, variable },
-      hint: `Correct ${variable}, or unset it for ${usual}.`,
+      hint: `Correct ${variable}, or unset it to use ${usual}.`,
     })
   }
 }

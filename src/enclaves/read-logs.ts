@@ -118,5 +118,5 @@ function noLogs(name: string, debug: boolean): CloisterError {
           hint: `Run \`cloister console --enclave-name ${shellWord(name)}\`.`,
         },
       )
-    : new CloisterError('ERR_KEEPER_NO_LOGS', `the manifest of ${name} lets no line leave`)
+    : new CloisterError('ERR_KEEPER_NO_LOGS', `the manifest of ${name} declares no log lines`)
 }

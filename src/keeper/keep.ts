@@ -15,7 +15,7 @@ export async function keep(request: LaunchRequest, asker: Asker & Abandoning): P
   const stop = new StopSwitch()
   stop.listenToSignals()
   void asker.abandoned.then(() => {
-    stop.ask(0, 'the command that started the enclave went away')
+    stop.ask(0, 'the command that started the enclave has exited')
   })
   const registry = new Registry(request.directories.runtime)
   const succession = new Succession(registry, request)

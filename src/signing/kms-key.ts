@@ -25,7 +25,7 @@ export function isArn(name: string): boolean {
 export async function openKmsKey(arn: string, { kmsEndpoint }: KeyOptions): Promise<OpenKey> {
   const [, region] = KEY_ARN.exec(arn) ?? []
   check(region !== undefined, 'ERR_SIGNING_KEY', `${arn} is not the ARN of a KMS key`, {
-    hint: 'Write arn:aws:kms:REGION:ACCOUNT:key/ID; an alias has no key policy of its own and is not taken.',
+    hint: 'Write arn:aws:kms:REGION:ACCOUNT:key/ID; an alias has no key policy of its own and is not accepted.',
   })
   // Its announcement that a later version will want a later Node is not for our users.
   process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true'
@@ -48,7 +48,7 @@ export async function openKmsKey(arn: string, { kmsEndpoint }: KeyOptions): Prom
       const SigningAlgorithm = SIGNING_ALGORITHMS[hash]
       const request = { KeyId, Message, MessageType: 'DIGEST', SigningAlgorithm } as const
       const { Signature } = await asked('Sign', client.send(new SignCommand(request)))
-      check(Signature !== undefined, 'ERR_SIGNING_KEY', 'KMS Sign gave no signature')
+      check(Signature !== undefined, 'ERR_SIGNING_KEY', 'KMS Sign returned no signature')
       return Signature
     },
     [Symbol.asyncDispose]: () => {
@@ -62,7 +62,7 @@ function parsePublicKey(spki: Uint8Array | undefined): ReturnType<typeof createP
   try {
     return createPublicKey({ key: Buffer.from(spki ?? []), format: 'der', type: 'spki' })
   } catch (cause) {
-    const message = 'KMS GetPublicKey gave no public key'
+    const message = 'KMS GetPublicKey returned no public key'
     throw new CloisterError('ERR_SIGNING_KEY', message, { cause })
   }
 }

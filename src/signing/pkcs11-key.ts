@@ -69,7 +69,7 @@ function idOfKey(list: string, attributes: ReadonlyMap<string, string>): string 
   check(
     key !== undefined && found.length === 1 && key.id !== '',
     'ERR_SIGNING_KEY',
-    `${String(found.length)} private keys of the token fit the PKCS#11 URI, not one`,
+    `${String(found.length)} private keys on the token match the PKCS#11 URI, one is needed`,
     { details: { keysOnToken: keys.length }, hint: 'Check token, object and id, and the PIN.' },
   )
   return key.id

@@ -74,28 +74,28 @@ test('the status is 128 and the signal of an app, 137 when it does not end, 125 
     host.build(name, '--rootfs', rootfs, '--entrypoint', '/probe', ...words)
   const killed = new Foreground(await image('killed', 'kill', '11'), host, '--memory', '128')
   expect(await killed.status()).toBe(128 + 11)
-  expect(killed.stderr).toContain('lets no line leave')
+  expect(killed.stderr).toContain('declares no log lines')
 
   const deaf = await image('deaf', 'ignore')
   const patient = new Foreground(deaf, host, '--memory', '128', '--stop-timeout', '1')
-  await patient.signalAfter('lets no line leave', 'SIGINT')
+  await patient.signalAfter('declares no log lines', 'SIGINT')
   expect(await patient.status()).toBe(137)
 
   const impatient = new Foreground(deaf, host, '--memory', '128', '--stop-timeout', '600')
-  await impatient.signalAfter('lets no line leave', 'SIGINT')
+  await impatient.signalAfter('declares no log lines', 'SIGINT')
   await expect.poll(async () => (await host.list()).at(-1)?.State).toBe('TERMINATING')
   impatient.child.kill('SIGTERM')
   expect(await impatient.status()).toBe(137)
 
   const broken = new Foreground(deaf, host, '--memory', '128')
-  await expect.poll(() => broken.stderr).toContain('lets no line leave')
+  await expect.poll(() => broken.stderr).toContain('declares no log lines')
   process.kill((await host.list()).at(-1)?.Processes['QEMU'] ?? 0, 'SIGKILL')
   expect(await broken.status()).toBe(125)
   expect(broken.stderr).toContain('QEMU was killed by SIGKILL')
 
   // A reader that goes away takes the enclave along, as it does with a program.
   const orphan = new Foreground(deaf, host, '--memory', '128')
-  await expect.poll(() => orphan.stderr).toContain('lets no line leave')
+  await expect.poll(() => orphan.stderr).toContain('declares no log lines')
   expect(await host.list()).toHaveLength(1)
   orphan.child.stderr?.destroy()
   process.kill((await host.list()).at(-1)?.Processes['swtpm'] ?? 0, 'SIGKILL')

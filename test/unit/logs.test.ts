@@ -156,6 +156,8 @@ describe('cloister logs', () => {
   })
 
   test('says that an enclave has none', async () => {
-    expect((await logs()).stderr).toContain('ERR_KEEPER_NO_LOGS: the manifest of echo lets no line')
+    expect((await logs()).stderr).toContain(
+      'ERR_KEEPER_NO_LOGS: the manifest of echo declares no log',
+    )
   })
 })

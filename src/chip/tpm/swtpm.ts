@@ -138,7 +138,9 @@ export class Swtpm implements TpmChannel {
     const { code, signal } = await this.process.ended
     const details = { code, signal, swtpm: this.process.lastWords() }
     return details.swtpm.includes(LOCKED)
-      ? new CloisterError('ERR_CHIP_BUSY', 'another swtpm has the state directory', { details })
+      ? new CloisterError('ERR_CHIP_BUSY', 'another swtpm is using the state directory', {
+          details,
+        })
       : new CloisterError('ERR_CHIP_TPM_START', 'swtpm did not start', { cause, details })
   }
 

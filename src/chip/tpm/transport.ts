@@ -88,7 +88,7 @@ export class TpmTransport implements TpmChannel {
   #receive(chunk: Buffer): void {
     this.#received = this.#received.length === 0 ? chunk : Buffer.concat([this.#received, chunk])
     if (!this.#inFlight) {
-      this.fail(outOfStep('an answer without a question'))
+      this.fail(outOfStep('a response without a command'))
       return
     }
     if (this.#received.length < HEADER_BYTES) return

@@ -30,13 +30,13 @@ export function lintCmdline(bytes: Buffer, findings: Findings): void {
     findings.error(
       'cmdline-nul',
       ['aws', 'cloister'],
-      'the command line has a NUL: the kernel sees less',
+      'the command line contains a NUL byte: the kernel ignores what follows it',
     )
   if (bytes.length > MAX_KERNEL_CMDLINE_BYTES)
     findings.error(
       'cmdline-length',
       PLATFORMS,
-      'the command line is longer than the 2047 bytes a kernel takes',
+      'the command line is longer than the 2047 bytes a kernel accepts',
     )
   if (!/^[\x20-\x7e\0]*$/.test(bytes.toString('latin1')))
     findings.warning(

@@ -72,13 +72,17 @@ async function findSections(
     }
     const section = { type: view.getUint16(0), offset, size }
     if (view.getUint16(2) !== 0)
-      findings.error('section-flags', ['qemu', 'cloister'], `section ${String(index)} has flags`)
+      findings.error(
+        'section-flags',
+        ['qemu', 'cloister'],
+        `section ${String(index)} has flags set`,
+      )
     lintRow(header, index, { section, end }, findings)
     sections.push(section)
     end = next
   }
   if (end < source.size)
-    findings.error('trailing-bytes', ['aws', 'cloister'], 'bytes after the last section')
+    findings.error('trailing-bytes', ['aws', 'cloister'], 'unexpected bytes after the last section')
   return sections
 }
 
@@ -122,7 +126,7 @@ async function lintContents(image: Contents, findings: Findings): Promise<void> 
       small.set(type, Buffer.from(await source.read(start, Math.min(limit, section.size))))
   }
   if (header.getUint32(HEADER.crc32) !== crc)
-    findings.error('crc', PLATFORMS, 'the CRC does not fit the contents')
+    findings.error('crc', PLATFORMS, 'the CRC does not match the contents')
   lintSmall(small, { isAarch64, pcr0: measurer.finish().pcr0.pcr, at }, findings)
 }
 

@@ -17,7 +17,7 @@ export interface FoundSection {
 export function lintHeader(header: DataView, findings: Findings): number {
   const { error, warning } = bind(findings)
   if (header.getUint32(HEADER.magic) !== MAGIC)
-    error('magic', ['qemu', 'cloister'], 'the file does not begin with .eif')
+    error('magic', ['qemu', 'cloister'], 'the file does not begin with ".eif"')
   const version = header.getUint16(HEADER.version)
   const versionText = `the version is ${String(version)}, not 4`
   if (version < EIF_VERSION) error('version', ['qemu', 'cloister'], versionText)
@@ -31,8 +31,8 @@ export function lintHeader(header: DataView, findings: Findings): number {
   if (rest.some((value) => value !== 0)) error('reserved', ['cloister'], 'a reserved field is set')
   const count = header.getUint16(HEADER.sectionCount)
   if (count > MAX_SECTIONS)
-    error('section-count', PLATFORMS, `${String(count)} sections; there is room for 32`)
-  if (count < 3) warning('section-count', PLATFORMS, `${String(count)} sections are too few`)
+    error('section-count', PLATFORMS, `there are ${String(count)} sections, at most 32 are allowed`)
+  if (count < 3) warning('section-count', PLATFORMS, `there are only ${String(count)} sections`)
   return Math.min(count, MAX_SECTIONS)
 }
 
@@ -59,9 +59,9 @@ export function lintRow(
   if (section.type === 0 || section.type > 5)
     error('section-type', ['aws', 'cloister'], `${name} has the type ${String(section.type)}`)
   if (section.type === 4 && section.size > 32768)
-    error('signature-length', PLATFORMS, `${name}: a signature has at most 32768 bytes`)
+    error('signature-length', PLATFORMS, `${name}: a signature section has at most 32768 bytes`)
   if (section.size === 0 && section.type === 3)
-    error('ramdisk-empty', ['qemu'], `${name}: a ramdisk without a byte`)
+    error('ramdisk-empty', ['qemu'], `${name}: the ramdisk is empty`)
   if (section.size === 0 && section.type === 1)
     error('kernel-empty', PLATFORMS, 'the kernel is empty')
   if (section.size === 0 && section.type === 2)
@@ -77,9 +77,10 @@ export function lintSections(sections: readonly FoundSection[], findings: Findin
   const count = (type: number): number => types.filter((it) => it === type).length
   for (const type of [1, 2, 3]) {
     if (count(type) === 0)
-      error('section-missing', PLATFORMS, `no ${TYPE_NAMES[type] ?? ''} section`)
+      error('section-missing', PLATFORMS, `the ${TYPE_NAMES[type] ?? ''} section is missing`)
   }
-  if (count(5) === 0) error('section-missing', ['aws', 'cloister'], 'no metadata section')
+  if (count(5) === 0)
+    error('section-missing', ['aws', 'cloister'], 'the metadata section is missing')
   for (const type of [1, 2, 4, 5]) {
     const message = `more than one ${TYPE_NAMES[type] ?? ''} section`
     if (count(type) > 1) error('section-repeated', PLATFORMS, message)

@@ -26,24 +26,24 @@ export function lintRamdisk(
   if (!isRead)
     warn(
       'ramdisk-format',
-      'a ramdisk is not made of cpio archives, raw or in gzip, or unpacks to too much',
+      'a ramdisk is not a sequence of cpio archives (raw or gzip), or unpacks to too many bytes',
     )
   if (overwrites.hasRepeatedName)
     warn(
       'ramdisk-repeated-name',
-      'two members of a ramdisk have one path: the kernel keeps the last, other readers the first',
+      'two members of a ramdisk have the same path: the kernel keeps the last one, other readers the first',
     )
   if (overwrites.hasRewrittenLink)
     warn(
       'ramdisk-rewritten-link',
-      'a second link to a file in a ramdisk brings contents or attributes: the first name gets them too',
+      'a second link to a file in a ramdisk carries contents or attributes, which change the first name too',
     )
   if (overwrites.isFull)
-    warn('ramdisk-too-many-names', 'a ramdisk has more names than are looked at')
+    warn('ramdisk-too-many-names', 'a ramdisk has too many names: not all of them were checked')
   if (first === RAW_CPIO && initrdBytes % 4 !== 0)
     findings.error(
       'ramdisk-alignment',
       PLATFORMS,
-      'a raw cpio archive begins at no multiple of 4 of all ramdisks together: the kernel does not read it',
+      'a raw cpio archive does not begin at a multiple of 4 bytes, counted over all ramdisks: the kernel does not read it',
     )
 }

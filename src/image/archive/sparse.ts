@@ -79,7 +79,7 @@ export async function readOldSparse(
   let { offset } = data
   for (let isExtended = header[OLD_ENTRIES.isExtended]; isExtended === 1;) {
     const block = Buffer.from(await source.read(offset, BLOCK_BYTES))
-    checkTar(block.length === BLOCK_BYTES, 'a sparse map is cut off', offset)
+    checkTar(block.length === BLOCK_BYTES, 'a sparse map is truncated', offset)
     map.push(...readEntries(block, EXTENSION_ENTRIES))
     checkTar(map.length <= 2 * MAX_EXTENTS, 'a file has too many extents', offset)
     isExtended = block[EXTENSION_ENTRIES.isExtended]
@@ -129,7 +129,7 @@ async function readMapFromData(
     }
     if (map.length === wanted) return { map, length }
   }
-  checkTar(false, 'a sparse map is cut off', data.offset)
+  checkTar(false, 'a sparse map is truncated', data.offset)
 }
 
 /** Format 0.0: one record for each number. */
@@ -157,7 +157,7 @@ function sparseContent(
     stored += length
   }
   checkTar(position <= size, 'a sparse file is longer than its size', data.offset)
-  checkTar(stored <= data.size, 'the data of a sparse file is cut off', data.offset)
+  checkTar(stored <= data.size, 'the data of a sparse file is truncated', data.offset)
   const extents = Float64Array.from(map)
   const content = { size, chunks: () => expand(source, data.offset, extents, size) }
   return { content, mapBytes: extents.byteLength }

@@ -86,7 +86,7 @@ export async function* readTar(
     }
     const data = { offset, size: extensions.number('size') ?? header.size }
     const { entry, end } = await readEntry(source, { header, extensions, data, budget })
-    checkTar(end <= alignToBlock(source.size), `${entry.path} is cut off`, offset)
+    checkTar(end <= alignToBlock(source.size), `${entry.path} is truncated`, offset)
     yield entry
     extensions = new Extensions()
     offset = end
@@ -101,7 +101,7 @@ class Extensions {
   async add(source: ByteSource, { typeflag, size }: TarHeader, offset: number): Promise<void> {
     this.#bytes += size
     checkTar(this.#bytes <= MAX_EXTENSION_BYTES, 'extension headers are too long', offset)
-    checkTar(offset + size <= source.size, 'an extension header is cut off', offset)
+    checkTar(offset + size <= source.size, 'an extension header is truncated', offset)
     const body = Buffer.from(await source.read(offset, size))
     const name = readText(body, [0, body.length])
     if (typeflag === GNU_LONG_NAME) this.records.push(['path', name])
@@ -185,7 +185,7 @@ async function readContent(
     return sparse
   }
   const { offset, size } = data
-  checkTar(offset + size <= source.size, 'a file is cut off', offset)
+  checkTar(offset + size <= source.size, 'a file is truncated', offset)
   return {
     content: { size, chunks: () => chunksOf(source, offset, size) },
     end: offset + alignToBlock(size),

@@ -151,7 +151,7 @@ async function* exactly(data: Content): AsyncGenerator<Uint8Array> {
 
 function checkSize(path: ByteName, size: number): void {
   const shown = showName(path)
-  check(size <= MAX_UINT32, 'ERR_IMAGE_LIMIT', `${shown} is 4 GiB or more`, {
+  check(size <= MAX_UINT32, 'ERR_IMAGE_LIMIT', `${shown} has 4 GiB or more`, {
     details: { path: shown, size, limit: MAX_UINT32 },
   })
 }

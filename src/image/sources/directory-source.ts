@@ -172,7 +172,7 @@ async function orMissing<T>(host: ByteName, operation: Promise<T>): Promise<T> {
     throw new CloisterError(CODE, `cannot read ${path}: ${reasonOf(cause)}`, {
       details: { path },
       cause,
-      hint: 'Check the path and its permissions; build as a user who may read every file of it.',
+      hint: 'Check the path and its permissions; build as a user who can read every file in it.',
     })
   })
 }

@@ -14,7 +14,7 @@ const SHOWN = 3
 export function dropDevices(root: Directory): readonly Notice[] {
   const dropped: ByteName[] = []
   drop(root, '', dropped)
-  return notice(dropped, 'device nodes and sockets are not in the image')
+  return notice(dropped, 'device nodes and sockets are left out of the image')
 }
 
 function drop(parent: Directory, prefix: ByteName, dropped: ByteName[]): void {
@@ -48,8 +48,8 @@ export function dropAttributes(root: Directory, kind: RootKind): readonly Notice
   }
   const what =
     kind === 'squashfs'
-      ? 'extended attributes of other kinds than user, trusted and security are not in the image'
-      : 'extended attributes (file capabilities among them) are not in the image'
+      ? 'extended attributes other than user, trusted and security are left out of the image'
+      : 'extended attributes, including file capabilities, are left out of the image'
   return notice(lost, what)
 }
 

@@ -108,7 +108,7 @@ export function parseAgentEvent(bytes: Uint8Array): AgentEvent | { readonly even
 
 function text(message: ReadonlyMap<unknown, unknown>, key: string): string {
   const value = message.get(key)
-  if (typeof value !== 'string') throw malformedMessage(`${key} is not text`)
+  if (typeof value !== 'string') throw malformedMessage(`${key} is not a string`)
   return printable(value)
 }
 

@@ -78,9 +78,7 @@ export class LogChannel {
   #refuse(): void {
     if (this.#hasRefused) return
     this.#hasRefused = true
-    this.#journal.writeOfGuest(
-      'the guest sent a line that its manifest does not let leave: dropped',
-    )
+    this.#journal.writeOfGuest('the guest sent a line that its manifest does not declare: dropped')
   }
 }
 

@@ -63,7 +63,7 @@ export async function measureImage(
       'ERR_KEEPER_IMAGE',
       `the image is for ${eif.architecture}`,
       {
-        hint: 'Build the image for x86_64: only such machines are run so far.',
+        hint: 'Build the image for x86_64: other architectures cannot be run yet.',
       },
     )
     const cmdline = eif.cmdline + cmdlineSuffix(eif.cmdline)

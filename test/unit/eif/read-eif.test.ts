@@ -43,7 +43,7 @@ describe('readEif', () => {
     ['no command line', assemble([0, 2, 3, 4]), 'ERR_EIF_SECTION_MISSING'],
     ['no metadata', assemble([0, 1, 3, 4]), 'ERR_EIF_SECTION_MISSING'],
     ['no ramdisk', assemble([0, 1, 2, 3], { 3: 4 }), 'ERR_EIF_SECTION_MISSING'],
-    ['a ramdisk before the kernel', assemble([3, 0, 1, 2]), 'ERR_EIF_SECTION_ORDER'],
+    ['a ramdisk comes before the kernel', assemble([3, 0, 1, 2]), 'ERR_EIF_SECTION_ORDER'],
     ['a NUL in the command line', withField(cmdline?.dataOffset ?? 0, 0), 'ERR_EIF_CMDLINE'],
     ['a command line in Latin-1', withField(cmdline?.dataOffset ?? 0, 0xe4), 'ERR_EIF_CMDLINE'],
     ['an empty kernel', assemble([0, 1, 2, 3, 4], {}, 0), 'ERR_EIF_SECTION_SIZE'],

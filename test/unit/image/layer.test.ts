@@ -120,7 +120,7 @@ describe('applyLayer', () => {
       { name: 'pipe', type: 'fifo' },
     ])
     expect(dropDevices(root)).toEqual([
-      'device nodes and sockets are not in the image: /dev/null, /etc/sda',
+      'device nodes and sockets are left out of the image: /dev/null, /etc/sda',
     ])
     expect(await listing(root)).toEqual({ dev: 'directory', etc: 'directory', pipe: 'fifo' })
   })
