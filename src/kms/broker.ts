@@ -70,9 +70,12 @@ async function perform(operation: Operation, call: Call, start: AuditStart): Pro
     const answer = operation.run(call)
     return answer instanceof Promise ? answer : logged(() => answer)
   })
-  if (!(result instanceof Promise)) return result
-  const lastStep = await result
-  return store.transaction(() => logged(lastStep))
+  if (result instanceof Promise) {
+    const lastStep = await result
+    return store.transaction(() => logged(lastStep))
+  }
+  operation.afterwards?.(call)
+  return result
 }
 
 type AuditStart = Pick<AuditEntry, 'time' | 'requestId' | 'sourceIp' | 'principal' | 'operation'>

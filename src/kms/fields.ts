@@ -85,6 +85,15 @@ export class Fields {
     return number
   }
 
+  /** Milliseconds since the epoch, of a date in AWS's form: seconds, maybe with a fraction. */
+  timestamp(name: string): number | undefined {
+    const value = this.#take(name)
+    if (value === undefined) return undefined
+    const isDate = typeof value === 'number' && Math.abs(value) < 8.64e12
+    if (!isDate) throw this.#mistyped(name, 'a date in seconds since the epoch')
+    return Math.round(value * 1000)
+  }
+
   flag(name: string): boolean {
     const value = this.#take(name) ?? false
     if (typeof value !== 'boolean') throw this.#mistyped(name, 'a boolean')

@@ -1,7 +1,8 @@
-// What the broker does by itself when its time has come: deletes keys whose waiting period is over, and rotates
-// keys. Each of it is in the audit log, in the transaction that does it.
+// What the broker does by itself when its time has come: deletes keys whose waiting period is over and imported
+// material that expires, and rotates keys. Each of it is in the audit log, in the transaction that does it.
 
 import { randomUUID } from 'node:crypto'
+import { deleteMaterial } from './imported-key.ts'
 import { keyArn, type Place } from './operations/key-names.ts'
 import { rotateKey } from './rotate-key.ts'
 import type { Store } from './store/store.ts'
@@ -42,6 +43,9 @@ export class Upkeep implements Disposable {
     const { deletion, rotation } = store.keys.due(nowMs)
     const deleted = deletion.filter((id) => this.#try(id, () => this.#delete(id, nowMs)))
     if (deleted.length > 0) store.forgetDeleted()
+    const expired = store.materials.expired(nowMs)
+    const ended = expired.filter((id) => this.#try(id, () => this.#expire(id, nowMs)))
+    if (ended.length > 0) store.forgetDeleted()
     for (const id of rotation) this.#try(id, () => this.#rotate(id, nowMs))
   }
 
@@ -75,6 +79,16 @@ export class Upkeep implements Disposable {
     if (key === undefined) return
     rotateKey(store, key, { cause: 'AUTOMATIC', nowMs })
     this.#log('RotateKey', id, nowMs)
+  }
+
+  #expire(id: string, nowMs: number): void {
+    const { store } = this.#keeping
+    for (const material of store.materials.list(id, 0, Number.MAX_SAFE_INTEGER)) {
+      const key = store.keys.find(id)
+      if (key === undefined || (material.validToMs ?? nowMs + 1) > nowMs) continue
+      deleteMaterial(store, key, material)
+      this.#log('DeleteExpiredKeyMaterial', id, nowMs)
+    }
   }
 
   #log(operation: string, id: string, nowMs: number): void {

@@ -2,7 +2,13 @@
 // half, and the audit log has an entry for all of it.
 
 import { spawn, type ChildProcessByStdio } from 'node:child_process'
-import { createPrivateKey, createPublicKey, randomInt } from 'node:crypto'
+import {
+  createPrivateKey,
+  createPublicKey,
+  publicEncrypt,
+  randomBytes,
+  randomInt,
+} from 'node:crypto'
 import { once } from 'node:events'
 import { statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -12,8 +18,11 @@ import {
   CreateAliasCommand,
   CreateGrantCommand,
   CreateKeyCommand,
+  DeleteImportedKeyMaterialCommand,
   DisableKeyCommand,
   EnableKeyRotationCommand,
+  GetParametersForImportCommand,
+  ImportKeyMaterialCommand,
   KMSClient,
   PutKeyPolicyCommand,
   RevokeGrantCommand,
@@ -46,6 +55,8 @@ interface Acknowledged {
   policy?: string
   rotates?: true
   rotated?: true
+  imported?: true
+  emptied?: true
   granted?: string
   revoked?: true
   disabled?: true
@@ -95,7 +106,9 @@ test('loses nothing that it acknowledged, in any of 32 rounds', async () => {
   const rows = (what: string): number => count(`SELECT count(*) AS n FROM ${what}`)
   expect(seq).toBe(rows('audit'))
   expect(logged('CreateKey')).toBe(rows('keys'))
-  expect(logged('CreateKey')).toBe(rows('materials WHERE number = 1'))
+  expect(rows("keys WHERE origin = 'AWS_KMS'")).toBe(rows("materials WHERE cause = 'CREATED'"))
+  expect(logged('ImportKeyMaterial')).toBe(rows("materials WHERE cause = 'IMPORTED'"))
+  expect(logged('DeleteImportedKeyMaterial')).toBe(rows('materials WHERE wrapped IS NULL'))
   expect(logged('RotateKeyOnDemand')).toBe(rows('materials WHERE number > 1'))
   expect(logged('EnableKeyRotation')).toBe(rows('keys WHERE rotation_days IS NOT NULL'))
   expect(logged('CreateGrant') - logged('RevokeGrant')).toBe(rows('grants'))
@@ -116,7 +129,11 @@ function checkKey({ id, ...done }: Acknowledged, store: Store): void {
   if (done.rotated) expect(key.material).toBe(2)
   if (done.revoked) expect(store.grants.find(done.granted ?? '')).toBeUndefined()
   if (done.deleted) expect(key.deletionMs).not.toBeNull()
+  if (done.imported) expect(key.material).toBe(1)
+  if (done.emptied) expect(key.pendingImport).toBe(true)
+  expect(key.pendingImport).toBe(store.materials.secret(id, 1) === undefined)
   expect(store.materials.last(id)).toBe(key.material)
+  if (key.pendingImport) return
   for (let number = 1; number <= key.material; number++) checkMaterial(key, number, store)
 }
 
@@ -198,6 +215,13 @@ async function writeKey({ client, acknowledged, acknowledge }: Changes): Promise
   const policy = policyOf(KeyId)
   await client.send(new PutKeyPolicyCommand({ KeyId, Policy: policy }))
   done({ policy })
+  if (kind.Origin === 'EXTERNAL') {
+    await importInto(client, KeyId)
+    done({ imported: true })
+    await client.send(new DeleteImportedKeyMaterialCommand({ KeyId }))
+    done({ emptied: true })
+    return
+  }
   if (kind.KeySpec === undefined) {
     await client.send(new RotateKeyOnDemandCommand({ KeyId }))
     done({ rotated: true })
@@ -217,9 +241,24 @@ async function writeKey({ client, acknowledged, acknowledge }: Changes): Promise
   done({ deleted: true })
 }
 
-/** Every second key has a private and a public half. */
+/** Symmetric keys, keys with a private and a public half, and keys whose material comes from outside. */
 function kindOf(count: number): CreateKeyCommandInput {
-  return count % 2 === 0 ? {} : { KeySpec: 'ECC_NIST_P256', KeyUsage: 'SIGN_VERIFY' }
+  if (count % 3 === 0) return {}
+  if (count % 3 === 1) return { KeySpec: 'ECC_NIST_P256', KeyUsage: 'SIGN_VERIFY' }
+  return { Origin: 'EXTERNAL' }
+}
+
+async function importInto(client: KMSClient, KeyId: string): Promise<void> {
+  const { ImportToken, PublicKey = new Uint8Array() } = await client.send(
+    new GetParametersForImportCommand({
+      ...{ KeyId, WrappingAlgorithm: 'RSAES_OAEP_SHA_256', WrappingKeySpec: 'RSA_2048' },
+    }),
+  )
+  const key = createPublicKey({ key: Buffer.from(PublicKey), format: 'der', type: 'spki' })
+  const EncryptedKeyMaterial = publicEncrypt({ key, oaepHash: 'sha256' }, randomBytes(32))
+  const input = { KeyId, ImportToken, EncryptedKeyMaterial }
+  const ExpirationModel = 'KEY_MATERIAL_DOES_NOT_EXPIRE'
+  await client.send(new ImportKeyMaterialCommand({ ...input, ExpirationModel }))
 }
 
 function policyOf(Sid: string): string {

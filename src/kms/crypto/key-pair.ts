@@ -42,3 +42,12 @@ export async function generatePair(spec: PairSpec): Promise<DataKeyPair> {
 function derOf(key: KeyObject, type: 'spki' | 'pkcs8'): Uint8Array {
   return key.export({ type, format: 'der' } as { type: 'spki'; format: 'der' })
 }
+
+/** The kind of key that a curve makes, by the name that Node.js gives it. */
+export function curveOf(namedCurve: string | undefined): string | undefined {
+  const nist: Readonly<Record<string, string>> = {
+    ...{ prime256v1: 'P-256', secp384r1: 'P-384', secp521r1: 'P-521' },
+  }
+  const name = nist[namedCurve ?? ''] ?? namedCurve
+  return Object.entries(CURVES).find(([, curve]) => curve === name)?.[0]
+}

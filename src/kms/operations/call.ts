@@ -30,6 +30,8 @@ export interface Operation {
   /** Whether AWS's model has `Recipient` for it. */
   readonly takesRecipient?: boolean
   readonly run: (call: Call) => Answer | Promise<LastStep>
+  /** Done when what `run` wrote, without waiting for anything, is on the disk. */
+  readonly afterwards?: (call: Call) => void
 }
 
 /** What a request is made of. */

@@ -26,53 +26,55 @@ export const createKey: Operation = {
     const description = fields.possiblyEmptyText('Description', 8192) ?? ''
     const given = fields.text('Policy', MAX_POLICY)
     const bypass = fields.flag('BypassPolicyLockoutSafetyCheck')
-    const { spec, usage } = readKind(call)
+    const { spec, usage, origin } = readKind(call)
     fields.end()
     call.authorize('kms:CreateKey', {
       'kms:KeySpec': spec,
       'kms:KeyUsage': usage,
-      'kms:KeyOrigin': 'AWS_KMS',
+      'kms:KeyOrigin': origin,
       'kms:MultiRegion': 'false',
       'kms:BypassPolicyLockoutSafetyCheck': String(bypass),
     })
     const policy = given ?? defaultPolicy(call.place.account)
     checkNewPolicy(call, policy, bypass)
-    const material = await generateMaterial(spec)
-    return () => create(call, { description, policy, spec, usage, origin: 'AWS_KMS', material })
+    const material = origin === 'AWS_KMS' ? await generateMaterial(spec) : null
+    return () => create(call, { description, policy, spec, usage, origin, material })
   },
 }
 
 type New = Pick<KeyRecord, 'description' | 'policy' | 'spec' | 'usage' | 'origin'> & {
-  readonly material: KeyMaterial
+  /** Null for a key that waits for material from outside. */
+  readonly material: KeyMaterial | null
 }
 
 function create(call: Call, { material, ...fields }: New): Answer {
   const { store, nowMs, place } = call
-  const { secret, publicKey } = material
+  const publicKey = material?.publicKey ?? null
   const empty = store.keys.create({ ...fields, publicKey }, nowMs)
-  store.materials.add(secret, {
-    ...{ keyId: empty.id, number: 1, createdMs: nowMs, cause: 'CREATED' },
-  })
+  call.subject = { key: keyArn(empty.id, place) }
+  if (material === null) return { KeyMetadata: metadataOf(empty, call) }
+  const first = { keyId: empty.id, number: 1, createdMs: nowMs, cause: 'CREATED' } as const
+  store.materials.add(material.secret, first)
   const key = { ...empty, material: 1 }
   store.keys.put(key)
-  call.subject = { key: keyArn(key.id, place) }
   return { KeyMetadata: metadataOf(key, call) }
 }
 
 /** What the broker does not have is refused in words. */
-function readKind({ fields }: Call): { readonly spec: KeySpec; readonly usage: KeyUsage } {
+function readKind({ fields }: Call): Pick<KeyRecord, 'spec' | 'usage' | 'origin'> {
   const spec = readSpec(fields.choice('KeySpec', KEY_SPECS), fields)
   const usage = fields.choice('KeyUsage', KEY_USAGES)
   const origin = fields.choice('Origin', ORIGINS) ?? 'AWS_KMS'
   if (!isKnownSpec(spec)) throw unsupported(`KeySpec ${spec}: this broker has no keys of this kind`)
-  if (origin !== 'AWS_KMS') throw unsupported(`Origin ${origin}: this broker makes its keys itself`)
+  if (origin !== 'AWS_KMS' && origin !== 'EXTERNAL')
+    throw unsupported(`Origin ${origin}: this broker has no stores but its own`)
   fields.refuse({
     MultiRegion: 'this broker has no regions to copy keys to',
     CustomKeyStoreId: 'this broker has no custom key stores',
     XksKeyId: 'this broker has no external key stores',
     Tags: 'this broker has no tags yet',
   })
-  return { spec, usage: usageFor(spec, usage) }
+  return { spec, usage: usageFor(spec, usage), origin }
 }
 
 /** `CustomerMasterKeySpec` is the old name of the same field. */

@@ -12,9 +12,11 @@ import {
   generateRandom,
 } from './data-keys.ts'
 import { createKey } from './create-key.ts'
+import { deleteImportedKeyMaterial } from './delete-material.ts'
 import { cancelKeyDeletion, scheduleKeyDeletion } from './deletion.ts'
 import { retireGrant, revokeGrant } from './end-grants.ts'
 import { createGrant, listGrants, listRetirableGrants } from './grants.ts'
+import { getParametersForImport, importKeyMaterial } from './import-material.ts'
 import { generateMac, verifyMac } from './macs.ts'
 import {
   describeKey,
@@ -42,6 +44,7 @@ export const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
     CreateKey: createKey,
     Decrypt: decrypt,
     DeleteAlias: deleteAlias,
+    DeleteImportedKeyMaterial: deleteImportedKeyMaterial,
     DeriveSharedSecret: deriveSharedSecret,
     DescribeKey: describeKey,
     DisableKey: disableKey,
@@ -57,7 +60,9 @@ export const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
     GenerateRandom: generateRandom,
     GetKeyPolicy: getKeyPolicy,
     GetKeyRotationStatus: getKeyRotationStatus,
+    GetParametersForImport: getParametersForImport,
     GetPublicKey: getPublicKey,
+    ImportKeyMaterial: importKeyMaterial,
     ListAliases: listAliases,
     ListGrants: listGrants,
     ListKeyPolicies: listKeyPolicies,
@@ -81,13 +86,7 @@ export const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
 /** Operations of AWS KMS that this broker does not have. */
 export const MISSING: ReadonlySet<string> = new Set([
   ...['ConnectCustomKeyStore', 'CreateCustomKeyStore', 'DeleteCustomKeyStore'],
-  ...['DeleteImportedKeyMaterial', 'DescribeCustomKeyStores', 'DisconnectCustomKeyStore'],
-  ...['GetKeyLastUsage', 'GetParametersForImport', 'ImportKeyMaterial', 'ListResourceTags'],
-  ...[
-    'ReplicateKey',
-    'TagResource',
-    'UntagResource',
-    'UpdateCustomKeyStore',
-    'UpdatePrimaryRegion',
-  ],
+  ...['DescribeCustomKeyStores', 'DisconnectCustomKeyStore', 'GetKeyLastUsage'],
+  ...['ListResourceTags', 'ReplicateKey', 'TagResource', 'UntagResource', 'UpdateCustomKeyStore'],
+  'UpdatePrimaryRegion',
 ])

@@ -3,6 +3,7 @@
 
 import { algorithmsOf } from '../crypto/key-specs.ts'
 import type { KeyRecord } from '../store/key-table.ts'
+import type { MaterialRecord } from '../store/material-table.ts'
 import type { Call } from './call.ts'
 import { keyArn } from './key-names.ts'
 import { stateOf } from './key-state.ts'
@@ -34,6 +35,7 @@ export function metadataOf(key: KeyRecord, { store, place }: Call): Fields {
     MultiRegion: false,
     ...kindOf(key),
     ...(key.deletionMs === null ? {} : { DeletionDate: key.deletionMs / 1000 }),
+    ...(material && key.origin === 'EXTERNAL' && !key.pendingImport ? expirationOf(material) : {}),
     ...(isSymmetric && material ? { CurrentKeyMaterialId: material.id } : {}),
   }
 }
@@ -46,4 +48,10 @@ export function kindOf({ spec, usage }: KeyRecord): Fields {
     KeyUsage: usage,
     [ALGORITHM_FIELDS[usage]]: algorithmsOf(spec, usage),
   }
+}
+
+/** When imported material ends, if it does. */
+export function expirationOf({ validToMs }: MaterialRecord): Fields {
+  if (validToMs === null) return { ExpirationModel: 'KEY_MATERIAL_DOES_NOT_EXPIRE' }
+  return { ExpirationModel: 'KEY_MATERIAL_EXPIRES', ValidTo: validToMs / 1000 }
 }

@@ -61,6 +61,13 @@ export function checkUsable(
     throw wrongUsage(`Algorithm ${algorithm} is incompatible with key spec ${key.spec}.`)
 }
 
+/** @throws KmsError UnsupportedOperationException unless the key's material comes from outside. */
+export function checkImported({ key }: FoundKey, place: Place): void {
+  if (key.origin === 'EXTERNAL') return
+  const message = `${keyArn(key.id, place)} origin is ${key.origin} which is not valid for this operation.`
+  throw new KmsError('UnsupportedOperationException', message)
+}
+
 /** @throws KmsError UnsupportedOperationException. */
 export function checkAsymmetric({ key }: FoundKey, place: Place): void {
   if (isAsymmetric(key.spec)) return

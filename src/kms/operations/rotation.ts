@@ -4,8 +4,10 @@
 
 import { KmsError, unsupported } from '../kms-error.ts'
 import { DAY_MS, rotateKey } from '../rotate-key.ts'
+import type { KeyRecord } from '../store/key-table.ts'
 import type { MaterialRecord } from '../store/material-table.ts'
 import type { Call, Operation } from './call.ts'
+import { expirationOf } from './key-metadata.ts'
 import { keyArn, MAX_KEY_ID, type FoundKey } from './key-names.ts'
 import { checkState } from './key-state.ts'
 import { pageOf, readPage } from './pages.ts'
@@ -24,7 +26,7 @@ export const enableKeyRotation: Operation = {
     const found = call.key(keyId, false)
     const days = given ?? found.key.rotationDays ?? USUAL_DAYS
     call.authorizeKey('kms:EnableKeyRotation', found, { 'kms:RotationPeriodInDays': String(days) })
-    checkRotates(call, found)
+    checkRotatesItself(call, found)
     if (days === found.key.rotationDays) return null
     const nextRotationMs = nowMs + days * DAY_MS
     store.keys.put({ ...found.key, rotationDays: days, nextRotationMs })
@@ -35,7 +37,7 @@ export const enableKeyRotation: Operation = {
 export const disableKeyRotation: Operation = {
   run(call) {
     const found = readKey(call, 'kms:DisableKeyRotation')
-    checkRotates(call, found)
+    checkRotatesItself(call, found)
     call.store.keys.put({ ...found.key, rotationDays: null, nextRotationMs: null })
     return null
   },
@@ -66,7 +68,8 @@ export const rotateKeyOnDemand: Operation = {
         'LimitExceededException',
         `The on-demand rotations limit has been reached for the given keyId. No more on-demand rotations can be performed for this key: ${key.id}`,
       )
-    rotateKey(store, key, { cause: 'ON_DEMAND', nowMs })
+    if (key.origin === 'EXTERNAL') rotateToImported(call, found)
+    else rotateKey(store, key, { cause: 'ON_DEMAND', nowMs })
     return { KeyId: key.id }
   },
 }
@@ -85,21 +88,48 @@ export const listKeyRotations: Operation = {
     // Without the first material, unless all are asked for.
     const first = which === 'ALL_KEY_MATERIAL' ? 0 : 1
     const after = Math.max(first, Number(page.after) || 0)
-    const materials = store.materials.list(key.id, after, page.limit + 1)
-    const entryOf = (one: MaterialRecord) => rotationOf(one, key.material)
+    const all = store.materials.list(key.id, after, page.limit + 1)
+    const materials = first === 0 ? all : all.filter(({ number }) => number <= key.material)
+    const entryOf = (one: MaterialRecord) => rotationOf(one, key)
     return pageOf('Rotations', materials, { page, entryOf, nameOf: (one) => String(one.number) })
   },
 }
 
-function rotationOf(material: MaterialRecord, current: number): object {
-  const { keyId, id, number, cause, createdMs } = material
-  const rotation = { RotationDate: createdMs / 1000, RotationType: cause }
+function rotationOf(material: MaterialRecord, { material: current, origin }: KeyRecord): object {
+  const { keyId, id, number, cause, createdMs, description, wrapped } = material
+  const isUsed = number <= current
   return {
     KeyId: keyId,
     KeyMaterialId: id,
-    KeyMaterialState: number === current ? 'CURRENT' : 'NON_CURRENT',
-    ...(number > 1 ? rotation : {}),
+    KeyMaterialState: number === current ? 'CURRENT' : isUsed ? 'NON_CURRENT' : 'PENDING_ROTATION',
+    ...(number > 1 && isUsed ? { RotationDate: createdMs / 1000, RotationType: cause } : {}),
+    ...(origin === 'EXTERNAL'
+      ? { ImportState: wrapped === null ? 'PENDING_IMPORT' : 'IMPORTED' }
+      : {}),
+    ...(origin === 'EXTERNAL' && wrapped !== null ? expirationOf(material) : {}),
+    ...(description === '' ? {} : { KeyMaterialDescription: description }),
   }
+}
+
+/** To the material that was imported for it. */
+function rotateToImported({ nowMs, store, place }: Call, { key }: FoundKey): void {
+  const next = store.materials.find(key.id, key.material + 1)
+  if (next === undefined) {
+    const message = `${keyArn(key.id, place)} has no key material that is pending rotation.`
+    throw new KmsError('KMSInvalidStateException', message)
+  }
+  store.materials.put({ ...next, createdMs: nowMs, cause: 'ON_DEMAND' })
+  store.keys.put({ ...key, material: next.number })
+}
+
+/** @throws KmsError UnsupportedOperationException, too, where material comes from outside. */
+function checkRotatesItself(call: Call, found: FoundKey): void {
+  const { key } = found
+  if (key.origin !== 'AWS_KMS')
+    throw unsupported(
+      `${keyArn(key.id, call.place)} origin is ${key.origin} which is not valid for this operation.`,
+    )
+  checkRotates(call, found)
 }
 
 function readKey(call: Call, action: string): FoundKey {

@@ -75,6 +75,23 @@ export class MaterialTable {
     return row === null ? undefined : this.#checked(row)
   }
 
+  /** The material of a key that has this id. */
+  withId(keyId: string, id: string): MaterialRecord | undefined {
+    const sql = `SELECT ${ALL} FROM materials WHERE key_id = ? AND id = ?`
+    const row = this.#database.get(sql, [keyId, id])
+    return row === null ? undefined : this.#checked(row)
+  }
+
+  remove(keyId: string, number: number): void {
+    this.#database.run('DELETE FROM materials WHERE key_id = ? AND number = ?', [keyId, number])
+  }
+
+  /** Keys with imported material whose time is over. */
+  expired(nowMs: number): readonly string[] {
+    const sql = 'SELECT DISTINCT key_id FROM materials WHERE valid_to_ms <= ?'
+    return this.#database.all(sql, [nowMs]).map((row) => String(row['key_id']))
+  }
+
   /** The number of the last material; 0 when there is none. */
   last(keyId: string): number {
     const sql = 'SELECT max(number) AS last FROM materials WHERE key_id = ?'

@@ -4,6 +4,7 @@ import { AliasTable } from './alias-table.ts'
 import { AuditLog } from './audit-log.ts'
 import { Database } from './database.ts'
 import { GrantTable } from './grant-table.ts'
+import { ImportTokens } from './import-tokens.ts'
 import { KeyTable } from './key-table.ts'
 import { MasterKey, type MasterKeySource } from './master-key.ts'
 import { MaterialTable } from './material-table.ts'
@@ -15,6 +16,7 @@ export class Store implements Disposable {
   readonly materials: MaterialTable
   readonly aliases: AliasTable
   readonly grants: GrantTable
+  readonly importTokens: ImportTokens
   readonly audit: AuditLog
   readonly #database: Database
 
@@ -24,6 +26,7 @@ export class Store implements Disposable {
     this.materials = new MaterialTable(database, master)
     this.aliases = new AliasTable(database, master)
     this.grants = new GrantTable(database, master)
+    this.importTokens = new ImportTokens(master)
     this.audit = new AuditLog(database)
     upgradeKeys(database, { master, keys: this.keys, materials: this.materials })
   }

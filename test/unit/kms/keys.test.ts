@@ -56,7 +56,7 @@ describe('keys', () => {
       { KeySpec: 'ML_DSA_65', KeyUsage: 'SIGN_VERIFY' },
       { KeySpec: 'ECC_NIST_EDWARDS25519', KeyUsage: 'SIGN_VERIFY' },
       { MultiRegion: true },
-      { Origin: 'EXTERNAL' },
+      { Origin: 'AWS_CLOUDHSM' },
       { CustomKeyStoreId: 'cks-1' },
       { Tags: [{ TagKey: 'a', TagValue: 'b' }] },
     ]
