@@ -3,15 +3,17 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::net::TcpStream;
+use std::net::SocketAddr;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, ExitStatus};
 
 use cloister_confine::sandbox::{self, Reach};
+use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, socket, socket_with,
+    AddressFamily, Protocol, SocketAddrUnix, SocketFlags, SocketType, bind, connect, ipproto,
+    socket, socket_with,
 };
 
 const ACT: &str = "CLOISTER_CONFINE_ACT";
@@ -38,6 +40,7 @@ fn acts() {
     let reach = match reach {
         "sockets" => Reach::UnixSockets,
         "vsock" => Reach::UnixAndVsock,
+        "internet" => Reach::Internet,
         _ => Reach::Nothing,
     };
     sandbox::enter(reach, false).unwrap();
@@ -50,7 +53,12 @@ fn acts() {
         "vsock-datagram" => vsock(SocketType::DGRAM),
         "datagram" => UnixDatagram::unbound().map(drop),
         "bind" => bind_to_file(),
-        "dial" => TcpStream::connect("127.0.0.1:9").map(drop),
+        "dial" => dial(SocketType::STREAM, None),
+        "send" => dial(SocketType::DGRAM, None),
+        "ping" => dial(SocketType::DGRAM, Some(ipproto::ICMP)),
+        "multipath" => dial(SocketType::STREAM, Some(ipproto::MPTCP)),
+        "raw" => dial(SocketType::RAW, Some(ipproto::UDP)),
+        "serve" => serve(),
         _ => Command::new("/bin/true").status().map(drop),
     };
     std::process::exit(if outcome.is_ok() { DONE } else { DONE + 1 });
@@ -66,6 +74,42 @@ fn vsock(kind: SocketType) -> std::io::Result<()> {
 fn bind_to_file() -> io::Result<()> {
     let socket = socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
     Ok(bind(&socket, &SocketAddrUnix::new(BOUND)?)?)
+}
+
+/// To a port where something may listen or not: only whether that may be tried counts.
+fn dial(kind: SocketType, protocol: Option<Protocol>) -> io::Result<()> {
+    let socket = socket(AddressFamily::INET, kind, protocol)?;
+    match connect(&socket, &SocketAddr::from(([127, 0, 0, 1], 9))) {
+        Ok(()) | Err(Errno::CONNREFUSED) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn serve() -> io::Result<()> {
+    let socket = socket(AddressFamily::INET, SocketType::DGRAM, None)?;
+    Ok(bind(&socket, &SocketAddr::from(([127, 0, 0, 1], 0)))?)
+}
+
+#[test]
+fn the_card_of_the_network_dials_tcp_and_udp_and_nothing_else() {
+    for act in ["dial", "send"] {
+        assert_eq!(confined("internet", act).code(), Some(DONE), "{act}");
+    }
+    for act in [
+        "connect",
+        "datagram",
+        "ping",
+        "multipath",
+        "raw",
+        "vsock-stream",
+    ] {
+        let signal = confined("internet", act).signal();
+        assert_eq!(signal, Some(libc::SIGSYS), "{act}");
+    }
+    for act in ["open", "serve"] {
+        assert_eq!(confined("internet", act).code(), Some(DONE + 1), "{act}");
+    }
+    assert_ne!(confined("internet", "start").code(), Some(DONE));
 }
 
 #[test]
