@@ -110,7 +110,7 @@ function addPlatformOptions(command: Command): Command {
       new Option(
         '--root <kind>',
         'squashfs: the root file system stays compressed in memory; cpio: it is unpacked, as ' +
-          "AWS's own init needs it (default: cpio)",
+          "AWS's own init needs it (default: squashfs where kernel, agent and command line are Cloister's)",
       ).choices(ROOT_KINDS),
     )
     .option('--init <file>', 'another agent')

@@ -19,8 +19,9 @@ export interface ChosenRoot {
 }
 
 /**
- * Decides on the kind of root and the command line for it. Our own command line gets what a file
- * system image needs; one that the user gave stays as it is.
+ * Decides on the kind of root and the command line for it: a file system image where kernel, agent and
+ * command line are ours and can mount one, unless `wanted` says otherwise. Our own command line gets
+ * what a file system image needs; one that the user gave stays as it is.
  * @throws ERR_IMAGE_ROOT when `wanted` cannot work with this kernel or command line
  */
 export function chooseRoot(wanted: RootKind | undefined, blobs: PlatformBlobs): ChosenRoot {
@@ -28,9 +29,14 @@ export function chooseRoot(wanted: RootKind | undefined, blobs: PlatformBlobs): 
   if (wanted === 'squashfs' && problem !== undefined) {
     throw new CloisterError('ERR_IMAGE_ROOT', `--root squashfs cannot work: ${problem}`)
   }
-  const kind = wanted ?? 'cpio'
+  const kind = wanted ?? (problem === undefined && areOurs(blobs) ? 'squashfs' : 'cpio')
   const needsWord = kind === 'squashfs' && blobs.isOwnCmdline && !retains(blobs.cmdline)
   return { kind, cmdline: needsWord ? `${blobs.cmdline} ${RETAIN}` : blobs.cmdline }
+}
+
+/** A kernel of ours has a flavour. Another init, such as AWS's, looks for `rootfs/`. */
+function areOurs({ kernelFlavour, isOwnInit, mountsSquashfs }: PlatformBlobs): boolean {
+  return kernelFlavour !== undefined && isOwnInit && mountsSquashfs === true
 }
 
 function problemWith({ mountsSquashfs, isOwnCmdline, cmdline }: PlatformBlobs): string | undefined {

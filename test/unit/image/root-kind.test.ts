@@ -15,6 +15,7 @@ const ours: PlatformBlobs = {
   isOwnCmdline: true,
   operatingSystem: 'Linux',
   kernelVersion: '6.12.107',
+  kernelFlavour: 'standard',
   mountsSquashfs: true,
 }
 
@@ -24,6 +25,18 @@ test('our own command line keeps the ramdisks for a file system image, and only 
     cmdline: 'panic=-1 retain_initrd',
   })
   expect(chooseRoot('cpio', ours)).toEqual({ kind: 'cpio', cmdline: 'panic=-1' })
+})
+
+test('a file system image is the default where kernel and agent are ours, and can mount it', () => {
+  expect(chooseRoot(undefined, ours).kind).toBe('squashfs')
+  const { kernelFlavour: _, ...foreign } = ours
+  const others: PlatformBlobs[] = [
+    foreign,
+    { ...ours, mountsSquashfs: false },
+    { ...ours, isOwnInit: false },
+    { ...ours, isOwnCmdline: false },
+  ]
+  for (const blobs of others) expect(chooseRoot(undefined, blobs).kind).toBe('cpio')
 })
 
 test("the user's command line stays as it is", () => {
