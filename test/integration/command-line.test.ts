@@ -47,7 +47,7 @@ describe('every example of the help works when it is pasted', () => {
       join(host.directory, 'cloister.yaml'),
       'cloister: 1\nname: hello\nversion: "1"\nsource: { rootfs: rootfs }\nrun: { entrypoint: [/hello] }\n',
     )
-    expect(await examples('build-enclave')).toHaveLength(4)
+    expect(await examples('build-enclave')).toHaveLength(5)
     await pasted('build-enclave')
   })
 
@@ -55,7 +55,8 @@ describe('every example of the help works when it is pasted', () => {
     const make = `openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-384 -nodes -days 2 \
       -subj /CN=signer -keyout key.pem -out signer.pem`
     expect((await host.shell(make)).status).toBe(0)
-    expect(await examples('pcr')).toHaveLength(3)
+    writeFileSync(join(host.directory, 'settings.json'), '{}')
+    expect(await examples('pcr')).toHaveLength(4)
     await pasted('describe-eif', 'pcr')
   })
 
@@ -79,7 +80,8 @@ describe('every example of the help works when it is pasted', () => {
     writeFileSync(join(host.directory, 'doc.cbor'), document)
     writeFileSync(join(host.directory, 'measurements.json'), JSON.stringify(Measurements))
     writeFileSync(join(host.directory, 'aws.cbor'), document)
-    const [own = '', aws = ''] = await examples('verify')
+    // The second one takes an enclave with a configuration: config-data.test.ts.
+    const [own = '', , aws = ''] = await examples('verify')
     const verified = await host.shell(own.replace('/var/lib/cloister', host.state))
     expect(verified.status, verified.stderr).toBe(0)
     expect(JSON.parse(verified.stdout)).toMatchObject({ Verified: true, Nonce: '00112233' })
@@ -258,7 +260,7 @@ test('advice about arguments names the help of the command that was called', asy
   for (const [args, help] of [
     [['run', '--memory', 'x'], 'run-enclave '],
     [['list', '--al'], 'describe-enclaves '],
-    [['console'], 'console '],
+    [['console', '--raw=x'], 'console '],
     [['frob'], ''],
   ] as const) {
     const { status, stderr } = await host.run(...args)
