@@ -13,7 +13,7 @@ import { encodeFrame } from '../../src/vsock/index.ts'
 
 const cbor = new Encoder({ useRecords: false, mapsAsObjects: false, tagUint8Array: false })
 
-type Message = AgentEvent | typeof configure
+type Message = AgentEvent | typeof configure | { readonly event: 'time'; readonly id: number }
 
 function message(event: Message): Uint8Array {
   return encodeFrame(cbor.encode(new Map<string, unknown>(Object.entries(event))))
@@ -68,6 +68,23 @@ test('an agent that asks where there is no configuration is heard no more', asyn
   const { heard, failure } = await serve(configure, started)
   expect(heard).toEqual([])
   expect(failure).toMatchObject({ code: 'ERR_KEEPER_AGENT' })
+})
+
+test('what time it is, the agent is told each time it asks, with its own number', async () => {
+  const before = BigInt(Date.now())
+  const time = (id: number) => ({ event: 'time', id }) as const
+  const { sent } = await configured(started, time(0), time(0xffff_ffff), exited)
+  const answers = Buffer.from(sent, 'latin1')
+  const first = answers.subarray(4, 4 + answers.readUInt32BE())
+  const [one, two] = [first, answers.subarray(8 + first.length)].map(
+    (bytes) => cbor.decode(bytes) as Map<string, unknown>,
+  )
+  expect([one?.get('id'), two?.get('id')]).toEqual([0, 0xffff_ffff])
+  for (const answer of [one, two]) {
+    const ns = (answer?.get('ns') as bigint) / 1_000_000n
+    expect([ns >= before, ns <= BigInt(Date.now())]).toEqual([true, true])
+    expect([...(answer?.keys() ?? [])]).toEqual(['request', 'id', 'ns'])
+  }
 })
 
 test('a second connection is closed, and what it says is not heard', async () => {

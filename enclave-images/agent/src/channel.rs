@@ -1,11 +1,11 @@
-//! The agent channel, a stream to the parent: events out, requests to signal in.
+//! The agent channel, a stream to the parent: events and questions out, answers and requests to signal in.
 #![forbid(unsafe_code)]
 
 use crate::app::App;
-use crate::config;
-use crate::console;
-use crate::event::{ASK_FOR_CONFIGURATION, Event, MAX_MESSAGE_BYTES, Request};
-use crate::{frame, parent};
+use crate::event::{
+    ASK_FOR_CONFIGURATION, Event, MAX_MESSAGE_BYTES, ParentTime, Request, ask_time,
+};
+use crate::{clock, config, console, frame, parent};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io::{self, Read};
 use std::os::fd::AsFd;
@@ -48,6 +48,21 @@ impl Channel {
         frame::read(&self.stream, config::MAX_BYTES)
     }
 
+    /// Asks what time it is; the answer comes as a request.
+    pub fn ask_time(&self, id: u32) -> io::Result<()> {
+        frame::write(&self.stream, &ask_time(id))
+    }
+
+    /// Asks what time it is, before requests are served.
+    pub fn ask_time_at_once(&self, id: u32) -> io::Result<ParentTime> {
+        self.ask_time(id)?;
+        let answer = frame::read(&self.stream, MAX_MESSAGE_BYTES)?;
+        match Request::decode(&answer) {
+            Ok(Request::Time(time)) if time.id == id => Ok(time),
+            _ => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+
     /// The parent closes the stream when it has read the last event. Waits for that, but not indefinitely.
     /// Bytes that still come are dropped.
     fn wait_until_closed(&self) {
@@ -86,6 +101,7 @@ fn serve_requests(channel: &Channel, app: &App) {
     while let Ok(message) = frame::read(&channel.stream, MAX_MESSAGE_BYTES) {
         match Request::decode(&message) {
             Ok(Request::Signal(signal)) => app.signal(signal),
+            Ok(Request::Time(time)) => clock::hear(time),
             Err(error) => console::say(&format!("agent channel: refused a request: {error}")),
         }
     }

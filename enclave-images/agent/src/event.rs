@@ -1,5 +1,6 @@
 //! The messages of the agent channel: CBOR maps with text keys, definite lengths, shortest integers.
-//! Agent to parent: configure, failed, started, exited, signaled. Parent to agent: a request to signal.
+//! Agent to parent: configure, time, failed, started, exited, signaled. Parent to agent: a request to
+//! signal, and what time it is.
 #![forbid(unsafe_code)]
 
 use crate::failure::Failure;
@@ -15,6 +16,16 @@ const MAX_STEP_BYTES: usize = 256;
 const MAX_ERROR_BYTES: usize = 3072;
 /// `{"event": "configure"}`; the parent's answer is the configuration alone.
 pub const ASK_FOR_CONFIGURATION: &[u8] = b"\xa1\x65event\x69configure";
+/// `{"event": "time", "id": uint}`; the parent's answer is [`Request::Time`] with the same number.
+pub fn ask_time(id: u32) -> Vec<u8> {
+    let mut encoder = Encoder::new(Vec::new());
+    let written = encoder
+        .map(2)
+        .and_then(|to| to.str("event")?.str("time")?.str("id")?.u32(id));
+    written.expect("writing to memory cannot fail");
+    encoder.into_writer()
+}
+
 /// The highest signal number of Linux (SIGRTMAX).
 const MAX_SIGNAL: u8 = 64;
 
@@ -109,31 +120,50 @@ fn cut(text: &str, max: usize) -> &str {
 pub enum Request {
     /// Send this signal, 1 to 64, to the app's process group.
     Signal(u8),
+    /// What time it is, for who asked.
+    Time(ParentTime),
+}
+
+/// The parent's clock when it answered the question `id`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ParentTime {
+    pub id: u32,
+    /// Nanoseconds since 1970.
+    pub unix_ns: u64,
 }
 
 impl Request {
-    /// Decodes `{"request": "signal", "signal": uint}`, keys in either order.
+    /// Decodes `{"request": "signal", "signal": uint}` or `{"request": "time", "id": uint, "ns": uint}`, keys
+    /// in any order.
     ///
     /// # Errors
     /// Anything else: other keys, a key twice, trailing bytes, an invalid signal number.
     pub fn decode(bytes: &[u8]) -> Result<Self, minicbor::decode::Error> {
         let refuse = minicbor::decode::Error::message;
         let mut from = Decoder::new(bytes);
-        let (mut request, mut signal) = (None, None);
-        if from.map()? != Some(2) {
-            return Err(refuse("not a map of two"));
-        }
-        for _ in 0..2 {
+        let (mut request, mut signal, mut id, mut ns) = (None, None, None, None);
+        let count = match from.map()? {
+            Some(count @ 2..=3) => count,
+            _ => return Err(refuse("not a map of two or three")),
+        };
+        for _ in 0..count {
             match from.str()? {
                 "request" => request = Some(from.str()?),
                 "signal" if from.datatype()? == Type::U8 => signal = Some(from.u8()?),
+                "id" => id = Some(from.u32()?),
+                "ns" => ns = Some(from.u64()?),
                 _ => return Err(refuse("unknown key or wrong type")),
             }
         }
-        match (request, signal) {
+        match (request, signal, id, ns, count) {
             _ if from.position() != bytes.len() => Err(refuse("trailing bytes")),
-            (Some("signal"), Some(number @ 1..=MAX_SIGNAL)) => Ok(Self::Signal(number)),
-            _ => Err(refuse("not a request to signal")),
+            (Some("signal"), Some(number @ 1..=MAX_SIGNAL), None, None, 2) => {
+                Ok(Self::Signal(number))
+            }
+            (Some("time"), None, Some(id), Some(unix_ns), 3) => {
+                Ok(Self::Time(ParentTime { id, unix_ns }))
+            }
+            _ => Err(refuse("neither a request to signal nor a time")),
         }
     }
 }
@@ -179,6 +209,20 @@ mod tests {
     }
 
     #[test]
+    fn asks_for_the_time_and_decodes_it() {
+        assert_eq!(ask_time(7), b"\xa2\x65event\x64time\x62id\x07");
+        let answer = b"\xa3\x67request\x64time\x62id\x07\x62ns\x1b\x18\xeb\xd8\x2f\x00\x00\x00\x00";
+        let expected = ParentTime {
+            id: 7,
+            unix_ns: 0x18eb_d82f_0000_0000,
+        };
+        assert_eq!(Request::decode(answer).unwrap(), Request::Time(expected));
+        for end in 0..answer.len() {
+            assert!(Request::decode(&answer[..end]).is_err(), "{end} bytes");
+        }
+    }
+
+    #[test]
     fn refuses_every_truncation_and_a_trailing_byte() {
         for end in 0..TERMINATE.len() {
             assert!(Request::decode(&TERMINATE[..end]).is_err(), "{end} bytes");
@@ -188,15 +232,18 @@ mod tests {
 
     #[test]
     fn refuses_hostile_requests() {
-        let hostile: [&[u8]; 8] = [
-            b"\xa2\x67request\x66signal\x66signal\x00",     // signal 0
-            b"\xa2\x67request\x66signal\x66signal\x18\x41", // signal 65
-            b"\xa2\x67request\x66signal\x66signal\x20",     // a negative number
-            b"\xa2\x67request\x66signal\x67request\x66signal", // no signal, a key twice
-            b"\xa2\x67request\x64halt\x66signal\x0f",       // an unknown request
-            b"\xa3\x67request\x66signal\x66signal\x0f\x61x\x00", // a key too many
-            b"\xbf\x67request\x66signal\x66signal\x0f\xff", // indefinite length
-            b"\xbb\xff\xff\xff\xff\xff\xff\xff\xff",        // 2^64 - 1 entries
+        let hostile: [&[u8]; 11] = [
+            b"\xa2\x67request\x64time\x62id\x07",                 // no time
+            b"\xa3\x67request\x64time\x62id\x07\x62ns\x20",       // before 1970
+            b"\xa3\x67request\x66signal\x66signal\x0f\x62id\x07", // both
+            b"\xa2\x67request\x66signal\x66signal\x00",           // signal 0
+            b"\xa2\x67request\x66signal\x66signal\x18\x41",       // signal 65
+            b"\xa2\x67request\x66signal\x66signal\x20",           // a negative number
+            b"\xa2\x67request\x66signal\x67request\x66signal",    // no signal, a key twice
+            b"\xa2\x67request\x64halt\x66signal\x0f",             // an unknown request
+            b"\xa3\x67request\x66signal\x66signal\x0f\x61x\x00",  // a key too many
+            b"\xbf\x67request\x66signal\x66signal\x0f\xff",       // indefinite length
+            b"\xbb\xff\xff\xff\xff\xff\xff\xff\xff",              // 2^64 - 1 entries
         ];
         for bytes in hostile {
             assert!(Request::decode(bytes).is_err(), "{bytes:02x?}");

@@ -168,6 +168,19 @@ pub fn reap(pid: u32) -> io::Result<ExitStatus> {
     Ok(ExitStatus::from_raw(status))
 }
 
+/// Makes the clock run slower or faster until it has gained so many microseconds (adjtime(3)).
+pub fn slew_clock(microseconds: libc::c_long) -> io::Result<()> {
+    /// linux/timex.h; adjtime(3)'s way to call adjtimex(2).
+    const ADJ_OFFSET_SINGLESHOT: libc::c_uint = 0x8001;
+    // SAFETY: timex is plain data, for which all zeroes is a value.
+    let mut change: libc::timex = unsafe { mem::zeroed() };
+    change.modes = ADJ_OFFSET_SINGLESHOT;
+    change.offset = microseconds;
+    // SAFETY: the call takes a valid timex that outlives it.
+    let state = unsafe { libc::adjtimex(&raw mut change) };
+    check(state).map(|_| ())
+}
+
 /// linux/if_tun.h
 const TUNSETIFF: libc::Ioctl = 0x4004_54ca;
 const TUNSETOFFLOAD: libc::Ioctl = 0x4004_54d0;

@@ -10,6 +10,7 @@
 
 mod app;
 mod channel;
+mod clock;
 mod completeness;
 mod config;
 mod console;
@@ -88,6 +89,9 @@ fn boot() -> Result<(Arc<App>, Option<Drain>), Failure> {
     let register = offer_nsm()?;
     surroundings::prepare(&mut manifest);
     config::take(&register, channel.as_ref().ok().copied()).step("take the configuration")?;
+    if let Ok(channel) = &channel {
+        clock::set(channel).step("set the clock")?;
+    }
     let declared = manifest.declared.as_ref();
     let network = declared
         .and_then(|it| it.egress.as_ref())
@@ -99,6 +103,7 @@ fn boot() -> Result<(Arc<App>, Option<Drain>), Failure> {
     if let Ok(channel) = channel {
         channel.send(&Event::Started { pid: app.pid() });
         channel::serve(channel, Arc::clone(&app)).step("serve the agent channel")?;
+        clock::keep(channel).step("keep the clock")?;
     }
     Ok((app, logs))
 }

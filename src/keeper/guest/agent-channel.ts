@@ -1,13 +1,16 @@
-// Parent port 9002: the agent inside asks for the enclave's configuration, reports the app's state, and
-// takes signals for the app.
+// Parent port 9002: the agent inside asks for the enclave's configuration and for the time, reports the
+// app's state, and takes signals for the app.
 // Messages are CBOR maps behind a length; the guest is hostile, so they are small and checked.
 
 import type { Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { cborMap, encodeCbor } from '../../cbor.ts'
 import { encodeFrame, readFrames } from '../../vsock/index.ts'
 import { decodeAgentMessage, malformedMessage } from './agent-message.ts'
 
 const MESSAGE_MAX_BYTES = 4096
+/** The agent asks every few seconds; a guest that asks all the time waits this long for the next answer. */
+const TIME_PAUSE_MS = 100
 
 /** What the agent can say. */
 export type AgentEvent =
@@ -15,6 +18,10 @@ export type AgentEvent =
   | { readonly event: 'started'; readonly pid: number }
   | { readonly event: 'exited'; readonly code: number }
   | { readonly event: 'signaled'; readonly signal: number }
+
+/** What the agent can ask for. */
+type AgentQuestion =
+  { readonly event: 'configure' } | { readonly event: 'time'; readonly id: number }
 
 /** Hands the agent's events to a listener, and the keeper's signals to the agent. */
 export class AgentChannel {
@@ -24,6 +31,8 @@ export class AgentChannel {
   #hasStarted = false
   #hasFinished = false
   #isConfigured = false
+  /** By `performance.now()`. */
+  #nextAnswerAt = 0
 
   /** @param configuration - What the agent gets when it asks. */
   constructor(listener: (event: AgentEvent) => void, configuration?: Uint8Array) {
@@ -60,8 +69,8 @@ export class AgentChannel {
     this.#socket = socket
     for await (const frame of readFrames(socket, MESSAGE_MAX_BYTES)) {
       const event = parseAgentEvent(frame)
-      if (event.event === 'configure') {
-        this.#configure(socket)
+      if (event.event === 'configure' || event.event === 'time') {
+        await this.#answer(event, socket)
         continue
       }
       if (event.event === 'started') this.#noteStart()
@@ -70,6 +79,18 @@ export class AgentChannel {
       // The agent waits for the end of the stream before it ends the machine.
       if (this.#hasFinished) break
     }
+  }
+
+  async #answer(question: AgentQuestion, socket: Socket): Promise<void> {
+    if (question.event === 'configure') {
+      this.#configure(socket)
+      return
+    }
+    const wait = this.#nextAnswerAt - performance.now()
+    if (wait > 0) await sleep(wait, undefined, { ref: false })
+    this.#nextAnswerAt = performance.now() + TIME_PAUSE_MS
+    const ns = BigInt(Date.now()) * 1_000_000n
+    socket.write(encodeFrame(encodeCbor(cborMap({ request: 'time', id: question.id, ns }))))
   }
 
   #configure(socket: Socket): void {
@@ -93,13 +114,14 @@ export class AgentChannel {
   }
 }
 
-/** @throws `ERR_KEEPER_AGENT` for anything but one well-formed event, or the wish to be configured. */
-export function parseAgentEvent(bytes: Uint8Array): AgentEvent | { readonly event: 'configure' } {
+/** @throws `ERR_KEEPER_AGENT` for anything but one well-formed event or question. */
+export function parseAgentEvent(bytes: Uint8Array): AgentEvent | AgentQuestion {
   const message = decodeAgentMessage(bytes)
   const event = message.get('event')
   if (event === 'failed')
     return { event, step: text(message, 'step'), error: text(message, 'error') }
   if (event === 'configure') return { event }
+  if (event === 'time') return { event, id: smallInteger(message, 'id') }
   if (event === 'started') return { event, pid: integer(message, 'pid') }
   if (event === 'exited') return { event, code: integer(message, 'code') }
   if (event === 'signaled') return { event, signal: integer(message, 'signal') }
@@ -115,6 +137,13 @@ function text(message: ReadonlyMap<unknown, unknown>, key: string): string {
 /** The guest must not be able to write control sequences to a terminal. */
 function printable(value: string): string {
   return value.replace(/[^\x20-\x7e]/g, '?')
+}
+
+/** A bigger one would be answered as a float. */
+function smallInteger(message: ReadonlyMap<unknown, unknown>, key: string): number {
+  const value = integer(message, key)
+  if (value <= 0xffff_ffff) return value
+  throw malformedMessage(`${key} is above 2^32 - 1`)
 }
 
 function integer(message: ReadonlyMap<unknown, unknown>, key: string): number {
