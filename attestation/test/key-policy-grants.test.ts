@@ -119,11 +119,22 @@ describe('a grant', () => {
     ])
   })
 
+  test('for a resource counts for requests on its behalf', () => {
+    const SourceArn = `arn:aws:s3:eu-central-1:${ACCOUNT}:bucket`
+    const grants = grantOf({ Constraints: { SourceArn } })
+    expect(decisionOf({ grants }).allowed).toBe(false)
+    expect(decisionOf({ grants, context: { 'aws:SourceArn': SourceArn } }).allowed).toBe(true)
+    expect(decisionOf({ grants, context: { 'aws:SourceArn': `${SourceArn}s` } }).allowed).toBe(
+      false,
+    )
+  })
+
   test.each([
     ['without an id', { GrantId: undefined }],
     ['to something that is not a principal', { GranteePrincipal: 'app' }],
     ['of no operation', { Operations: [] }],
     ['of an operation that grants do not have', { Operations: ['PutKeyPolicy'] }],
+    ['with a constraint that nobody knows', { Constraints: { Weather: 'fair' } }],
     ['with a context that is not text', { Constraints: { EncryptionContextEquals: { a: 1 } } }],
   ])('%s is refused', async (_what, fields) => {
     await expectCode(() => grantOf(fields), 'ERR_KEY_POLICY_FORMAT')

@@ -25,6 +25,7 @@ interface ServeFlags {
   readonly root: readonly string[]
   readonly awsRoot?: boolean
   readonly maxDocumentAge: number
+  readonly requestsPerSecond: number
   readonly region: string
   readonly account: string
   readonly host: string
@@ -84,6 +85,12 @@ function serveCommand(): Command {
       300,
     )
     .option(
+      '--requests-per-second <count>',
+      'how many requests a principal may make before it is throttled',
+      wholeNumber(1, 1_000_000),
+      1000,
+    )
+    .option(
       '--region <name>',
       "the region that requests are signed for and keys' ARNs name",
       'us-east-1',
@@ -96,14 +103,14 @@ function serveCommand(): Command {
 }
 
 async function serve(flags: ServeFlags): Promise<void> {
-  const { credentials, region, account, host, port, maxDocumentAge } = flags
+  const { credentials, region, account, host, port, maxDocumentAge, requestsPerSecond } = flags
   if (!/^\d{12}$/.test(account)) throw wrong('--account is not twelve digits')
   if (!/^[a-z0-9-]{1,64}$/.test(region)) throw wrong(`--region ${region} is not a region's name`)
   const files = flags.root.flatMap((path) => certificatesToDer(readFileArgument('--root', path)))
   const roots = flags.awsRoot === true ? [awsNitroRootG1, ...files] : files
   const store = storeOf(flags.store)
   const broker = await startBroker({
-    ...{ credentials, region, account, host, port, store, roots },
+    ...{ credentials, region, account, host, port, store, roots, requestsPerSecond },
     masterKey: masterKeyOf(flags),
     maxDocumentAgeMs: maxDocumentAge * 1000,
     report: (fault) => void reportError(fault, { isVerbose: false, command: 'kms' }),

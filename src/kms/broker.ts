@@ -15,6 +15,7 @@ import type { RecipientVerifier, Recipient } from './recipient/recipient.ts'
 import type { AuditEntry } from './store/audit-log.ts'
 import type { Store } from './store/store.ts'
 import { parseStrictJson } from './strict-json.ts'
+import type { Throttle } from './throttle.ts'
 import type { Upkeep } from './upkeep.ts'
 
 export interface BrokerParts {
@@ -25,6 +26,7 @@ export interface BrokerParts {
   /** Milliseconds since the epoch. */
   readonly now: () => number
   readonly upkeep: Upkeep
+  readonly throttle: Throttle
 }
 
 const TARGET = 'TrentService.'
@@ -32,12 +34,13 @@ const TARGET = 'TrentService.'
 /** Answers one request. */
 export async function answerRequest(
   request: ReceivedRequest,
-  { store, credentials, recipients, place, now, upkeep }: BrokerParts,
+  { store, credentials, recipients, place, now, upkeep, throttle }: BrokerParts,
 ): Promise<Answer> {
   const nowMs = now()
   const name = operationName(request)
   const { region } = place
   const principal = authenticate(request, { credentials, region, nowMs })
+  throttle.take(principal.arn, nowMs)
   upkeep.work()
   const { requestId, sourceIp, userAgent } = request
   const start: AuditStart = {

@@ -66,6 +66,7 @@ export class Fields {
   }
 
   #chosen<T extends string>(name: string, value: unknown, choices: readonly T[]): T {
+    if (typeof value !== 'string') throw this.#mistyped(name, 'a string')
     const chosen = choices.find((one) => one === value)
     if (chosen === undefined)
       throw this.#broken(name, `Member must satisfy enum value set: [${choices.join(', ')}]`)
@@ -154,12 +155,18 @@ export class Fields {
     return values
   }
 
-  /** A list, not empty, of names of an enumeration. */
-  requiredChoices<T extends string>(name: string, choices: readonly T[]): readonly T[] {
-    const values = this.#take(name) ?? this.#missing(name)
+  /** A list of names of an enumeration; empty when absent. */
+  choices<T extends string>(name: string, choices: readonly T[]): readonly T[] {
+    const values = this.#take(name) ?? []
     if (!Array.isArray(values)) throw this.#mistyped(name, 'a list')
-    if (values.length === 0) throw this.#broken(name, 'Member must not be empty')
     return values.map((one) => this.#chosen(name, one, choices))
+  }
+
+  requiredChoices<T extends string>(name: string, choices: readonly T[]): readonly T[] {
+    if (this.#take(name) === undefined) this.#missing(name)
+    const chosen = this.choices(name, choices)
+    if (chosen.length === 0) throw this.#broken(name, 'Member must not be empty')
+    return chosen
   }
 
   /** Fields that must be absent, or empty, each with the reason. */

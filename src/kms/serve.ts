@@ -8,6 +8,7 @@ import { KmsServer } from './http/server.ts'
 import { RecipientVerifier } from './recipient/recipient.ts'
 import type { MasterKeySource } from './store/master-key.ts'
 import { Store } from './store/store.ts'
+import { Throttle } from './throttle.ts'
 import { Upkeep } from './upkeep.ts'
 
 export interface BrokerOptions {
@@ -26,6 +27,8 @@ export interface BrokerOptions {
   readonly host: string
   /** 0 for any. */
   readonly port: number
+  /** Of one principal; no bound unless it is given. */
+  readonly requestsPerSecond?: number
   /** Gets faults of the broker itself. */
   readonly report: (fault: unknown) => void
   /** The clock, in milliseconds since the epoch; the system's unless it is given. */
@@ -62,7 +65,8 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   }
   try {
     upkeep = new Upkeep({ store, place, now, report })
-    const parts = { store, credentials, recipients, place, now, upkeep }
+    const throttle = new Throttle(options.requestsPerSecond ?? Infinity)
+    const parts = { store, credentials, recipients, place, now, upkeep, throttle }
     const server = await KmsServer.listen(
       { host, port },
       { dispatch: (request) => answerRequest(request, parts), report, now },

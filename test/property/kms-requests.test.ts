@@ -11,6 +11,7 @@ import { Call } from '../../src/kms/operations/call.ts'
 import { OPERATIONS } from '../../src/kms/operations/index.ts'
 import { RecipientVerifier } from '../../src/kms/recipient/recipient.ts'
 import { Store } from '../../src/kms/store/store.ts'
+import { Throttle } from '../../src/kms/throttle.ts'
 import { Upkeep } from '../../src/kms/upkeep.ts'
 import { Platform } from '../fixtures/kms/platform.ts'
 import { signed } from '../fixtures/kms/signed-request.ts'
@@ -52,7 +53,16 @@ function newKey(policy: string): string {
 /** Names that operations know, and values that are right now and then. */
 const FIELDS = [
   ...['KeyId', 'Policy', 'PolicyName', 'Description', 'Plaintext', 'CiphertextBlob', 'Limit'],
-  ...['Marker', 'AliasName', 'TargetKeyId', 'EncryptionContext', 'GrantTokens', 'DryRun', 'Tags'],
+  ...[
+    'Marker',
+    'AliasName',
+    'TargetKeyId',
+    'EncryptionContext',
+    'GrantTokens',
+    'DryRun',
+    'DryRunModifiers',
+    'Tags',
+  ],
   ...['KeySpec', 'NumberOfBytes', 'DestinationKeyId', 'SourceEncryptionContext', 'Recipient'],
   ...['KeyUsage', 'Origin', 'MultiRegion', 'EncryptionAlgorithm', '__proto__', 'constructor'],
   ...[
@@ -120,7 +130,8 @@ test('a body that is not strict JSON is refused, though it is signed', async () 
     throw fault
   }
   using upkeep = new Upkeep({ store, place, now: Date.now, report })
-  const parts = { store, recipients, place, now: Date.now, upkeep }
+  const throttle = new Throttle(Infinity)
+  const parts = { store, recipients, place, now: Date.now, upkeep, throttle }
   const credentials = parseCredentials(principals())
   for (const body of [
     '',

@@ -21,6 +21,8 @@ export interface Grant {
   readonly contextEquals: GrantContext | null
   /** The request's encryption context must have these. */
   readonly contextSubset: GrantContext | null
+  /** The request must be made on behalf of this resource, by `aws:SourceArn`. */
+  readonly sourceArn?: string
 }
 
 /** What one grant contributes to a decision. */
@@ -39,8 +41,9 @@ const WITH_CONTEXT = [
 const GRANT_OPERATIONS: readonly string[] = [
   ...WITH_CONTEXT,
   ...['Sign', 'Verify', 'GetPublicKey', 'GenerateMac', 'VerifyMac', 'DeriveSharedSecret'],
-  ...['CreateGrant', 'RetireGrant', 'DescribeKey'],
+  ...['Encapsulate', 'Decapsulate', 'CreateGrant', 'RetireGrant', 'DescribeKey'],
 ]
+const CONSTRAINTS = ['EncryptionContextEquals', 'EncryptionContextSubset', 'SourceArn']
 const CONTEXT_KEY = 'kms:encryptioncontext:'
 
 /**
@@ -60,7 +63,10 @@ export function matchGrant(grant: Grant, { principal, action, context }: GrantRe
   return {
     principal: matchPrincipal(principal, parsePrincipals({ AWS: grant.grantee }, grant.id)),
     action: grant.operations.some((one) => one.toLowerCase() === name),
-    constraints: isWithContext ? constraintsOf(grant, encryptionContextOf(context)) : [],
+    constraints: [
+      ...(isWithContext ? constraintsOf(grant, encryptionContextOf(context)) : []),
+      ...sourceConstraintOf(grant, context),
+    ],
   }
 }
 
@@ -98,6 +104,17 @@ function constraintsOf(
   return checked
 }
 
+function sourceConstraintOf(
+  { sourceArn }: Grant,
+  context: RequestContext,
+): readonly CheckedCondition[] {
+  if (sourceArn === undefined) return []
+  const entry = Object.entries(context).find(([key]) => key.toLowerCase() === 'aws:sourcearn')
+  const actual = entry?.[1] ?? null
+  const holds = actual === sourceArn
+  return [{ operator: 'SourceArn', key: 'aws:SourceArn', values: [sourceArn], actual, holds }]
+}
+
 function isSubset(part: GrantContext, whole: GrantContext): boolean {
   return Object.entries(part).every(
     ([name, value]) => Object.hasOwn(whole, name) && whole[name] === value,
@@ -130,10 +147,16 @@ function parseGrant(value: unknown, index: number): Grant {
     check(isKnown, CODE, `${where}: ${String(one)} is not an operation of grants`)
   }
   const constraints = fieldsOf(fields['Constraints'] ?? {}, `${where}: Constraints`)
+  const unknown = Object.keys(constraints).find((name) => !CONSTRAINTS.includes(name))
+  check(unknown === undefined, CODE, `${where}: unknown constraint ${String(unknown)}`)
+  const sourceArn = constraints['SourceArn']
+  const isText = sourceArn === undefined || typeof sourceArn === 'string'
+  check(isText, CODE, `${where}: SourceArn is not text`)
   return {
     ...{ id, grantee, operations: operations as readonly string[] },
     contextEquals: contextOf(constraints['EncryptionContextEquals'], where),
     contextSubset: contextOf(constraints['EncryptionContextSubset'], where),
+    ...(sourceArn === undefined ? {} : { sourceArn }),
   }
 }
 

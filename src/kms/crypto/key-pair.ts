@@ -7,7 +7,8 @@ import { unsupported } from '../kms-error.ts'
 /** AWS's names of the kinds of pairs. */
 export const PAIR_SPECS = [
   ...(['RSA_2048', 'RSA_3072', 'RSA_4096'] as const),
-  ...(['ECC_NIST_P256', 'ECC_NIST_P384', 'ECC_NIST_P521', 'ECC_SECG_P256K1', 'SM2'] as const),
+  ...(['ECC_NIST_P256', 'ECC_NIST_P384', 'ECC_NIST_P521', 'ECC_SECG_P256K1'] as const),
+  ...(['SM2', 'ECC_NIST_EDWARDS25519', 'ML_KEM_512', 'ML_KEM_768', 'ML_KEM_1024'] as const),
 ] as const
 
 export type PairSpec = (typeof PAIR_SPECS)[number]
@@ -28,10 +29,11 @@ const CURVES: Partial<Record<PairSpec, string>> = {
 
 const generate = promisify(generateKeyPair)
 
-/** @throws KmsError UnsupportedOperationException for SM2. */
+/** @throws KmsError UnsupportedOperationException for kinds that the broker does not have. */
 export async function generatePair(spec: PairSpec): Promise<DataKeyPair> {
-  if (spec === 'SM2') throw unsupported('KeyPairSpec SM2: this broker has no SM2')
   const curve = CURVES[spec]
+  if (curve === undefined && !spec.startsWith('RSA_'))
+    throw unsupported(`KeyPairSpec ${spec}: this broker has no pairs of this kind`)
   const { publicKey, privateKey } =
     curve === undefined
       ? await generate('rsa', { modulusLength: Number(spec.slice('RSA_'.length)) })

@@ -7,6 +7,7 @@ export const KEY_SPECS = [
   ...(['ECC_NIST_P384', 'ECC_NIST_P521', 'ECC_SECG_P256K1', 'ECC_NIST_EDWARDS25519'] as const),
   ...(['HMAC_224', 'HMAC_256', 'HMAC_384', 'HMAC_512', 'SM2'] as const),
   ...(['ML_DSA_44', 'ML_DSA_65', 'ML_DSA_87'] as const),
+  ...(['ML_KEM_512', 'ML_KEM_768', 'ML_KEM_1024'] as const),
 ] as const
 
 export type KeySpec = (typeof KEY_SPECS)[number]

@@ -191,7 +191,11 @@ export function base64(bytes: Uint8Array): string {
 
 /** Ends a request that only asks whether it would succeed. */
 export function endDryRun(isDryRun: boolean): void {
-  if (!isDryRun) return
+  if (isDryRun) throw dryRunSucceeded()
+}
+
+/** How a dry run ends that succeeds. */
+export function dryRunSucceeded(): KmsError {
   const message = 'The request would have succeeded, but the DryRun option is set.'
-  throw new KmsError('DryRunOperationException', message, 412)
+  return new KmsError('DryRunOperationException', message, 412)
 }

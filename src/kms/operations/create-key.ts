@@ -18,6 +18,8 @@ import { metadataOf } from './key-metadata.ts'
 import { keyArn } from './key-names.ts'
 import { checkNewPolicy, defaultPolicy, MAX_POLICY } from './policy-rules.ts'
 
+/** Of ML-KEM keys. */
+const ENCAPSULATE = 'ENCAPSULATE_DECAPSULATE'
 const ORIGINS = ['AWS_KMS', 'EXTERNAL', 'AWS_CLOUDHSM', 'EXTERNAL_KEY_STORE'] as const
 
 export const createKey: Operation = {
@@ -63,7 +65,7 @@ function create(call: Call, { material, ...fields }: New): Answer {
 /** What the broker does not have is refused in words. */
 function readKind({ fields }: Call): Pick<KeyRecord, 'spec' | 'usage' | 'origin'> {
   const spec = readSpec(fields.choice('KeySpec', KEY_SPECS), fields)
-  const usage = fields.choice('KeyUsage', KEY_USAGES)
+  const usage = readUsage(fields)
   const origin = fields.choice('Origin', ORIGINS) ?? 'AWS_KMS'
   if (!isKnownSpec(spec)) throw unsupported(`KeySpec ${spec}: this broker has no keys of this kind`)
   if (origin !== 'AWS_KMS' && origin !== 'EXTERNAL')
@@ -83,6 +85,12 @@ function readSpec(spec: KeySpec | undefined, fields: Call['fields']): KeySpec {
   if (spec !== undefined && old !== undefined)
     throw invalid('You cannot specify KeySpec and CustomerMasterKeySpec in the same request.')
   return spec ?? old ?? 'SYMMETRIC_DEFAULT'
+}
+
+function readUsage(fields: Call['fields']): KeyUsage | undefined {
+  const usage = fields.choice('KeyUsage', [...KEY_USAGES, ENCAPSULATE])
+  if (usage === ENCAPSULATE) throw unsupported(`KeyUsage ${usage}: this broker has no such keys`)
+  return usage
 }
 
 function usageFor(spec: KeySpec, usage: KeyUsage | undefined): KeyUsage {

@@ -2,8 +2,9 @@
 // @see https://docs.aws.amazon.com/kms/latest/APIReference/API_Decrypt.html
 
 import { MAX_BLOB_BYTES, readBlob } from '../crypto/ciphertext-blob.ts'
+import type { Fields } from '../fields.ts'
 import { invalid, KmsError } from '../kms-error.ts'
-import { base64, endDryRun, type Call, type Operation } from './call.ts'
+import { base64, dryRunSucceeded, endDryRun, type Call, type Operation } from './call.ts'
 import {
   decryptWith,
   encryptionKeys,
@@ -43,7 +44,7 @@ export const decrypt: Operation = {
   takesRecipient: true,
   run(call) {
     const { fields, store, place } = call
-    const blob = fields.requiredBlob('CiphertextBlob', MAX_BLOB_BYTES)
+    const blob = readBlobField(fields)
     const keyId = fields.text('KeyId', MAX_KEY_ID)
     const encryption = readEncryption(fields, '')
     const isDryRun = readCommon(call)
@@ -51,6 +52,7 @@ export const decrypt: Operation = {
     call.subject = { ...call.subject, encryptionContext: encryption.context }
     call.authorizeKey('kms:Decrypt', found, encryptionKeys(encryption))
     checkEncrypts(call, found, { operation: 'Decrypt', ...encryption })
+    if (blob === null) throw dryRunSucceeded()
     const plaintext = decryptWith(store, found.key, { ...encryption, blob })
     endDryRun(isDryRun)
     return {
@@ -65,7 +67,7 @@ export const decrypt: Operation = {
 export const reEncrypt: Operation = {
   run(call) {
     const { fields, place, store } = call
-    const blob = fields.requiredBlob('CiphertextBlob', MAX_BLOB_BYTES)
+    const blob = readBlobField(fields)
     const keyId = fields.text('SourceKeyId', MAX_KEY_ID)
     const destinationId = fields.requiredText('DestinationKeyId', MAX_KEY_ID)
     const [from, to] = [readEncryption(fields, 'Source'), readEncryption(fields, 'Destination')]
@@ -78,6 +80,7 @@ export const reEncrypt: Operation = {
     call.authorizeKey('kms:ReEncryptTo', destination, { ...encryptionKeys(to), ...same })
     checkEncrypts(call, source, { operation: 'ReEncrypt', ...from })
     checkEncrypts(call, destination, { operation: 'ReEncrypt', ...to })
+    if (blob === null) throw dryRunSucceeded()
     const plaintext = decryptWith(store, source.key, { ...from, blob })
     const renewed = encryptWith(store, destination.key, { ...to, plaintext })
     endDryRun(isDryRun)
@@ -91,6 +94,15 @@ export const reEncrypt: Operation = {
       ...materialIdOf('DestinationKeyMaterialId', call, { blob: renewed, found: destination }),
     }
   },
+}
+
+/** Null in a dry run that leaves the ciphertext out of the question. */
+function readBlobField(fields: Fields): Uint8Array | null {
+  const ignores = fields.choices('DryRunModifiers', ['IGNORE_CIPHERTEXT']).length > 0
+  if (ignores && !fields.flag('DryRun'))
+    throw invalid('DryRunModifiers can only be used when DryRun is true.')
+  const blob = fields.blob('CiphertextBlob', MAX_BLOB_BYTES)
+  return ignores ? null : (blob ?? fields.requiredBlob('CiphertextBlob', MAX_BLOB_BYTES))
 }
 
 /** Which material of a symmetric key a ciphertext is of. */
@@ -113,16 +125,17 @@ function checkEncrypts(
 }
 
 interface Source {
-  readonly blob: Uint8Array
+  /** Null when it does not matter. */
+  readonly blob: Uint8Array | null
   readonly keyId: string | undefined
   readonly encryption: Encryption
 }
 
 /** The key that a blob names, which must be the one the request names, where it names one. */
 function sourceKey(call: Call, { blob, keyId, encryption: { algorithm } }: Source): FoundKey {
-  if (algorithm !== SYMMETRIC) {
-    if (keyId === undefined) throw invalid(`KeyId is required with ${algorithm}`)
-    return call.key(keyId)
+  if (blob === null || algorithm !== SYMMETRIC) {
+    if (keyId !== undefined) return call.key(keyId)
+    throw invalid(`The key must be named with ${algorithm}, and without a ciphertext.`)
   }
   const id = readBlob(blob).keyId
   const named = keyId === undefined ? undefined : call.key(keyId)

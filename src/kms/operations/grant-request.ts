@@ -26,8 +26,9 @@ const BY_USAGE: Readonly<Record<KeyUsage, readonly string[]>> = {
   GENERATE_VERIFY_MAC: ['GenerateMac', 'VerifyMac'],
   KEY_AGREEMENT: ['DeriveSharedSecret'],
 }
-/** Every operation that a grant can allow, as AWS lists them. */
+/** Every operation that a grant can allow on AWS, also those that no key here has. */
 const OPERATIONS = [
+  ...['Encapsulate', 'Decapsulate'],
   ...new Set([...SYMMETRIC, ...Object.values(BY_USAGE).flat(), 'GetPublicKey', ...COMMON]),
 ]
 const PRINCIPAL = /^[\w+=,.@:/-]+$/
@@ -37,11 +38,13 @@ const [MAX_PAIRS, MAX_CHARACTERS] = [8, 384]
 
 /** Reads the fields that describe a grant. */
 export function readGrant(fields: Fields): NewGrant {
+  refuseServices(fields)
   const grantee = readArn(fields, 'GranteePrincipal')
   if (grantee === undefined) throw invalid('GranteePrincipal is missing')
   const constraints = fields.structure('Constraints')
   const contextEquals = readConstraint(constraints, 'EncryptionContextEquals')
   const contextSubset = readConstraint(constraints, 'EncryptionContextSubset')
+  constraints?.refuse({ SourceArn: 'no AWS service calls this broker for a resource' })
   constraints?.end()
   if (contextEquals !== null && contextSubset !== null)
     throw invalid('Constraints has EncryptionContextEquals and EncryptionContextSubset: give one')
@@ -51,6 +54,12 @@ export function readGrant(fields: Fields): NewGrant {
     retiring: readArn(fields, 'RetiringPrincipal') ?? '',
     operations: [...new Set(fields.requiredChoices('Operations', OPERATIONS))].sort(),
   }
+}
+
+/** Grants to services of AWS, of which none calls this broker. */
+export function refuseServices(fields: Fields): void {
+  const reason = 'no AWS service calls this broker'
+  fields.refuse({ GranteeServicePrincipal: reason, RetiringServicePrincipal: reason })
 }
 
 /** The condition keys of a grant that is asked for. */

@@ -6,7 +6,13 @@ import { randomBytes } from 'node:crypto'
 import { KmsError } from '../kms-error.ts'
 import type { GrantRecord } from '../store/grant-table.ts'
 import { endDryRun, MAX_GRANTS, type Answer, type Call, type Operation } from './call.ts'
-import { checkGrantFor, grantKeys, readGrant, type NewGrant } from './grant-request.ts'
+import {
+  checkGrantFor,
+  grantKeys,
+  readGrant,
+  refuseServices,
+  type NewGrant,
+} from './grant-request.ts'
 import { keyArn, MAX_KEY_ID } from './key-names.ts'
 import { checkState } from './key-state.ts'
 import { pageOf, readPage, type Page } from './pages.ts'
@@ -38,6 +44,7 @@ export const listGrants: Operation = {
     const { fields, store } = call
     const keyId = fields.requiredText('KeyId', MAX_KEY_ID)
     const grantId = fields.text('GrantId', 128)
+    refuseServices(fields)
     const grantee = fields.text('GranteePrincipal', MAX_PRINCIPAL) ?? null
     const page = readPage(fields, PAGE)
     fields.end()
@@ -55,6 +62,7 @@ export const listGrants: Operation = {
 export const listRetirableGrants: Operation = {
   run(call) {
     const { fields, store } = call
+    refuseServices(fields)
     const retiring = fields.requiredText('RetiringPrincipal', MAX_PRINCIPAL)
     const page = readPage(fields, PAGE)
     fields.end()

@@ -85,8 +85,8 @@ export const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
 
 /** Operations of AWS KMS that this broker does not have. */
 export const MISSING: ReadonlySet<string> = new Set([
-  ...['ConnectCustomKeyStore', 'CreateCustomKeyStore', 'DeleteCustomKeyStore'],
-  ...['DescribeCustomKeyStores', 'DisconnectCustomKeyStore', 'GetKeyLastUsage'],
+  ...['ConnectCustomKeyStore', 'CreateCustomKeyStore', 'Decapsulate', 'DeleteCustomKeyStore'],
+  ...['DescribeCustomKeyStores', 'DisconnectCustomKeyStore', 'Encapsulate', 'GetKeyLastUsage'],
   ...['ListResourceTags', 'ReplicateKey', 'TagResource', 'UntagResource', 'UpdateCustomKeyStore'],
   'UpdatePrimaryRegion',
 ])

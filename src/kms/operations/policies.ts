@@ -4,7 +4,7 @@
 import type { Fields } from '../fields.ts'
 import type { Operation } from './call.ts'
 import { MAX_KEY_ID, notFound } from './key-names.ts'
-import { readPage } from './pages.ts'
+import { pageOf, readPage } from './pages.ts'
 import { checkNewPolicy, MAX_POLICY } from './policy-rules.ts'
 
 const DEFAULT = 'default'
@@ -39,10 +39,12 @@ export const putKeyPolicy: Operation = {
 export const listKeyPolicies: Operation = {
   run(call) {
     const keyId = call.fields.requiredText('KeyId', MAX_KEY_ID)
-    readPage(call.fields, { most: 1000, usual: 100 })
+    const page = readPage(call.fields, { most: 1000, usual: 100 })
     call.fields.end()
     call.authorizeKey('kms:ListKeyPolicies', call.key(keyId, false))
-    return { PolicyNames: [DEFAULT], Truncated: false }
+    const names = [DEFAULT].filter((name) => name > page.after)
+    const nameOf = (name: string) => name
+    return pageOf('PolicyNames', names, { page, entryOf: nameOf, nameOf })
   },
 }
 

@@ -128,6 +128,19 @@ describe('encryption', () => {
     expect(await refusalOf(suite.client('other').send(new EncryptCommand(dry)))).toBe(
       'AccessDeniedException',
     )
+    const ignoring = { DryRun: true, DryRunModifiers: ['IGNORE_CIPHERTEXT' as const] }
+    const modified = (user: 'app' | 'other', input: object) =>
+      suite.client(user).send(new DecryptCommand({ KeyId, ...ignoring, ...input }))
+    expect(await refusalOf(modified('app', {}))).toBe('DryRunOperationException')
+    expect(await refusalOf(modified('other', {}))).toBe('AccessDeniedException')
+    for (const wrong of [{ KeyId: undefined }, { DryRun: false }])
+      expect(await refusalOf(modified('app', wrong))).toBe('ValidationException')
+    const moving = new ReEncryptCommand({
+      SourceKeyId: KeyId,
+      DestinationKeyId: KeyId,
+      ...ignoring,
+    })
+    expect(await refusalOf(suite.client('app').send(moving))).toBe('DryRunOperationException')
     const granted = new EncryptCommand({ ...dry, DryRun: false, GrantTokens: ['token'] })
     expect(await refusalOf(suite.client('app').send(granted))).toBe('InvalidGrantTokenException')
   })

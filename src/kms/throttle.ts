@@ -1,0 +1,36 @@
+// How many requests a principal may make: a bucket of tokens for each, filled at the rate, as much as a second's.
+// Requests beyond it are neither decided nor logged.
+// @see https://docs.aws.amazon.com/kms/latest/developerguide/throttling.html
+
+import { KmsError } from './kms-error.ts'
+
+interface Bucket {
+  tokens: number
+  atMs: number
+}
+
+export class Throttle {
+  readonly #perSecond: number
+  /** By the ARN of a principal: no more than there are in the file. */
+  readonly #buckets = new Map<string, Bucket>()
+
+  /** @param perSecond - Requests of one principal; Infinity for no bound. */
+  constructor(perSecond: number) {
+    this.#perSecond = perSecond
+  }
+
+  /** @throws KmsError ThrottlingException when a principal made too many. */
+  take(arn: string, nowMs: number): void {
+    if (this.#perSecond === Infinity) return
+    const { tokens, atMs } = this.#buckets.get(arn) ?? { tokens: this.#perSecond, atMs: nowMs }
+    // A clock that was set back fills nothing.
+    const filled = (Math.max(0, nowMs - atMs) * this.#perSecond) / 1000
+    const left = Math.min(this.#perSecond, tokens + filled)
+    if (left < 1)
+      throw new KmsError(
+        'ThrottlingException',
+        'You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls.',
+      )
+    this.#buckets.set(arn, { tokens: left - 1, atMs: nowMs })
+  }
+}

@@ -1,0 +1,44 @@
+// What a principal may ask of the broker in a second.
+
+import { GenerateRandomCommand, KMSClient } from '@aws-sdk/client-kms'
+import { expect, test } from 'vitest'
+import { verifyStoredAudit } from '../../../src/kms/index.ts'
+import { refusalOf } from '../../fixtures/kms/broker-suite.ts'
+import { keysOf, REGION, RunningBroker } from '../../fixtures/kms/running-broker.ts'
+
+test('a principal that asks too much is throttled, unlogged, and others are not', async () => {
+  await using broker = await RunningBroker.start()
+  const start = Date.now()
+  let nowMs = start
+  await broker.restart({ requestsPerSecond: 5, now: () => nowMs })
+  const [app, other] = [broker.client('app'), broker.client('other')]
+  const ask = (client: KMSClient) => client.send(new GenerateRandomCommand({ NumberOfBytes: 1 }))
+  for (let count = 0; count < 5; count++) await ask(app)
+  expect(await refusalOf(ask(app))).toBe('ThrottlingException')
+  await ask(other)
+  nowMs = start + 200
+  await ask(app)
+  expect(await refusalOf(ask(app))).toBe('ThrottlingException')
+  nowMs = start - 10_000
+  expect(await refusalOf(ask(app))).toBe('ThrottlingException')
+  nowMs = start + 60_000
+  for (let count = 0; count < 5; count++) await ask(app)
+  expect(await refusalOf(ask(app))).toBe('ThrottlingException')
+  for (const client of [app, other]) client.destroy()
+  await broker.stop()
+  expect(verifyStoredAudit(broker.store).seq).toBe(12)
+})
+
+test('the SDK waits and tries again', async () => {
+  await using broker = await RunningBroker.start()
+  await broker.restart({ requestsPerSecond: 10 })
+  const client = new KMSClient({
+    ...{ endpoint: broker.endpoint, region: REGION, credentials: keysOf('app'), maxAttempts: 10 },
+  })
+  const asked = Array.from({ length: 15 }, () =>
+    client.send(new GenerateRandomCommand({ NumberOfBytes: 1 })),
+  )
+  const attempts = (await Promise.all(asked)).map(({ $metadata }) => $metadata.attempts ?? 0)
+  expect(Math.max(...attempts)).toBeGreaterThan(1)
+  client.destroy()
+})
