@@ -33,6 +33,11 @@ export const commandTable: readonly CommandRow[] = [
     load: async () => (await import('./console.ts')).consoleCommand(),
   },
   {
+    name: 'events',
+    summary: 'what happens to the enclaves of this host, as JSON lines',
+    load: async () => (await import('./events.ts')).eventsCommand(),
+  },
+  {
     name: 'logs',
     summary: 'print the log lines that an enclave declares, running or ended',
     load: async () => (await import('./logs.ts')).logsCommand(),

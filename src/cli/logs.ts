@@ -1,6 +1,6 @@
 // cloister logs: the lines that an enclave's manifest lets leave, also after its end.
 
-import { Command, InvalidArgumentError } from 'commander'
+import { Command } from 'commander'
 import { openDirectories, readLogs, Registry, type LogEntry } from '../enclaves/index.ts'
 import {
   enclaveIdOption,
@@ -8,7 +8,8 @@ import {
   findEnclave,
   type EnclaveFlags,
 } from './find-enclave.ts'
-import { escapeControls } from './print.ts'
+import { escapeControls, printLine } from './print.ts'
+import { parseSince } from './since.ts'
 
 interface LogsOptions extends EnclaveFlags {
   readonly follow?: boolean
@@ -17,7 +18,6 @@ interface LogsOptions extends EnclaveFlags {
   readonly json?: boolean
 }
 
-const MS_PER: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 export function logsCommand(): Command {
   return new Command('logs')
     .addOption(enclaveIdOption())
@@ -34,27 +34,13 @@ export function logsCommand(): Command {
     .action(showLogs)
 }
 
-function parseSince(text: string): number {
-  const [, digits, unit] = /^(\d{1,9})([smhd])$/.exec(text) ?? []
-  const ago = Number(digits) * (MS_PER[unit ?? ''] ?? NaN)
-  const time = digits === undefined ? Date.parse(text) : Date.now() - ago
-  const isAbsolute = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/.test(text)
-  if (Number.isFinite(time) && (digits !== undefined || isAbsolute)) return time
-  throw new InvalidArgumentError(
-    'It must be a time such as 2026-01-31T12:00:00Z, or 90s, 10m, 2h, 1d.',
-  )
-}
-
 async function showLogs({ follow, since, json, ...flags }: LogsOptions): Promise<void> {
   const registry = new Registry(openDirectories().runtime)
   const record = findEnclave(registry, flags)
   const options = { follow: follow === true, ...(since !== undefined && { sinceMs: since }) }
   const show = json === true ? JSON.stringify : describe
   for await (const entry of readLogs(registry, record, options)) {
-    const text = escapeControls(show(entry)).replaceAll('\n', '\\u000a')
-    // A reader that is slow holds up this command, not the enclave.
-    if (!process.stdout.write(`${text}\n`))
-      await new Promise((resolve) => process.stdout.once('drain', resolve))
+    await printLine(escapeControls(show(entry)).replaceAll('\n', '\\u000a'))
   }
 }
 

@@ -25,6 +25,12 @@ export function printText(text: string): void {
   process.stdout.write(`${text.replace(CONTROL, '?')}\n`)
 }
 
+/** One line of a stream of them. A reader that is slow holds up this command, and nobody else. */
+export async function printLine(line: string): Promise<void> {
+  if (process.stdout.write(`${line}\n`)) return
+  await new Promise((resolve) => process.stdout.once('drain', resolve))
+}
+
 /** Text of one or more lines. */
 export function printProgress(text: string): void {
   process.stderr.write(`${text.replace(CONTROL, '?')}\n`)

@@ -38,6 +38,7 @@ export {
 export { checkMemory, neededMemoryMib, type MachineSize } from './memory-size.ts'
 export { availableMemoryMib } from './host-memory.ts'
 export { encodeLogEntry, type LogEntry, type LogStream } from './log-entry.ts'
+export { readEvents, type EnclaveEvent } from './read-events.ts'
 export { readLogs, type ReadLogsOptions } from './read-logs.ts'
 export { openConsole } from './open-console.ts'
 export { findCards, findNetworkCard, findParentProgram, findPrograms } from './programs.ts'
