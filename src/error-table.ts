@@ -168,7 +168,7 @@ const rows = {
   ERR_NETWORK_CARD: {
     nitro: 8,
     meaning: 'The network card did not start.',
-    hint: 'Its last words are in the message. `npm run setup` builds it; CLOISTER_NETWORK_CARD names another one.',
+    hint: 'Read its output in the message. `npm run setup` builds the card; CLOISTER_NETWORK_CARD selects another one.',
   },
   ERR_NETWORK_CONTROL: {
     nitro: 8,
@@ -177,8 +177,8 @@ const rows = {
   },
   ERR_NETWORK_DECISION: {
     nitro: 0,
-    meaning: 'Egress rules decide otherwise than `policy test` was told to expect.',
-    hint: 'See the decision on standard output: it names the rule that decided, or the one that would allow it.',
+    meaning: 'The decision of the egress rules differs from what `policy test --expect` states.',
+    hint: 'See the decision on standard output: it names the deciding rule, or a rule that would allow the destination.',
   },
   // --- NSM card
   ERR_NSM_CARD: {
@@ -299,13 +299,13 @@ const rows = {
   ERR_KEEPER_IMAGE_CHANGED: {
     nitro: 0,
     meaning:
-      'The image file of an enclave that was to be restarted has changed since its first start.',
-    hint: 'Start the new image with `cloister run-enclave`; `cloister diff-eif` compares two.',
+      'The image file of an enclave has changed since the first start, so the enclave is not restarted.',
+    hint: 'Start the new image with `cloister run-enclave`; `cloister diff-eif` compares two images.',
   },
   ERR_KEEPER_CONFIG_DATA: {
     nitro: 0,
-    meaning: 'The image does not take the configuration that --config-data gives it.',
-    hint: 'Build the image with this version of Cloister; images with another init than ours take none.',
+    meaning: 'The image does not support the configuration given with --config-data.',
+    hint: "Build the image with this version of Cloister; images with another init than Cloister's do not support it.",
   },
   ERR_KEEPER_MEMORY: {
     nitro: 26,
@@ -640,8 +640,9 @@ const rows = {
   },
   ERR_IMAGE_EGRESS: {
     nitro: 19,
-    meaning: "An image's manifest has egress rules, and its kernel cannot have a network device.",
-    hint: 'Build with a kernel that has CONFIG_TUN, as the ones of the set-up have, or leave out egress.',
+    meaning:
+      "An image's manifest has egress rules, but its kernel does not support the network device.",
+    hint: 'Build with a kernel that has CONFIG_TUN, such as the ones from the set-up, or remove egress from the manifest.',
   },
   ERR_IMAGE_BLOBS: {
     nitro: 19,

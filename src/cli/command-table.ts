@@ -34,7 +34,7 @@ export const commandTable: readonly CommandRow[] = [
   },
   {
     name: 'events',
-    summary: 'what happens to the enclaves of this host, as JSON lines',
+    summary: 'print what happens to the enclaves of this host, as JSON lines',
     load: async () => (await import('./events.ts')).eventsCommand(),
   },
   {
@@ -149,7 +149,8 @@ export const commandTable: readonly CommandRow[] = [
   },
   {
     name: 'policy',
-    summary: 'say what egress rules decide about a host and a port, and which rule would allow it',
+    summary:
+      'explain what egress rules decide about a host and a port, and which rule would allow it',
     load: async () => (await import('./policy.ts')).policyCommand(),
   },
   {

@@ -16,13 +16,13 @@ export function eventsCommand(): Command {
   return new Command('events')
     .addOption(enclaveIdOption())
     .addOption(enclaveNameOption())
-    .option('-f, --follow', 'go on with what happens')
+    .option('-f, --follow', 'keep printing new events')
     .option('--since <when>', 'RFC 3339, or how long ago: 90s, 10m, 2h, 1d', parseSince)
     .addHelpText(
       'after',
       '\nEach line has time, enclaveId, enclaveName and event: starting, running, terminating, ended, removed, or\n' +
-        'note for a line of the journal. They are read from records and journals, which are bounded: what happened\n' +
-        'to an enclave is known as long as describe-enclaves --all shows it.\n' +
+        'note for a line of the journal. Events are read from records and journals, which are bounded: the events\n' +
+        'of an enclave are available as long as describe-enclaves --all shows it.\n' +
         '\nExample:\n  cloister events --follow --since 10m\n',
     )
     .action(showEvents)

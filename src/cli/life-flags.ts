@@ -7,21 +7,21 @@ import { restartRules } from '../enclaves/index.ts'
 export function restartOption(): Option {
   return new Option(
     '--restart <rule>',
-    "whether to start it again when it ends unasked (default: the manifest's, or no)",
+    "when to restart an enclave that ends without a request (default: the manifest's, or no)",
   ).choices(restartRules)
 }
 
 export function attachOption(): Option {
   return new Option(
     '--attach',
-    'stay in the foreground: print the lines that the manifest lets leave, end it on a signal, and exit as its app does',
+    'run in the foreground: print the log lines that the manifest declares, terminate on a signal, and return the exit status of the app',
   ).conflicts(['attachConsole', 'debugMode', 'restart'])
 }
 
 export function stopTimeoutOption(): Option {
   return new Option(
     '--stop-timeout <seconds>',
-    'with --attach: how long the app may take after a signal',
+    'with --attach: how long the app may take to exit after a signal',
   )
     .argParser(wholeNumber(0, 600))
     .default(10)
@@ -30,6 +30,6 @@ export function stopTimeoutOption(): Option {
 export function configDataOption(): Option {
   return new Option(
     '--config-data <path>',
-    'a file or directory for the app, 64 KiB at most, at /run/cloister/config; measured into PCR16',
+    'file or directory for the app, at most 64 KiB, in /run/cloister/config; measured into PCR16',
   )
 }

@@ -15,12 +15,12 @@ const MAX_RESOLVERS = 3
 export function egressOption(): Option {
   return new Option(
     '--egress <file>',
-    'rules of what it may reach, YAML or JSON, beside those of the image: both must allow',
+    "YAML or JSON file of egress rules, in addition to the image's rules: both must allow a destination",
   )
 }
 
 export function dnsOption(): Option {
-  return new Option('--dns <addresses...>', "resolvers for its network (default: the host's)")
+  return new Option('--dns <addresses...>', "DNS resolvers for the enclave (default: the host's)")
 }
 
 /** @throws `ERR_CLI_ARGUMENT`, `ERR_MANIFEST_YAML`, `ERR_MANIFEST_FIELD` */

@@ -11,9 +11,9 @@ import { printJson } from './print.ts'
 const MAX_BYTES = 1024 * 1024
 
 const NOTES = `
-RULES is a manifest (cloister.yaml), an image (FILE.eif), or a file of rules as run-enclave --egress takes it. A name is
-taken to have public addresses: nothing is looked up. The exit status is 0 whatever is decided, unless --expect
-says otherwise.
+RULES is a manifest (cloister.yaml), an image (FILE.eif), or a file of rules as for run-enclave --egress. Names are not
+looked up: they are assumed to have public addresses. The exit status is 0 for either decision, unless --expect is
+given.
 
 Examples:
   cloister policy test cloister.yaml api.example.com:443
@@ -23,15 +23,13 @@ Examples:
 /** `cloister policy`. */
 export function policyCommand(): Command {
   const test = new Command('test')
-    .description('say what rules decide about HOST:PORT, and which rule would allow it')
+    .description('explain what rules decide about HOST:PORT, and which rule would allow it')
     .argument('<rules>', 'a manifest, an image or a file of rules')
     .argument('<flow>', 'HOST:PORT, with /udp for UDP')
-    .option('--expect <decision>', 'fail unless this is decided: allow or deny', decision)
+    .option('--expect <decision>', 'fail unless the decision is allow or deny, as given', decision)
     .addHelpText('after', NOTES)
     .action(testPolicy)
-  return new Command('policy')
-    .description('put the rules of what an enclave may reach to the test')
-    .addCommand(test)
+  return new Command('policy').description('test egress rules').addCommand(test)
 }
 
 function decision(text: string): 'allow' | 'deny' {
@@ -55,7 +53,10 @@ async function testPolicy(
     ...(wouldAllow !== undefined && { WouldAllow: wouldAllow }),
   })
   if (expect !== undefined && allowed !== (expect === 'allow'))
-    throw new CloisterError('ERR_NETWORK_DECISION', `${flow} is not decided as expected: ${why}`)
+    throw new CloisterError(
+      'ERR_NETWORK_DECISION',
+      `the decision on ${flow} differs from --expect: ${why}`,
+    )
 }
 
 async function readRules(path: string): Promise<EgressPolicy> {
@@ -63,5 +64,5 @@ async function readRules(path: string): Promise<EgressPolicy> {
     ? (await peekManifest(path))?.egress
     : await parseAnyEgress(readFileArgument('<rules>', path, MAX_BYTES), path)
   if (egress !== undefined) return egress
-  throw new CloisterError('ERR_CLI_ARGUMENT', `${path} has no egress rules: it reaches nothing`)
+  throw new CloisterError('ERR_CLI_ARGUMENT', `${path} has no egress rules: it allows nothing`)
 }

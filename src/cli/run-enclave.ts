@@ -56,7 +56,7 @@ export function runEnclaveCommand(): Command {
     )
     .option(
       '--enclave-cid <cid>',
-      "the guest's vsock CID (default: chosen)",
+      "the guest's vsock CID (default: a free one)",
       wholeNumber(0, 0xffffffff),
     )
     .option(
