@@ -94,6 +94,7 @@ const ALLOWED: &[i64] = &[
     libc::SYS_eventfd2,
     libc::SYS_timerfd_settime,
     libc::SYS_poll,
+    libc::SYS_ppoll,
     // sockets and events' bytes
     libc::SYS_accept4,
     libc::SYS_shutdown,

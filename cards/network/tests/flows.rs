@@ -10,6 +10,8 @@ use std::thread;
 use cloister_egress_policy::Protocol;
 use cloister_egress_policy::wire::{Request, Status, frame, split_frame};
 use rig::{Card, PATIENCE, flow, ip, is_at_end, loopback, status_of};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::sockopt;
 use serde_json::json;
 
 fn listen() -> (TcpListener, SocketAddr) {
@@ -313,4 +315,46 @@ fn a_guest_that_breaks_off_resets_the_other_side_and_leaves_nothing() {
     assert!(rest.is_empty());
     drop(server);
     while card.status()["flows"] != 0 {}
+}
+
+/// Whether a stream is closed as a whole, once its end was read.
+fn is_hung_up(stream: &UnixStream) -> bool {
+    let mut watched = [PollFd::new(stream, PollFlags::empty())];
+    poll(&mut watched, Some(&Timespec::default())).unwrap();
+    watched[0].revents().contains(PollFlags::HUP)
+}
+
+#[test]
+fn an_orderly_end_and_a_reset_are_told_apart() {
+    let card = Card::start(loopback());
+    let (mut stream, mut server) = connected(&card);
+    server.write_all(b"all").unwrap();
+    drop(server);
+    let mut received = Vec::new();
+    stream.read_to_end(&mut received).unwrap();
+    assert_eq!(received, b"all");
+    assert!(!is_hung_up(&stream));
+
+    let (mut stream, mut server) = connected(&card);
+    server.write_all(b"part").unwrap();
+    stream.read_exact(&mut [0; 4]).unwrap();
+    sockopt::set_socket_linger(&server, Some(std::time::Duration::ZERO)).unwrap();
+    drop(server);
+    assert!(is_at_end(&mut stream));
+    assert!(is_hung_up(&stream));
+}
+
+#[test]
+fn what_a_server_says_before_it_takes_no_more_arrives() {
+    let card = Card::start(loopback());
+    let (stream, mut server) = connected(&card);
+    server.write_all(b"413").unwrap();
+    // It closes with bytes unread, which resets the connection behind what it has said.
+    let mut writer = stream.try_clone().unwrap();
+    writer.write_all(&pattern(100_000)).unwrap();
+    server.read_exact(&mut [0; 10]).unwrap();
+    drop(server);
+    let mut received = [0; 3];
+    (&stream).read_exact(&mut received).unwrap();
+    assert_eq!(&received, b"413");
 }

@@ -94,14 +94,17 @@ impl TcpFlow {
         } = context;
         let (guest, remote) = (&mut self.guest, &mut self.remote);
         let moved = &mut counters.bytes_from_guest;
-        let outward = match self.to_remote.pump(guest, remote, buffer, moved) {
-            Ok(turn) => turn,
-            Err(broken) => return self.reset(matches!(broken, Broken::Sender(_))),
-        };
+        let outward = self.to_remote.pump(guest, remote, buffer, moved);
         let moved = &mut counters.bytes_to_guest;
-        let inward = match self.to_guest.pump(remote, guest, buffer, moved) {
-            Ok(turn) => turn,
-            Err(broken) => return self.reset(matches!(broken, Broken::Receiver(_))),
+        // Also where the other side takes nothing more: what it said before that may be why.
+        let inward = self.to_guest.pump(remote, guest, buffer, moved);
+        let (outward, inward) = match (outward, inward) {
+            (Ok(outward), Ok(inward)) => (outward, inward),
+            (outward, inward) => {
+                let is_guests = matches!(outward, Err(Broken::Sender(_)))
+                    || matches!(inward, Err(Broken::Receiver(_)));
+                return self.reset(is_guests);
+            }
         };
         // A guest that is gone takes nothing more; what it has sent is on its way.
         let is_deaf = self.guest.gone && self.to_remote.is_finished();
@@ -114,7 +117,8 @@ impl TcpFlow {
         Some(self)
     }
 
-    /// Ends a broken flow; where the guest broke it, the other side gets a reset and not an orderly end.
+    /// Ends a broken flow: each side hears of a reset and not of an orderly end. The guest's stream is closed as a
+    /// whole, without an end of sending before, which the vsock card passes on as that.
     fn reset(self, is_guests: bool) -> Option<Self> {
         if is_guests {
             let _ = sockopt::set_socket_linger(&self.remote, Some(Duration::ZERO));

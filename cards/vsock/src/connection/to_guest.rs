@@ -1,5 +1,8 @@
 //! A stream's turn at sending to the guest: handshake, data, shutdown flags, credit, in this order.
 
+use std::os::fd::OwnedFd;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 
@@ -98,6 +101,11 @@ impl Connection {
             Ok((_, 0)) => {
                 self.is_readable = false;
                 self.closed_by_host.send = true;
+                // Closed as a whole, which the guest hears at once with the end and not behind it.
+                if is_hung_up(&self.socket) {
+                    self.notice(true, true);
+                    self.is_readable = false;
+                }
                 self.settle();
                 0
             }
@@ -173,4 +181,11 @@ impl Connection {
     pub(super) fn shutdown_due(&self) -> Shutdown {
         self.closed_by_host.union(self.told_to_guest)
     }
+}
+
+/// Whether the host's side of a stream is closed both ways.
+fn is_hung_up(socket: &OwnedFd) -> bool {
+    let mut watched = [PollFd::new(socket, PollFlags::empty())];
+    let found = poll(&mut watched, Some(&Timespec::default()));
+    found.is_ok() && watched[0].revents().contains(PollFlags::HUP)
 }
