@@ -12,7 +12,7 @@ use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
 use smoltcp::time::Instant;
 use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr};
 use std::hash::{BuildHasher, RandomState};
-use std::io;
+use std::io::{self, ErrorKind};
 
 pub struct Stack {
     interface: Interface,
@@ -20,6 +20,10 @@ pub struct Stack {
     socket: SocketHandle,
     /// The guest will send no more, and the other side knows.
     is_end_passed_on: bool,
+    /// The other side sends no more.
+    is_drained: bool,
+    /// The other side takes no more, without an orderly end.
+    is_cut: bool,
 }
 
 impl Stack {
@@ -43,6 +47,8 @@ impl Stack {
             sockets,
             socket,
             is_end_passed_on: false,
+            is_drained: false,
+            is_cut: false,
         })
     }
 
@@ -64,15 +70,22 @@ impl Stack {
     /// Moves bytes both ways until neither side takes or has more.
     ///
     /// # Errors
-    /// When the stream is broken: the guest's connection is then reset.
+    /// When the stream is broken, or the other side has reset the connection, and the guest has what came before:
+    /// its connection is then reset.
     pub fn relay(&mut self, upstream: &mut Upstream) -> io::Result<()> {
-        let result = self
-            .relay_up(upstream)
-            .and_then(|()| self.relay_down(upstream));
-        if result.is_err() {
-            self.socket().abort();
+        if !self.is_cut {
+            self.is_cut = self.relay_up(upstream).is_err();
         }
-        result
+        if !self.is_drained && self.relay_down(upstream).is_err() {
+            self.is_cut = true;
+            self.is_drained = true;
+        }
+        let has_arrived = self.is_drained && self.socket().send_queue() == 0;
+        if self.is_cut && (has_arrived || self.is_closed()) {
+            self.socket().abort();
+            return Err(ErrorKind::ConnectionReset.into());
+        }
+        Ok(())
     }
 
     fn relay_up(&mut self, upstream: &mut Upstream) -> io::Result<()> {
@@ -104,7 +117,13 @@ impl Stack {
             })
             .unwrap_or(Ok(()))?;
             if is_end {
-                self.socket().close();
+                self.is_drained = true;
+                // Once the guest has ended its side, an end is all that can be told.
+                self.is_cut |= !self.is_end_passed_on && upstream.is_closed();
+                if !self.is_cut {
+                    self.socket().close();
+                }
+                break;
             }
         }
         Ok(())

@@ -103,6 +103,12 @@ impl Upstream {
         let _ = shutdown(self.stream.as_raw_fd(), Shutdown::Write);
     }
 
+    /// Whether the host part has closed the stream as a whole: then it takes no bytes, not even none.
+    pub fn is_closed(&self) -> bool {
+        let nothing = send(self.stream.as_raw_fd(), &[], MsgFlags::MSG_NOSIGNAL);
+        matches!(nothing, Err(Errno::EPIPE))
+    }
+
     pub fn is_readable(&self) -> bool {
         self.is_readable
     }

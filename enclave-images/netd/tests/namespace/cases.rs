@@ -1,10 +1,11 @@
 //! What programs see. Servers are on the loopback outside the namespace, at 203.0.113.1 and 2001:db8::1.
 
-use crate::host::Servers;
+use crate::host::{PART_BYTES, Servers};
 use crate::inside::Netd;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
 use std::thread;
+use std::time::Duration;
 
 pub const POLICY: &str = r#"{
   "allow": [
@@ -20,6 +21,7 @@ pub type Case = fn(&Servers, &mut Netd);
 pub const ALL: &[(&str, Case)] = &[
     ("bytes come back whole over both families", echoes),
     ("a client that has sent all still reads", half_closes),
+    ("a connection that is cut is reset behind what came", resets),
     ("connect says that nobody listens", says_refused),
     ("connect says that a policy denies", says_denied),
     (
@@ -64,6 +66,15 @@ fn bytes(count: usize) -> Vec<u8> {
     })
     .take(count)
     .collect()
+}
+
+fn resets(_: &Servers, _: &mut Netd) {
+    let mut stream = TcpStream::connect(at("203.0.113.5", 1)).expect("connected");
+    thread::sleep(Duration::from_millis(100));
+    let mut part = [0; PART_BYTES];
+    stream.read_exact(&mut part).expect("what came");
+    let error = stream.read(&mut [0; 1]).expect_err("a reset");
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
 }
 
 fn exchange(stream: &TcpStream, sent: &[u8]) -> io::Result<Vec<u8>> {

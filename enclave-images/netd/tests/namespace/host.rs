@@ -17,6 +17,9 @@ pub struct StandIn {
     path: String,
 }
 
+/// What comes of a server that resets its connections.
+pub const PART_BYTES: usize = 100_000;
+
 /// Ports of servers on the loopback outside, which every case has.
 pub struct Servers {
     /// Sends back what it gets: at once, and after the client's end what is left.
@@ -176,6 +179,7 @@ fn serve_tcp(mut stream: UnixStream, address: IpAddr, port: u16) -> io::Result<(
             return answer(&mut stream, Status::HostUnreachable);
         }
         IpAddr::V4(it) if it.octets() == [203, 0, 113, 4] => return Ok(()),
+        IpAddr::V4(it) if it.octets() == [203, 0, 113, 5] => return reset(&mut stream),
         _ => {}
     }
     let Ok(there) = TcpStream::connect(SocketAddr::new(place(address), port)) else {
@@ -191,6 +195,12 @@ fn serve_tcp(mut stream: UnixStream, address: IpAddr, port: u16) -> io::Result<(
     let _ = stream.shutdown(Shutdown::Write);
     let _ = up.join();
     Ok(())
+}
+
+/// As after a reset of the other side: closed as a whole, behind what had come.
+fn reset(stream: &mut UnixStream) -> io::Result<()> {
+    answer(stream, Status::Ok)?;
+    stream.write_all(&[7; PART_BYTES])
 }
 
 fn serve_udp(mut stream: UnixStream, address: IpAddr, port: u16) -> io::Result<()> {
