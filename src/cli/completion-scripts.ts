@@ -14,17 +14,22 @@ const LIST_ENCLAVES = `cloister describe-enclaves 2>/dev/null | sed -n 's/^ *"KE
 
 /** bash 4 and later, without the package bash-completion. */
 export function bashCompletion(commands: readonly CommandWords[]): string {
+  const outermost = commands.filter(isOutermost).flatMap(({ names }) => names)
+  const inner = commands.flatMap(({ names }) => names).filter((name) => name.includes(' '))
   return `# bash completion for cloister
 _cloister() {
   local IFS=$'\\n' cur=\${COMP_WORDS[COMP_CWORD]} prev=\${COMP_WORDS[COMP_CWORD-1]} command= words= i
   for ((i = 1; i < COMP_CWORD; i++)); do
-    case \${COMP_WORDS[i]} in -*) ;; *) command=\${COMP_WORDS[i]}; break ;; esac
+    case \${COMP_WORDS[i]} in -*) continue ;; esac
+    case "$command \${COMP_WORDS[i]}" in
+    ' '*|${inner.map((name) => `'${name}'`).join('|')}) command=\${command:+$command }\${COMP_WORDS[i]} ;;
+    esac
   done
   case $command in
   '')
-    words=$'${bashWords([...commands.flatMap(({ names }) => names), 'help', '--help', '--version'])}' ;;
+    words=$'${bashWords([...outermost, 'help', '--help', '--version'])}' ;;
   help)
-    words=$'${bashWords(commands.flatMap(({ names }) => names))}' ;;
+    words=$'${bashWords(outermost)}' ;;
 ${commands.map(bashCommand).join('\n')}
   esac
   COMPREPLY=($(compgen -W "$words" -- "$cur"))
@@ -45,7 +50,7 @@ autoload -U +X bashcompinit && bashcompinit
 /** A fish script of `complete` commands, for `cloister` and for `nitro-cli`. */
 export function fishCompletion(commands: readonly CommandWords[]): string {
   const lines = commands.flatMap((command) => [
-    ...command.names.map(
+    ...(isOutermost(command) ? command.names : []).map(
       (name) =>
         `complete -c $program -n __fish_use_subcommand -a ${name} -d ${quoted(command.text)}`,
     ),
@@ -53,7 +58,7 @@ export function fishCompletion(commands: readonly CommandWords[]): string {
     ...(command.operands === 'program' || command.operands.length === 0
       ? []
       : [
-          `complete -c $program -n ${fishCondition(command)} -a ${quoted(command.operands.join(' '))}`,
+          `complete -c $program -n ${fishCondition(command, command.operands)} -a ${quoted(command.operands.join(' '))}`,
         ]),
   ])
   return `# fish completion for cloister
@@ -69,7 +74,7 @@ function bashCommand({ names, options, operands }: CommandWords): string {
   const words = [...options.flatMap((option) => option.names), '--verbose', '--help']
   const free = operands === 'program' ? [] : operands
   const cases = values.length === 0 ? '' : `    case $prev in\n${values.join('\n')}\n    esac\n`
-  return `  ${names.join('|')})
+  return `  ${names.map((name) => `'${name}'`).join('|')})
 ${cases}    words=$'${bashWords([...words, ...free])}' ;;`
 }
 
@@ -118,8 +123,17 @@ function fishOption(command: CommandWords, { names, text, value }: OptionWords):
   }
 }
 
-function fishCondition({ names }: CommandWords): string {
-  return quoted(`__fish_seen_subcommand_from ${names.join(' ')}`)
+/** All words of the command are there, and none of those that would make it another one. */
+function fishCondition({ names }: CommandWords, next: readonly string[] = []): string {
+  const words = (names[0] ?? '').split(' ')
+  const outer = [...new Set(names.map((name) => name.split(' ')[0]))].join(' ')
+  const seen = [outer, ...words.slice(1)].map((word) => `__fish_seen_subcommand_from ${word}`)
+  const not = next.length === 0 ? [] : [`not __fish_seen_subcommand_from ${next.join(' ')}`]
+  return quoted([...seen, ...not].join('; and '))
+}
+
+function isOutermost({ names }: CommandWords): boolean {
+  return names.every((name) => !name.includes(' '))
 }
 
 /** In single quotes, as fish reads them. */

@@ -1,6 +1,6 @@
 // What can be completed, as data: commands, their options, and what an option takes.
 
-import type { Option } from 'commander'
+import type { Command, Option } from 'commander'
 import type { CommandRow } from './command-row.ts'
 
 /** What an option's value is: one of some words, a file, an enclave, other text; or it has none. */
@@ -16,7 +16,7 @@ export interface OptionWords {
 }
 
 export interface CommandWords {
-  /** The command's name, and its alias. */
+  /** The command's name, and its alias; of a command inside of another, words with spaces between them. */
   readonly names: readonly string[]
   readonly text: string
   readonly options: readonly OptionWords[]
@@ -24,27 +24,37 @@ export interface CommandWords {
   readonly operands: readonly string[] | 'program'
 }
 
-/** Loads every command. */
-export function describeCommands(rows: readonly CommandRow[]): Promise<readonly CommandWords[]> {
-  return Promise.all(
-    rows.map(async ({ name, alias, summary, load }) => {
-      const { options, registeredArguments, commands } = await load()
-      const choices = registeredArguments.flatMap(({ argChoices }) => argChoices ?? [])
-      const inner = commands.map((command) => command.name())
-      const allOptions = [...options, ...commands.flatMap((command) => command.options)]
-      return {
-        names: [name, ...(alias === undefined ? [] : [alias])],
-        text: summary,
-        options: uniqueOptions(allOptions).map(describeOption),
-        operands: name === 'parent' ? 'program' : [...choices, ...inner],
-      }
-    }),
-  )
+/** Loads every command, with those inside of it. */
+export async function describeCommands(
+  rows: readonly CommandRow[],
+): Promise<readonly CommandWords[]> {
+  const described = rows.map(async ({ name, alias, summary, load }) => {
+    const command = await load()
+    const names = [name, ...(alias === undefined ? [] : [alias])]
+    return [describeCommand(command, names, summary), ...innerCommands(command, names)]
+  })
+  return (await Promise.all(described)).flat()
 }
 
-/** Commands of a command may share an option. */
-function uniqueOptions(options: readonly Option[]): readonly Option[] {
-  return [...new Map(options.map((option) => [option.flags, option])).values()]
+function innerCommands({ commands }: Command, outer: readonly string[]): readonly CommandWords[] {
+  return commands.flatMap((command) => {
+    const names = outer.map((name) => `${name} ${command.name()}`)
+    const described = describeCommand(command, names, command.description())
+    return [described, ...innerCommands(command, names)]
+  })
+}
+
+function describeCommand(
+  { options, registeredArguments, commands }: Command,
+  names: readonly string[],
+  text: string,
+): CommandWords {
+  const choices = registeredArguments.flatMap(({ argChoices }) => argChoices ?? [])
+  const inner = commands.map((command) => command.name())
+  return {
+    ...{ names, text, options: options.map(describeOption) },
+    operands: names.includes('parent') ? 'program' : [...choices, ...inner],
+  }
 }
 
 function describeOption(option: Option): OptionWords {
