@@ -680,7 +680,12 @@ const rows = {
   ERR_KMS_LISTEN: {
     nitro: 0,
     meaning: 'The key broker cannot listen on that address and port.',
-    hint: 'Give another --port, or 0 for any; --host takes addresses of the loopback interface only.',
+    hint: 'Give another --port, or 0 for any; without --tls-cert and --tls-key, --host takes addresses of the loopback interface only.',
+  },
+  ERR_KMS_TLS: {
+    nitro: 0,
+    meaning: "The key broker's TLS certificate or its key cannot be used.",
+    hint: 'Give PEM files of a certificate that is valid today, with its chain, and of its key, which only its owner may read.',
   },
   ERR_KMS_AUDIT: {
     nitro: 0,

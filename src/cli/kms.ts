@@ -9,6 +9,7 @@ import {
   startBroker,
   verifyStoredAudit,
   type AuditHead,
+  type BrokerOptions,
   type MasterKeySource,
 } from '../kms/index.ts'
 import { readFileArgument, wholeNumber } from './arguments.ts'
@@ -29,6 +30,8 @@ interface ServeFlags {
   readonly region: string
   readonly account: string
   readonly host: string
+  readonly tlsCert?: string
+  readonly tlsKey?: string
   readonly port: number
 }
 
@@ -96,7 +99,9 @@ function serveCommand(): Command {
       'us-east-1',
     )
     .option('--account <id>', "the account of the keys' ARNs, twelve digits", '111122223333')
-    .option('--host <address>', 'an address of the loopback interface', '127.0.0.1')
+    .option('--host <address>', 'a loopback address, or any with TLS', '127.0.0.1')
+    .option('--tls-cert <file>', 'answer by TLS with this certificate and its chain, PEM')
+    .option('--tls-key <file>', "the certificate's private key, PEM")
     .option('--port <port>', '0 for any', wholeNumber(0, 65_535), 8470)
     .addHelpText('after', SERVE_NOTES)
     .action(serve)
@@ -112,6 +117,7 @@ async function serve(flags: ServeFlags): Promise<void> {
   const broker = await startBroker({
     ...{ credentials, region, account, host, port, store, roots, requestsPerSecond },
     masterKey: masterKeyOf(flags),
+    ...tlsOf(flags),
     maxDocumentAgeMs: maxDocumentAge * 1000,
     report: (fault) => void reportError(fault, { isVerbose: false, command: 'kms' }),
   })
@@ -132,6 +138,12 @@ function masterKeyOf({ passphraseFile, masterKeyFile }: ServeFlags): MasterKeySo
   if (passphraseFile !== undefined) return { passphraseFile }
   if (masterKeyFile !== undefined) return { keyFile: masterKeyFile }
   throw wrong('no master key: give --passphrase-file or --master-key-file')
+}
+
+function tlsOf({ tlsCert: certificate, tlsKey: key }: ServeFlags): Pick<BrokerOptions, 'tls'> {
+  if (certificate === undefined && key === undefined) return {}
+  if (certificate !== undefined && key !== undefined) return { tls: { certificate, key } }
+  throw wrong('--tls-cert and --tls-key: give both or neither')
 }
 
 function verifyLog({ store, head }: { readonly store?: string; readonly head?: string }): void {

@@ -12,7 +12,10 @@ import { Database } from './store/database.ts'
  */
 export function verifyStoredAudit(directory: string, noted?: AuditHead): AuditHead {
   const path = join(directory, 'kms.db')
-  check(existsSync(path), 'ERR_KMS_STORE', `${path} does not exist`, { details: { directory } })
+  check(existsSync(path), 'ERR_KMS_STORE', `${path} does not exist`, {
+    details: { directory },
+    hint: 'Give the directory of a store with --store; `cloister kms serve` makes one.',
+  })
   using database = Database.open(directory)
   return verifyAudit(database, noted)
 }

@@ -42,12 +42,12 @@ export async function answerRequest(
   const principal = authenticate(request, { credentials, region, nowMs })
   throttle.take(principal.arn, nowMs)
   upkeep.work()
-  const { requestId, sourceIp, userAgent } = request
+  const { requestId, sourceIp, userAgent, isSecure } = request
   const start: AuditStart = {
     time: new Date(nowMs).toISOString(),
     ...{ requestId, sourceIp, principal: principal.arn, operation: name },
   }
-  const facts = { principal, nowMs, region, sourceIp, userAgent }
+  const facts = { principal, nowMs, region, sourceIp, userAgent, isSecure }
   let call: Call | undefined
   try {
     const operation = operationOf(name)

@@ -5,6 +5,7 @@ import { check } from '../errors.ts'
 import { readCredentials } from './auth/credentials-file.ts'
 import { answerRequest } from './broker.ts'
 import { KmsServer } from './http/server.ts'
+import { readTlsIdentity, type TlsFiles } from './http/tls.ts'
 import { RecipientVerifier } from './recipient/recipient.ts'
 import type { MasterKeySource } from './store/master-key.ts'
 import { Store } from './store/store.ts'
@@ -23,8 +24,9 @@ export interface BrokerOptions {
   readonly region: string
   /** Twelve digits: the account of the keys' ARNs. */
   readonly account: string
-  /** An address of the loopback interface: there is no TLS. */
+  /** An address of the loopback interface, or any with TLS. */
   readonly host: string
+  readonly tls?: TlsFiles
   /** 0 for any. */
   readonly port: number
   /** Of one principal; no bound unless it is given. */
@@ -43,20 +45,19 @@ export interface Broker extends AsyncDisposable {
 }
 
 /**
- * @throws ERR_KMS_STORE, ERR_KMS_MASTER_KEY, ERR_KMS_CREDENTIALS, ERR_KMS_LISTEN; AttestationError when a
- * root is malformed
+ * A store that is new is removed again when the broker does not start.
+ * @throws ERR_KMS_STORE, ERR_KMS_MASTER_KEY, ERR_KMS_CREDENTIALS, ERR_KMS_LISTEN, ERR_KMS_TLS;
+ * AttestationError when a root is malformed
  */
 export async function startBroker(options: BrokerOptions): Promise<Broker> {
   const { region, account, host, port, report } = options
-  const isLoopback = host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
-  check(isLoopback, 'ERR_KMS_LISTEN', `${host} is not an address of the loopback interface`, {
-    hint: 'The broker has no TLS: answers with plaintext keys must not leave this host. Put a TLS proxy in front of it.',
-  })
+  checkHost(host, options.tls !== undefined)
   const { roots, maxDocumentAgeMs: maxAgeMs } = options
   const recipients = new RecipientVerifier({ roots, maxAgeMs })
   const credentials = readCredentials(options.credentials)
-  const store = Store.open(options.store, options.masterKey)
   const now = options.now ?? Date.now
+  const tls = options.tls === undefined ? null : readTlsIdentity(options.tls, now())
+  const store = Store.open(options.store, options.masterKey)
   const place = { region, account }
   let upkeep: Upkeep | undefined
   const close = (): void => {
@@ -68,7 +69,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     const throttle = new Throttle(options.requestsPerSecond ?? Infinity)
     const parts = { store, credentials, recipients, place, now, upkeep, throttle }
     const server = await KmsServer.listen(
-      { host, port },
+      { host, port, tls },
       { dispatch: (request) => answerRequest(request, parts), report, now },
     )
     return {
@@ -80,7 +81,17 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
       },
     }
   } catch (error) {
-    close()
+    upkeep?.[Symbol.dispose]()
+    store.abandon()
     throw error
   }
+}
+
+/** Answers with keys in plain text must not leave this host in the clear. */
+function checkHost(host: string, isSecure: boolean): void {
+  check(isIP(host) !== 0, 'ERR_KMS_LISTEN', `${host} is not an IP address`)
+  const isLoopback = host === '::1' || host.startsWith('127.')
+  check(isLoopback || isSecure, 'ERR_KMS_LISTEN', `${host} is not a loopback address`, {
+    hint: 'Give --tls-cert and --tls-key: without TLS, answers with plaintext keys must not leave this host.',
+  })
 }

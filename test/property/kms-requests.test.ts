@@ -109,7 +109,14 @@ test('every request is answered, or refused with one of AWS’s errors', async (
     fc.asyncProperty(fc.constantFrom(...operations), body, async ([, operation], json) => {
       try {
         if (principal === undefined) throw new Error('no principal')
-        const facts = { principal, nowMs: 0, region: REGION, sourceIp: '::1', userAgent: '' }
+        const facts = {
+          principal,
+          nowMs: 0,
+          region: REGION,
+          sourceIp: '::1',
+          userAgent: '',
+          isSecure: false,
+        }
         const fields = new Fields(JSON.parse(JSON.stringify(json)))
         const recipient = operation.takesRecipient ? await recipients.verify(fields) : null
         const place = { region: REGION, account: ACCOUNT }
@@ -143,7 +150,13 @@ test('a body that is not strict JSON is refused, though it is signed', async () 
   ]) {
     const request = {
       ...(await signed({ body, atMs: Date.now() })),
-      ...{ target: 'TrentService.ListKeys', userAgent: '', sourceIp: '::1', requestId: body },
+      ...{
+        target: 'TrentService.ListKeys',
+        userAgent: '',
+        sourceIp: '::1',
+        isSecure: false,
+        requestId: body,
+      },
     }
     await expect(answerRequest(request, { ...parts, credentials }), body).rejects.toMatchObject({
       type: 'SerializationException',

@@ -21,13 +21,14 @@ export interface RequestFacts {
   readonly region: string
   readonly sourceIp: string
   readonly userAgent: string
+  readonly isSecure: boolean
   /** Null without `Recipient`. */
   readonly attestation: Attestation | null
 }
 
 /** The keys that every request has. */
 export function requestContext(facts: RequestFacts): RequestContext {
-  const { principal, nowMs, region, sourceIp, userAgent, attestation } = facts
+  const { principal, nowMs, region, sourceIp, userAgent, isSecure, attestation } = facts
   const tags = Object.entries(principal.tags).map(([name, value]) => [
     `aws:PrincipalTag/${name}`,
     value,
@@ -37,7 +38,7 @@ export function requestContext(facts: RequestFacts): RequestContext {
     ...principalKeys(principal.arn),
     'aws:CurrentTime': new Date(nowMs).toISOString().replace(/\.\d+/, ''),
     'aws:EpochTime': String(Math.floor(nowMs / 1000)),
-    'aws:SecureTransport': 'false',
+    'aws:SecureTransport': String(isSecure),
     'aws:SourceIp': sourceIp,
     'aws:UserAgent': userAgent,
     'aws:RequestedRegion': region,

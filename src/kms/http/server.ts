@@ -1,13 +1,22 @@
-// The HTTP server: AWS JSON 1.1 on one address of this host. It bounds what a client can take: size of
+// The HTTP server: AWS JSON 1.1 on one address of this host, with TLS or without. It bounds what a client can take: size of
 // head and body, time, connections. Everything else is the dispatcher's.
 
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
+import { isIP, type AddressInfo } from 'node:net'
+import { TLSSocket } from 'node:tls'
 import { CloisterError, reasonOf } from '../../errors.ts'
 import { KmsError } from '../kms-error.ts'
 import { readBody } from './body.ts'
+import type { TlsIdentity } from './tls.ts'
 
 /** A request whose body is there. */
 export interface ReceivedRequest {
@@ -18,6 +27,8 @@ export interface ReceivedRequest {
   readonly target: string
   readonly userAgent: string
   readonly sourceIp: string
+  /** Whether it came by TLS. */
+  readonly isSecure: boolean
   readonly requestId: string
   readonly body: Uint8Array
 }
@@ -32,6 +43,7 @@ const OPTIONS = {
   requestTimeout: 30_000,
   keepAliveTimeout: 5_000,
 } as const
+const TLS_OPTIONS = { minVersion: 'TLSv1.2', handshakeTimeout: 10_000 } as const
 const MAX_CONNECTIONS = 512
 
 /** A listening HTTP server; disposing of it closes its connections. */
@@ -40,20 +52,22 @@ export class KmsServer implements AsyncDisposable {
   /** E.g. `http://127.0.0.1:8470`. */
   readonly endpoint: string
 
-  private constructor(server: Server, host: string) {
+  private constructor(server: Server, { host, tls }: ListenOptions) {
     const { port } = server.address() as AddressInfo
     this.#server = server
-    this.endpoint = `http://${host}:${String(port)}`
+    const authority = isIP(host) === 6 ? `[${host}]` : host
+    this.endpoint = `${tls ? 'https' : 'http'}://${authority}:${String(port)}`
   }
 
   /** @throws ERR_KMS_LISTEN */
-  static async listen(
-    { host, port }: { readonly host: string; readonly port: number },
-    handlers: Handlers,
-  ): Promise<KmsServer> {
-    const server = createServer(OPTIONS, (request, response) => {
+  static async listen(options: ListenOptions, handlers: Handlers): Promise<KmsServer> {
+    const { host, port, tls } = options
+    const listener: RequestListener = (request, response) => {
       void respond(request, response, handlers)
-    })
+    }
+    const server = tls
+      ? createTlsServer({ ...OPTIONS, ...TLS_OPTIONS, ...tls }, listener)
+      : createServer(OPTIONS, listener)
     server.maxConnections = MAX_CONNECTIONS
     try {
       server.listen(port, host)
@@ -62,7 +76,7 @@ export class KmsServer implements AsyncDisposable {
       const message = `cannot listen on ${host} port ${String(port)}: ${reasonOf(cause)}`
       throw new CloisterError('ERR_KMS_LISTEN', message, { cause, details: { host, port } })
     }
-    return new KmsServer(server, host)
+    return new KmsServer(server, options)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -70,6 +84,13 @@ export class KmsServer implements AsyncDisposable {
     this.#server.closeAllConnections()
     if (this.#server.listening) await once(this.#server, 'close')
   }
+}
+
+interface ListenOptions {
+  readonly host: string
+  readonly port: number
+  /** Null for plain HTTP. */
+  readonly tls: TlsIdentity | null
 }
 
 interface Handlers {
@@ -123,6 +144,7 @@ function headOf(request: IncomingMessage): Omit<ReceivedRequest, 'requestId' | '
     ...{ method, url, rawHeaders },
     target: typeof target === 'string' ? target : '',
     userAgent: headers['user-agent'] ?? '',
+    isSecure: socket instanceof TLSSocket,
     sourceIp: (socket.remoteAddress ?? '').replace(/^::ffff:/, ''),
   }
 }

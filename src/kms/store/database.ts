@@ -7,9 +7,20 @@
 // with native code that the set-up would have to compile.
 
 import { spawnSync } from 'node:child_process'
-import { chmodSync, closeSync, constants, fstatSync, mkdirSync, openSync, rmSync } from 'node:fs'
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  existsSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  rmdirSync,
+  rmSync,
+} from 'node:fs'
 import { createRequire } from 'node:module'
-import { join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import type { Database as Sqlite } from 'node-sqlite3-wasm'
 import { check, CloisterError, messageOf } from '../../errors.ts'
 import { checkPrivate } from '../private-file.ts'
@@ -33,16 +44,25 @@ const PRAGMAS = [
   'foreign_keys = OFF',
 ]
 
+/** What an opening made that was not there. */
+interface MadeHere {
+  readonly isNew: boolean
+  /** The outermost of the directories; undefined when all were there. */
+  readonly firstDirectory: string | undefined
+}
+
 /** An open store. */
 export class Database implements Disposable {
   readonly #sqlite: Sqlite
   readonly #lock: number
+  readonly #made: MadeHere
   readonly path: string
 
-  private constructor(path: string, sqlite: Sqlite, lock: number) {
+  private constructor(path: string, sqlite: Sqlite, held: MadeHere & { readonly lock: number }) {
     this.path = path
     this.#sqlite = sqlite
-    this.#lock = lock
+    this.#lock = held.lock
+    this.#made = held
   }
 
   /**
@@ -51,14 +71,15 @@ export class Database implements Disposable {
    */
   static open(directory: string): Database {
     return opening(directory, () => {
-      mkdirSync(directory, { recursive: true, mode: 0o700 })
+      const firstDirectory = mkdirSync(directory, { recursive: true, mode: 0o700 })
       checkDirectory(directory)
       const lock = lockFile(join(directory, 'lock'), directory)
       try {
         const path = join(directory, 'kms.db')
         // SQLite's own lock, which a killed process leaves behind. Ours says that nobody has it.
         rmSync(`${path}.lock`, { recursive: true, force: true })
-        return new Database(path, openSqlite(path), lock)
+        const isNew = !existsSync(path)
+        return new Database(path, openSqlite(path), { lock, isNew, firstDirectory })
       } catch (error) {
         closeSync(lock)
         throw error
@@ -96,6 +117,14 @@ export class Database implements Disposable {
     this.get('PRAGMA wal_checkpoint(TRUNCATE)')
   }
 
+  /** Closes the store; one that this opening made is removed, while nobody else can have it. */
+  abandon(): void {
+    if (!this.#sqlite.isOpen) return
+    this.#sqlite.close()
+    if (this.#made.isNew) removeStore(this.path, this.#made.firstDirectory)
+    closeSync(this.#lock)
+  }
+
   [Symbol.dispose](): void {
     if (!this.#sqlite.isOpen) return
     this.#sqlite.close()
@@ -117,6 +146,23 @@ function whole(values: readonly Value[]): Value[] {
   const isCut = values.some((value) => typeof value === 'string' && value.includes('\0'))
   if (isCut) throw new RangeError('a text has U+0000 in it')
   return [...values]
+}
+
+/**
+ * The lock stays where the directory does: somebody may be about to take it. Directories go from the innermost to
+ * the first that was made, as far as they are empty.
+ */
+function removeStore(path: string, firstDirectory: string | undefined): void {
+  for (const suffix of ['', '-wal', '-journal', '.lock'])
+    rmSync(`${path}${suffix}`, { recursive: true, force: true })
+  if (firstDirectory === undefined) return
+  const first = resolve(firstDirectory)
+  let directory = resolve(dirname(path))
+  rmSync(join(directory, 'lock'), { force: true })
+  while (directory.startsWith(first) && readdirSync(directory).length === 0) {
+    rmdirSync(directory)
+    directory = dirname(directory)
+  }
 }
 
 function checkDirectory(directory: string): void {

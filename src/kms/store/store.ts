@@ -37,7 +37,7 @@ export class Store implements Disposable {
     try {
       return new Store(database, MasterKey.open(database, source))
     } catch (error) {
-      database[Symbol.dispose]()
+      database.abandon()
       throw error
     }
   }
@@ -50,6 +50,11 @@ export class Store implements Disposable {
   /** After a deletion: nothing of it stays in the files. */
   forgetDeleted(): void {
     this.#database.checkpoint()
+  }
+
+  /** Closes the store, and removes it when it was made by this opening. */
+  abandon(): void {
+    this.#database.abandon()
   }
 
   [Symbol.dispose](): void {

@@ -1,8 +1,9 @@
 // `cloister kms`: the broker as a person starts it, a policy put to the test, the audit log checked.
 
-import { writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { createServer, type AddressInfo } from 'node:net'
 import { CreateKeyCommand, KMSClient } from '@aws-sdk/client-kms'
 import { decide, findPolicyWarnings, parseKeyPolicy } from '@cloister/attestation/policy'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -15,6 +16,7 @@ beforeAll(() => {
   host = new TestHost()
   writeFileSync(host.path('principals.json'), JSON.stringify(principals()), { mode: 0o600 })
   writeFileSync(host.path('passphrase'), 'correct horse battery staple\n', { mode: 0o600 })
+  writeFileSync(host.path('passphrase.key'), 'no key', { mode: 0o600 })
 })
 afterAll(async () => {
   await host[Symbol.asyncDispose]()
@@ -61,6 +63,9 @@ describe('a broker that cannot start says why', () => {
     ['ERR_CLI_ARGUMENT', () => ['--credentials', host.path('principals.json')]],
     ['ERR_CLI_ARGUMENT', () => [...given(), '--account', '12']],
     ['ERR_KMS_LISTEN', () => [...given(), '--host', '0.0.0.0']],
+    ['ERR_KMS_LISTEN', () => [...given(), '--host', 'localhost']],
+    ['ERR_CLI_ARGUMENT', () => [...given(), '--tls-cert', host.path('passphrase')]],
+    ['ERR_KMS_TLS', () => [...given(), ...tls('passphrase')]],
     ['ERR_CLI_ARGUMENT', () => [...given(), '--root', host.path('passphrase')]],
     ['ERR_CLI_ARGUMENT', () => [...given(), '--master-key-file', host.path('passphrase')]],
   ] as const)('%s', async (code, args) => {
@@ -68,6 +73,42 @@ describe('a broker that cannot start says why', () => {
     expect(stderr).toContain(`${code}: `)
     expect(stdout).toBe('')
   })
+})
+
+const tls = (name: string): readonly string[] => [
+  ...['--tls-cert', host.path(name), '--tls-key', host.path(`${name}.key`)],
+]
+
+test('a broker that cannot start leaves no new store behind, and an old one as it is', async () => {
+  const occupied = createServer().listen(0, '127.0.0.1')
+  await once(occupied, 'listening')
+  const { port } = occupied.address() as AddressInfo
+  const args = ['kms', 'serve', '--port', String(port), ...given(), '--store']
+  const started = async (store: string) => (await host.run(...args, host.path(store))).stderr
+  expect(await started('new/inner')).toContain('ERR_KMS_LISTEN')
+  expect(existsSync(host.path('new'))).toBe(false)
+  mkdirSync(host.path('empty'), { mode: 0o700 })
+  expect(await started('empty')).toContain('ERR_KMS_LISTEN')
+  expect(readdirSync(host.path('empty'))).toEqual(['lock'])
+  const { child } = await serve('--store', host.path('old'))
+  child.kill('SIGTERM')
+  await once(child, 'exit')
+  expect(await started('old')).toContain('ERR_KMS_LISTEN')
+  expect(readdirSync(host.path('old'))).toContain('kms.db')
+  writeFileSync(host.path('short'), 'hunter2', { mode: 0o600 })
+  const short = ['--credentials', host.path('principals.json'), '--passphrase-file']
+  const refused = await host.run(
+    ...SERVE,
+    ...short,
+    host.path('short'),
+    '--store',
+    host.path('new'),
+  )
+  expect(refused.stderr).toContain('ERR_KMS_MASTER_KEY')
+  expect(existsSync(host.path('new'))).toBe(false)
+  occupied.close()
+  const missing = await host.run('kms', 'audit', 'verify', '--store', host.path('nowhere'))
+  expect(missing.stderr).toMatch(/^ERR_KMS_STORE: .*nowhere\/kms.db does not exist\n.*--store/)
 })
 
 describe('a policy is put to the test', () => {
