@@ -40,7 +40,7 @@ function resolversOf(addresses: readonly string[]): readonly string[] {
     const resolver = parseResolver(text)
     if (resolver === undefined)
       throw new CloisterError('ERR_CLI_ARGUMENT', `--dns ${text} is not an IP address`, {
-        hint: 'Write an address, with a port where it is not 53: 192.0.2.53, 127.0.0.1:5353 or [2001:db8::1]:53.',
+        hint: 'Give an address, with a port if it is not 53: 192.0.2.53, 127.0.0.1:5353 or [2001:db8::1]:53.',
       })
     return resolver
   })

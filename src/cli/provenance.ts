@@ -26,7 +26,7 @@ export function provenanceKey({
   provenanceKey: path,
 }: BuildFlags): Uint8Array | undefined {
   if (path === undefined) return undefined
-  const message = '--provenance-key signs what --provenance names, which is missing'
+  const message = '--provenance-key needs --provenance'
   check(provenance !== undefined, 'ERR_CLI_ARGUMENT', message)
   return readFileArgument('--provenance-key', path)
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 
 import { Command } from 'commander'
 
-import { temporaryDirectory } from '../files/index.ts'
+import { namingFile, temporaryDirectory } from '../files/index.ts'
 import { buildImage, type BuildOptions, type BuiltImage } from '../image/index.ts'
 import { MAX_STATEMENT_BYTES, readProvenance, type Resource } from '../provenance/index.ts'
 import { readFileArgument } from './arguments.ts'
@@ -52,11 +52,23 @@ export function reproduceCommand(): Command {
   return addSigningOptions(command).addHelpText('after', EXAMPLE).action(reproduce)
 }
 
+/** An error about the statement names its file. */
+function readStatement(
+  path: string,
+  ...given: Parameters<typeof readProvenance>
+): ReturnType<typeof readProvenance> {
+  try {
+    return readProvenance(...given)
+  } catch (error) {
+    throw namingFile(path, error)
+  }
+}
+
 async function reproduce(path: string, flags: Flags): Promise<void> {
   useArtifactsDirectory(process.env)
   const key = flags.key === undefined ? undefined : readFileArgument('--key', flags.key)
   const bytes = readFileArgument('the statement', path, MAX_STATEMENT_BYTES)
-  const { provenance, signature } = readProvenance(bytes, key)
+  const { provenance, signature } = readStatement(path, bytes, key)
   const { rootfs, dockerDir, dockerUri, blobs } = flags
   const places = defined({ rootfs, dockerDir, dockerUri, blobs })
   const options = await buildOptions(await inputsOf(provenance.parameters, places))

@@ -34,7 +34,8 @@ export function describeValue(
   path: readonly string[],
   { schema, part }: { readonly schema: SchemaNode; readonly part: string },
 ): string {
-  const name = path.length === 0 ? 'the manifest' : path.join('.')
+  const whole = part === '#' ? 'the manifest' : 'the file'
+  const name = path.length === 0 ? whole : path.join('.')
   const node = nodeAt(path, schema, part)
   const notes = [
     ...(path.length === 0 || node.description === undefined ? [] : [node.description]),

@@ -55,6 +55,8 @@ const rows: readonly Row[] = [
   ['ERR_EIF_MAGIC', 'diff-eif @noise @golden.eif', '@noise: ', 'EIF file'],
   ['ERR_EIF_MAGIC', 'describe-eif --eif-path @noise', '@noise: ', 'EIF file'],
   ['ERR_EIF_MAGIC', 'pcr --eif @noise', '@noise: ', 'EIF file'],
+  ['ERR_PROVENANCE_STATEMENT', 'reproduce @noise', '@noise: ', '--provenance FILE'],
+  ['ERR_MANIFEST_FIELD', 'policy test @noise a.b:1', 'the file', 'docs/manifest.md'],
   ['ERR_EIF_UNREADABLE', 'inspect --eif-path @no', 'cannot read @no', 'Check the path.'],
   ['ERR_EIF_UNREADABLE', 'inspect --eif-path @noise/x', 'cannot read', 'is a file'],
   ['ERR_FILE_INPUT', `${sign} --import-signature @golden.eif`, '@golden.eif', 'right file'],
