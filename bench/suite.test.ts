@@ -7,6 +7,7 @@ import * as imageBuild from './image-build.ts'
 import * as imageLayer from './image-layer.ts'
 import * as kernelFlavours from './kernel-flavours.ts'
 import * as launch from './launch.ts'
+import * as network from './network.ts'
 import * as nsmDocuments from './nsm-documents.ts'
 import * as rootKinds from './root-kinds.ts'
 import { formatRows, type BenchRow } from './row.ts'
@@ -21,6 +22,7 @@ const benches = {
   imageBuild,
   imageLayer,
   vsockCard,
+  network,
 }
 
 test('bench', { timeout: 3_600_000 }, async () => {

@@ -1,0 +1,156 @@
+//! A client and a server for measuring TCP. One line of JSON for each measurement.
+//!
+//!   net-load serve                    prints its port; each connection begins with a command
+//!   net-load down|up ADDRESS BYTES    MB per second
+//!   net-load echo ADDRESS COUNT       64 bytes there and back: per second, p50 and p99 in ms
+//!   net-load connect ADDRESS COUNT    the same, each over a connection of its own
+//!   net-load hold ADDRESS COUNT       so many connections at once, each of which then echoes
+#![forbid(unsafe_code)]
+
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const CHUNK_BYTES: usize = 256 * 1024;
+const ECHO_BYTES: usize = 64;
+/// A command and a number.
+const HEAD_BYTES: usize = 9;
+
+fn main() -> io::Result<()> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let number = |word: &str| word.parse::<u64>().map_err(io::Error::other);
+    let count = |word: &str| word.parse::<usize>().map_err(io::Error::other);
+    match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["serve"] => serve(),
+        ["down", address, bytes] => down(address, number(bytes)?),
+        ["up", address, bytes] => up(address, number(bytes)?),
+        ["echo", address, times] => echo(address, count(times)?),
+        ["connect", address, times] => connect(address, count(times)?),
+        ["hold", address, times] => hold(address, count(times)?),
+        _ => Err(io::Error::other("see the source for the arguments")),
+    }
+}
+
+fn serve() -> io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    println!("{}", listener.local_addr()?.port());
+    for stream in listener.incoming() {
+        let stream = stream?;
+        thread::spawn(move || _ = answer(stream));
+    }
+    Ok(())
+}
+
+fn answer(mut stream: TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut head = [0; HEAD_BYTES];
+    stream.read_exact(&mut head)?;
+    let mut left = u64::from_be_bytes(*head[1..].first_chunk().ok_or(io::ErrorKind::InvalidData)?);
+    let mut buffer = vec![0; CHUNK_BYTES];
+    match head[0] {
+        b'd' => send(&mut stream, left),
+        b'u' => {
+            while left > 0 {
+                left -= receive(&mut stream, &mut buffer)? as u64;
+            }
+            stream.write_all(b"!")
+        }
+        _ => loop {
+            let count = receive(&mut stream, &mut buffer)?;
+            stream.write_all(&buffer[..count])?;
+        },
+    }
+}
+
+fn receive(stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+    match stream.read(buffer)? {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        count => Ok(count),
+    }
+}
+
+fn send(stream: &mut TcpStream, mut left: u64) -> io::Result<()> {
+    let chunk = vec![7; CHUNK_BYTES];
+    while left > 0 {
+        let count = left.min(CHUNK_BYTES as u64);
+        stream.write_all(&chunk[..count as usize])?;
+        left -= count;
+    }
+    Ok(())
+}
+
+fn dial(address: &str, command: u8, number: u64) -> io::Result<TcpStream> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    let mut head = vec![command];
+    head.extend(number.to_be_bytes());
+    stream.write_all(&head)?;
+    Ok(stream)
+}
+
+fn down(address: &str, bytes: u64) -> io::Result<()> {
+    let start = Instant::now();
+    let mut stream = dial(address, b'd', bytes)?;
+    let mut buffer = vec![0; CHUNK_BYTES];
+    let mut left = bytes;
+    while left > 0 {
+        left -= receive(&mut stream, &mut buffer)? as u64;
+    }
+    print_rate(bytes, start.elapsed());
+    Ok(())
+}
+
+fn up(address: &str, bytes: u64) -> io::Result<()> {
+    let start = Instant::now();
+    let mut stream = dial(address, b'u', bytes)?;
+    send(&mut stream, bytes)?;
+    stream.read_exact(&mut [0])?;
+    print_rate(bytes, start.elapsed());
+    Ok(())
+}
+
+fn print_rate(bytes: u64, elapsed: Duration) {
+    let rate = bytes as f64 / 1e6 / elapsed.as_secs_f64();
+    println!(r#"{{"megabytesPerSecond":{rate:.2}}}"#);
+}
+
+fn ping(stream: &mut TcpStream) -> io::Result<()> {
+    stream.write_all(&[7; ECHO_BYTES])?;
+    stream.read_exact(&mut [0; ECHO_BYTES])
+}
+
+fn echo(address: &str, count: usize) -> io::Result<()> {
+    let mut stream = dial(address, b'e', 0)?;
+    measure(count, || ping(&mut stream))
+}
+
+fn connect(address: &str, count: usize) -> io::Result<()> {
+    measure(count, || ping(&mut dial(address, b'e', 0)?))
+}
+
+fn measure(count: usize, mut once: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+    let mut times = Vec::with_capacity(count);
+    let start = Instant::now();
+    for _ in 0..count {
+        let begun = Instant::now();
+        once()?;
+        times.push(begun.elapsed().as_secs_f64() * 1e3);
+    }
+    let rate = count as f64 / start.elapsed().as_secs_f64();
+    times.sort_by(f64::total_cmp);
+    let at = |share: usize| times.get(count * share / 100).copied().unwrap_or_default();
+    let (p50, p99) = (at(50), at(99));
+    println!(r#"{{"perSecond":{rate:.1},"p50Ms":{p50:.3},"p99Ms":{p99:.3}}}"#);
+    Ok(())
+}
+
+fn hold(address: &str, count: usize) -> io::Result<()> {
+    let start = Instant::now();
+    let streams: io::Result<Vec<_>> = (0..count).map(|_| dial(address, b'e', 0)).collect();
+    let mut streams = streams?;
+    streams.iter_mut().try_for_each(ping)?;
+    let rate = count as f64 / start.elapsed().as_secs_f64();
+    println!(r#"{{"held":{count},"perSecond":{rate:.1}}}"#);
+    Ok(())
+}
