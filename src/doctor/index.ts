@@ -7,6 +7,7 @@ import { checkKvm } from './kvm.ts'
 import {
   checkImageTool,
   checkNsmDevice,
+  checkNetworkCard,
   checkParent,
   checkParts,
   checkQemu,
@@ -38,6 +39,7 @@ export async function examineHost(options: Examination): Promise<readonly Findin
     ['NSM', checkNsmDevice],
     ['swtpm', checkSwtpm],
     ['cards', checkParts],
+    ['network card', checkNetworkCard],
     ['parent programs', checkParent],
     ['guest kernel and agent', () => checkBlobs(options.blobs)],
     ['kernel', checkConfinement],

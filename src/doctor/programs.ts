@@ -1,7 +1,7 @@
 // The programs that an enclave is made of, and those that fetch and build container images.
 
 import { execFile, type ExecFileException } from 'node:child_process'
-import { findCards, findParentProgram } from '../enclaves/index.ts'
+import { findCards, findNetworkCard, findParentProgram } from '../enclaves/index.ts'
 import { CloisterError, messageOf, reasonOf } from '../errors.ts'
 import { findProgram } from '../subprocess/index.ts'
 import { NSM_DEVICE, offersDevice } from '../vmm/index.ts'
@@ -66,6 +66,17 @@ export function checkParts(): Finding {
     return ok(name, found.join(', '))
   } catch (error) {
     return { name, status: 'failed', text: messageOf(error), fix: fixOf(error) }
+  }
+}
+
+/** What enclaves need whose images have egress. */
+export function checkNetworkCard(): Finding {
+  const name = 'network card'
+  try {
+    return ok(name, findProgram(findNetworkCard(), process.cwd()))
+  } catch (error) {
+    const text = `${messageOf(error)}; images with egress do not start`
+    return { name, status: 'note', text, fix: fixOf(error) }
   }
 }
 

@@ -90,6 +90,14 @@ describe('doctor', () => {
     expect(wanted.stdout).toMatch(/^failed +buildah: /m)
   })
 
+  test('misses the network card only for images with egress', async () => {
+    const { status, report } = await examined('export CLOISTER_NETWORK_CARD=/no/such')
+    const card = report.Checks.find(({ Name }) => Name === 'network card')
+    expect(card).toMatchObject({ Status: 'note' })
+    expect(card?.Fix).toMatch(/CLOISTER_NETWORK_CARD/)
+    expect(status).toBe(0)
+  })
+
   test('says how to get KVM: firmware, nesting, module or group', () => {
     const host = { hasDevice: true, isRoot: false, cpuinfo: 'flags\t\t: fpu vmx\n' }
     expect(kvmFix(host)).toContain('usermod -aG kvm')

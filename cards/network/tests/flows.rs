@@ -12,6 +12,7 @@ use cloister_egress_policy::wire::{Request, Status, frame, split_frame};
 use rig::{Card, PATIENCE, flow, ip, is_at_end, loopback, status_of};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::sockopt;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 fn listen() -> (TcpListener, SocketAddr) {
@@ -357,4 +358,51 @@ fn what_a_server_says_before_it_takes_no_more_arrives() {
     let mut received = [0; 3];
     (&stream).read_exact(&mut received).unwrap();
     assert_eq!(&received, b"413");
+}
+
+#[test]
+fn a_card_that_was_stopped_goes_on_where_it_was() {
+    let card = Card::start(loopback());
+    let (mut stream, mut server) = connected(&card);
+    let pid = Pid::from_raw(card.pid() as i32).unwrap();
+    kill_process(pid, Signal::STOP).unwrap();
+    let (listener, address) = listen();
+    let mut late = card.stream();
+    late.write_all(&flow(Protocol::Tcp, address, None).encode())
+        .unwrap();
+    stream.write_all(b"while it stands still").unwrap();
+    thread::sleep(std::time::Duration::from_secs(1));
+    kill_process(pid, Signal::CONT).unwrap();
+    let mut received = [0; 21];
+    server.read_exact(&mut received).unwrap();
+    assert_eq!(&received, b"while it stands still");
+    assert_eq!(status_of(&mut late), Status::Ok);
+    drop(listener);
+}
+
+#[test]
+fn streams_of_any_bytes_leave_nothing_behind() {
+    let mut card = Card::start(loopback());
+    let mut state = 0x2545_f491_u32;
+    let mut random = move || {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state
+    };
+    let starts = [&[][..], &[1], &[1, 1], &[1, 2], &Request::Dns.encode()];
+    for round in 0..500 {
+        let mut bytes = starts[round % starts.len()].to_vec();
+        bytes.extend((0..random() % 600).map(|_| random() as u8));
+        let mut stream = card.stream();
+        // The card may have hung up already.
+        let _ = stream.write_all(&bytes);
+        if round % 3 == 0 {
+            let _ = stream.shutdown(Shutdown::Write);
+        }
+    }
+    while card.status()["flows"] != 0 {}
+    let (mut stream, mut server) = connected(&card);
+    stream.write_all(b"x").unwrap();
+    server.read_exact(&mut [0; 1]).unwrap();
 }
