@@ -27,7 +27,7 @@ const rows = {
   },
   ERR_CBOR_DUPLICATE_KEY: {
     meaning: 'A map has the same key twice.',
-    hint: 'Do not accept such input: decoders disagree on which of the two counts.',
+    hint: 'Do not accept such input: decoders disagree on which of the two values to use.',
   },
   ERR_CBOR_KEY_TYPE: {
     meaning: 'A map key is neither an integer nor a text string.',
@@ -98,10 +98,10 @@ const rows = {
   },
   ERR_CHAIN_NAME: {
     meaning: 'A certificate does not name the one above it as its issuer.',
-    hint: 'The cabundle is out of order or of another chain.',
+    hint: 'The cabundle is out of order or belongs to another chain.',
   },
   ERR_CHAIN_NOT_A_CA: {
-    meaning: 'A certificate that issued another is not a CA that may do so.',
+    meaning: 'A certificate that issued another one is not a CA that is allowed to do so.',
     hint: 'A critical basicConstraints with CA and keyUsage keyCertSign are required above the leaf.',
   },
   ERR_CHAIN_PATH_LENGTH: {
@@ -109,7 +109,7 @@ const rows = {
     hint: 'An issuer in the chain was not allowed to issue CA certificates.',
   },
   ERR_CHAIN_LEAF: {
-    meaning: 'The leaf certificate is a CA, or its keyUsage does not fit one that signs documents.',
+    meaning: 'The leaf certificate is a CA, or its keyUsage does not allow it to sign documents.',
     hint: 'Only an end-entity certificate with digitalSignature and without keyCertSign signs documents.',
   },
   ERR_CHAIN_PURPOSE: {
@@ -122,7 +122,7 @@ const rows = {
   },
   ERR_CERTIFICATE_EXPIRED: {
     meaning: 'A certificate of the chain is no longer valid at the chosen time.',
-    hint: 'Leaves live about 3 hours. For an archived document use `at` with a date, or `at: "document"`.',
+    hint: 'Leaf certificates are valid for about 3 hours. For an archived document use `at` with a date, or `at: "document"`.',
   },
   ERR_CERTIFICATE_NOT_YET_VALID: {
     meaning: 'A certificate of the chain is not valid yet at the chosen time.',
@@ -142,11 +142,11 @@ const rows = {
     hint: "Enclave documents carry `pcrs`, NitroTPM documents `nitrotpm_pcrs`; ask for the other with `kind: 'nitro-tpm'` or `'nitro-enclave'`.",
   },
   ERR_DOCUMENT_TOO_OLD: {
-    meaning: 'The document was made longer ago than `maxAgeMs`.',
+    meaning: 'The document is older than `maxAgeMs`.',
     hint: 'Ask for a fresh document with a fresh nonce.',
   },
   ERR_DOCUMENT_FROM_FUTURE: {
-    meaning: 'The document was made later than now, beyond `clockSkewMs`.',
+    meaning: 'The document was made in the future, by more than `clockSkewMs`.',
     hint: "Check this machine's clock and that of the machine that made the document.",
   },
   // --- what the caller expects
@@ -180,7 +180,7 @@ const rows = {
     hint: 'See `details.actual` for the enclave that answered.',
   },
   ERR_ASSURANCE: {
-    meaning: 'The key that signed is protected in another way than the caller accepts.',
+    meaning: 'The signing key does not have the protection that the caller requires.',
     hint: "See `details.actual`: with `software-tpm` the host's root user is inside the trust boundary. Run the enclave on a host with the protection you require, or accept this one with `assurance`.",
   },
   ERR_MEASUREMENTS_FORMAT: {
@@ -230,7 +230,7 @@ const rows = {
   // --- TPM evidence
   ERR_TPM_EVIDENCE_MISSING: {
     meaning: 'The document carries no TPM evidence.',
-    hint: 'AWS documents never do: require it only of Cloister.',
+    hint: 'Documents of AWS never carry it: require it for documents of Cloister only.',
   },
   ERR_TPM_EVIDENCE_FORMAT: {
     meaning: 'The TPM evidence is not the agreed CBOR map.',
@@ -251,7 +251,7 @@ const rows = {
   },
   ERR_TPM_PCR_MISMATCH: {
     meaning: "The TPM's registers do not hold what the document says.",
-    hint: 'The host wrote PCR values into the document that its TPM does not have. Trust nothing in it.',
+    hint: 'The host wrote PCR values into the document that its TPM does not have. Do not trust anything in it.',
   },
 } as const
 

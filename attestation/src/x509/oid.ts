@@ -31,12 +31,9 @@ export const ATTRIBUTE_NAMES: Readonly<Record<string, string>> = {
 /** What certificates have in place of P-384 and ecdsa-with-SHA384, by mistake. */
 const OTHER_NAMES: Readonly<Record<string, string>> = {
   '1.2.840.10045.3.1.7': 'P-256',
-  '1.3.132.0.35': 'P-521',
   '1.2.840.10045.4.3.2': 'ecdsa-with-SHA256',
-  '1.2.840.10045.4.3.4': 'ecdsa-with-SHA512',
   '1.2.840.113549.1.1.1': 'RSA',
-  '1.2.840.113549.1.1.11': 'sha256WithRSAEncryption',
-  '1.3.101.112': 'Ed25519',
+  '1.2.840.113549.1.1.11': 'SHA-256 with RSA',
 }
 
 /**
