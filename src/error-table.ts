@@ -38,6 +38,11 @@ const rows = {
       'The file or directory given with --config-data cannot be read, is too large, or is not a valid configuration.',
     hint: 'Give a regular file, or a directory that contains only regular files, of at most 64 KiB in total.',
   },
+  ERR_METRICS_LISTEN: {
+    nitro: 0,
+    meaning: 'The metrics cannot be served there.',
+    hint: 'Give --listen another path or port, or end what listens there.',
+  },
   ERR_INTERNAL: {
     nitro: 0,
     meaning: 'An internal error in Cloister.',

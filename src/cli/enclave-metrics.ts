@@ -105,6 +105,26 @@ export function enclaveMetrics(
       })),
     },
     {
+      name: 'cloister_enclave_start_seconds',
+      type: 'gauge',
+      help: 'How long the enclave took from its request until its app ran.',
+      samples: records.flatMap((record) => {
+        const startedAt = 'startedAt' in record ? record.startedAt : undefined
+        if (startedAt === undefined) return []
+        const value = (Date.parse(startedAt) - Date.parse(record.createdAt)) / 1000
+        return [{ labels: identity(record), value }]
+      }),
+    },
+    {
+      name: 'cloister_enclave_restarts',
+      type: 'gauge',
+      help: 'How often the enclave was started again by its restart rule.',
+      samples: records.map((record) => ({
+        labels: identity(record),
+        value: record.restart?.count ?? 0,
+      })),
+    },
+    {
       name: 'cloister_vsock_up',
       type: 'gauge',
       help: 'Whether the enclave reported its vsock status.',

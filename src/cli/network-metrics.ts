@@ -8,10 +8,15 @@ export const networkMetrics: readonly ReportMetric[] = [
   metric('flows_limit', 'gauge', 'How many flows may be open at once.', ({ maxFlows }) => [
     [maxFlows],
   ]),
-  metric('flows_total', 'counter', 'Flows that were allowed, by protocol.', ({ counters }) => [
-    [counters.tcpFlows, { protocol: 'tcp' }],
-    [counters.udpFlows, { protocol: 'udp' }],
-  ]),
+  metric(
+    'flows_opened_total',
+    'counter',
+    'Flows that were allowed, by protocol.',
+    ({ counters }) => [
+      [counters.tcpFlows, { protocol: 'tcp' }],
+      [counters.udpFlows, { protocol: 'udp' }],
+    ],
+  ),
   metric('lookups_total', 'counter', 'Questions that were asked of resolvers.', ({ counters }) => [
     [counters.lookups],
   ]),

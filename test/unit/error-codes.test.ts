@@ -37,6 +37,7 @@ const elsewhere: Partial<Record<ErrorCode, string>> = {
   ERR_VMM_CONTROL: 'unit/qmp.test.ts',
   ERR_VSOCK_FRAME: 'unit/vsock-frame.test.ts',
   ERR_VSOCK_FORWARD_TARGET: 'unit/forward.test.ts',
+  ERR_METRICS_LISTEN: 'unit/metrics-server.test.ts',
   ERR_KEEPER_CONFIG_DATA: 'integration/config-data.test.ts',
   ERR_KEEPER_IMAGE_CHANGED: 'integration/restart.test.ts',
   ERR_KEEPER_AGENT: 'unit/agent-channel.test.ts',

@@ -2,7 +2,7 @@
 
 import { expect, test } from 'vitest'
 import { enclaveMetrics } from '../../src/cli/enclave-metrics.ts'
-import { exposition } from '../../src/cli/prometheus.ts'
+import { exposition, openMetrics } from '../../src/cli/prometheus.ts'
 import type { VsockReport } from '../../src/vsock/index.ts'
 import { runningRecord as record } from '../fixtures/enclave-record.ts'
 import { parseExposition } from '../fixtures/exposition.ts'
@@ -40,7 +40,14 @@ test('an enclave that does not tell is there and down', () => {
 })
 
 test('no enclave at all is still a valid text', () => {
-  expect(parseExposition(exposition(enclaveMetrics([], new Map())))).toHaveLength(18)
+  expect(parseExposition(exposition(enclaveMetrics([], new Map())))).toHaveLength(20)
+})
+
+test('in OpenMetrics, where a counter has its name without _total, no two families have one name', () => {
+  const text = openMetrics(enclaveMetrics([record('a')], new Map([['a', report]])))
+  const names = Array.from(text.matchAll(/^# TYPE (\S+) /gm), ([, name]) => name)
+  expect(new Set(names).size).toBe(names.length)
+  expect(text.endsWith('\n# EOF\n')).toBe(true)
 })
 
 test('a name cannot break out of its label', () => {
