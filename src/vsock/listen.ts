@@ -19,19 +19,38 @@ export interface PortOptions {
   readonly maxConnections: number
 }
 
+type Serve = (socket: Socket) => Promise<void>
+
 /** A port of the parent that is served until it is disposed of, and its connections with it. */
 class GuestPort implements AsyncDisposable {
   readonly #server: Server
   readonly #connections = new Set<Socket>()
+  /** What is being done for connections, open or closed meanwhile. */
+  readonly #services = new Set<Promise<void>>()
 
-  constructor(maxConnections: number, serve: (socket: Socket) => Promise<void>) {
+  constructor(maxConnections: number, serve: Serve) {
     this.#server = createServer((socket) => {
       this.#connections.add(socket)
       socket.once('close', () => this.#connections.delete(socket))
       socket.on('error', () => socket.destroy())
-      void serve(socket).catch(() => socket.destroy())
+      void this.#serve(socket, serve)
     })
     this.#server.maxConnections = maxConnections
+  }
+
+  /**
+   * A service outlives its connection while it works for a last request. A guest that dials, asks and
+   * hangs up without end therefore waits for it, or what it asked for would pile up.
+   */
+  async #serve(socket: Socket, serve: Serve): Promise<void> {
+    while (this.#services.size >= this.#server.maxConnections) await Promise.race(this.#services)
+    if (socket.destroyed) return
+    const service = serve(socket).catch(() => {
+      socket.destroy()
+    })
+    this.#services.add(service)
+    await service
+    this.#services.delete(service)
   }
 
   async listen(path: string): Promise<void> {

@@ -77,7 +77,7 @@ test('a PID 1 that leaves requests and hangs up without end costs the keeper lit
   const attacker = await host.start(await hostileAgent('flood'))
   const grown = watchMemory(attacker.ProcessID)
   await sleep(8000)
-  expect(grown()).toBeLessThan(128 * MIB)
+  expect(grown()).toBeLessThan(64 * MIB)
   await host.json('stop', '--enclave-id', attacker.EnclaveID)
   // A keeper that is still busy is killed in the end; then the record gives another reason.
   expect(await host.describe(attacker.EnclaveID)).toMatchObject({
