@@ -141,6 +141,8 @@ export async function startEnclaveNetwork(
     host: network.egress,
     resolvers: network.resolvers ?? systemResolvers(),
   }
+  if (options.resolvers.length === 0)
+    journal.write(`${RESOLV_CONF} names no resolver: names are not found; --dns names one`)
   const started = await lifetime.own(await EnclaveNetwork.start(options, journal))
   if (network.resolvers === undefined) await lifetime.own(followResolvers(started))
   return started
