@@ -2,13 +2,7 @@
 // half, and the audit log has an entry for all of it.
 
 import { spawn, type ChildProcessByStdio } from 'node:child_process'
-import {
-  createPrivateKey,
-  createPublicKey,
-  publicEncrypt,
-  randomBytes,
-  randomInt,
-} from 'node:crypto'
+import { createPrivateKey, createPublicKey, randomBytes, randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -21,8 +15,6 @@ import {
   DeleteImportedKeyMaterialCommand,
   DisableKeyCommand,
   EnableKeyRotationCommand,
-  GetParametersForImportCommand,
-  ImportKeyMaterialCommand,
   KMSClient,
   PutKeyPolicyCommand,
   RevokeGrantCommand,
@@ -37,6 +29,7 @@ import { Database } from '../../src/kms/store/database.ts'
 import type { KeyRecord } from '../../src/kms/store/key-table.ts'
 import { Store } from '../../src/kms/store/store.ts'
 import { buildToolkit, fixtureScript } from '../fixtures/built-toolkit.ts'
+import { importMaterial } from '../fixtures/kms/import-material.ts'
 import { ACCOUNT, keysOf, principals, REGION, ROOT_USER } from '../fixtures/kms/running-broker.ts'
 import { temporaryDirectory } from '../fixtures/temporary-directory.ts'
 
@@ -216,7 +209,7 @@ async function writeKey({ client, acknowledged, acknowledge }: Changes): Promise
   await client.send(new PutKeyPolicyCommand({ KeyId, Policy: policy }))
   done({ policy })
   if (kind.Origin === 'EXTERNAL') {
-    await importInto(client, KeyId)
+    await importMaterial(client, KeyId, randomBytes(32))
     done({ imported: true })
     await client.send(new DeleteImportedKeyMaterialCommand({ KeyId }))
     done({ emptied: true })
@@ -246,19 +239,6 @@ function kindOf(count: number): CreateKeyCommandInput {
   if (count % 3 === 0) return {}
   if (count % 3 === 1) return { KeySpec: 'ECC_NIST_P256', KeyUsage: 'SIGN_VERIFY' }
   return { Origin: 'EXTERNAL' }
-}
-
-async function importInto(client: KMSClient, KeyId: string): Promise<void> {
-  const { ImportToken, PublicKey = new Uint8Array() } = await client.send(
-    new GetParametersForImportCommand({
-      ...{ KeyId, WrappingAlgorithm: 'RSAES_OAEP_SHA_256', WrappingKeySpec: 'RSA_2048' },
-    }),
-  )
-  const key = createPublicKey({ key: Buffer.from(PublicKey), format: 'der', type: 'spki' })
-  const EncryptedKeyMaterial = publicEncrypt({ key, oaepHash: 'sha256' }, randomBytes(32))
-  const input = { KeyId, ImportToken, EncryptedKeyMaterial }
-  const ExpirationModel = 'KEY_MATERIAL_DOES_NOT_EXPIRE'
-  await client.send(new ImportKeyMaterialCommand({ ...input, ExpirationModel }))
 }
 
 function policyOf(Sid: string): string {

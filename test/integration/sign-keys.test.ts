@@ -5,10 +5,12 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { createPrivateKey } from 'node:crypto'
 import { once } from 'node:events'
 import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { CreateKeyCommand } from '@aws-sdk/client-kms'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-
 import { awsDescribe } from '../fixtures/aws-eif.ts'
 import { goldenBytes, hex } from '../fixtures/eif/golden.ts'
+import { importMaterial } from '../fixtures/kms/import-material.ts'
+import { keysOf, RunningBroker } from '../fixtures/kms/running-broker.ts'
 import { KMS_CREDENTIALS, startKmsStandIn } from '../fixtures/kms-stand-in.ts'
 import { CURVES, signingHost } from '../fixtures/signing-keys.ts'
 import type { CliResult, TestHost } from '../host.ts'
@@ -168,6 +170,26 @@ describe('a key in KMS', () => {
       expect(kms.answered).toEqual(['GetPublicKey', 'Sign'])
     },
   )
+
+  test.each(CURVES)('signs from Cloister’s own broker, once it was imported: %s', async (curve) => {
+    await using broker = await RunningBroker.start()
+    const client = broker.client('root')
+    const { KeyMetadata } = await client.send(
+      new CreateKeyCommand({
+        ...{ Origin: 'EXTERNAL', KeyUsage: 'SIGN_VERIFY' },
+        KeySpec: `ECC_NIST_${curve.replace('-', '')}` as 'ECC_NIST_P384',
+      }),
+    )
+    const material = keyOf(curve).export({ format: 'der', type: 'pkcs8' })
+    const algorithm = 'RSA_AES_KEY_WRAP_SHA_256'
+    await importMaterial(client, KeyMetadata?.KeyId ?? '', material, { algorithm })
+    client.destroy()
+    const { accessKeyId, secretAccessKey } = keysOf('root')
+    const own = `HOME="$PWD" AWS_ACCESS_KEY_ID=${accessKeyId} AWS_SECRET_ACCESS_KEY=${secretAccessKey}`
+    const at = `AWS_ENDPOINT_URL_KMS=${broker.endpoint}`
+    await signs(curve, KeyMetadata?.Arn ?? '', `${at} ${own}`)
+    expect(broker.faults).toEqual([])
+  })
 
   test('is asked for where --kms-endpoint says, and what the service refuses is an error', async () => {
     await using kms = await startKmsStandIn(arn, keyOf('P-384'))

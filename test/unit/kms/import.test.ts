@@ -1,15 +1,6 @@
 // Material from outside, as AWS's SDK for JavaScript brings it in.
 
-import {
-  constants,
-  createCipheriv,
-  createHmac,
-  createPublicKey,
-  generateKeyPairSync,
-  publicEncrypt,
-  randomBytes,
-  sign,
-} from 'node:crypto'
+import { createHmac, generateKeyPairSync, randomBytes, sign } from 'node:crypto'
 import {
   CreateKeyCommand,
   DecryptCommand,
@@ -26,7 +17,6 @@ import {
   RotateKeyOnDemandCommand,
   ScheduleKeyDeletionCommand,
   VerifyCommand,
-  type AlgorithmSpec,
   type ImportKeyMaterialCommandInput,
   type KMSClient,
   type KeySpec,
@@ -34,6 +24,7 @@ import {
 } from '@aws-sdk/client-kms'
 import { describe, expect, test } from 'vitest'
 import { BrokerSuite, policyFor, refusalOf, text } from '../../fixtures/kms/broker-suite.ts'
+import { importMaterial, wrapMaterial, type Importing } from '../../fixtures/kms/import-material.ts'
 import { RunningBroker } from '../../fixtures/kms/running-broker.ts'
 import { openStoreFile } from '../../fixtures/kms/store-file.ts'
 
@@ -50,42 +41,11 @@ const newKey = async (
   return (await client.send(new CreateKeyCommand(input))).KeyMetadata?.KeyId ?? ''
 }
 
-/** As a client wraps it: RSAES-OAEP, or an AES key by that and the material by the AES key. */
-function wrap(material: Uint8Array, spki: Uint8Array, algorithm: AlgorithmSpec): Buffer {
-  const key = createPublicKey({ key: Buffer.from(spki), format: 'der', type: 'spki' })
-  const oaepHash = algorithm.endsWith('SHA_1') ? 'sha1' : 'sha256'
-  const padding = constants.RSA_PKCS1_OAEP_PADDING
-  const oaep = (bytes: Uint8Array) => publicEncrypt({ key, padding, oaepHash }, bytes)
-  if (algorithm.startsWith('RSAES_OAEP')) return oaep(material)
-  const wrapping = randomBytes(32)
-  const cipher = createCipheriv('id-aes256-wrap-pad', wrapping, Buffer.from('a65959a6', 'hex'))
-  return Buffer.concat([oaep(wrapping), cipher.update(material), cipher.final()])
-}
-
-interface Importing extends Partial<ImportKeyMaterialCommandInput> {
-  readonly algorithm?: AlgorithmSpec
-  readonly client?: KMSClient
-}
-
-async function bring(
+const bring = (
   KeyId: string,
   material: Uint8Array,
-  { algorithm = 'RSAES_OAEP_SHA_256', client = root(), ...input }: Importing = {},
-): Promise<string | undefined> {
-  const { ImportToken, PublicKey = new Uint8Array() } = await client.send(
-    new GetParametersForImportCommand({
-      ...{ KeyId, WrappingAlgorithm: algorithm, WrappingKeySpec: 'RSA_2048' },
-    }),
-  )
-  const { KeyMaterialId } = await client.send(
-    new ImportKeyMaterialCommand({
-      ...{ KeyId, ImportToken, EncryptedKeyMaterial: wrap(material, PublicKey, algorithm) },
-      ExpirationModel: 'KEY_MATERIAL_DOES_NOT_EXPIRE',
-      ...input,
-    }),
-  )
-  return KeyMaterialId
-}
+  { client = root(), ...importing }: Importing & { readonly client?: KMSClient } = {},
+) => importMaterial(client, KeyId, material, importing)
 
 const stateOf = async (KeyId: string, client = root()) =>
   (await client.send(new DescribeKeyCommand({ KeyId }))).KeyMetadata
@@ -230,7 +190,7 @@ describe('material is refused', () => {
     const ours = await parametersOf(KeyId)
     const theirs = await parametersOf(other)
     const algorithm = 'RSAES_OAEP_SHA_256'
-    const good = wrap(randomBytes(32), ours.PublicKey ?? new Uint8Array(), algorithm)
+    const good = wrapMaterial(randomBytes(32), ours.PublicKey ?? new Uint8Array(), algorithm)
     const send = (input: Partial<ImportKeyMaterialCommandInput>) =>
       root().send(
         new ImportKeyMaterialCommand({
@@ -238,8 +198,8 @@ describe('material is refused', () => {
           ...{ ExpirationModel: 'KEY_MATERIAL_DOES_NOT_EXPIRE', ...input },
         }),
       )
-    const foreign = wrap(randomBytes(32), theirs.PublicKey ?? new Uint8Array(), algorithm)
-    const short = wrap(randomBytes(31), ours.PublicKey ?? new Uint8Array(), algorithm)
+    const foreign = wrapMaterial(randomBytes(32), theirs.PublicKey ?? new Uint8Array(), algorithm)
+    const short = wrapMaterial(randomBytes(31), ours.PublicKey ?? new Uint8Array(), algorithm)
     const cases: [Partial<ImportKeyMaterialCommandInput>, string][] = [
       [{ ImportToken: theirs.ImportToken }, 'InvalidImportTokenException'],
       [{ ImportToken: randomBytes(200) }, 'InvalidImportTokenException'],
@@ -319,7 +279,7 @@ describe('material of a key', () => {
     )
     ahead = DAY_MS + 1000
     const late = broker.client('root', ahead)
-    const EncryptedKeyMaterial = wrap(randomBytes(32), PublicKey, 'RSAES_OAEP_SHA_256')
+    const EncryptedKeyMaterial = wrapMaterial(randomBytes(32), PublicKey, 'RSAES_OAEP_SHA_256')
     const sent = late.send(
       new ImportKeyMaterialCommand({
         ...{ KeyId, ImportToken, EncryptedKeyMaterial },

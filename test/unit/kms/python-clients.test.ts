@@ -51,6 +51,9 @@ test('boto3 makes keys, encrypts, and gets the answer to a document', async () =
     withoutDocument: 'AccessDeniedException',
     otherContext: 'InvalidCiphertextException',
     unknownKey: 'NotFoundException',
+    ...{ signature: true, wrongSignature: 'KMSInvalidSignatureException', granted: 'granted' },
+    ...{ revoked: 'AccessDeniedException', rotations: 1, deletion: 'PendingDeletion' },
+    pending: 'KMSInvalidStateException',
   })
 })
 
