@@ -32,9 +32,9 @@ test('a guest that dials, asks and hangs up again and again is served once while
       })
     }
     expect(asked).toEqual(['request 0'])
-    answer.emit('sent')
     // Whoever comes then is served.
     await vi.waitFor(() => {
+      answer.emit('sent')
       createConnection(path)
         .on('error', () => undefined)
         .end('last')
