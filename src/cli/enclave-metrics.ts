@@ -15,19 +15,19 @@ const vsockMetrics: readonly ReportMetric[] = [
   {
     name: 'connections_limit',
     type: 'gauge',
-    help: 'How many vsock connections may be open at once.',
+    help: 'Maximum number of open vsock connections.',
     values: ({ limits }) => [[limits.connections]],
   },
   {
     name: 'buffered_bytes',
     type: 'gauge',
-    help: 'Bytes held for slow readers on the host.',
+    help: 'Bytes buffered for slow readers on the host.',
     values: ({ bufferedBytes }) => [[bufferedBytes]],
   },
   {
     name: 'connections_opened_total',
     type: 'counter',
-    help: 'Vsock connections opened, by who dialled.',
+    help: 'Vsock connections opened, by the side that opened them.',
     values: ({ counters }) => [
       [counters.openedByGuest, { dialled_by: 'guest' }],
       [counters.openedByHost, { dialled_by: 'host' }],
@@ -36,7 +36,7 @@ const vsockMetrics: readonly ReportMetric[] = [
   {
     name: 'connections_refused_total',
     type: 'counter',
-    help: 'Vsock connections refused: the port is closed, nobody listens, or a limit is reached.',
+    help: 'Vsock connections refused: the port is closed, nothing listens on it, or a limit is reached.',
     values: ({ counters }) => [
       [counters.refusedByPolicy, { reason: 'closed' }],
       [counters.refusedWithoutListener, { reason: 'unserved' }],
@@ -46,7 +46,7 @@ const vsockMetrics: readonly ReportMetric[] = [
   {
     name: 'bytes_total',
     type: 'counter',
-    help: 'Bytes passed on, by direction.',
+    help: 'Bytes transferred, by direction.',
     values: ({ counters }) => [
       [counters.bytesToGuest, { direction: 'to_guest' }],
       [counters.bytesToHost, { direction: 'to_host' }],
@@ -64,7 +64,7 @@ const vsockMetrics: readonly ReportMetric[] = [
   {
     name: 'bad_packets_total',
     type: 'counter',
-    help: 'Packets of the guest that are malformed or break the protocol.',
+    help: 'Packets from the guest that are malformed or violate the protocol.',
     values: ({ counters }) => [
       [counters.malformed, { reason: 'malformed' }],
       [counters.violations, { reason: 'violation' }],
@@ -73,7 +73,7 @@ const vsockMetrics: readonly ReportMetric[] = [
   {
     name: 'resets_dropped_total',
     type: 'counter',
-    help: 'Resets that the guest left no room for.',
+    help: 'Resets dropped because the guest had no room for them.',
     values: ({ counters }) => [[counters.droppedResets]],
   },
 ]

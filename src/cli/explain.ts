@@ -45,9 +45,9 @@ function explainNumber(number: number): string | undefined {
   )
   const title = `${label(number)}${error.name}: ${error.meaning}.`
   // E00 says nothing, and no code of ours has it.
-  if (number === 0 || ours.length === 0) return `${title}\nCloister gives this number to no error.`
+  if (number === 0 || ours.length === 0) return `${title}\nCloister does not use this number.`
   const lines = ours.flatMap(([code, row]) => [`${code}: ${row.meaning}`, `  ${row.hint}`])
-  return [title, 'In Cloister it is one of these:', ...lines].join('\n')
+  return [title, 'In Cloister it is one of these errors:', ...lines].join('\n')
 }
 
 function explainCode(code: string): string | undefined {
