@@ -3,11 +3,17 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use cloister_egress_policy::wire::Status;
 use cloister_egress_policy::{HOST_ADDRESS, Protocol};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with, sockopt};
+
+/// Without a byte from the other side, before it is asked whether it is still there.
+const SILENCE: Duration = Duration::from_secs(120);
+const PROBE_INTERVAL: Duration = Duration::from_secs(30);
+const PROBES: u32 = 4;
 
 /// Where a flow to `address` really leads: the host's alias stands for its loopback.
 #[must_use]
@@ -36,7 +42,7 @@ pub fn dial(protocol: Protocol, target: SocketAddr) -> Result<OwnedFd, Errno> {
     let socket = socket_with(family, kind, flags, None)?;
     if protocol == Protocol::Tcp {
         sockopt::set_tcp_nodelay(&socket, true)?;
-        sockopt::set_socket_keepalive(&socket, true)?;
+        notice_silence(&socket)?;
     }
     loop {
         match connect(&socket, &target) {
@@ -45,6 +51,14 @@ pub fn dial(protocol: Protocol, target: SocketAddr) -> Result<OwnedFd, Errno> {
             Err(error) => return Err(error),
         }
     }
+}
+
+/// Ends connections whose other side has gone without a word: an app that waits for it would hold a flow for ever.
+fn notice_silence(socket: &OwnedFd) -> Result<(), Errno> {
+    sockopt::set_socket_keepalive(socket, true)?;
+    sockopt::set_tcp_keepidle(socket, SILENCE)?;
+    sockopt::set_tcp_keepintvl(socket, PROBE_INTERVAL)?;
+    sockopt::set_tcp_keepcnt(socket, PROBES)
 }
 
 /// What the guest is told of a connection that failed.
