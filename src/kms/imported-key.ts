@@ -1,5 +1,5 @@
-// Material that was imported: put in, taken out, and put in again. All of what a key has used must be there, or the
-// key is of no use.
+// Imports material into keys, and deletes it. A key can be used only while all the material that it has used is
+// there.
 
 import type { KeyMaterial } from './crypto/key-material.ts'
 import { KmsError } from './kms-error.ts'
@@ -29,10 +29,12 @@ export function importMaterial(store: Store, key: KeyRecord, given: Import): str
   const last = store.materials.last(key.id)
   const known = store.materials.withId(key.id, id)
   if (materialId !== undefined && materialId !== id)
-    throw incorrect('The key material is not the one that KeyMaterialId names.')
+    throw incorrect('The key material does not match KeyMaterialId.')
   if (last > 0 && isNew) checkNew(key, { last, known })
   else if (last > 0 && known === undefined)
-    throw incorrect('The key material is not the same that was imported into this key before.')
+    throw incorrect(
+      'The key material differs from the material that was imported into this key before.',
+    )
   const number = known?.number ?? last + 1
   const { validToMs, description, nowMs } = given
   const createdMs = known?.createdMs ?? nowMs
@@ -45,7 +47,7 @@ export function importMaterial(store: Store, key: KeyRecord, given: Import): str
   return id
 }
 
-/** Takes material out; what was never used is forgotten altogether. */
+/** Deletes material; its row stays if the key has used it. */
 export function deleteMaterial(store: Store, key: KeyRecord, material: MaterialRecord): void {
   if (material.number > key.material) store.materials.remove(key.id, material.number)
   else store.materials.put({ ...material, wrapped: null, validToMs: null })
@@ -59,13 +61,13 @@ function checkNew(
   if (key.spec !== 'SYMMETRIC_DEFAULT')
     throw new KmsError(
       'UnsupportedOperationException',
-      `NEW_KEY_MATERIAL: a key of ${key.spec} is not rotated`,
+      `ImportType NEW_KEY_MATERIAL: only symmetric encryption keys can be rotated`,
     )
-  if (known !== undefined) throw incorrect('The key has this material already.')
+  if (known !== undefined) throw incorrect('The key already has this key material.')
   if (key.pendingImport || last > key.material)
     throw new KmsError(
       'KMSInvalidStateException',
-      'The key waits for material that it has had, or to be rotated to some that it has.',
+      'Import the missing key material, or rotate to the pending one, before importing new key material.',
     )
 }
 

@@ -1,4 +1,4 @@
-// Gives a key new material, of which it encrypts from then on; the older one goes on opening what it sealed.
+// Gives a key new material for encryption. Older material still decrypts what was encrypted with it.
 
 import { randomBytes } from 'node:crypto'
 import type { KeyRecord } from './store/key-table.ts'

@@ -1,5 +1,5 @@
-// How many requests a principal may make: a bucket of tokens for each, filled at the rate, as much as a second's.
-// Requests beyond it are neither decided nor logged.
+// Limits the requests of each principal with a token bucket that holds one second's requests. Requests beyond it
+// are neither evaluated nor logged.
 // @see https://docs.aws.amazon.com/kms/latest/developerguide/throttling.html
 
 import { KmsError } from './kms-error.ts'
@@ -19,7 +19,7 @@ export class Throttle {
     this.#perSecond = perSecond
   }
 
-  /** @throws KmsError ThrottlingException when a principal made too many. */
+  /** @throws KmsError ThrottlingException if the principal exceeds its rate. */
   take(arn: string, nowMs: number): void {
     if (this.#perSecond === Infinity) return
     const { tokens, atMs } = this.#buckets.get(arn) ?? { tokens: this.#perSecond, atMs: nowMs }

@@ -1,5 +1,5 @@
-// What the broker does by itself when its time has come: deletes keys whose waiting period is over and imported
-// material that expires, and rotates keys. Each of it is in the audit log, in the transaction that does it.
+// Maintenance: deletes keys whose waiting period is over and expired imported material, and rotates keys. Each
+// change is logged in the transaction that makes it.
 
 import { randomUUID } from 'node:crypto'
 import { deleteMaterial } from './imported-key.ts'
@@ -21,11 +21,11 @@ interface Keeping {
   readonly report: (fault: unknown) => void
 }
 
-/** Does what is due at once, and then every minute until it is disposed of. */
+/** Does due work at once, and then every minute until it is disposed of. */
 export class Upkeep implements Disposable {
   readonly #keeping: Keeping
   readonly #timer: NodeJS.Timeout
-  /** Keys whose rows cannot be relied on: they keep nothing else waiting. */
+  /** Keys whose rows were changed by another program; the others are still maintained. */
   readonly #broken = new Set<string>()
 
   constructor(keeping: Keeping) {
@@ -36,7 +36,7 @@ export class Upkeep implements Disposable {
     }, INTERVAL_MS).unref()
   }
 
-  /** Before every request too, so that none finds a key beyond its time. */
+  /** Called before every request too, so that no request uses a key beyond its time. */
   work(): void {
     const { store, now } = this.#keeping
     const nowMs = now()

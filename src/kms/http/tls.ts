@@ -37,7 +37,7 @@ export function readTlsIdentity(files: TlsFiles, nowMs: number): TlsIdentity {
     checkDates(cert, files.certificate, nowMs)
   } catch (cause) {
     if (cause instanceof CloisterError) throw cause
-    const message = `${files.certificate} and ${files.key} are not a certificate and its key: ${reasonOf(cause)}`
+    const message = `cannot use ${files.certificate} with ${files.key}: ${reasonOf(cause)}`
     throw new CloisterError(CODE, message, { cause })
   }
   return { cert, key }

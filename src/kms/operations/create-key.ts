@@ -69,7 +69,7 @@ function readKind({ fields }: Call): Pick<KeyRecord, 'spec' | 'usage' | 'origin'
   const origin = fields.choice('Origin', ORIGINS) ?? 'AWS_KMS'
   if (!isKnownSpec(spec)) throw unsupported(`KeySpec ${spec}: this broker has no keys of this kind`)
   if (origin !== 'AWS_KMS' && origin !== 'EXTERNAL')
-    throw unsupported(`Origin ${origin}: this broker has no stores but its own`)
+    throw unsupported(`Origin ${origin}: this broker has no custom key stores`)
   fields.refuse({
     MultiRegion: 'this broker has no regions to copy keys to',
     CustomKeyStoreId: 'this broker has no custom key stores',

@@ -135,7 +135,7 @@ interface Source {
 function sourceKey(call: Call, { blob, keyId, encryption: { algorithm } }: Source): FoundKey {
   if (blob === null || algorithm !== SYMMETRIC) {
     if (keyId !== undefined) return call.key(keyId)
-    throw invalid(`The key must be named with ${algorithm}, and without a ciphertext.`)
+    throw invalid('A key ID is required with an asymmetric algorithm and with IGNORE_CIPHERTEXT.')
   }
   const id = readBlob(blob).keyId
   const named = keyId === undefined ? undefined : call.key(keyId)

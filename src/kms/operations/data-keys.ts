@@ -81,7 +81,10 @@ async function dataKeyPair(call: Call, operation: string): Promise<KeyPair> {
   const sealing = authorizedKey(call, operation, { 'kms:DataKeyPairSpec': spec })
   const { privateKey, publicKey } = await generatePair(spec)
   const answer = () => ({
-    ...sealed(call, sealing, { field: 'PrivateKeyCiphertextBlob', plaintext: privateKey }),
+    ...sealed(call, stillUsable(call, sealing, operation), {
+      field: 'PrivateKeyCiphertextBlob',
+      plaintext: privateKey,
+    }),
     PublicKey: base64(publicKey),
     KeyPairSpec: spec,
   })
@@ -105,6 +108,13 @@ function sealed(
     KeyId: keyArn(found.key.id, call.place),
     ...materialIdOf('KeyMaterialId', call, { blob, found }),
   }
+}
+
+/** Generating a pair takes time, in which the key may have been disabled or deleted. */
+function stillUsable(call: Call, { found, context }: Sealing, operation: string): Sealing {
+  const again = { ...call.key(found.key.id), alias: found.alias }
+  checkUsable(again, call.place, { operation, usage: 'ENCRYPT_DECRYPT', algorithm: SYMMETRIC })
+  return { found: again, context }
 }
 
 function authorizedKey(

@@ -1,4 +1,4 @@
-// DeleteImportedKeyMaterial: the key is of no use until the same material is imported again.
+// DeleteImportedKeyMaterial: the key cannot be used until the same material is imported again.
 // @see https://docs.aws.amazon.com/kms/latest/APIReference/API_DeleteImportedKeyMaterial.html
 
 import { deleteMaterial } from '../imported-key.ts'

@@ -1,10 +1,11 @@
-// ScheduleKeyDeletion and CancelKeyDeletion. A key that is to be deleted can do nothing meanwhile; upkeep.ts
-// deletes it when its time has come.
+// ScheduleKeyDeletion and CancelKeyDeletion. A key pending deletion cannot be used; upkeep.ts deletes it
+// when its waiting period is over.
 // @see https://docs.aws.amazon.com/kms/latest/APIReference/API_ScheduleKeyDeletion.html
 
+import { KmsError } from '../kms-error.ts'
 import { DAY_MS } from '../rotate-key.ts'
 import type { Operation } from './call.ts'
-import { keyArn, MAX_KEY_ID } from './key-names.ts'
+import { keyArn, MAX_KEY_ID, type Place } from './key-names.ts'
 import { checkState, stateOf } from './key-state.ts'
 
 /** AWS's bounds of the waiting period, in days. */
@@ -40,8 +41,12 @@ export const cancelKeyDeletion: Operation = {
     fields.end()
     const found = call.key(keyId, false)
     call.authorizeKey('kms:CancelKeyDeletion', found)
-    checkState(found, place, ['PendingDeletion'])
+    if (stateOf(found.key) !== 'PendingDeletion') throw notPending(found.key.id, place)
     store.keys.put({ ...found.key, deletionMs: null, enabled: false })
     return { KeyId: keyArn(found.key.id, place) }
   },
+}
+
+function notPending(id: string, place: Place): KmsError {
+  return new KmsError('KMSInvalidStateException', `${keyArn(id, place)} is not pending deletion.`)
 }

@@ -1,5 +1,5 @@
-// RevokeGrant, which takes permission by the key's policy, and RetireGrant, which is for who is named in the grant,
-// and for the account that made it.
+// RevokeGrant, which the key policy must allow, and RetireGrant, for the principals named in the grant and the
+// account that created it.
 // @see https://docs.aws.amazon.com/kms/latest/APIReference/API_RetireGrant.html
 
 import { invalid, KmsError } from '../kms-error.ts'
@@ -54,7 +54,7 @@ function namedGrant(call: Call, { token, keyId, grantId }: GrantNames): GrantRec
   if (token !== undefined && (keyId ?? grantId) === undefined) {
     const grant = call.store.grants.find(call.grantOfToken(token))
     if (grant !== undefined) return grant
-    throw new KmsError('NotFoundException', 'The grant of this token does not exist')
+    throw new KmsError('NotFoundException', 'The grant for this token does not exist.')
   }
   if (token !== undefined || keyId === undefined || grantId === undefined)
     throw invalid('Specify either a grant token, or the key and the ID of a grant.')

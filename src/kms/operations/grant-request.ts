@@ -47,7 +47,7 @@ export function readGrant(fields: Fields): NewGrant {
   constraints?.refuse({ SourceArn: 'no AWS service calls this broker for a resource' })
   constraints?.end()
   if (contextEquals !== null && contextSubset !== null)
-    throw invalid('Constraints has EncryptionContextEquals and EncryptionContextSubset: give one')
+    throw invalid('Specify either EncryptionContextEquals or EncryptionContextSubset, not both.')
   return {
     ...{ grantee, contextEquals, contextSubset },
     name: fields.text('Name', 256, NAME) ?? '',
@@ -93,12 +93,14 @@ export function checkGrantFor(
   ]
   const wrong = operations.find((one) => !possible.includes(one))
   if (wrong !== undefined)
-    throw invalid(`Operation ${wrong} is not valid for a key of ${spec} and ${usage}.`)
+    throw invalid(`Operation ${wrong} is not valid for key spec ${spec} and key usage ${usage}.`)
   if ((contextEquals ?? contextSubset) !== null && !isSymmetric)
-    throw invalid('Constraints are about encryption contexts, which only symmetric keys have')
+    throw invalid(
+      'Encryption context constraints are supported only for symmetric encryption keys.',
+    )
 }
 
-/** Whether a grant allows no more than another one: what its grantee may pass on. */
+/** Whether a grant allows no more than its parent: what the parent's grantee can pass on. */
 export function isWithin(grant: NewGrant, parent: NewGrant): boolean {
   const { contextEquals, contextSubset } = parent
   const isPart = grant.operations.every((one) => parent.operations.includes(one))
@@ -120,7 +122,9 @@ function readConstraint(constraints: Fields | undefined, name: string): GrantCon
   if (pairs.length === 0) return null
   const isLong = pairs.flat().some((text) => text.length > MAX_CHARACTERS)
   if (pairs.length > MAX_PAIRS || isLong)
-    throw invalid(`${name} has over 8 pairs, or over 384 characters in a name or value`)
+    throw invalid(
+      `${name} has more than 8 pairs, or a name or value with more than 384 characters.`,
+    )
   return context
 }
 

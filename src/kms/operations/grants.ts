@@ -1,5 +1,5 @@
 // CreateGrant, ListGrants, ListRetirableGrants. A grant allows operations beside the policies; it has no condition
-// on documents, so that only a Deny in the policy holds it back.
+// on documents, so only a Deny in the policy restricts it.
 // @see https://docs.aws.amazon.com/kms/latest/APIReference/API_CreateGrant.html
 
 import { randomBytes } from 'node:crypto'
@@ -79,7 +79,7 @@ export function findGrant({ store }: Call, keyId: string, grantId: string): Gran
   throw new KmsError('NotFoundException', `Grant ID ${grantId} not found`)
 }
 
-/** The id of the same grant with the same name: who repeats the request gets no second one. */
+/** The id of an identical grant with the same name: a repeated request does not create a second one. */
 function known({ store }: Call, keyId: string, grant: NewGrant): string | undefined {
   if (grant.name === '') return undefined
   const grants = store.grants.ofKey(keyId, { after: '', count: MAX_GRANTS })
@@ -95,7 +95,10 @@ function essenceOf(grant: NewGrant): string {
 function add({ store, nowMs }: Call, keyId: string, grant: NewGrant): string {
   const count = store.grants.ofKey(keyId, { after: '', count: MAX_GRANTS }).length
   if (count >= MAX_GRANTS)
-    throw new KmsError('LimitExceededException', `the key has ${String(MAX_GRANTS)} grants already`)
+    throw new KmsError(
+      'LimitExceededException',
+      `The key already has ${String(MAX_GRANTS)} grants.`,
+    )
   const id = randomBytes(32).toString('hex')
   store.grants.add({ ...grant, id, keyId, createdMs: nowMs })
   return id

@@ -1,5 +1,5 @@
-// GetParametersForImport and ImportKeyMaterial. A key of origin EXTERNAL takes the same material again after it was
-// deleted or has expired, and none other, except that a symmetric one takes new material to rotate to.
+// GetParametersForImport and ImportKeyMaterial. After its material was deleted or has expired, a key of origin
+// EXTERNAL accepts the same material only; a symmetric key also accepts new material to rotate to.
 // @see https://docs.aws.amazon.com/kms/latest/APIReference/API_ImportKeyMaterial.html
 
 import { createPrivateKey } from 'node:crypto'
@@ -40,7 +40,9 @@ export const getParametersForImport: Operation = {
     })
     checkTakesMaterial(call, found)
     if (!canUnwrap(algorithm) || spec === 'SM2')
-      throw unsupported(`${algorithm} with ${spec}: this broker does not take material by it`)
+      throw unsupported(
+        `WrappingAlgorithm ${algorithm} with ${spec}: this broker does not support it`,
+      )
     const pair = await generatePair(spec)
     const validToMs = nowMs + DAY_MS
     const privateKey = base64(pair.privateKey)
@@ -101,7 +103,7 @@ function readExpiration({ fields, nowMs }: Call): Expiration {
       'A validTo date must not be set if the ExpirationModel is KEY_MATERIAL_DOES_NOT_EXPIRE',
     )
   const isInBounds = validToMs === null || (validToMs > nowMs && validToMs <= nowMs + 365 * DAY_MS)
-  if (!isInBounds) throw invalid('ValidTo must be in the future, within 365 days')
+  if (!isInBounds) throw invalid('ValidTo must be a time within the next 365 days.')
   return { model, validToMs }
 }
 
@@ -123,7 +125,7 @@ function open(
   if (material === null)
     throw new KmsError(
       'IncorrectKeyMaterialException',
-      `The key material is not that of a key of ${key.spec}.`,
+      `The key material is not valid for key spec ${key.spec}.`,
     )
   return material
 }

@@ -27,11 +27,8 @@ export function checkState(
   if (allowed.includes(state)) return
   const arn = keyArn(key.id, place)
   if (state === 'Disabled') throw new KmsError('DisabledException', `${arn} is disabled.`)
-  const words = {
-    ...{ PendingDeletion: 'is pending deletion.', PendingImport: 'is pending import.' },
-    Enabled: 'is not pending deletion.',
-  }
-  throw new KmsError('KMSInvalidStateException', `${arn} ${words[state]}`)
+  const pending = state === 'PendingImport' ? 'import' : 'deletion'
+  throw new KmsError('KMSInvalidStateException', `${arn} is pending ${pending}.`)
 }
 
 /** What an operation asks of its key. */

@@ -40,7 +40,7 @@ export const updateKeyDescription: Operation = {
 export const listKeys: Operation = {
   run(call) {
     const page = readPage(call.fields, { most: 1000, usual: 100 })
-    call.fields.refuse({ ResourceOwners: 'this broker has the keys of one account' })
+    call.fields.refuse({ ResourceOwners: 'this broker has the keys of one account only' })
     call.fields.end()
     call.authorize('kms:ListKeys')
     const ids = call.store.keys.list(page.after, page.limit + 1)

@@ -12,7 +12,7 @@ import { keyArn, MAX_KEY_ID, type FoundKey } from './key-names.ts'
 import { checkState } from './key-state.ts'
 import { pageOf, readPage } from './pages.ts'
 
-/** AWS's bounds of the period, and the period of who says none, in days. */
+/** AWS's limits for the period, and its default, in days. */
 const [MIN_DAYS, MAX_DAYS, USUAL_DAYS] = [90, 2560, 365]
 /** AWS's quota for one key. */
 const MAX_ON_DEMAND = 25
@@ -43,7 +43,7 @@ export const disableKeyRotation: Operation = {
   },
 }
 
-/** Of a key that does not rotate by itself the answer is no. */
+/** False for keys that cannot rotate. */
 export const getKeyRotationStatus: Operation = {
   run(call) {
     const { key } = readKey(call, 'kms:GetKeyRotationStatus')

@@ -1,5 +1,5 @@
 // DeriveSharedSecret: ECDH with the public key of somebody else on the key's curve (SP 800-56A section 5.7.1.2).
-// The secret is what the curve gives: a key is derived from it by whom it is for.
+// The secret is the raw x-coordinate: the client derives a key from it.
 // @see https://docs.aws.amazon.com/kms/latest/APIReference/API_DeriveSharedSecret.html
 
 import { diffieHellman, type KeyObject } from 'node:crypto'
@@ -38,7 +38,7 @@ export const deriveSharedSecret: Operation = {
   },
 }
 
-/** A point on the same curve, or nothing: OpenSSL reads no other. */
+/** OpenSSL parses only points that are on the curve. */
 function parsePublicKey(der: Uint8Array, ours: KeyObject): KeyObject {
   const curve = ours.asymmetricKeyDetails?.namedCurve
   const key = parseSpki(der)

@@ -6,6 +6,7 @@ import {
   CreateKeyCommand,
   DecryptCommand,
   DescribeKeyCommand,
+  DisableKeyCommand,
   EnableKeyCommand,
   EncryptCommand,
   GetKeyPolicyCommand,
@@ -64,6 +65,9 @@ describe('a key that is to be deleted', () => {
     const { CiphertextBlob } = await root().send(new EncryptCommand({ KeyId, Plaintext }))
     const cancel = () => root().send(new CancelKeyDeletionCommand({ KeyId }))
     expect(await refusalOf(cancel())).toBe('KMSInvalidStateException')
+    await root().send(new DisableKeyCommand({ KeyId }))
+    await expect(cancel()).rejects.toThrow('is not pending deletion.')
+    await root().send(new EnableKeyCommand({ KeyId }))
     await root().send(new ScheduleKeyDeletionCommand({ KeyId }))
     expect((await cancel()).KeyId).toContain(KeyId)
     const decrypt = () => root().send(new DecryptCommand({ CiphertextBlob }))
