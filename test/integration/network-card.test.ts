@@ -4,7 +4,11 @@
 import { once } from 'node:events'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import {
+  createServer as createNetServer,
+  type AddressInfo,
+  type Server as NetServer,
+} from 'node:net'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { makeHostTree } from '../fixtures/host-tree.ts'
 import { TestHost, type DescribedEnclave } from '../host.ts'
@@ -13,6 +17,8 @@ import { TestHost, type DescribedEnclave } from '../host.ts'
 const APP = `#!/bin/sh
 curl -sS -m 20 http://nobody.example/ 2>&1
 curl -sS -m 20 http://10.255.255.1/ 2>&1
+curl -sS -m 20 http://host.cloister.internal:$3/ 2>&1
+echo "reset: $?"
 n=0
 while :; do
   n=$((n + 1))
@@ -34,6 +40,7 @@ type Described = DescribedEnclave & { readonly Network: Network; readonly Journa
 const paths: string[] = []
 let host: TestHost
 let servers: readonly Server[]
+let resetting: NetServer
 
 async function serve(): Promise<Server> {
   const server = createServer(({ url = '' }, response) => {
@@ -45,21 +52,37 @@ async function serve(): Promise<Server> {
   return server
 }
 
-const portOf = (server: Server | undefined): number => (server?.address() as AddressInfo).port
+/** Answers with a part of what it promises, and resets the connection. */
+async function serveParts(): Promise<NetServer> {
+  const server = createNetServer((socket) => {
+    socket.on('error', () => socket.destroy())
+    socket.once('data', () => {
+      socket.write('HTTP/1.0 200 OK\r\n\r\npart of it\n', () => {
+        setTimeout(() => socket.resetAndDestroy(), 200)
+      })
+    })
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return server
+}
+
+const portOf = (server: NetServer | undefined): number => (server?.address() as AddressInfo).port
 
 beforeAll(async () => {
   host = new TestHost()
   servers = [await serve(), await serve()]
-  const [first, second] = servers.map(portOf)
+  resetting = await serveParts()
+  const [first, second, third] = [...servers, resetting].map(portOf)
   const root = host.path('rootfs')
   mkdirSync(root)
   makeHostTree(root, { programs: ['sh', 'curl', 'sleep'] })
   writeFileSync(`${root}/app`, APP, { mode: 0o755 })
   const manifest = {
     ...{ cloister: 1, name: 'net', version: '1', logs: { stdout: 'all', stderr: 'all' } },
-    run: { entrypoint: ['/app', String(first), String(second)] },
+    run: { entrypoint: ['/app', String(first), String(second), String(third)] },
     egress: {
-      allow: [{ host: 'host.cloister.internal', ports: [first, second], private: true }],
+      allow: [{ host: 'host.cloister.internal', ports: [first, second, third], private: true }],
     },
   }
   writeFileSync(host.path('cloister.yaml'), JSON.stringify(manifest))
@@ -72,7 +95,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await host[Symbol.asyncDispose]()
-  for (const server of servers) server.close()
+  for (const server of [...servers, resetting]) server.close()
 })
 
 async function start(...flags: readonly string[]): Promise<Described> {
@@ -112,6 +135,9 @@ test('what the image allows is reached, and the rest is told with the rule that 
   expect(journal).toContain(
     "in allow, { cidr: '10.255.255.1/32', ports: [80], protocol: tcp, private: true } would allow it",
   )
+  const { stdout: log } = await host.run('logs', '--enclave-name', name)
+  // Not the end of a whole answer: curl's status 56 is a failure to receive.
+  expect(log).toMatch(/part of it[^]*reset: 56/)
   const { stdout } = await host.run('metrics')
   expect(stdout).toMatch(/^cloister_network_refused_total\{.*\} [1-9]/m)
   await host.json('terminate-enclave', '--enclave-name', name)
