@@ -7,6 +7,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
@@ -280,4 +281,57 @@ fn what_is_no_question_is_answered_as_that_or_not_at_all() {
     stream.write_all(&[0xff, 0xff, 1]).unwrap();
     drop(stream);
     while card.status()["flows"] != 0 {}
+}
+
+#[test]
+fn a_cut_answer_is_asked_again_where_it_came_from_though_the_resolvers_have_gone() {
+    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let mut card = card(
+        json!({ "allow": [{ "host": "**" }] }),
+        &[server.local_addr().unwrap()],
+    );
+    let mut stream = dns(&card);
+    stream
+        .write_all(&frame(&query(7, "a.example", Rtype::A)).unwrap())
+        .unwrap();
+    let mut buffer = [0; 512];
+    let (count, from) = server.recv_from(&mut buffer).unwrap();
+    card.ask(json!({ "id": 2, "request": "setResolvers", "resolvers": [] }));
+    assert_eq!(card.news()["id"], 2);
+    buffer[2] |= 0x82;
+    server.send_to(&buffer[..count], from).unwrap();
+    let reply = read(&mut stream);
+    let reply = Message::from_slice(&reply).unwrap();
+    assert_eq!(reply.header().rcode(), Rcode::SERVFAIL);
+    assert_eq!(card.status()["flows"], 1);
+}
+
+#[test]
+fn a_resolver_that_floods_holds_up_nothing_else() {
+    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let mut card = card(
+        json!({ "allow": [{ "host": "**" }] }),
+        &[server.local_addr().unwrap()],
+    );
+    let mut stream = dns(&card);
+    stream
+        .write_all(&frame(&query(7, "a.example", Rtype::A)).unwrap())
+        .unwrap();
+    let (_, from) = server.recv_from(&mut [0; 512]).unwrap();
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                let _ = server.send_to(b"x", from);
+                let _ = server.send_to(b"", from);
+            }
+        });
+        for _ in 0..100 {
+            card.status();
+        }
+        let reply = read(&mut stream);
+        is_over.store(true, Ordering::Relaxed);
+        let reply = Message::from_slice(&reply).unwrap();
+        assert_eq!(reply.header().rcode(), Rcode::SERVFAIL);
+    });
 }

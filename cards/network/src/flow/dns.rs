@@ -10,6 +10,8 @@ use crate::socket::{Received, Socket};
 /// Questions on their way; further ones wait on the stream.
 const MAX_WAITING: usize = 64;
 const MAX_OUTBOX_BYTES: usize = 256 * 1024;
+/// Reads before others get their turn.
+const TURN: usize = 16;
 
 pub struct DnsFlow {
     pub guest: Socket,
@@ -41,7 +43,7 @@ impl DnsFlow {
 
     #[must_use]
     pub fn work(mut self, context: &mut Context, key: usize) -> Option<Self> {
-        loop {
+        for _ in 0..TURN {
             self.take_questions(context, key);
             let has_sent = self.outbox.flush(&mut self.guest).ok()?;
             if self.is_ended {
@@ -56,6 +58,8 @@ impl DnsFlow {
                 Received::Later => return Some(self),
             }
         }
+        context.again.push(key);
+        Some(self)
     }
 
     fn is_full(&self) -> bool {

@@ -19,6 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Every resolver twice, within a program's own patience.
 const MAX_ATTEMPTS: usize = 6;
 
+/// Messages of a resolver before others get their turn.
+const TURN: usize = 64;
+
 enum Transport {
     Udp(Socket),
     Tcp {
@@ -34,6 +37,8 @@ pub struct Lookup {
     /// Of the question that is on its way: never the program's.
     id: u16,
     attempt: usize,
+    /// Whom this attempt asks; the host's resolvers may be others by now.
+    resolver: SocketAddr,
     transport: Transport,
     pub deadline: Instant,
 }
@@ -71,6 +76,7 @@ impl Lookup {
                     query,
                     id,
                     attempt,
+                    resolver,
                     transport: Transport::Udp(socket),
                     deadline: context.now + PATIENCE,
                 });
@@ -90,18 +96,32 @@ impl Lookup {
 
     #[must_use]
     pub fn work(mut self, context: &mut Context, key: usize) -> Option<Self> {
-        let received = match &mut self.transport {
-            Transport::Udp(socket) => socket.receive(&mut context.buffer),
-            Transport::Tcp { socket, outbox, .. } => match outbox.flush(socket) {
-                Ok(_) => socket.receive(&mut context.buffer),
-                Err(error) => Err(error),
-            },
-        };
-        match received {
-            Ok(Received::Later) => Some(self),
-            Ok(Received::Bytes(count)) => self.take(count, context, key)?.work(context, key),
-            Ok(Received::Nothing) | Err(_) => self.try_next(context, key)?.work(context, key),
+        for _ in 0..TURN {
+            self = match self.receive(context) {
+                Ok(Received::Later) => return Some(self),
+                Ok(Received::Bytes(count)) => self.take(count, context, key)?,
+                // An empty datagram is nobody's answer.
+                Ok(Received::Nothing) if !self.is_stream() => self,
+                Ok(Received::Nothing) | Err(_) => self.try_next(context, key)?,
+            };
         }
+        // Whoever floods it gets no more than a turn.
+        context.again.push(key);
+        Some(self)
+    }
+
+    fn receive(&mut self, context: &mut Context) -> std::io::Result<Received> {
+        match &mut self.transport {
+            Transport::Udp(socket) => socket.receive(&mut context.buffer),
+            Transport::Tcp { socket, outbox, .. } => {
+                outbox.flush(socket)?;
+                socket.receive(&mut context.buffer)
+            }
+        }
+    }
+
+    fn is_stream(&self) -> bool {
+        matches!(self.transport, Transport::Tcp { .. })
     }
 
     /// Takes bytes from the buffer; ends with the answer.
@@ -116,7 +136,7 @@ impl Lookup {
                 }
             }
         };
-        let is_stream = matches!(self.transport, Transport::Tcp { .. });
+        let is_stream = self.is_stream();
         match read_answer(&self.query, self.id, &message) {
             Some(answer) if answer.is_truncated && !is_stream => self.ask_again(context, key),
             Some(answer) => {
@@ -133,8 +153,7 @@ impl Lookup {
 
     /// The same resolver, over TCP.
     fn ask_again(mut self, context: &mut Context, key: usize) -> Option<Self> {
-        let resolver = context.resolvers[self.attempt % context.resolvers.len()];
-        let Some(socket) = open(Protocol::Tcp, resolver, context, key) else {
+        let Some(socket) = open(Protocol::Tcp, self.resolver, context, key) else {
             return self.try_next(context, key);
         };
         self.id = random_id();
