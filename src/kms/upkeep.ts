@@ -25,8 +25,8 @@ interface Keeping {
 export class Upkeep implements Disposable {
   readonly #keeping: Keeping
   readonly #timer: NodeJS.Timeout
-  /** Keys whose rows were changed by another program; the others are still maintained. */
-  readonly #broken = new Set<string>()
+  /** When it last failed for a key, in milliseconds since the epoch: it keeps nothing else waiting. */
+  readonly #failedMs = new Map<string, number>()
 
   constructor(keeping: Keeping) {
     this.#keeping = keeping
@@ -53,14 +53,19 @@ export class Upkeep implements Disposable {
     clearInterval(this.#timer)
   }
 
+  /** What failed is tried again after a while: a row that was changed stays so, a full disk does not. */
   #try(id: string, work: () => void): boolean {
-    if (this.#broken.has(id)) return false
+    const nowMs = this.#keeping.now()
+    const failedMs = this.#failedMs.get(id)
+    const sinceMs = nowMs - (failedMs ?? -Infinity)
+    if (sinceMs >= 0 && sinceMs < INTERVAL_MS) return false
     try {
       this.#keeping.store.transaction(work)
+      this.#failedMs.delete(id)
       return true
     } catch (fault) {
-      this.#broken.add(id)
-      this.#keeping.report(fault)
+      this.#failedMs.set(id, nowMs)
+      if (failedMs === undefined) this.#keeping.report(fault)
       return false
     }
   }
