@@ -19,7 +19,7 @@ import {
   refusalOf,
 } from '../../fixtures/kms/broker-suite.ts'
 import { openCms } from '../../fixtures/kms/open-cms.ts'
-import { Platform, rsaPair } from '../../fixtures/kms/platform.ts'
+import { largeRsaPair, Platform, rsaPair } from '../../fixtures/kms/platform.ts'
 import { RunningBroker } from '../../fixtures/kms/running-broker.ts'
 
 const suite = new BrokerSuite()
@@ -83,7 +83,7 @@ describe('a document', () => {
   })
 
   test('of an RSA-4096 key, and of a NitroTPM, is answered too', async () => {
-    const { spki, privateKey } = rsaPair(4096)
+    const { spki, privateKey } = await largeRsaPair(4096)
     const Recipient = await suite.recipient(await suite.platform.document(spki))
     const { CiphertextForRecipient } = await suite
       .client('app')
