@@ -16,6 +16,7 @@ export {
   type ProcessEnd,
   type ProcessOptions,
 } from './managed-process.ts'
+export { LineChannel, type LineMessage } from './line-channel.ts'
 export { readLine } from './read-line.ts'
 export {
   identifyProcess,
