@@ -1,4 +1,5 @@
-# An ordinary Python program in the foreground: it says what it does, and ends with status 5 on SIGTERM.
+# An ordinary Python program in the foreground: it says what it does, and ends with status 5 on SIGTERM, or
+# ignores that when it is told to be deaf.
 import signal
 import sys
 
@@ -8,7 +9,7 @@ def end(number, frame):
     sys.exit(5)
 
 
-signal.signal(signal.SIGTERM, end)
+signal.signal(signal.SIGTERM, signal.SIG_IGN if sys.argv[1:] == ["deaf"] else end)
 print("hidden", flush=True)
 print("ready \x1b[2J", flush=True)
 while True:

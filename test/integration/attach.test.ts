@@ -42,22 +42,29 @@ class Foreground {
   }
 }
 
-test("the app's declared lines come out of its streams, and a signal ends it as it wants", async () => {
+/** The Python program, whose manifest lets its "ready" and its standard error leave. */
+async function pythonImage(name: string, ...words: readonly string[]): Promise<string> {
   await pythonRootfs(host.directory, 'foreground.py')
+  const program = JSON.stringify(['/usr/bin/python3', '/app.py', ...words])
   writeFileSync(
     host.path('cloister.yaml'),
     `cloister: 1
-name: foreground
+name: ${name}
 version: "1"
 source: { rootfs: foreground-rootfs }
-run: { entrypoint: [/usr/bin/python3, /app.py] }
+run: { entrypoint: ${program} }
 resources: { memory: 160M }
 logs: { stdout: [ready], stderr: all }
 restart: always
 `,
   )
-  const eif = host.path('foreground.eif')
+  const eif = host.path(`${name}.eif`)
   await host.json('build', '--manifest', host.path('cloister.yaml'), '--output-file', eif)
+  return eif
+}
+
+test("the app's declared lines come out of its streams, and a signal ends it as it wants", async () => {
+  const eif = await pythonImage('foreground')
   const attached = new Foreground(eif, host)
   await attached.signalAfter('ready', 'SIGTERM')
   expect(await attached.status()).toBe(5)
@@ -76,26 +83,27 @@ test('the status is 128 and the signal of an app, 137 when it does not end, 125 
   expect(await killed.status()).toBe(128 + 11)
   expect(killed.stderr).toContain('declares no log lines')
 
-  const deaf = await image('deaf', 'ignore')
-  const patient = new Foreground(deaf, host, '--memory', '128', '--stop-timeout', '1')
-  await patient.signalAfter('declares no log lines', 'SIGINT')
+  // It has said so once it ignores SIGTERM.
+  const deaf = await pythonImage('deaf', 'deaf')
+  const patient = new Foreground(deaf, host, '--stop-timeout', '1')
+  await patient.signalAfter('ready', 'SIGINT')
   expect(await patient.status()).toBe(137)
 
-  const impatient = new Foreground(deaf, host, '--memory', '128', '--stop-timeout', '600')
-  await impatient.signalAfter('declares no log lines', 'SIGINT')
+  const impatient = new Foreground(deaf, host, '--stop-timeout', '600')
+  await impatient.signalAfter('ready', 'SIGINT')
   await expect.poll(async () => (await host.list()).at(-1)?.State).toBe('TERMINATING')
   impatient.child.kill('SIGTERM')
   expect(await impatient.status()).toBe(137)
 
-  const broken = new Foreground(deaf, host, '--memory', '128')
-  await expect.poll(() => broken.stderr).toContain('declares no log lines')
+  const broken = new Foreground(deaf, host)
+  await expect.poll(() => broken.stdout).toContain('ready')
   process.kill((await host.list()).at(-1)?.Processes['QEMU'] ?? 0, 'SIGKILL')
   expect(await broken.status()).toBe(125)
   expect(broken.stderr).toContain('QEMU was killed by SIGKILL')
 
   // A reader that goes away takes the enclave along, as it does with a program.
-  const orphan = new Foreground(deaf, host, '--memory', '128')
-  await expect.poll(() => orphan.stderr).toContain('declares no log lines')
+  const orphan = new Foreground(deaf, host)
+  await expect.poll(() => orphan.stdout).toContain('ready')
   expect(await host.list()).toHaveLength(1)
   orphan.child.stderr?.destroy()
   process.kill((await host.list()).at(-1)?.Processes['swtpm'] ?? 0, 'SIGKILL')
