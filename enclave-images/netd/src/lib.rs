@@ -32,6 +32,7 @@ mod upstream;
 
 use budget::Budget;
 use cloister_egress_policy::Policy;
+use nix::sys::epoll::EpollTimeout;
 use router::Router;
 use rules::Rules;
 use std::convert::Infallible;
@@ -51,6 +52,24 @@ pub fn run(
     dial: Dial,
     buffer_bytes: usize,
 ) -> io::Result<Infallible> {
+    router(device, policy, dial, buffer_bytes)?.run()
+}
+
+/// Does what is to be done now, each time it is called: [`run`] in the hands of a fuzzer.
+///
+/// # Errors
+/// As [`run`].
+pub fn steps(
+    device: OwnedFd,
+    policy: Policy,
+    dial: Dial,
+    buffer_bytes: usize,
+) -> io::Result<impl FnMut() -> io::Result<()>> {
+    let mut router = router(device, policy, dial, buffer_bytes)?;
+    Ok(move || router.turn(EpollTimeout::ZERO))
+}
+
+fn router(device: OwnedFd, policy: Policy, dial: Dial, buffer_bytes: usize) -> io::Result<Router> {
     let budget = Budget::new(buffer_bytes);
-    Router::new(Tun::new(device), dial, Rules::new(policy), budget)?.run()
+    Router::new(Tun::new(device), dial, Rules::new(policy), budget)
 }

@@ -21,7 +21,7 @@ use cloister_egress_policy::wire::MAX_FRAME_BYTES;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use std::convert::Infallible;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::os::fd::AsFd;
@@ -47,6 +47,7 @@ pub struct Router {
     budget: Budget,
     clock: Clock,
     scratch: Vec<u8>,
+    incoming: Vec<u8>,
 }
 
 impl Router {
@@ -64,6 +65,7 @@ impl Router {
             budget,
             clock: Clock::start(),
             scratch: vec![0; MAX_FRAME_BYTES],
+            incoming: vec![0; BUFFER_BYTES],
         })
     }
 
@@ -72,21 +74,26 @@ impl Router {
         for pair in stale::connections() {
             self.tun.send(&answer::opening(&pair));
         }
-        let mut events = [EpollEvent::empty(); MAX_EVENTS];
-        let mut packet = vec![0; BUFFER_BYTES];
         loop {
-            let count = match self.epoll.wait(&mut events, self.timeout()) {
-                Err(Errno::EINTR) => 0,
-                result => result?,
-            };
-            self.clock.advance();
-            for event in events.iter().take(count) {
-                self.note(event.data(), event.events());
-            }
-            self.table.wake(self.clock.now);
-            self.take_packets(&mut packet)?;
-            self.settle();
+            self.turn(self.timeout())?;
         }
+    }
+
+    /// Waits for something to happen, no longer than `limit`, and does what is to be done.
+    pub fn turn(&mut self, limit: EpollTimeout) -> io::Result<()> {
+        let mut events = [EpollEvent::empty(); MAX_EVENTS];
+        let count = match self.epoll.wait(&mut events, limit) {
+            Err(Errno::EINTR) => 0,
+            result => result?,
+        };
+        self.clock.advance();
+        for event in events.iter().take(count) {
+            self.note(event.data(), event.events());
+        }
+        self.table.wake(self.clock.now);
+        self.take_packets()?;
+        self.settle();
+        Ok(())
     }
 
     fn timeout(&self) -> EpollTimeout {
@@ -123,17 +130,27 @@ impl Router {
         }
     }
 
-    fn take_packets(&mut self, buffer: &mut [u8]) -> io::Result<()> {
-        for _ in 0..MAX_PACKETS {
-            let Some(packet) = self.tun.receive(buffer)? else {
-                break;
-            };
-            match Packet::classify(packet) {
-                Packet::Tcp { pair, flags } => self.take_segment(packet, &pair, flags),
-                Packet::Udp { pair, payload } => self.take_datagram(packet, &pair, payload),
-                Packet::Refused => send_unreachable(packet, Unreachable::Prohibited, &mut self.tun),
-                Packet::Ignored => {}
+    fn take_packets(&mut self) -> io::Result<()> {
+        let mut buffer = std::mem::take(&mut self.incoming);
+        let result = (0..MAX_PACKETS).try_for_each(|_| self.take_packet(&mut buffer));
+        self.incoming = buffer;
+        match result {
+            Err(error)
+                if !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) =>
+            {
+                Err(error)
             }
+            _ => Ok(()),
+        }
+    }
+
+    fn take_packet(&mut self, buffer: &mut [u8]) -> io::Result<()> {
+        let packet = self.tun.receive(buffer)?;
+        match Packet::classify(packet) {
+            Packet::Tcp { pair, flags } => self.take_segment(packet, &pair, flags),
+            Packet::Udp { pair, payload } => self.take_datagram(packet, &pair, payload),
+            Packet::Refused => send_unreachable(packet, Unreachable::Prohibited, &mut self.tun),
+            Packet::Ignored => {}
         }
         Ok(())
     }

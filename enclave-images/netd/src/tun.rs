@@ -4,7 +4,7 @@
 use crate::addresses::MTU;
 use crate::offload::{self, HEADER_BYTES};
 use std::fs::File;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Room for a packet and its header.
@@ -24,14 +24,13 @@ impl Tun {
         }
     }
 
-    /// The next packet of the guest, in `buffer`; `None` when there is none now.
-    pub fn receive<'a>(&self, buffer: &'a mut [u8]) -> io::Result<Option<&'a [u8]>> {
-        match (&self.device).read(buffer) {
-            Ok(length) => Ok(Some(buffer.get(HEADER_BYTES..length).unwrap_or_default())),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
-            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(None),
-            Err(error) => Err(error),
-        }
+    /// The next packet of the guest, in `buffer`.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is none now.
+    pub fn receive<'a>(&self, buffer: &'a mut [u8]) -> io::Result<&'a [u8]> {
+        let length = (&self.device).read(buffer)?;
+        Ok(buffer.get(HEADER_BYTES..length).unwrap_or_default())
     }
 
     /// Has `fill` write a packet of `length` bytes, and gives it to the guest. A packet that the kernel
