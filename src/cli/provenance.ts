@@ -53,7 +53,7 @@ export async function provenanceOf(
 ): Promise<Provenance> {
   return {
     subjects: await subjectsOf(options.output, image),
-    parameters: parametersOf(inputs),
+    parameters: { ...parametersOf(inputs), root: image.root },
     inputs: await resourcesOf(options, image),
   }
 }
@@ -82,13 +82,13 @@ export async function resourcesOf(
 }
 
 function parametersOf({ flags, manifest, metadata, buildTime }: BuildInputs): BuildParameters {
-  const { owner, modes, name, version, kernelFlavour, root, cmdline } = flags
+  const { owner, modes, name, version, kernelFlavour, cmdline } = flags
   const { entrypoint, cmd, env, workdir, user } = flags
   const [architecture] = [ARCHITECTURES[flags.arch] ?? 'x86_64']
   return {
     source: sourceOf(flags, manifest),
     ...{ architecture, modes, sourceDateEpoch: buildTime },
-    ...defined({ owner, name, version, kernelFlavour, root, cmdline }),
+    ...defined({ owner, name, version, kernelFlavour, cmdline }),
     ...defined({ entrypoint, cmd, env, workdir, user }),
     ...(manifest !== undefined && { manifest: text(manifest.bytes) }),
     ...(metadata !== undefined && { metadata: text(metadata) }),

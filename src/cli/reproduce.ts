@@ -138,6 +138,8 @@ function compare(
   ]
 }
 
-function digestOf({ digest }: Resource): string {
-  return digest.sha384 === undefined ? `sha256:${digest.sha256 ?? ''}` : `sha384:${digest.sha384}`
+/** Every digest counts: one that we do not compute makes the two differ. */
+function digestOf({ digest: { sha256, sha384 } }: Resource): string {
+  const digests = [sha256 && `sha256:${sha256}`, sha384 && `sha384:${sha384}`]
+  return digests.filter((it) => it !== undefined).join(' ')
 }

@@ -59,6 +59,8 @@ const BUILD_TOOL = { buildTool: 'cloister', buildToolVersion: '0.1.0' } as const
 export interface BuiltImage extends WrittenEif {
   /** Digest of the container image's configuration, as `sha256:…`; absent for a directory. */
   readonly imageId?: string
+  /** How it carries the root file system. */
+  readonly root: RootKind
 }
 
 /**
@@ -66,13 +68,13 @@ export interface BuiltImage extends WrittenEif {
  * @throws ERR_IMAGE_*, ERR_EIF_CMDLINE, ERR_EIF_METADATA, ERR_EIF_CONTENT, ERR_EIF_SIGNING
  */
 export async function buildImage(options: BuildOptions): Promise<BuiltImage> {
-  return withInput(options, async (input, { report, imageId }) => {
+  return withInput(options, async (input, { report, imageId, root }) => {
     const written = await writeOutputFile(options.output, async (file) => {
       const unsigned = await writeEif(input, reportWriting(file, input, report))
       if (options.signer === undefined) return unsigned
       return signEif(file.source(unsigned.size), file, options.signer)
     })
-    return { ...written, ...(imageId !== undefined && { imageId }) }
+    return { ...written, root, ...(imageId !== undefined && { imageId }) }
   })
 }
 
@@ -93,7 +95,7 @@ export async function measureBuild(
   })
 }
 
-interface BuildContext extends Pick<BuiltImage, 'imageId'> {
+interface BuildContext extends Pick<BuiltImage, 'imageId' | 'root'> {
   readonly report: ReportProgress
 }
 
@@ -126,7 +128,11 @@ async function withInput<T>(
     metadata: metadataOf(options, source),
     ramdisks: [platformRamdisk(blobs.init), applicationRamdisk(root, runConfig)],
   }
-  return await use(input, { report, ...(source.id !== undefined && { imageId: source.id }) })
+  return await use(input, {
+    report,
+    root: kind,
+    ...(source.id !== undefined && { imageId: source.id }),
+  })
 }
 
 /** An image without a network device would not keep what its manifest promises to the app. */

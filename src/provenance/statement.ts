@@ -130,6 +130,9 @@ function statementOf({ subjects, parameters, inputs }: Provenance): Statement {
 
 function provenanceOf(value: unknown): Provenance {
   const { subject, predicate } = valid(value, compile<Statement>(statementSchema), 'statement')
+  const files = subject.filter(({ name }) => !/^PCR\d+$/.test(name))
+  const fault = `the statement has ${String(files.length)} files as subjects, not one`
+  check(files.length === 1, 'ERR_PROVENANCE_STATEMENT', fault)
   for (const register of ['PCR0', 'PCR1', 'PCR2'])
     check(
       subject.some(({ name }) => name === register),

@@ -182,6 +182,7 @@ describe('a statement of somebody else', () => {
     'of another kind': (it) => ({ ...it, predicateType: 'https://slsa.dev/provenance/v0.2' }),
     'with a key that nobody would repeat': (it) => ({ ...it, extra: 1 }),
     'without a PCR': (it) => ({ ...it, subject: (it['subject'] as unknown[]).slice(0, 2) }),
+    'without a file': (it) => ({ ...it, subject: (it['subject'] as unknown[]).slice(1) }),
     'nested a thousand deep': () => '['.repeat(1000),
     'larger than any': () => ' '.repeat(600_000),
   }

@@ -4,7 +4,7 @@
 
 import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 
 import { check } from '../../errors.ts'
 import type { Architecture } from '../../eif/index.ts'
@@ -74,7 +74,8 @@ export async function buildDockerfile(
     `--arch=${PLATFORM_NAMES[architecture]}`,
     `--file=${file}`,
     `--tag=oci:${path}:${TAG}`,
-    context,
+    // Not a word that could be an option.
+    resolve(context),
   ])
   return { transport: 'oci', path, tag: TAG }
 }
