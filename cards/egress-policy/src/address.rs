@@ -12,11 +12,11 @@ use crate::HOST_ADDRESS;
 pub enum Reach {
     /// Any rule does.
     Public,
-    /// RFC 1918, RFC 6598, unique local, documentation, benchmark and other special blocks: the rule must say
-    /// `private: true`.
+    /// RFC 1918, RFC 6598, unique local, documentation, benchmark and other special blocks, and IPv6 that is not
+    /// global unicast: the rule must say `private: true`.
     Private,
-    /// The host itself and its link: loopback, link-local with the instance metadata service, and the host's
-    /// alias. The rule must say `private: true` and name it: a CIDR within that block, or for the alias its name.
+    /// The host itself and its link: loopback, link-local, the services of its cloud for it (instance metadata), and
+    /// the host's alias. The rule must say `private: true` and name it: a CIDR within that block, or for the alias its name.
     Local,
     /// Unspecified, multicast, broadcast and reserved addresses: no rule.
     Never,
@@ -31,7 +31,8 @@ pub fn normalise(address: IpAddr) -> IpAddr {
     }
 }
 
-/// The IPv4 address that a translator or tunnel (NAT64, RFC 6052; 6to4, RFC 3056) would send this one to.
+/// The IPv4 address that a translator or tunnel would send this one to: NAT64 (RFC 6052; RFC 8215, in its last 32
+/// bits), 6to4 (RFC 3056), or SIIT's IPv4-translated form (RFC 2765 section 2.1).
 #[must_use]
 pub fn embedded_v4(address: IpAddr) -> Option<Ipv4Addr> {
     let IpAddr::V6(v6) = normalise(address) else {
@@ -40,7 +41,9 @@ pub fn embedded_v4(address: IpAddr) -> Option<Ipv4Addr> {
     let [a, b, c, d, e, f, g, h] = v6.segments();
     let join = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
     match (a, b, c, d, e, f) {
-        (0x64, 0xff9b, 0, 0, 0, 0) => Some(join(g, h)),
+        (0x64, 0xff9b, 0, 0, 0, 0) | (0x64, 0xff9b, 1, ..) | (0, 0, 0, 0, 0xffff, 0) => {
+            Some(join(g, h))
+        }
         (0x2002, ..) => Some(join(b, c)),
         _ => None,
     }
@@ -91,9 +94,19 @@ const fn v6(a: u16, b: u16, c: u16, d: u16) -> IpAddr {
     IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
 }
 
+const fn host_v6(a: u16, b: u16, last: u16) -> IpAddr {
+    IpAddr::V6(Ipv6Addr::new(a, b, 0, 0, 0, 0, 0, last))
+}
+
 /// The first row that matches counts.
 const SPECIAL_V4: &[(IpAddr, u8, Reach)] = &[
     (IpAddr::V4(HOST_ADDRESS), 32, Reach::Local),
+    // Azure, "What is IP address 168.63.129.16?": the WireServer, DNS and DHCP of the host.
+    (v4(168, 63, 129, 16), 32, Reach::Local),
+    // Alibaba Cloud ECS, "Instance metadata".
+    (v4(100, 100, 100, 200), 32, Reach::Local),
+    // Oracle Cloud Infrastructure Compute Classic, "Retrieving Instance Metadata".
+    (v4(192, 0, 0, 192), 32, Reach::Local),
     (v4(0, 0, 0, 0), 8, Reach::Never),
     (v4(10, 0, 0, 0), 8, Reach::Private),
     (v4(100, 64, 0, 0), 10, Reach::Private),
@@ -115,12 +128,12 @@ const SPECIAL_V6: &[(IpAddr, u8, Reach)] = &[
     (IpAddr::V6(Ipv6Addr::LOCALHOST), 128, Reach::Local),
     // Unspecified and IPv4-compatible (RFC 4291 section 2.5.5.1).
     (v6(0, 0, 0, 0), 96, Reach::Never),
-    // The instance metadata service.
-    (
-        IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
-        128,
-        Reach::Local,
-    ),
+    // AWS, "IPv6 on AWS: Supporting Amazon VPC services": instance metadata ::254, DNS ::253, NTP ::123; Amazon EKS,
+    // "EKS Pod Identity": credentials ::23. What 169.254.0.0/16 is for IPv4.
+    (v6(0xfd00, 0xec2, 0, 0), 32, Reach::Local),
+    // Google Cloud, "About VM metadata": the metadata server for instances with IPv6 alone.
+    (host_v6(0xfd20, 0xce, 0x254), 128, Reach::Local),
+    // RFC 8215.
     (v6(0x64, 0xff9b, 1, 0), 48, Reach::Private),
     (v6(0x100, 0, 0, 0), 64, Reach::Private),
     (v6(0x2001, 0, 0, 0), 23, Reach::Private),
@@ -131,6 +144,10 @@ const SPECIAL_V6: &[(IpAddr, u8, Reach)] = &[
     (v6(0xfe80, 0, 0, 0), 10, Reach::Local),
     (v6(0xfec0, 0, 0, 0), 10, Reach::Private),
     (v6(0xff00, 0, 0, 0), 8, Reach::Never),
+    // NAT64's well-known prefix (RFC 6052), and all global unicast that IANA allocates (RFC 4291 section 2.4).
+    (v6(0x64, 0xff9b, 0, 0), 96, Reach::Public),
+    (v6(0x2000, 0, 0, 0), 3, Reach::Public),
+    (IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0, Reach::Private),
 ];
 
 /// A block of addresses, its host bits zero.
@@ -157,13 +174,15 @@ impl Cidr {
         prefix_matches(self.base, self.length, normalise(address))
     }
 
-    /// Whether the block lies within the special block that `address` is in: then a rule names it.
+    /// Whether the block lies within the local block that `address` is in: then a rule names it. What is local only
+    /// by translation is in none.
     #[must_use]
     pub fn names(&self, address: IpAddr) -> bool {
         let address = normalise(address);
         self.contains(address)
-            && special(address)
-                .is_some_and(|(block, _)| block.contains(self.base) && block.length <= self.length)
+            && special(address).is_some_and(|(block, reach)| {
+                reach == Reach::Local && block.contains(self.base) && block.length <= self.length
+            })
     }
 }
 
@@ -259,8 +278,44 @@ mod tests {
             ("224.0.0.1", Reach::Never),
             ("255.255.255.255", Reach::Never),
             ("ff02::1", Reach::Never),
+            ("200::1", Reach::Private),
+            ("4000::1", Reach::Private),
+            ("fbff::1", Reach::Private),
+            ("3ffe::1", Reach::Public),
         ] {
             assert_eq!(reach(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn services_of_clouds_for_their_instances_are_local() {
+        for text in [
+            "168.63.129.16",
+            "100.100.100.200",
+            "192.0.0.192",
+            "fd00:ec2::23",
+            "fd00:ec2::253",
+            "fd20:ce::254",
+        ] {
+            assert_eq!(reach(text), Reach::Local, "{text}");
+        }
+        for text in ["100.100.100.201", "192.0.0.193", "fd20:ce::253"] {
+            assert_eq!(reach(text), Reach::Private, "{text}");
+        }
+        assert_eq!(reach("168.63.129.17"), Reach::Public);
+    }
+
+    #[test]
+    fn a_block_names_no_local_address_behind_a_translator() {
+        for (block, address) in [
+            ("::/0", "::ffff:0:a9fe:a9fe"),
+            ("64:ff9b::/96", "64:ff9b::a9fe:a9fe"),
+            ("64:ff9b::a9fe:a9fe", "64:ff9b::a9fe:a9fe"),
+            ("64:ff9b:1::/48", "64:ff9b:1::a9fe:a9fe"),
+            ("2000::/3", "2002:7f00:1::"),
+        ] {
+            let block: Cidr = block.parse().unwrap();
+            assert!(!block.names(address.parse().unwrap()), "{address}");
         }
     }
 
@@ -273,6 +328,12 @@ mod tests {
             ("64:ff9b::a9fe:a9fe", Reach::Local),
             ("64:ff9b::808:808", Reach::Public),
             ("2002:7f00:1::", Reach::Local),
+            ("2002:808:808::", Reach::Public),
+            ("::ffff:0:a9fe:a9fe", Reach::Local),
+            ("::ffff:0:808:808", Reach::Private),
+            ("64:ff9b:1::a9fe:a9fe", Reach::Local),
+            ("64:ff9b:1:2:3:4:a9fe:a9fe", Reach::Local),
+            ("64:ff9b:1::808:808", Reach::Private),
         ] {
             assert_eq!(reach(text), expected, "{text}");
         }

@@ -1,6 +1,6 @@
 //! What the rules decide about a flow or a question, and why: which rule decided, or which one would allow it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use serde::Serialize;
 
@@ -210,13 +210,14 @@ fn leads_to(target: &Target, flow: &Flow) -> bool {
     }
 }
 
-/// Denied as any of its names, and as what its address is translated to.
+/// Denied as any of its names, and as what its address is translated to: by others, or by the host part.
 fn is_denied(rule: &Rule, flow: &Flow) -> bool {
     match &rule.target {
         Target::Host(pattern) => flow.names.iter().any(|name| pattern.matches(name)),
         Target::Cidr(cidr) => flow.address.is_some_and(|address| {
-            let embedded = embedded_v4(address).map(IpAddr::V4);
-            cidr.contains(address) || embedded.is_some_and(|it| cidr.contains(it))
+            let host = is_host(flow).then_some(Ipv4Addr::LOCALHOST);
+            let translated = embedded_v4(address).or(host).map(IpAddr::V4);
+            cidr.contains(address) || translated.is_some_and(|it| cidr.contains(it))
         }),
     }
 }
@@ -343,17 +344,33 @@ mod tests {
 
     #[test]
     fn a_denial_wins_also_over_an_alias_and_a_translated_address() {
-        let policy = policy(
+        let open = policy(
             r#"{"allow":[{"host":"**"},{"cidr":"::/0"}],
                 "deny":[{"host":"bad.example"},{"cidr":"9.9.9.0/24","ports":["1-100"]}]}"#,
         );
         let denied = |index| Decision::Denied(Reason::Rule(index));
         assert_eq!(
-            decide(&policy, "8.8.8.8", 80, &["good.example", "bad.example"]),
+            decide(&open, "8.8.8.8", 80, &["good.example", "bad.example"]),
             denied(0)
         );
-        assert_eq!(decide(&policy, "64:ff9b::909:909", 80, &[]), denied(1));
-        assert!(decide(&policy, "64:ff9b::909:909", 101, &[]).is_allowed());
+        assert_eq!(decide(&open, "64:ff9b::909:909", 80, &[]), denied(1));
+        assert!(decide(&open, "64:ff9b::909:909", 101, &[]).is_allowed());
+        let private =
+            policy(r#"{"allow":[{"cidr":"::/0","private":true}],"deny":[{"cidr":"9.9.9.0/24"}]}"#);
+        for address in ["64:ff9b:1::909:909", "::ffff:0:909:909", "2002:909:909::"] {
+            assert_eq!(decide(&private, address, 80, &[]), denied(0), "{address}");
+        }
+    }
+
+    #[test]
+    fn a_denial_of_the_host_s_loopback_holds_for_its_alias() {
+        let policy = policy(
+            r#"{"allow":[{"host":"host.cloister.internal","private":true}],
+                "deny":[{"cidr":"127.0.0.0/8","ports":[22]}]}"#,
+        );
+        let denied = Decision::Denied(Reason::Rule(0));
+        assert_eq!(decide(&policy, "198.18.0.1", 22, &[HOST_NAME]), denied);
+        assert!(decide(&policy, "198.18.0.1", 5432, &[HOST_NAME]).is_allowed());
     }
 
     #[test]

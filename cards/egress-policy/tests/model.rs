@@ -98,18 +98,58 @@ const LOCAL: &[&str] = &[
     "198.18.0.1/32",
     "127.0.0.0/8",
     "169.254.0.0/16",
+    "168.63.129.16/32",
+    "100.100.100.200/32",
+    "192.0.0.192/32",
     "::1/128",
-    "fd00:ec2::254/128",
+    "fd00:ec2::/32",
+    "fd20:ce::254/128",
     "fe80::/10",
 ];
 const NEVER: &[&str] = &["0.0.0.0/8", "224.0.0.0/3", "ff00::/8"];
-const PRIVATE: &[&str] = &["10.0.0.0/8", "192.168.0.0/16", "198.18.0.0/15", "fc00::/7"];
+const PRIVATE: &[&str] = &[
+    "10.0.0.0/8",
+    "100.64.0.0/10",
+    "192.0.0.0/24",
+    "192.168.0.0/16",
+    "198.18.0.0/15",
+];
+/// All of IPv6 that is public.
+const PUBLIC_V6: &[&str] = &["2000::/3", "64:ff9b::/96"];
 
 fn is_in(list: &[&str], address: IpAddr) -> bool {
     list.iter().any(|text| {
         let (base, length) = block(text);
         in_block(address, base, length)
     })
+}
+
+fn is_private(address: IpAddr) -> bool {
+    is_in(PRIVATE, address) || (address.is_ipv6() && !is_in(PUBLIC_V6, address))
+}
+
+/// The address, and the IPv4 address that a translator or the network card makes of it.
+fn meanings(address: IpAddr) -> Vec<IpAddr> {
+    let digits: String = match address {
+        IpAddr::V6(v6) => v6.octets().iter().map(|it| format!("{it:02x}")).collect(),
+        IpAddr::V4(_) => String::new(),
+    };
+    let last = [
+        "0064ff9b0000000000000000",
+        "0064ff9b0001",
+        "0000000000000000ffff0000",
+    ];
+    let embedded = if last.iter().any(|prefix| digits.starts_with(prefix)) {
+        Some(&digits[24..])
+    } else if digits.starts_with("2002") {
+        Some(&digits[4..12])
+    } else {
+        None
+    };
+    let embedded = embedded.map(|it| Ipv4Addr::from(u32::from_str_radix(it, 16).unwrap()));
+    let host = (address.to_string() == "198.18.0.1").then_some(Ipv4Addr::LOCALHOST);
+    let others = embedded.into_iter().chain(host).map(IpAddr::V4);
+    [address].into_iter().chain(others).collect()
 }
 
 /// What the documentation says, in its order.
@@ -122,12 +162,14 @@ fn model(
 ) -> bool {
     let address = plain(address);
     let is_host = address == IpAddr::V4(Ipv4Addr::new(198, 18, 0, 1));
-    if is_in(NEVER, address) {
+    let meanings = meanings(address);
+    if meanings.iter().any(|it| is_in(NEVER, *it)) {
         return false;
     }
     let is_denied = deny.iter().any(|rule| {
         rule.covers(protocol, port)
-            && (rule.has_address(address) || names.iter().any(|name| rule.has_name(name)))
+            && (meanings.iter().any(|it| rule.has_address(*it))
+                || names.iter().any(|name| rule.has_name(name)))
     });
     if is_denied {
         return false;
@@ -144,9 +186,9 @@ fn model(
                     })
             });
         let names_host = rule.private && is_host && rule.host.as_deref() == Some(HOST_NAME);
-        let admits = match address {
-            _ if is_in(LOCAL, address) => names_local || names_host,
-            _ if is_in(PRIVATE, address) => rule.private,
+        let admits = match () {
+            _ if meanings.iter().any(|it| is_in(LOCAL, *it)) => names_local || names_host,
+            _ if meanings.iter().any(|it| is_private(*it)) => rule.private,
             _ => true,
         };
         rule.covers(protocol, port) && leads_there && admits
@@ -179,30 +221,13 @@ fn pattern() -> impl Strategy<Value = String> {
 
 /// Few addresses, so that rules meet them, from every kind of place.
 fn address() -> impl Strategy<Value = IpAddr> {
-    let texts = vec![
-        "8.8.8.8",
-        "8.8.8.9",
-        "9.0.0.1",
-        "10.1.2.3",
-        "192.168.0.1",
-        "127.0.0.1",
-        "169.254.169.254",
-        "198.18.0.1",
-        "198.18.0.9",
-        "0.0.0.0",
-        "224.0.0.1",
-        "255.255.255.255",
-        "2600::1",
-        "2600:1::1",
-        "fd00::1",
-        "fd00:ec2::254",
-        "fe80::1",
-        "::1",
-        "ff02::1",
-        "::ffff:8.8.8.8",
-        "::ffff:127.0.0.1",
-        "::ffff:10.1.2.3",
-    ];
+    let texts = "8.8.8.8 8.8.8.9 9.0.0.1 10.1.2.3 192.168.0.1 127.0.0.1 169.254.169.254 198.18.0.1 198.18.0.9 \
+        0.0.0.0 224.0.0.1 255.255.255.255 168.63.129.16 100.100.100.200 100.64.0.1 192.0.0.192 200::1 \
+        4000::1 ::ffff:0:a9fe:a9fe ::ffff:0:808:808 64:ff9b::a9fe:a9fe 64:ff9b::808:808 \
+        64:ff9b:1::a9fe:a9fe 64:ff9b:1:2::808:808 2002:7f00:1:: 2002:808:808:: 2600::1 2600:1::1 \
+        fd00::1 fd00:ec2::254 fd20:ce::254 fe80::1 ::1 ff02::1 ::ffff:8.8.8.8 ::ffff:127.0.0.1 \
+        ::ffff:10.1.2.3";
+    let texts: Vec<&str> = texts.split(' ').collect();
     prop::sample::select(texts).prop_map(|text| text.parse().unwrap())
 }
 
