@@ -35,6 +35,11 @@ pub struct Asker {
     pub number: u64,
 }
 
+pub struct Question {
+    pub asker: Asker,
+    pub query: Query,
+}
+
 pub struct Context {
     pub poller: Poller,
     pub judge: Judge,
@@ -45,8 +50,9 @@ pub struct Context {
     pub now: Instant,
     /// Flows that have more to do at once.
     pub again: Vec<usize>,
-    pub questions: Vec<(Asker, Query)>,
-    pub answers: Vec<(Asker, Vec<u8>)>,
+    pub questions: Vec<Question>,
+    /// For all who asked the same.
+    pub answers: Vec<(Vec<Question>, Vec<u8>)>,
     /// For the keeper.
     pub news: Vec<Refused>,
     numbers: u64,

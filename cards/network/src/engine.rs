@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use cloister_egress_policy::dns::{Query, Unanswered, error_reply};
+use cloister_egress_policy::dns::reply_to;
 use cloister_egress_policy::wire::Status;
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use slab::Slab;
 
 use crate::channel::{Channel, Heard, Request, RequestBody};
-use crate::context::{Asker, Context, token};
-use crate::flow::{Flow, Greeting, Lookup, tell};
+use crate::context::{Asker, Context, Question, token};
+use crate::flow::{Flow, Greeting, Lookup, failure, tell};
 use crate::poller::Ready;
 use crate::socket::Socket;
 
@@ -29,7 +29,8 @@ pub struct Engine {
     listener: OwnedFd,
     channel: Channel,
     flows: Slab<Flow>,
-    lookups: usize,
+    /// Keys of those flows that are questions to resolvers.
+    lookups: Vec<usize>,
     max_flows: usize,
     next_tick: Instant,
     context: Context,
@@ -50,7 +51,7 @@ impl Engine {
             listener,
             channel,
             flows: Slab::new(),
-            lookups: 0,
+            lookups: Vec::new(),
             max_flows,
             next_tick: context.now + TICK,
             context,
@@ -114,7 +115,7 @@ impl Engine {
     }
 
     fn greet(&mut self, stream: OwnedFd) {
-        if self.flows.len() - self.lookups >= self.max_flows {
+        if self.flows.len() - self.lookups.len() >= self.max_flows {
             self.context.counters.too_many += 1;
             tell(&mut Socket::new(stream), Status::TooManyFlows);
             return;
@@ -152,7 +153,9 @@ impl Engine {
             Some(flow) => self.flows[key] = flow,
             None => {
                 self.flows.remove(key);
-                self.lookups -= usize::from(is_lookup);
+                if is_lookup {
+                    self.lookups.retain(|it| *it != key);
+                }
             }
         }
     }
@@ -160,27 +163,45 @@ impl Engine {
     /// Passes on questions and answers until there are none; an answer may make room for questions.
     fn serve_questions(&mut self) {
         while !(self.context.questions.is_empty() && self.context.answers.is_empty()) {
-            for (asker, query) in std::mem::take(&mut self.context.questions) {
-                self.look_up(asker, query);
+            for question in std::mem::take(&mut self.context.questions) {
+                self.look_up(question);
             }
-            for (asker, answer) in std::mem::take(&mut self.context.answers) {
-                self.answer(asker, &answer);
+            for (askers, message) in std::mem::take(&mut self.context.answers) {
+                for Question { asker, query } in askers {
+                    self.answer(asker, &reply_to(&query, &message));
+                }
             }
         }
     }
 
-    fn look_up(&mut self, asker: Asker, query: Query) {
-        if self.lookups >= MAX_LOOKUPS {
-            let asked = query.encode(query.id);
-            let reply = error_reply(&asked, Unanswered::ServerFailed).unwrap_or_default();
-            return self.context.answers.push((asker, reply));
+    /// Asks, or lets the question wait for the answer of one that is on its way.
+    fn look_up(&mut self, question: Question) {
+        let same = self.lookups.iter().find(
+            |key| matches!(&self.flows[**key], Flow::Lookup(it) if it.answers(&question.query)),
+        );
+        if let Some(key) = same
+            && let Flow::Lookup(lookup) = &mut self.flows[*key]
+        {
+            return match lookup.join(question) {
+                Ok(()) => {}
+                Err(question) => self.fail(question),
+            };
+        }
+        if self.lookups.len() >= MAX_LOOKUPS {
+            return self.fail(question);
         }
         self.context.counters.lookups += 1;
         let entry = self.flows.vacant_entry();
-        if let Some(lookup) = Lookup::start(asker, query, &mut self.context, entry.key()) {
+        let key = entry.key();
+        if let Some(lookup) = Lookup::start(question, &mut self.context, key) {
             entry.insert(Flow::Lookup(lookup));
-            self.lookups += 1;
+            self.lookups.push(key);
         }
+    }
+
+    fn fail(&mut self, question: Question) {
+        let reply = failure(&question.query);
+        self.context.answers.push((vec![question], reply));
     }
 
     fn answer(&mut self, asker: Asker, answer: &[u8]) {
@@ -236,7 +257,7 @@ impl Engine {
             self.context.resolvers = resolvers;
         }
         json!({
-            "flows": self.flows.len() - self.lookups,
+            "flows": self.flows.len() - self.lookups.len(),
             "maxFlows": self.max_flows,
             "counters": self.context.counters,
             "refused": self.context.refusals.total(),

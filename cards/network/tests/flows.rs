@@ -3,13 +3,13 @@
 mod rig;
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::thread;
 
 use cloister_egress_policy::Protocol;
-use cloister_egress_policy::wire::{Request, Status, frame, split_frame};
-use rig::{Card, PATIENCE, flow, ip, is_at_end, loopback, status_of};
+use cloister_egress_policy::wire::{Request, Status};
+use rig::{Card, PATIENCE, flow, ip, is_at_end, loopback, pattern, status_of};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::sockopt;
 use rustix::process::{Pid, Signal, kill_process};
@@ -29,10 +29,6 @@ fn connected(card: &Card) -> (UnixStream, TcpStream) {
     let (server, _) = listener.accept().unwrap();
     server.set_read_timeout(Some(PATIENCE)).unwrap();
     (stream, server)
-}
-
-fn pattern(length: usize) -> Vec<u8> {
-    (0..length).map(|index| ((index * 31) >> 3) as u8).collect()
 }
 
 #[test]
@@ -210,46 +206,6 @@ fn the_host_s_alias_is_its_loopback() {
     listener.accept().unwrap();
     assert_eq!(card.tcp(alias).1, Status::DeniedByImage);
     assert_eq!(card.tcp(address).1, Status::DeniedByImage);
-}
-
-#[test]
-fn datagrams_keep_their_borders_and_come_back() {
-    let card = Card::start(loopback());
-    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let address = server.local_addr().unwrap();
-    thread::spawn(move || {
-        let mut buffer = [0; 65536];
-        while let Ok((count, from)) = server.recv_from(&mut buffer) {
-            server.send_to(&buffer[..count], from).unwrap();
-        }
-    });
-    let (mut stream, status) = card.request(&flow(Protocol::Udp, address, None));
-    assert_eq!(status, Status::Ok);
-    for length in [1, 0, 1400, 60_000, 65_507] {
-        let datagram = pattern(length);
-        stream.write_all(&frame(&datagram).unwrap()).unwrap();
-        let mut inbox = vec![0; length + 2];
-        stream.read_exact(&mut inbox).unwrap();
-        assert_eq!(split_frame(&inbox), Some((&datagram[..], length + 2)));
-    }
-    // One that no network takes is dropped, and the next one goes on.
-    stream.write_all(&frame(&pattern(65_535)).unwrap()).unwrap();
-    stream.write_all(&frame(b"next").unwrap()).unwrap();
-    let mut inbox = [0; 6];
-    stream.read_exact(&mut inbox).unwrap();
-    assert_eq!(&inbox, b"\0\x04next");
-}
-
-#[test]
-fn an_association_ends_when_nobody_listens() {
-    let card = Card::start(loopback());
-    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let address = server.local_addr().unwrap();
-    drop(server);
-    let (mut stream, status) = card.request(&flow(Protocol::Udp, address, None));
-    assert_eq!(status, Status::Ok);
-    stream.write_all(&frame(b"?").unwrap()).unwrap();
-    assert!(is_at_end(&mut stream));
 }
 
 #[test]

@@ -267,6 +267,64 @@ fn many_questions_at_once_are_all_answered_by_their_ids() {
 }
 
 #[test]
+fn one_question_is_asked_for_all_who_ask_it_and_each_gets_the_answer_in_its_own_spelling() {
+    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+    server.set_read_timeout(Some(rig::PATIENCE)).unwrap();
+    let mut card = card(
+        json!({ "allow": [{ "host": "**" }] }),
+        &[server.local_addr().unwrap()],
+    );
+    let mut stream = dns(&card);
+    let spelling = |id: u16| {
+        if id.is_multiple_of(2) {
+            "A.example"
+        } else {
+            "a.EXAMPLE"
+        }
+    };
+    for id in 0..50 {
+        let question = query(id, spelling(id), Rtype::A);
+        stream.write_all(&frame(&question).unwrap()).unwrap();
+    }
+    let last = query(50, "last.example", Rtype::A);
+    stream.write_all(&frame(&last).unwrap()).unwrap();
+    let (sender, asked) = channel();
+    for _ in 0..2 {
+        let mut buffer = [0; 512];
+        let (count, from) = server.recv_from(&mut buffer).unwrap();
+        let reply = answer(
+            &buffer[..count],
+            None,
+            &[Ipv4Addr::new(9, 9, 9, 9)],
+            &sender,
+        );
+        server.send_to(&reply, from).unwrap();
+    }
+    assert_eq!(
+        asked.try_iter().collect::<Vec<_>>(),
+        ["A.example", "last.example"]
+    );
+    let mut ids: Vec<u16> = (0..51)
+        .map(|_| {
+            let reply = read(&mut stream);
+            let reply = Message::from_slice(&reply).unwrap();
+            let (id, name) = (reply.header().id(), reply.sole_question().unwrap());
+            let expected = if id == 50 {
+                "last.example"
+            } else {
+                spelling(id)
+            };
+            assert_eq!(name.qname().to_string(), expected);
+            assert_eq!(reply.header_counts().ancount(), 1);
+            id
+        })
+        .collect();
+    ids.sort_unstable();
+    assert_eq!(ids, (0..51).collect::<Vec<u16>>());
+    assert_eq!(card.status()["counters"]["lookups"], 2);
+}
+
+#[test]
 fn what_is_no_question_is_answered_as_that_or_not_at_all() {
     let mut card = card(loopback(), &[]);
     let mut stream = dns(&card);

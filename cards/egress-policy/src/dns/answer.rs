@@ -22,7 +22,7 @@ const HEADER_BYTES: usize = 12;
 pub struct Answer {
     /// The name that was asked for, then its aliases.
     pub names: Vec<Name>,
-    /// Addresses, each with its TTL in seconds: the smallest on the way.
+    /// Addresses of the kind that was asked for, each with its TTL in seconds: the smallest on the way.
     pub addresses: Vec<(IpAddr, u32)>,
     /// Cut, to be asked again over TCP.
     pub is_truncated: bool,
@@ -42,7 +42,7 @@ pub fn read_answer(query: &Query, id: u16, bytes: &[u8]) -> Option<Answer> {
     if !header.qr() || header.id() != id || !answers(query, message) {
         return None;
     }
-    let records = read_records(message)?;
+    let records = read_records(message, query)?;
     let mut names = vec![query.name.clone()];
     let mut addresses = Vec::new();
     let mut ttl = u32::MAX;
@@ -73,14 +73,16 @@ fn answers(query: &Query, message: &Message<[u8]>) -> bool {
     })
 }
 
-fn read_records(message: &Message<[u8]>) -> Option<Records> {
+fn read_records(message: &Message<[u8]>, query: &Query) -> Option<Records> {
     let mut records = Records::default();
     for record in message.answer().ok()?.take(MAX_RECORDS) {
         let Ok(record) = record else {
             // A cut answer ends anywhere.
             return message.header().tc().then_some(records);
         };
-        if record.class() == Class::IN {
+        let is_alias = record.rtype() == Rtype::CNAME;
+        let is_asked = record.rtype().to_int() == query.record_type;
+        if record.class() == Class::IN && (is_alias || is_asked) {
             records.add(&record)?;
         }
     }
@@ -127,6 +129,19 @@ pub fn with_id(mut message: Vec<u8>, id: u16) -> Vec<u8> {
         *first = id.to_be_bytes();
     }
     message
+}
+
+/// The message as the reply to `query`, though it answers another spelling of its question.
+#[must_use]
+pub fn reply_to(query: &Query, message: &[u8]) -> Vec<u8> {
+    let mut reply = with_id(message.to_vec(), query.id);
+    let question = query.question();
+    if let Some(place) = reply.get_mut(HEADER_BYTES..HEADER_BYTES + question.len())
+        && place.eq_ignore_ascii_case(question)
+    {
+        place.copy_from_slice(question);
+    }
+    reply
 }
 
 /// An answer that fits into `query`'s UDP limit: as it is, or cut to its question, so that the program asks again

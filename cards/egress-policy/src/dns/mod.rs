@@ -4,7 +4,7 @@
 mod answer;
 mod query;
 
-pub use answer::{Answer, read_answer, truncated, with_id};
+pub use answer::{Answer, read_answer, reply_to, truncated, with_id};
 pub use query::{Query, Unanswered, error_reply, host_reply, read_query};
 
 use domain::base::ParsedName;

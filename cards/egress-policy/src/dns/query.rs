@@ -106,6 +106,22 @@ fn compose_question<N: domain::base::ToName>(question: &Question<N>) -> Vec<u8> 
 }
 
 impl Query {
+    /// Whether one answer serves both: the same name, type and flags, however they spell the name.
+    #[must_use]
+    pub fn asks_the_same(&self, other: &Self) -> bool {
+        let flags = |it: &Self| {
+            [
+                it.has_edns,
+                it.dnssec_ok,
+                it.is_recursive,
+                it.is_checking_disabled,
+            ]
+        };
+        self.name == other.name
+            && self.record_type == other.record_type
+            && flags(self) == flags(other)
+    }
+
     /// The question as the host part asks it: nothing of the program's message but the question and its flags.
     #[must_use]
     pub fn encode(&self, id: u16) -> Vec<u8> {

@@ -3,7 +3,7 @@
 use cloister_egress_policy::dns::{Query, Unanswered, error_reply, host_reply, read_query};
 use cloister_egress_policy::wire::{frame, split_frame};
 
-use crate::context::{Asker, Context};
+use crate::context::{Asker, Context, Question};
 use crate::outbox::Outbox;
 use crate::socket::{Received, Socket};
 
@@ -104,7 +104,7 @@ impl DnsFlow {
             key,
             number: self.number,
         };
-        context.questions.push((asker, query));
+        context.questions.push(Question { asker, query });
     }
 
     fn reply(&mut self, message: &[u8]) {

@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use cloister_egress_policy::Protocol;
-use cloister_egress_policy::dns::{Query, Unanswered, error_reply, read_answer, with_id};
+use cloister_egress_policy::dns::{Query, Unanswered, error_reply, read_answer};
 use cloister_egress_policy::wire::{frame, split_frame};
 
 use super::connect::dial;
-use crate::context::{Asker, Context, token};
+use crate::context::{Context, Question, token};
 use crate::outbox::Outbox;
 use crate::poller::Ready;
 use crate::socket::{Received, Socket};
@@ -19,6 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Every resolver twice, within a program's own patience.
 const MAX_ATTEMPTS: usize = 6;
 
+/// Who wait for one answer.
+const MAX_ASKERS: usize = 512;
 /// Messages of a resolver before others get their turn.
 const TURN: usize = 64;
 
@@ -32,8 +34,8 @@ enum Transport {
 }
 
 pub struct Lookup {
-    asker: Asker,
     query: Query,
+    askers: Vec<Question>,
     /// Of the question that is on its way: never the program's.
     id: u16,
     attempt: usize,
@@ -46,19 +48,39 @@ pub struct Lookup {
 impl Lookup {
     /// Asks the first resolver that can be asked; else the asker is told that this failed.
     #[must_use]
-    pub fn start(asker: Asker, query: Query, context: &mut Context, key: usize) -> Option<Self> {
-        Self::ask_from(0, (asker, query), context, key)
+    pub fn start(question: Question, context: &mut Context, key: usize) -> Option<Self> {
+        let query = question.query.clone();
+        Self::ask_from(0, (query, vec![question]), context, key)
+    }
+
+    #[must_use]
+    pub fn answers(&self, query: &Query) -> bool {
+        self.query.asks_the_same(query)
+    }
+
+    /// Lets somebody else wait for the same answer: whoever forges answers gets no further chance by the same
+    /// question.
+    ///
+    /// # Errors
+    /// The question, when too many wait.
+    pub fn join(&mut self, question: Question) -> Result<(), Question> {
+        if self.askers.len() >= MAX_ASKERS {
+            return Err(question);
+        }
+        self.askers.push(question);
+        Ok(())
     }
 
     /// Gives up on this attempt.
     #[must_use]
     pub fn try_next(self, context: &mut Context, key: usize) -> Option<Self> {
-        Self::ask_from(self.attempt + 1, (self.asker, self.query), context, key)
+        let question = (self.query, self.askers);
+        Self::ask_from(self.attempt + 1, question, context, key)
     }
 
     fn ask_from(
         first: usize,
-        (asker, query): (Asker, Query),
+        (query, askers): (Query, Vec<Question>),
         context: &mut Context,
         key: usize,
     ) -> Option<Self> {
@@ -72,8 +94,8 @@ impl Lookup {
             };
             if socket.send(&query.encode(id)).is_ok() {
                 return Some(Self {
-                    asker,
                     query,
+                    askers,
                     id,
                     attempt,
                     resolver,
@@ -82,9 +104,7 @@ impl Lookup {
                 });
             }
         }
-        let asked = query.encode(query.id);
-        let reply = error_reply(&asked, Unanswered::ServerFailed).unwrap_or_default();
-        context.answers.push((asker, reply));
+        context.answers.push((askers, failure(&query)));
         None
     }
 
@@ -141,8 +161,7 @@ impl Lookup {
             Some(answer) if answer.is_truncated && !is_stream => self.ask_again(context, key),
             Some(answer) => {
                 context.judge.learn(&answer, context.now);
-                let reply = with_id(message, self.query.id);
-                context.answers.push((self.asker, reply));
+                context.answers.push((self.askers, message));
                 None
             }
             // Somebody else's datagram is waited out; a stream that brings nonsense is given up.
@@ -167,6 +186,12 @@ impl Lookup {
         self.deadline = context.now + PATIENCE;
         Some(self)
     }
+}
+
+/// The reply when no resolver answers.
+#[must_use]
+pub fn failure(query: &Query) -> Vec<u8> {
+    error_reply(&query.encode(query.id), Unanswered::ServerFailed).unwrap_or_default()
 }
 
 fn open(

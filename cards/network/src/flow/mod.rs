@@ -9,7 +9,7 @@ mod udp;
 
 pub use dns::DnsFlow;
 pub use greeting::{Greeting, tell};
-pub use lookup::Lookup;
+pub use lookup::{Lookup, failure};
 pub use tcp::TcpFlow;
 pub use udp::UdpFlow;
 

@@ -15,8 +15,8 @@ use crate::socket::{Received, Socket};
 const IDLE: Duration = Duration::from_secs(120);
 /// Kept for a guest that is slow; further datagrams wait in the socket, where the kernel drops them.
 const MAX_WAITING_BYTES: usize = 256 * 1024;
-/// Reads and datagrams before others get their turn.
-const TURN: usize = 64;
+/// Reads and datagrams each way before others get their turn.
+const TURN: usize = 256;
 
 pub struct UdpFlow {
     guest: Socket,
@@ -58,28 +58,41 @@ impl UdpFlow {
 
     /// Guest to remote; whether there is more at once.
     fn send(&mut self, context: &mut Context) -> Option<bool> {
-        for _ in 0..TURN {
-            let mut taken = 0;
-            while let Some((datagram, length)) = split_frame(&self.inbox[taken..]) {
-                // Tried each time: a full socket drops it, as the network would.
-                self.remote.writable = true;
-                match self.remote.send(datagram) {
-                    Err(error) if is_refused(&error) => return None,
-                    _ => context.counters.bytes_from_guest += datagram.len() as u64,
-                }
-                self.deadline = context.now + IDLE;
-                taken += length;
+        let mut left = TURN;
+        loop {
+            self.send_waiting(context, &mut left)?;
+            if left == 0 {
+                return Some(true);
             }
-            self.inbox.drain(..taken);
             match self.guest.receive(&mut context.buffer) {
                 Ok(Received::Bytes(count)) => {
                     self.inbox.extend_from_slice(&context.buffer[..count]);
+                    left -= 1;
                 }
                 Ok(Received::Later) => return Some(false),
                 Ok(Received::Nothing) | Err(_) => return None,
             }
         }
-        Some(true)
+    }
+
+    /// What the guest has sent as a whole, at most `left` of it.
+    fn send_waiting(&mut self, context: &mut Context, left: &mut usize) -> Option<()> {
+        let mut taken = 0;
+        while *left > 0
+            && let Some((datagram, length)) = split_frame(&self.inbox[taken..])
+        {
+            // Tried each time: a full socket drops it, as the network would.
+            self.remote.writable = true;
+            match self.remote.send(datagram) {
+                Err(error) if is_refused(&error) => return None,
+                _ => context.counters.bytes_from_guest += datagram.len() as u64,
+            }
+            self.deadline = context.now + IDLE;
+            taken += length;
+            *left -= 1;
+        }
+        self.inbox.drain(..taken);
+        Some(())
     }
 
     /// Remote to guest; whether there is more at once.

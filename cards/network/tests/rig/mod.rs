@@ -154,6 +154,10 @@ pub fn is_at_end(stream: &mut UnixStream) -> bool {
     matches!(stream.read(&mut [0; 1]), Ok(0))
 }
 
+pub fn pattern(length: usize) -> Vec<u8> {
+    (0..length).map(|index| ((index * 31) >> 3) as u8).collect()
+}
+
 fn inherited(fd: &(impl AsFd + AsRawFd)) -> String {
     let flags = fcntl_getfd(fd).unwrap();
     fcntl_setfd(fd, flags - FdFlags::CLOEXEC).unwrap();
