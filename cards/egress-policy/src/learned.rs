@@ -13,7 +13,7 @@ use crate::name::Name;
 use crate::policy::{Policy, Protocol};
 use crate::{HOST_ADDRESS, HOST_NAME};
 
-/// Pairs of a name and an address.
+/// Pairs of a name that was looked up and an address.
 pub const MAX_PAIRS: usize = 8192;
 const MAX_NAMES_OF_ADDRESS: usize = 32;
 /// A program may connect some time after it asked, also to a name with a TTL of 0.
@@ -63,7 +63,10 @@ impl LearnedNames {
             self.make_room(now);
         }
         let entries = self.by_address.entry(address).or_default();
-        if let Some(known) = entries.iter_mut().find(|it| it.names == entry.names) {
+        let is_same = |it: &&mut Entry| it.names.first() == entry.names.first();
+        if let Some(known) = entries.iter_mut().find(is_same) {
+            // Its newest aliases count: a rule may deny them.
+            known.names = entry.names;
             known.expires = known.expires.max(entry.expires);
         } else if entries.len() < MAX_NAMES_OF_ADDRESS {
             entries.push(entry);
@@ -215,6 +218,35 @@ mod tests {
         assert_eq!(names[0].as_str(), "a.b");
         let (decision, names) = learned.decide(&policy, (Protocol::Tcp, ip("8.8.4.4"), 1), now);
         assert!(!decision.is_allowed() && names.is_empty());
+    }
+
+    #[test]
+    fn the_newest_aliases_of_a_name_count() {
+        let now = Instant::now();
+        let mut learned = LearnedNames::default();
+        let address = ip("8.8.8.8");
+        let later = now + Duration::from_secs(1);
+        for (alias, ttl, at) in [("good.c", 3600, now), ("bad.c", 0, later)] {
+            let mut answer = answer("a.b", address, ttl);
+            answer.names.push(Name::new(alias).unwrap());
+            learned.learn(&answer, at);
+        }
+        let name = Name::new("a.b").unwrap();
+        let found = learned.find(address, &name, later).unwrap();
+        assert_eq!(found[1].as_str(), "bad.c");
+        assert_eq!(
+            (learned.len(), learned.names_of(address, later).count()),
+            (1, 1)
+        );
+        let policy = br#"{"allow":[{"host":"a.b"}],"deny":[{"host":"bad.c"}]}"#;
+        let policy = Policy::from_json(policy).unwrap();
+        let flow = (Protocol::Tcp, address, 1);
+        assert!(!learned.decide(&policy, flow, later).0.is_allowed());
+        assert!(
+            learned
+                .find(address, &name, now + Duration::from_secs(3599))
+                .is_some()
+        );
     }
 
     #[test]

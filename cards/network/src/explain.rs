@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use cloister_egress_policy::decision::Explanation;
+use cloister_egress_policy::decision::{Decision, Explanation, Reason};
+use cloister_egress_policy::policy::Target;
 use cloister_egress_policy::{Flow, HOST_ADDRESS, HOST_NAME, Name, Policy, Protocol};
 
 /// Decides the flow; a name is taken to have public addresses, but for the host's own.
@@ -40,7 +41,22 @@ pub fn explain(policy: &Policy, text: &str) -> Result<Explanation, String> {
         port,
         names: &names,
     };
-    Ok(policy.explain(&flow, policy.decide(&flow)))
+    let decision = policy.decide(&flow);
+    let mut explanation = policy.explain(&flow, decision);
+    if matches!(decision, Decision::Denied(Reason::Rule(_)))
+        && flow.address.is_none()
+        && let Some(index) = by_address(policy, &flow)
+    {
+        explanation.why += &format!(" as this name only: allow[{index}] has addresses");
+    }
+    Ok(explanation)
+}
+
+/// A rule of `allow` by which a program may get there though the name is denied: it need not look it up.
+fn by_address(policy: &Policy, flow: &Flow) -> Option<usize> {
+    policy.allow.iter().position(|rule| {
+        matches!(rule.target, Target::Cidr(_)) && rule.covers(flow.protocol, flow.port)
+    })
 }
 
 #[cfg(test)]
@@ -65,6 +81,16 @@ mod tests {
             let explanation = explain(&policy, flow).unwrap();
             assert_eq!(explanation.is_allowed, expected, "{flow}");
         }
+        let policy = Policy::from_json(
+            br#"{"allow":[{"host":"**"},{"cidr":"0.0.0.0/0","ports":[443]}],"deny":[{"host":"a.b"}]}"#,
+        )
+        .unwrap();
+        let why = |flow| explain(&policy, flow).unwrap().why;
+        assert_eq!(
+            why("a.b:443"),
+            "denied by deny[0] as this name only: allow[1] has addresses"
+        );
+        assert_eq!(why("a.b:80"), "denied by deny[0]");
         for flow in ["a.b", "a.b:0", "a.b:65536", "a b:1", "a.b:1/icmp", ":1"] {
             assert!(explain(&policy, flow).is_err(), "{flow}");
         }
