@@ -25,7 +25,7 @@ const text = `# Errors
 Every error has a code that never changes its meaning. \`cloister\` prints it with what failed and
 what to do, behind nitro-cli's number where nitro-cli has the case. The exit status follows from the
 number, as nitro-cli's does ([docs/nitro-cli.md](nitro-cli.md)): 2 for arguments that cannot be used, 39 for
-everything that ends a start in \`run-enclave\`, else the number, and 1 where there is none.
+what ends a start in \`run-enclave\`, else the number, and 1 where there is none.
 Errors of the verifier are in [its own table](../attestation/docs/errors.md); none has a number.
 
 | code | nitro-cli number | meaning | what to do |

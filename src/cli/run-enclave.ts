@@ -223,7 +223,7 @@ function manifestNotes(
   return [
     ...(asksInVain
       ? [
-          'The image has no egress in its manifest: it gets no network, and --egress and --dns no effect.',
+          '--egress and --dns have no effect: the image has no egress in its manifest, so it gets no network.',
         ]
       : []),
     ...(closed.length > 0

@@ -21,7 +21,7 @@ export const verifierAdvice: Readonly<Partial<Record<AttestationErrorCode, strin
     'Give --measurements what `build-enclave` printed, or JSON such as {"PCR0": "…"} with 96 hexadecimal digits for each PCR.',
   ERR_MODULE_ID_MISMATCH: 'Another enclave answered: `actual` above is its module id.',
   ERR_PCR_MISMATCH:
-    'A different image is running: compare `actual` above with the measurements of your builds.',
+    'PCR0, PCR1, PCR2 and PCR8 differ when a different image is running: compare with what your builds printed. PCR3 and PCR4 name the role and the host, PCR16 the configuration (`cloister pcr --config-data`).',
   ERR_TPM_EVIDENCE_MISSING:
     'Leave out `--tpm-evidence require` for documents of AWS, which never carry TPM evidence.',
 }

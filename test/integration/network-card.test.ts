@@ -157,7 +157,7 @@ test('the operator narrows what the image allows, and widens nothing', async () 
       }),
     )
   }, patient)
-  expect(journalOf(enclave)).toContain('which the rules of run-enclave --egress denies')
+  expect(journalOf(enclave)).toContain('which the rules of run-enclave --egress deny')
   const { stdout } = await host.run('logs', '--enclave-name', enclave.EnclaveName)
   expect(stdout).toContain('failed')
   await host.json('terminate-enclave', '--enclave-name', enclave.EnclaveName)

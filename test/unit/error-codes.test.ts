@@ -42,6 +42,7 @@ const elsewhere: Partial<Record<ErrorCode, string>> = {
   ERR_KEEPER_IMAGE_CHANGED: 'integration/restart.test.ts',
   ERR_KEEPER_AGENT: 'unit/agent-channel.test.ts',
   ERR_KEEPER_USERS: 'unit/part-users.test.ts',
+  ERR_KMS_TLS: 'unit/kms/tls.test.ts',
   ERR_KMS_DECISION: 'unit/kms/command.test.ts',
   ERR_PARENT_NESTED: 'integration/parent-calls.test.ts',
   ERR_PARENT_PROGRAM: 'integration/parent-calls.test.ts',

@@ -30,9 +30,9 @@ afterEach(async () => {
 })
 
 function starting(id: string, name = 'app'): RunningRecord {
-  const { description } = registry.claim(startingRecord(id, name))
-  const startedAt = new Date(Date.now() + 1).toISOString()
-  return { ...runningRecord(id, name), description, startedAt }
+  const { description, createdAt } = registry.claim(startingRecord(id, name))
+  const startedAt = new Date(Date.parse(createdAt) + 1).toISOString()
+  return { ...runningRecord(id, name), description, createdAt, startedAt }
 }
 
 const running = (id: string, name?: string): RunningRecord => {

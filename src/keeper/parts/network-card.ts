@@ -169,7 +169,8 @@ export function describeNetworkRefusal({
   why,
   wouldAllow,
 }: NetworkRefusal): string {
-  const policy = by === 'image' ? 'egress of the image' : 'the rules of run-enclave --egress'
+  const deniedBy =
+    by === 'image' ? 'egress of the image denies' : 'the rules of run-enclave --egress deny'
   const advice = wouldAllow === undefined ? '' : `; in allow, ${wouldAllow} would allow it`
-  return `the guest asked for ${destination}, which ${policy} denies: ${why}${advice}`
+  return `the guest asked for ${destination}, which ${deniedBy}: ${why}${advice}`
 }

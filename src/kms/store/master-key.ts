@@ -113,8 +113,10 @@ function readSecret(database: Database, source: MasterKeySource): Uint8Array {
   const passphrase = readPrivate(source.passphraseFile)
     .toString('utf8')
     .replace(/\r?\n$/, '')
-  const message = `the passphrase in ${source.passphraseFile} has less than ${String(MIN_PASSPHRASE)} characters`
-  check(passphrase.length >= MIN_PASSPHRASE, CODE, message)
+  const message = `the passphrase in ${source.passphraseFile} has fewer than ${String(MIN_PASSPHRASE)} characters`
+  check(passphrase.length >= MIN_PASSPHRASE, CODE, message, {
+    hint: `Choose a passphrase of at least ${String(MIN_PASSPHRASE)} characters for a new store.`,
+  })
   let salt = readMeta(database, 'salt')
   if (salt === null) {
     salt = randomBytes(16)
