@@ -41,9 +41,8 @@ pub struct Reply {
 
 struct Pending {
     client: Client,
+    /// Not the message, which may be a hundred times as long.
     query: Query,
-    /// As the program wrote it, for a reply without an answer.
-    question: Vec<u8>,
     asked: Instant,
 }
 
@@ -90,30 +89,23 @@ impl Resolver {
         let query = read_query(message)?;
         if !rules.may_ask(&query) {
             if notices.is_new_name(&query.name) {
-                let _ = self.send(Client::Nobody, query, message, now);
+                let _ = self.send(Client::Nobody, query, now);
             }
             return Err(Unanswered::Refused);
         }
         if let Some(reply) = host_reply(&query) {
             return Ok(Some(reply));
         }
-        self.send(client, query, message, now).map(|()| None)
+        self.send(client, query, now).map(|()| None)
     }
 
-    fn send(
-        &mut self,
-        client: Client,
-        query: Query,
-        message: &[u8],
-        now: Instant,
-    ) -> Result<(), Unanswered> {
+    fn send(&mut self, client: Client, query: Query, now: Instant) -> Result<(), Unanswered> {
         let id = self.free_id(now).ok_or(Unanswered::ServerFailed)?;
         let framed = frame(&query.encode(id)).ok_or(Unanswered::Malformed)?;
         self.outgoing.extend(framed);
         let pending = Pending {
             client,
             query,
-            question: message.to_vec(),
             asked: now,
         };
         self.pending.insert(id, pending);
@@ -151,7 +143,7 @@ impl Resolver {
         Ok(self.upstream.insert(Upstream::open(dial, &Request::Dns)?))
     }
 
-    /// Sends and receives what can be. When the stream breaks, every question that waits has failed.
+    /// Sends what can be, and receives until there are replies: none when all has been received. When the stream breaks, every question that waits has failed.
     pub fn progress(&mut self, scratch: &mut [u8], rules: &mut Rules, now: Instant) -> Vec<Reply> {
         let mut replies = Vec::new();
         if let Err(error) = self.exchange(scratch, rules, now, &mut replies) {
@@ -199,6 +191,9 @@ impl Resolver {
                     let bytes = scratch.get(..count).unwrap_or_default();
                     self.incoming.extend_from_slice(bytes);
                     self.take_answers(rules, now, replies);
+                    if !replies.is_empty() {
+                        return Ok(());
+                    }
                 }
             }
         }
@@ -225,7 +220,7 @@ impl Resolver {
                 rules.learn(&answer, now);
                 with_id(message.to_vec(), pending.query.id)
             }
-            None => error_reply(&pending.question, Unanswered::ServerFailed)?,
+            None => pending.failure(Unanswered::ServerFailed)?,
         };
         Some(pending.reply(reply))
     }
@@ -233,12 +228,16 @@ impl Resolver {
     /// Closes the stream: no question that waits is answered.
     pub fn fail(&mut self, why: Unanswered) -> Vec<Reply> {
         let failed = std::mem::take(self).pending;
-        let reply = |pending: &Pending| Some(pending.reply(error_reply(&pending.question, why)?));
+        let reply = |pending: &Pending| Some(pending.reply(pending.failure(why)?));
         failed.values().filter_map(reply).collect()
     }
 }
 
 impl Pending {
+    fn failure(&self, why: Unanswered) -> Option<Vec<u8>> {
+        error_reply(&self.query.encode(self.query.id), why)
+    }
+
     /// Over UDP no longer than the program takes.
     fn reply(&self, message: Vec<u8>) -> Reply {
         let message = match self.client {

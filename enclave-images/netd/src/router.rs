@@ -349,10 +349,14 @@ impl Router {
             }
         }
         let now = self.clock.now;
-        let replies = self
-            .resolver
-            .progress(&mut self.scratch, &mut self.rules, now);
-        self.deliver(replies);
+        loop {
+            let (scratch, rules) = (&mut self.scratch, &mut self.rules);
+            let replies = self.resolver.progress(scratch, rules, now);
+            if replies.is_empty() {
+                return;
+            }
+            self.deliver(replies);
+        }
     }
 
     fn deliver(&mut self, replies: impl IntoIterator<Item = Reply>) {
