@@ -6,7 +6,14 @@ pub use cloister_egress_policy::{
     RESOLVER_ADDRESS_V6 as ROUTER_V6,
 };
 
+use std::net::{IpAddr, SocketAddr};
+
 /// The name of the device.
 pub const DEVICE: &str = "cloister0";
 /// The longest packet in bytes: the longest that IPv4 has, as nothing here is ever on a wire.
 pub const MTU: usize = 65_535;
+
+/// Whether an address is the router's own.
+pub fn is_router(address: SocketAddr) -> bool {
+    [IpAddr::V4(ROUTER_V4), IpAddr::V6(ROUTER_V6)].contains(&address.ip())
+}

@@ -6,6 +6,9 @@ const LARGE_BYTES: usize = 256 * 1024;
 /// Of every further flow.
 const SMALL_BYTES: usize = 16 * 1024;
 
+/// For a datagram or an answer of any length, each way: a frame and its head are two bytes longer.
+const WIDE_BYTES: usize = 4 * SMALL_BYTES;
+
 /// Half of the memory is for large buffers, half for small ones.
 pub struct Budget {
     large: usize,
@@ -37,6 +40,12 @@ impl Budget {
         Some(Share { bytes })
     }
 
+    /// For what may have to hold the longest message.
+    pub fn promise_wide(&mut self) -> Option<Share> {
+        self.small = self.small.checked_sub(WIDE_BYTES / SMALL_BYTES)?;
+        Some(Share { bytes: WIDE_BYTES })
+    }
+
     /// For a flow that needs little.
     pub fn promise_small(&mut self) -> Option<Share> {
         self.small = self.small.checked_sub(1)?;
@@ -46,7 +55,7 @@ impl Budget {
     pub fn release(&mut self, share: Share) {
         match share.bytes {
             LARGE_BYTES => self.large += 1,
-            _ => self.small += 1,
+            bytes => self.small += bytes / SMALL_BYTES,
         }
     }
 }
@@ -66,5 +75,12 @@ mod tests {
         let count = shares.len();
         shares.into_iter().for_each(|share| budget.release(share));
         assert_eq!(std::iter::from_fn(|| budget.promise()).count(), count);
+        let mut budget = Budget::new(bytes);
+        let shares: Vec<_> = std::iter::from_fn(|| budget.promise_wide()).collect();
+        let sum: usize = shares.iter().map(|share| 2 * share.bytes).sum();
+        assert_eq!(sum, bytes / 2);
+        assert_eq!(budget.promise_small(), None);
+        shares.into_iter().for_each(|share| budget.release(share));
+        assert!(budget.promise_wide().is_some());
     }
 }

@@ -1,6 +1,7 @@
 //! Datagrams between two sockets: one flow for each pair of them, until it is idle.
 
 use crate::answer;
+use crate::budget::{Budget, Share};
 use crate::flow::{Outcome, Surroundings, refuse, refuse_connection};
 use crate::packet::Pair;
 use crate::upstream::{Received, Upstream};
@@ -26,11 +27,15 @@ pub struct Datagrams {
     is_unanswered: bool,
     outgoing: Vec<u8>,
     incoming: Vec<u8>,
+    /// Of each direction, until one needs more.
+    buffer_bytes: usize,
+    /// For a long datagram, while it is on its way.
+    pub extra: Option<Share>,
     pub used: Instant,
 }
 
 impl Datagrams {
-    pub fn new(pair: Pair, upstream: Upstream, now: Instant) -> Self {
+    pub fn new(pair: Pair, upstream: Upstream, buffer_bytes: usize, now: Instant) -> Self {
         Self {
             pair,
             upstream,
@@ -39,20 +44,45 @@ impl Datagrams {
             is_unanswered: false,
             outgoing: Vec::new(),
             incoming: Vec::new(),
+            buffer_bytes,
+            extra: None,
             used: now,
         }
     }
 
     /// Takes a datagram of the program; it is lost when too many wait.
-    pub fn receive(&mut self, packet: &[u8], payload: &[u8], now: Instant) {
+    pub fn receive(&mut self, packet: &[u8], payload: &[u8], budget: &mut Budget, now: Instant) {
         self.used = now;
         self.is_unanswered = true;
         self.last_packet.clear();
         let kept = packet.get(..KEPT_BYTES).unwrap_or(packet);
         self.last_packet.extend_from_slice(kept);
-        let room = MAX_FRAME_BYTES.saturating_sub(self.outgoing.len());
-        if let Some(framed) = frame(payload).filter(|framed| framed.len() <= room) {
+        let Some(framed) = frame(payload) else {
+            return;
+        };
+        if self.has_room(self.outgoing.len() + framed.len(), budget) {
+            self.outgoing.reserve_exact(framed.len());
             self.outgoing.extend(framed);
+        }
+    }
+
+    /// Whether one direction may hold so much.
+    fn has_room(&mut self, bytes: usize, budget: &mut Budget) -> bool {
+        if bytes <= self.buffer_bytes {
+            return true;
+        }
+        if self.extra.is_none() {
+            self.extra = budget.promise_wide();
+        }
+        self.extra.is_some() && bytes <= MAX_FRAME_BYTES
+    }
+
+    /// Gives back what no direction needs any more.
+    fn release(&mut self, budget: &mut Budget) {
+        let bytes = self.outgoing.len().max(self.incoming.len());
+        if let Some(extra) = self.extra.take_if(|_| bytes <= self.buffer_bytes) {
+            self.outgoing.shrink_to_fit();
+            budget.release(extra);
         }
     }
 
@@ -72,7 +102,9 @@ impl Datagrams {
                 }
             }
         }
-        match self.exchange(around) {
+        let result = self.exchange(around);
+        self.release(around.budget);
+        match result {
             Ok(true) => self.wait(now),
             Ok(false) => Outcome::Continues,
             Err(_) => {
@@ -106,14 +138,16 @@ impl Datagrams {
                 Received::Bytes(count) => {
                     let bytes = around.scratch.get(..count).unwrap_or_default();
                     self.incoming.extend_from_slice(bytes);
-                    self.deliver(around);
+                    self.deliver(around)?;
                 }
             }
         }
         Ok(false)
     }
 
-    fn deliver(&mut self, around: &mut Surroundings) {
+    /// # Errors
+    /// When there is no memory for the beginning of a long datagram.
+    fn deliver(&mut self, around: &mut Surroundings) -> io::Result<()> {
         self.used = around.clock.now;
         self.is_unanswered = false;
         let incoming = std::mem::take(&mut self.incoming);
@@ -124,6 +158,51 @@ impl Datagrams {
             }
             rest = rest.get(length..).unwrap_or_default();
         }
+        if !self.has_room(rest.len(), around.budget) {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
         self.incoming = rest.to_vec();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::upstream::Dial;
+    use cloister_egress_policy::wire::Request;
+    use std::os::unix::net::UnixStream;
+
+    fn flow(budget: &mut Budget) -> Datagrams {
+        let pair = Pair {
+            source: "198.18.0.2:1".parse().unwrap(),
+            destination: "8.8.8.8:1".parse().unwrap(),
+        };
+        let dial: Dial = Box::new(|| Ok(UnixStream::pair()?.0.into()));
+        let upstream = Upstream::open(&dial, &Request::Dns).unwrap();
+        let share = budget.promise_small().unwrap();
+        Datagrams::new(pair, upstream, share.bytes, Instant::now())
+    }
+
+    #[test]
+    fn holds_no_more_than_it_was_promised() {
+        // Six small shares.
+        let mut budget = Budget::new(2 * 6 * 32 * 1024);
+        let now = Instant::now();
+        let (mut first, mut second) = (flow(&mut budget), flow(&mut budget));
+        for _ in 0..2 {
+            first.receive(&[], &[0; 60_000], &mut budget, now);
+            assert_eq!(first.outgoing.len(), 60_002);
+        }
+        assert!(budget.promise_small().is_none());
+        for length in [60_000, 16_383, 10_000, 10_000] {
+            second.receive(&[], &vec![0; length], &mut budget, now);
+        }
+        assert_eq!(second.outgoing.capacity(), 10_002);
+        first.outgoing.clear();
+        first.release(&mut budget);
+        assert_eq!(first.outgoing.capacity(), 0);
+        second.receive(&[], &[0; 30_000], &mut budget, now);
+        assert_eq!(second.outgoing.len(), 40_004);
     }
 }

@@ -1,6 +1,7 @@
 //! What becomes of a flow, and what all flows share.
 
 use crate::answer::{self, Unreachable};
+use crate::budget::Budget;
 use crate::tun::Tun;
 use cloister_egress_policy::wire::Status;
 use std::time::Instant;
@@ -11,6 +12,7 @@ pub struct Surroundings<'a> {
     /// Room for what is received.
     pub scratch: &'a mut [u8],
     pub clock: Clock,
+    pub budget: &'a mut Budget,
 }
 
 /// The time, for this program and for smoltcp.

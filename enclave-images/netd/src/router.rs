@@ -1,6 +1,6 @@
 //! Packets from the guest to flows, and back: one thread, one epoll set.
 
-use crate::addresses::{ROUTER_V4, ROUTER_V6};
+use crate::addresses::is_router;
 use crate::answer::{self, Unreachable};
 use crate::budget::{Budget, Share};
 use crate::connection::Connection;
@@ -14,7 +14,7 @@ use crate::rules::Rules;
 use crate::stale;
 use crate::table::{Flow, Table};
 use crate::tun::{BUFFER_BYTES, Tun};
-use crate::upstream::{Dial, Upstream};
+use crate::upstream::{Dial, Upstream, watch};
 use cloister_egress_policy::Protocol;
 use cloister_egress_policy::dns::Unanswered;
 use cloister_egress_policy::wire::MAX_FRAME_BYTES;
@@ -22,9 +22,7 @@ use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use std::convert::Infallible;
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
-use std::os::fd::AsFd;
 use std::time::Duration;
 
 /// Epoll's numbers for what is not a flow.
@@ -35,6 +33,18 @@ const NOTICE: u64 = 1 << 62;
 const MAX_EVENTS: usize = 128;
 /// Packets that are taken before flows have their turn.
 const MAX_PACKETS: usize = 64;
+
+/// Of fields alone, so that the table is still free.
+macro_rules! around {
+    ($self:ident) => {
+        Surroundings {
+            tun: &mut $self.tun,
+            scratch: &mut $self.scratch,
+            clock: $self.clock,
+            budget: &mut $self.budget,
+        }
+    };
+}
 
 pub struct Router {
     tun: Tun,
@@ -165,7 +175,7 @@ impl Router {
             }
             return;
         };
-        let mut around = around(&mut self.tun, &mut self.scratch, self.clock);
+        let mut around = around!(self);
         match self.table.get_mut(key).map(|entry| &mut entry.flow) {
             Some(Flow::Connection(flow)) => flow.receive(packet, &mut around),
             Some(Flow::Inquiry(flow)) => flow.receive(packet, &mut around),
@@ -188,11 +198,11 @@ impl Router {
         if pair.destination.port() != resolver::PORT {
             return refuse_connection(packet, &mut self.tun);
         }
-        let Some(share) = self.budget.promise_small() else {
+        let Some(share) = self.budget.promise_wide() else {
             return send_unreachable(packet, Unreachable::Network, &mut self.tun);
         };
-        let mut around = around(&mut self.tun, &mut self.scratch, self.clock);
-        match Inquiry::open(pair, packet, share.bytes, &mut around) {
+        let mut around = around!(self);
+        match Inquiry::open(pair, packet, &mut around) {
             Some(flow) => {
                 let identity = (Protocol::Tcp, *pair);
                 let key = self.table.insert(identity, Flow::Inquiry(flow), share);
@@ -209,15 +219,16 @@ impl Router {
         }
         let identity = (Protocol::Udp, *pair);
         if self.table.find(&identity).is_none() {
-            let open =
-                |_: &Share, upstream, now| Flow::Datagrams(Datagrams::new(*pair, upstream, now));
+            let open = |share: &Share, upstream, now| {
+                Flow::Datagrams(Datagrams::new(*pair, upstream, share.bytes, now))
+            };
             self.open(Protocol::Udp, packet, pair, open);
         }
         let Some(key) = self.table.find(&identity) else {
             return;
         };
         if let Some(Flow::Datagrams(flow)) = self.table.get_mut(key).map(|entry| &mut entry.flow) {
-            flow.receive(packet, payload, self.clock.now);
+            flow.receive(packet, payload, &mut self.budget, self.clock.now);
         }
         self.table.mark(key);
     }
@@ -289,7 +300,11 @@ impl Router {
 
     fn remove(&mut self, key: usize) {
         if let Some(entry) = self.table.remove(key) {
-            self.budget.release(entry.share);
+            let shares = [Some(entry.share), entry.flow.into_extra()];
+            shares
+                .into_iter()
+                .flatten()
+                .for_each(|share| self.budget.release(share));
         }
     }
 
@@ -303,7 +318,7 @@ impl Router {
     }
 
     fn settle_flow(&mut self, key: usize) {
-        let mut around = around(&mut self.tun, &mut self.scratch, self.clock);
+        let mut around = around!(self);
         let Some(entry) = self.table.get_mut(key) else {
             return;
         };
@@ -374,29 +389,11 @@ impl Router {
                         .get_mut(key)
                         .filter(|entry| entry.serial == serial);
                     if let Some(Flow::Inquiry(flow)) = entry.map(|entry| &mut entry.flow) {
-                        flow.answer(Some(&message));
+                        flow.answer(&message);
                         self.table.mark(key);
                     }
                 }
             }
         }
     }
-}
-
-fn around<'a>(tun: &'a mut Tun, scratch: &'a mut [u8], clock: Clock) -> Surroundings<'a> {
-    Surroundings {
-        tun,
-        scratch,
-        clock,
-    }
-}
-
-fn is_router(address: SocketAddr) -> bool {
-    [IpAddr::V4(ROUTER_V4), IpAddr::V6(ROUTER_V6)].contains(&address.ip())
-}
-
-fn watch(epoll: &Epoll, stream: impl AsFd, number: u64) -> io::Result<()> {
-    let flags =
-        EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
-    Ok(epoll.add(stream, EpollEvent::new(flags, number))?)
 }

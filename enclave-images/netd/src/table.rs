@@ -26,6 +26,14 @@ impl Flow {
             Self::Inquiry(_) => None,
         }
     }
+
+    /// What it was promised beside its share.
+    pub fn into_extra(self) -> Option<Share> {
+        match self {
+            Self::Datagrams(flow) => flow.extra,
+            Self::Connection(_) | Self::Inquiry(_) => None,
+        }
+    }
 }
 
 pub type Identity = (Protocol, Pair);

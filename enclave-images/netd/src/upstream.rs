@@ -3,7 +3,7 @@
 
 use cloister_egress_policy::wire::{Request, Status};
 use nix::errno::Errno;
-use nix::sys::epoll::EpollFlags;
+use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 use nix::sys::socket::sockopt::SocketError;
 use nix::sys::socket::{MsgFlags, Shutdown, getsockopt, recv, send, shutdown};
 use std::io::{self, ErrorKind};
@@ -116,6 +116,13 @@ impl Upstream {
     pub fn is_writable(&self) -> bool {
         self.is_writable
     }
+}
+
+/// Has epoll tell of a stream, edge-triggered, under this number.
+pub fn watch(epoll: &Epoll, stream: impl AsFd, number: u64) -> io::Result<()> {
+    let flags =
+        EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
+    Ok(epoll.add(stream, EpollEvent::new(flags, number))?)
 }
 
 fn uninterrupted(mut call: impl FnMut() -> nix::Result<usize>) -> nix::Result<usize> {
