@@ -64,7 +64,7 @@ test('an app that floods every port leaves the keeper small, its NSM served, the
   const descriptors = readdirSync(`/proc/${String(attacker.ProcessID)}/fd`)
   expect(descriptors.length).toBeLessThan(3 * 64 + 64)
   expect(statSync(journalOf(attacker)).size).toBeLessThanOrEqual(64 * 1024)
-  expect(readFileSync(journalOf(attacker), 'utf8')).not.toContain('99')
+  expect(readFileSync(journalOf(attacker), 'utf8')).not.toMatch(/status 99\b/)
   expect(await host.describe(attacker.EnclaveID)).toMatchObject({ State: 'RUNNING' })
   const document = await requestDocument(neighbour.VsockSocket, Uint8Array.of(1))
   expect(document.length).toBeGreaterThan(0)
