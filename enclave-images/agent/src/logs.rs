@@ -37,12 +37,14 @@ struct Line {
     bytes: Vec<u8>,
     /// Bytes of the line that were left out at its end.
     cut: u64,
+    /// Lines that might leave and were dropped since the line before.
+    dropped_before: u64,
 }
 
 /// What two readers and one sender share.
 struct Shared {
     limit: Mutex<Limit>,
-    /// Lines that might leave and were dropped since the parent was last told.
+    /// Lines that might leave and were dropped since the last one that waits, or has left.
     dropped: AtomicU64,
 }
 
@@ -147,9 +149,17 @@ fn read(
         }
         let mut limit = shared.limit.lock().unwrap_or_else(PoisonError::into_inner);
         let is_within = limit.allows(line.len(), Instant::now());
-        let bytes = line.to_vec();
-        if !is_within || queue.try_send(Line { stream, bytes, cut }).is_err() {
-            shared.dropped.fetch_add(1, Ordering::Relaxed);
+        let dropped_before = shared.dropped.swap(0, Ordering::Relaxed);
+        let line = Line {
+            stream,
+            bytes: line.to_vec(),
+            cut,
+            dropped_before,
+        };
+        if !is_within || queue.try_send(line).is_err() {
+            shared
+                .dropped
+                .fetch_add(dropped_before + 1, Ordering::Relaxed);
         }
     });
 }
@@ -157,14 +167,15 @@ fn read(
 /// Until the pipes have ended, or the parent takes no more.
 fn send_all(to: &VsockStream, waiting: &Receiver<Line>, shared: &Shared) -> io::Result<()> {
     for line in waiting {
-        send_dropped(to, shared)?;
+        send_dropped(to, line.dropped_before)?;
         frame::write(to, &encode_line(&line))?;
     }
-    send_dropped(to, shared)
+    send_dropped(to, shared.dropped.swap(0, Ordering::Relaxed))
 }
 
-fn send_dropped(to: &VsockStream, shared: &Shared) -> io::Result<()> {
-    match shared.dropped.swap(0, Ordering::Relaxed) {
+/// Says, where in the log it belongs, that lines are missing.
+fn send_dropped(to: &VsockStream, count: u64) -> io::Result<()> {
+    match count {
         0 => Ok(()),
         count => frame::write(to, &encode_dropped(count)),
     }
@@ -208,6 +219,7 @@ mod tests {
             stream: Stream::Stderr,
             bytes: b"a\xff".to_vec(),
             cut: 300,
+            dropped_before: 0,
         };
         let expected = b"\xa3\x66stream\x66stderr\x64line\x42a\xff\x63cut\x19\x01\x2c";
         assert_eq!(encode_line(&line), expected);
