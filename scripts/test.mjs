@@ -44,6 +44,7 @@ async function cargo() {
   const beginMs = performance.now()
   const { status, output } = await run('cargo', 'cargo', [
     'test',
+    '--no-fail-fast',
     '--workspace',
     '--locked',
     '--quiet',

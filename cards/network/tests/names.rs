@@ -25,10 +25,21 @@ struct Resolver {
     asked: Receiver<String>,
 }
 
+/// Both of one port. A port that is free for UDP may be taken for TCP.
+fn sockets() -> (UdpSocket, TcpListener) {
+    let pair = |_| {
+        let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let tcp = TcpListener::bind(udp.local_addr().unwrap()).ok()?;
+        Some((udp, tcp))
+    };
+    (0..100)
+        .find_map(pair)
+        .expect("a port that is free for both")
+}
+
 fn resolver(alias: Option<&'static str>, addresses: Vec<Ipv4Addr>) -> Resolver {
-    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let (udp, tcp) = sockets();
     let address = udp.local_addr().unwrap();
-    let tcp = TcpListener::bind(address).unwrap();
     let (sender, asked) = channel();
     let (over_tcp, all) = (sender.clone(), addresses.clone());
     thread::spawn(move || {
