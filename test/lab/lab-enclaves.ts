@@ -93,6 +93,9 @@ export async function report(
   for (;;) {
     const text = await dial(caller, enclave, port, '').catch(() => '')
     if (text !== '') return text
+    const { State, End } = await describeEnclave(caller, enclave.EnclaveID)
+    if (State === 'TERMINATED')
+      throw new Error(`the enclave has ended without a report: ${JSON.stringify(End)}`)
     if (Date.now() > deadline) {
       const { stdout } = await cloister(caller, 'describe-enclaves', '--all')
       throw new Error(`nothing is served on port ${String(port)}; of the enclaves: ${stdout}`)
