@@ -6,6 +6,18 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 
+/// The number in `fd=N` of a command line; none of the standard streams.
+///
+/// # Errors
+/// What is wrong with `value`, in words.
+pub fn parse_descriptor(value: &str) -> Result<RawFd, String> {
+    value
+        .strip_prefix("fd=")
+        .and_then(|number| number.parse().ok())
+        .filter(|number| *number > 2)
+        .ok_or_else(|| format!("{value}: not fd=N with N above 2"))
+}
+
 /// Takes ownership of an inherited descriptor; call once per number, before opening any other.
 ///
 /// # Errors

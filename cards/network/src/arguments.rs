@@ -2,6 +2,8 @@
 
 use std::os::fd::RawFd;
 
+use cloister_confine::inherited::parse_descriptor;
+
 pub const USAGE: &str = "\
 usage: cloister-network --listen fd=N --channel fd=N
        cloister-network --explain HOST:PORT[/udp] < POLICY.json
@@ -27,8 +29,8 @@ impl Arguments {
                 .next()
                 .ok_or_else(|| format!("{option} needs a value"))?;
             match option.as_str() {
-                "--listen" => listen = Some(descriptor(&value)?),
-                "--channel" => channel = Some(descriptor(&value)?),
+                "--listen" => listen = Some(parse_descriptor(&value)?),
+                "--channel" => channel = Some(parse_descriptor(&value)?),
                 "--explain" => explain = Some(value),
                 _ => return Err(format!("{option}: no such option")),
             }
@@ -39,14 +41,6 @@ impl Arguments {
             _ => Err("give --listen and --channel, or --explain".to_owned()),
         }
     }
-}
-
-fn descriptor(value: &str) -> Result<RawFd, String> {
-    value
-        .strip_prefix("fd=")
-        .and_then(|number| number.parse().ok())
-        .filter(|number| *number > 2)
-        .ok_or_else(|| format!("{value}: not fd=N with N above 2"))
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::os::fd::RawFd;
 
+use cloister_confine::inherited::parse_descriptor;
+
 pub const USAGE: &str = "\
 usage: cloister-nsm --vhost-user fd=N --channel fd=N
   --vhost-user fd=N   inherited listening socket where the VMM connects; the card exits when it goes
@@ -25,8 +27,8 @@ impl Arguments {
                 .next()
                 .ok_or_else(|| format!("{option} needs a value"))?;
             match option.as_str() {
-                "--vhost-user" => vhost_user = Some(descriptor(&value)?),
-                "--channel" => channel = Some(descriptor(&value)?),
+                "--vhost-user" => vhost_user = Some(parse_descriptor(&value)?),
+                "--channel" => channel = Some(parse_descriptor(&value)?),
                 _ => return Err(format!("{option}: no such option")),
             }
         }
@@ -35,14 +37,6 @@ impl Arguments {
             channel: channel.ok_or("--channel is missing")?,
         })
     }
-}
-
-fn descriptor(value: &str) -> Result<RawFd, String> {
-    value
-        .strip_prefix("fd=")
-        .and_then(|number| number.parse().ok())
-        .filter(|number| *number > 2)
-        .ok_or_else(|| format!("{value}: not fd=N with N above 2"))
 }
 
 #[cfg(test)]

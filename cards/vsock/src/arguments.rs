@@ -4,6 +4,8 @@ use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use cloister_confine::inherited::parse_descriptor;
+
 use crate::limits::Limits;
 use crate::policy::{Policy, PortSet, PortSetError, Ports};
 
@@ -106,7 +108,7 @@ impl Draft {
             "--guest-cid" => self.guest_cid = Some(parse_guest_cid(value)?),
             "--vhost-user" => self.vhost_user = Some(parse_endpoint(value)?),
             "--uds-path" => self.uds_path = Some(value.into()),
-            "--channel" => self.channel = Some(parse_descriptor(value).ok_or(())?),
+            "--channel" => self.channel = Some(parse_descriptor(value).map_err(|_| ())?),
             "--reserved-ports" => self.reserved = Some(parse(value)?),
             "--parent-ports" => self.open.parent_ports = parse(value)?,
             "--guest-ports" => self.open.guest_ports = parse(value)?,
@@ -149,14 +151,11 @@ fn parse_guest_cid(value: &str) -> Result<u64, ()> {
 
 fn parse_endpoint(value: &str) -> Result<Endpoint, ()> {
     if value.starts_with("fd=") {
-        return parse_descriptor(value).map(Endpoint::Descriptor).ok_or(());
+        return parse_descriptor(value)
+            .map(Endpoint::Descriptor)
+            .map_err(|_| ());
     }
     Ok(Endpoint::Path(value.into()))
-}
-
-fn parse_descriptor(value: &str) -> Option<RawFd> {
-    let number: RawFd = value.strip_prefix("fd=")?.parse().ok()?;
-    (number > 2).then_some(number)
 }
 
 #[cfg(test)]
