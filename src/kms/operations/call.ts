@@ -13,6 +13,7 @@ import { requestContext, type RequestFacts } from '../access/request-context.ts'
 import type { Fields } from '../fields.ts'
 import { KmsError } from '../kms-error.ts'
 import type { Recipient } from '../recipient/recipient.ts'
+import type { AuditEntry } from '../store/audit-log.ts'
 import type { GrantRecord } from '../store/grant-table.ts'
 import type { KeyRecord } from '../store/key-table.ts'
 import type { Store } from '../store/store.ts'
@@ -57,7 +58,7 @@ export class Call {
   /** For the audit log. */
   readonly decisions: AuditDecision[] = []
   /** For the audit log: the key and context of the request. */
-  subject: { key?: string; encryptionContext?: Readonly<Record<string, string>> } = {}
+  subject: Pick<AuditEntry, 'key' | 'destinationKey' | 'encryptionContext'> = {}
   readonly #facts: RequestFacts
   readonly #context: RequestContext
 

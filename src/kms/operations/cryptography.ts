@@ -74,7 +74,8 @@ export const reEncrypt: Operation = {
     const isDryRun = readCommon(call)
     const destination = call.key(destinationId)
     const source = sourceKey(call, { blob, keyId, encryption: from })
-    call.subject = { ...call.subject, encryptionContext: from.context }
+    const destinationKey = keyArn(destination.key.id, place)
+    call.subject = { ...call.subject, destinationKey, encryptionContext: from.context }
     const same = { 'kms:ReEncryptOnSameKey': String(source.key.id === destination.key.id) }
     call.authorizeKey('kms:ReEncryptFrom', source, { ...encryptionKeys(from), ...same })
     call.authorizeKey('kms:ReEncryptTo', destination, { ...encryptionKeys(to), ...same })

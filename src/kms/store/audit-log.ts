@@ -15,6 +15,8 @@ export interface AuditEntry {
   readonly operation: string
   /** ARN, where the request is about a key. */
   readonly key?: string
+  /** ARN of the key that ReEncrypt encrypts under. */
+  readonly destinationKey?: string
   readonly encryptionContext?: Readonly<Record<string, string>>
   /** Of a verified document. */
   readonly recipient?: {

@@ -1,5 +1,6 @@
 // Grants on keys. A row carries a MAC: who could write one into the file could use the key.
 
+import { timingSafeEqual } from 'node:crypto'
 import type { GrantContext } from '@cloister/attestation/policy'
 import type { Database, Row, Value } from './database.ts'
 import type { MasterKey } from './master-key.ts'
@@ -81,7 +82,9 @@ export class GrantTable {
   idOfToken(token: string): string | undefined {
     const bytes = Buffer.from(token, 'base64')
     const id = bytes.subarray(0, 32).toString('hex')
-    return this.tokenOf(id, bytes.subarray(32, -32)) === token ? id : undefined
+    const given = Buffer.from(token)
+    const right = Buffer.from(this.tokenOf(id, bytes.subarray(32, -32)))
+    return given.length === right.length && timingSafeEqual(given, right) ? id : undefined
   }
 
   #checked(row: Row): GrantRecord {

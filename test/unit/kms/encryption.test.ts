@@ -2,6 +2,7 @@
 
 import { createPrivateKey, createPublicKey, randomBytes } from 'node:crypto'
 import {
+  CreateKeyCommand,
   DecryptCommand,
   EncryptCommand,
   GenerateDataKeyCommand,
@@ -13,8 +14,29 @@ import {
 } from '@aws-sdk/client-kms'
 import { describe, expect, test } from 'vitest'
 import { BrokerSuite, flipped, refusalOf, text } from '../../fixtures/kms/broker-suite.ts'
+import { RunningBroker } from '../../fixtures/kms/running-broker.ts'
+import { openStoreFile } from '../../fixtures/kms/store-file.ts'
 
 const suite = new BrokerSuite()
+
+test('the audit log names both keys of ReEncrypt', async () => {
+  await using broker = await RunningBroker.start()
+  const client = broker.client('root')
+  const newKey = async (): Promise<string | undefined> =>
+    (await client.send(new CreateKeyCommand({}))).KeyMetadata?.Arn
+  const [KeyId, DestinationKeyId] = [await newKey(), await newKey()]
+  const sealed = await client.send(new EncryptCommand({ KeyId, Plaintext: Buffer.from('moved') }))
+  const { CiphertextBlob } = sealed
+  await client.send(new ReEncryptCommand({ CiphertextBlob, DestinationKeyId }))
+  client.destroy()
+  await broker.stop()
+  const database = openStoreFile(broker.path('store/kms.db'))
+  const [entry] = database.all("SELECT entry FROM audit WHERE entry LIKE '%ReEncrypt%'")
+  database.close()
+  expect(JSON.parse(entry?.['entry'] as string)).toMatchObject({
+    ...{ key: KeyId, destinationKey: DestinationKeyId },
+  })
+})
 
 describe('encryption', () => {
   test('opens under its key and its context only', async () => {
