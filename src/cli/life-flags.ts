@@ -18,13 +18,14 @@ export function attachOption(): Option {
   ).conflicts(['attachConsole', 'debugMode', 'restart'])
 }
 
+/** In seconds: that of `docker stop`. */
+export const DEFAULT_STOP_TIMEOUT = 10
+
 export function stopTimeoutOption(): Option {
   return new Option(
     '--stop-timeout <seconds>',
-    'with --attach: how long the app may take to exit after a signal',
-  )
-    .argParser(wholeNumber(0, 600))
-    .default(10)
+    `with --attach: how long the app may take to exit after a signal (default: ${String(DEFAULT_STOP_TIMEOUT)})`,
+  ).argParser(wholeNumber(0, 600))
 }
 
 export function configDataOption(): Option {

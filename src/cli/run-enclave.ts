@@ -26,7 +26,13 @@ import { connectConsole, printConsole } from './console.ts'
 import { launchJson } from './enclave-json.ts'
 import { listsPort } from '../vsock/index.ts'
 import { guestPortsOption, parentPortsOption, portsOf, vsockOption } from './ports.ts'
-import { attachOption, configDataOption, restartOption, stopTimeoutOption } from './life-flags.ts'
+import {
+  attachOption,
+  configDataOption,
+  DEFAULT_STOP_TIMEOUT,
+  restartOption,
+  stopTimeoutOption,
+} from './life-flags.ts'
 import { printJson, printProgress } from './print.ts'
 import { notifyReady } from './service-manager.ts'
 import { waitForPort } from './wait-for-port.ts'
@@ -125,7 +131,8 @@ async function attach(
   enclave: RunningEnclave,
 ): Promise<void> {
   const registry = new Registry(request.directories.runtime)
-  using attached = new Attached(registry, enclave.record, options.stopTimeout * 1000)
+  const { stopTimeout = DEFAULT_STOP_TIMEOUT } = options
+  using attached = new Attached(registry, enclave.record, stopTimeout * 1000)
   const status = attached.untilEnd()
   try {
     const ready = waitUntilReady(options, request, enclave).then(() => notifyReady())
@@ -148,7 +155,11 @@ async function waitUntilReady(
 }
 
 /** Settings of a --config file are no flags, which commander would have looked at. */
-function checkAttach({ attach, debugMode, attachConsole }: RunOptions): void {
+function checkAttach({ attach, debugMode, attachConsole, stopTimeout }: RunOptions): void {
+  if (attach !== true && stopTimeout !== undefined)
+    throw new CloisterError('ERR_CLI_ARGUMENT', '--stop-timeout has an effect with --attach only', {
+      hint: 'Add --attach, or give `cloister terminate-enclave` a --timeout.',
+    })
   if (attach !== true || (debugMode !== true && attachConsole !== true)) return
   throw new CloisterError('ERR_CLI_ARGUMENT', '--attach and debug mode exclude each other', {
     hint: 'In debug mode use --attach-console.',

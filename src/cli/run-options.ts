@@ -19,7 +19,7 @@ export interface RunOptions {
   readonly configData?: string
   readonly restart?: RestartRule
   readonly attach?: boolean
-  readonly stopTimeout: number
+  readonly stopTimeout?: number
   readonly parentPorts?: string
   readonly guestPorts?: string
   readonly vsock?: VsockKind

@@ -52,6 +52,10 @@ describe('the advice names the help of the command, at its level', () => {
 describe('the message names', () => {
   test.each([
     ['list --al', "unknown option '--al' (did you mean --all?)"],
+    [
+      'run --eif-path golden.eif --stop-timeout 5',
+      '--stop-timeout has an effect with --attach only',
+    ],
     ['help rn', "unknown command 'rn' (did you mean run?)"],
     ['describe-eif --eif-pth a.eif', "unknown option '--eif-pth' (did you mean --eif-path?)"],
     ['kms serve --prot 80', "unknown option '--prot' (did you mean --port?)"],
