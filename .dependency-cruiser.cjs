@@ -18,7 +18,7 @@ const arrows = {
   provenance: [],
   image: ['eif', 'manifest'],
   signing: ['eif', 'chip'],
-  kms: [],
+  kms: ['chip'],
   network: ['manifest'],
   enclaves: ['vmm', 'vsock', 'eif', 'manifest', 'network'],
   doctor: ['enclaves', 'vmm'],

@@ -682,6 +682,22 @@ const rows = {
     meaning: "The key broker's store is in use, damaged, or cannot be written.",
     hint: 'Check that no other broker uses it, its owner and mode, and the free space of its disk.',
   },
+  ERR_KMS_ROLLBACK: {
+    nitro: 0,
+    meaning:
+      "The key broker's store is older than the counter in the TPM says: a copy was put in its place.",
+    hint: 'Put the latest copy of the store back. To continue with an older one on purpose, restore a backup with `cloister kms restore`.',
+  },
+  ERR_KMS_BACKUP: {
+    nitro: 0,
+    meaning: "A backup of the key broker's store cannot be written, or cannot be restored.",
+    hint: 'Check the path and the free space of its disk. The store that was backed up is unchanged.',
+  },
+  ERR_KMS_CLOCK: {
+    nitro: 0,
+    meaning: "The host's clock is behind the last entry of the key broker's audit log.",
+    hint: 'Correct the clock: expirations, waiting periods and the age of documents depend on it.',
+  },
   ERR_KMS_LISTEN: {
     nitro: 0,
     meaning: 'The key broker cannot listen on that address and port.',

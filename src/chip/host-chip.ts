@@ -7,6 +7,7 @@ import { X509Certificate } from 'node:crypto'
 import { check, CloisterError } from '../errors.ts'
 import type { Confinement } from '../subprocess/index.ts'
 import type { Assurance } from './certificate.ts'
+import { chipUser } from './chip-user.ts'
 import {
   checkTpmStatePresent,
   type ChipState,
@@ -17,6 +18,7 @@ import {
 import { loadIssuing, signerOf } from './issuing.ts'
 import type { Leaf } from './leaf-renewal.ts'
 import { openPersistentTpm, type SoftwareTpm } from './software-tpm.ts'
+import type { StorageTpm } from './storage-tpm.ts'
 
 export interface LeafRequest {
   /** DER SubjectPublicKeyInfo of the enclave's AK. */
@@ -74,6 +76,20 @@ export async function openHostChip(
     rootDer: state.root,
     chain: [state.root, state.certificate],
     issueLeaf: (request) => issueLeaf(state, request),
+  }
+}
+
+/**
+ * The chip's TPM as a place for secrets. Opening makes the chip if it is missing; see {@link openHostChip}.
+ * @throws as {@link openHostChip}
+ */
+export async function hostChipStorage(stateDir: string): Promise<StorageTpm> {
+  await makeChipOnce(stateDir, chipUser())
+  const state = await readChipState(stateDir)
+  await checkTpmStatePresent(state.tpmDir)
+  return async (work) => {
+    await using tpm = await openChipTpm(state)
+    return await work(tpm.channel)
   }
 }
 

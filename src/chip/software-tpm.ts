@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { check, type CloisterError } from '../errors.ts'
 import type { Confinement, ManagedProcess } from '../subprocess/index.ts'
 import { createAttestationKey, type AttestationKey } from './tpm/attestation-key.ts'
+import type { TpmChannel } from './tpm/command.ts'
 import {
   certifyNvPcr,
   defineNvPcr,
@@ -114,6 +115,11 @@ export class SoftwareTpm implements AsyncDisposable {
   /** Why it takes no more commands; undefined while it does. */
   get failure(): CloisterError | undefined {
     return this.#swtpm.failure
+  }
+
+  /** For commands that this class has no method for. */
+  get channel(): TpmChannel {
+    return this.#swtpm
   }
 
   /** `new = SHA384(old || digest)` in a TPM PCR; 48-byte digest. */

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { check } from '../errors.ts'
 import { verifyAudit, type AuditHead } from './store/audit-log.ts'
-import { Database } from './store/database.ts'
+import { SqliteDatabase } from './store/sqlite.ts'
 
 /**
  * Checks every entry of the log in a store, and that an entry noted before is still in it.
@@ -16,6 +16,6 @@ export function verifyStoredAudit(directory: string, noted?: AuditHead): AuditHe
     details: { directory },
     hint: 'Give the directory of a store with --store; `cloister kms serve` makes one.',
   })
-  using database = Database.open(directory)
+  using database = SqliteDatabase.open(directory)
   return verifyAudit(database, noted)
 }

@@ -1,16 +1,19 @@
 // Starts a broker from what an operator gives: a store, its master key, the principals, the roots.
 
 import { isIP } from 'node:net'
-import { check } from '../errors.ts'
+import { check, CloisterError } from '../errors.ts'
 import { readCredentials } from './auth/credentials-file.ts'
 import { answerRequest } from './broker.ts'
 import { KmsServer } from './http/server.ts'
 import { readTlsIdentity, type TlsFiles } from './http/tls.ts'
+import { openStore, type MasterKeySource } from './open-store.ts'
 import { RecipientVerifier } from './recipient/recipient.ts'
-import type { MasterKeySource } from './store/master-key.ts'
-import { Store } from './store/store.ts'
+import type { Store } from './store/store.ts'
 import { Throttle } from './throttle.ts'
 import { Upkeep } from './upkeep.ts'
+
+/** Time servers correct a clock by less. */
+const CLOCK_TOLERANCE_MS = 60_000
 
 export interface BrokerOptions {
   /** A directory of its own; made when it is missing. */
@@ -57,7 +60,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   const credentials = readCredentials(options.credentials)
   const now = options.now ?? Date.now
   const tls = options.tls === undefined ? null : readTlsIdentity(options.tls, now())
-  const store = Store.open(options.store, options.masterKey)
+  const { store, guard } = await openStore(options.store, options.masterKey, now())
   const place = { region, account }
   let upkeep: Upkeep | undefined
   const close = (): void => {
@@ -65,7 +68,8 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     store[Symbol.dispose]()
   }
   try {
-    upkeep = new Upkeep({ store, place, now, report })
+    checkClock(store, now(), report)
+    upkeep = new Upkeep({ store, guard, place, now, report })
     const throttle = new Throttle(options.requestsPerSecond ?? Infinity)
     const parts = { store, credentials, recipients, place, now, upkeep, throttle }
     const server = await KmsServer.listen(
@@ -85,6 +89,15 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     store.abandon()
     throw error
   }
+}
+
+/** A clock that was set back delays deletions and expirations, and makes old documents young: the operator must know. */
+function checkClock(store: Store, nowMs: number, report: (fault: unknown) => void): void {
+  const { lastTime } = store.audit
+  if (lastTime === undefined || Date.parse(lastTime) - nowMs < CLOCK_TOLERANCE_MS) return
+  const now = new Date(nowMs).toISOString()
+  const message = `the clock says ${now}, but the last entry of the audit log is of ${lastTime}`
+  report(new CloisterError('ERR_KMS_CLOCK', message, { details: { now, lastTime } }))
 }
 
 /** Answers with keys in plain text must not leave this host in the clear. */

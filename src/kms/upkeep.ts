@@ -4,6 +4,7 @@
 import { randomUUID } from 'node:crypto'
 import { deleteMaterial } from './imported-key.ts'
 import { keyArn, type Place } from './operations/key-names.ts'
+import type { RollbackGuard } from './rollback.ts'
 import { rotateKey } from './rotate-key.ts'
 import type { Store } from './store/store.ts'
 
@@ -14,6 +15,8 @@ const BROKER = 'cloister'
 
 interface Keeping {
   readonly store: Store
+  /** What keeps the store and a TPM's counter together, where one goes with it. */
+  readonly guard?: RollbackGuard | null
   readonly place: Place
   /** Milliseconds since the epoch. */
   readonly now: () => number
@@ -33,6 +36,7 @@ export class Upkeep implements Disposable {
     this.work()
     this.#timer = setInterval(() => {
       this.work()
+      this.#advance()
     }, INTERVAL_MS).unref()
   }
 
@@ -51,6 +55,11 @@ export class Upkeep implements Disposable {
 
   [Symbol.dispose](): void {
     clearInterval(this.#timer)
+  }
+
+  #advance(): void {
+    const { guard, now, report } = this.#keeping
+    guard?.advanceWhenChanged(now()).catch(report)
   }
 
   /** What failed is tried again after a while: a row that was changed stays so, a full disk does not. */

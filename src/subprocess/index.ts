@@ -1,6 +1,6 @@
 // Child processes that are confined, owned and ended with us.
 
-export { checkUnusedIds, uidRange, UIDS_PER_KEEPER } from './uid-range.ts'
+export { canChangeUsers, checkUnusedIds, uidRange, UIDS_PER_KEEPER } from './uid-range.ts'
 export { startCard, whenReady, type Card, type CardSandbox } from './card-process.ts'
 export { confine, type Confinement } from './confinement.ts'
 export { deferred, type Deferred } from './deferred.ts'

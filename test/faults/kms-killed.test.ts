@@ -24,9 +24,10 @@ import {
   type CreateKeyCommandInput,
 } from '@aws-sdk/client-kms'
 import { beforeAll, expect, test } from 'vitest'
-import { verifyStoredAudit, type MasterKeySource } from '../../src/kms/index.ts'
-import { Database } from '../../src/kms/store/database.ts'
+import { verifyStoredAudit } from '../../src/kms/index.ts'
 import type { KeyRecord } from '../../src/kms/store/key-table.ts'
+import type { MasterSecret } from '../../src/kms/store/master-key.ts'
+import { SqliteDatabase } from '../../src/kms/store/sqlite.ts'
 import { Store } from '../../src/kms/store/store.ts'
 import { buildToolkit, fixtureScript } from '../fixtures/built-toolkit.ts'
 import { importMaterial } from '../fixtures/kms/import-material.ts'
@@ -58,7 +59,7 @@ interface Acknowledged {
 
 interface Place extends AsyncDisposable {
   readonly store: string
-  readonly masterKey: MasterKeySource
+  readonly masterKey: MasterSecret
   /** For the broker's process. */
   readonly options: object
 }
@@ -90,7 +91,7 @@ test('loses nothing that it acknowledged, in any of 32 rounds', async () => {
   }
   expect(acknowledged.length).toBeGreaterThan(ROUNDS)
   const { seq } = verifyStoredAudit(store)
-  using database = Database.open(store)
+  using database = SqliteDatabase.open(store)
   const count = (sql: string): number => Number(database.get(sql)?.['n'])
   const logged = (operation: string): number =>
     count(

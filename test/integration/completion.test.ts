@@ -29,7 +29,7 @@ const lines: readonly (readonly [line: string, offered: readonly string[]])[] = 
   ['cloister run --accelerator ', ['auto', 'kvm', 'tcg']],
   ['cloister run-enclave --eif', ['--eif-path']],
   ['cloister completion ', ['bash', 'fish', 'zsh']],
-  ['cloister kms ', ['audit', 'policy', 'serve']],
+  ['cloister kms ', ['audit', 'backup', 'policy', 'restore', 'serve']],
   ['cloister kms policy ', ['generate', 'test']],
   ['cloister kms serve --tls', ['--tls-cert', '--tls-key']],
   ['cloister kms policy test --expect ', ['allow', 'deny']],

@@ -2,19 +2,23 @@
 // (algorithms), 6.5.2 (command codes), 6.9 (structure tags), 7.4 (handles).
 
 export const commandCodes = {
+  NV_UndefineSpace: 0x122,
   NV_DefineSpace: 0x12a,
   PCR_Allocate: 0x12b,
   CreatePrimary: 0x131,
+  NV_Increment: 0x134,
   NV_Extend: 0x136,
   NV_WriteLock: 0x138,
   SequenceComplete: 0x13e,
   Startup: 0x144,
   Shutdown: 0x145,
   NV_Read: 0x14e,
+  Create: 0x153,
   Load: 0x157,
   Quote: 0x158,
   SequenceUpdate: 0x15c,
   Sign: 0x15d,
+  Unseal: 0x15e,
   FlushContext: 0x165,
   NV_ReadPublic: 0x169,
   ReadPublic: 0x173,
@@ -50,6 +54,7 @@ export const TPM_CAP_PCRS = 5
 
 export const TPM_ALG_SHA1 = 0x0004
 export const TPM_ALG_AES = 0x0006
+export const TPM_ALG_KEYEDHASH = 0x0008
 export const TPM_ALG_SHA256 = 0x000b
 export const TPM_ALG_SHA384 = 0x000c
 export const TPM_ALG_SHA512 = 0x000d
@@ -63,6 +68,10 @@ export const TPM_ECC_NIST_P521 = 0x0005
 
 /** TPM_RC_NV_UNINITIALIZED: the index was never written. */
 export const TPM_RC_NV_UNINITIALIZED = 0x14a
+/** TPM_RC_NV_DEFINED: the index is in use. */
+export const TPM_RC_NV_DEFINED = 0x14c
+/** TPM_RC_HANDLE for the first handle: there is nothing at it. */
+export const TPM_RC_HANDLE_1 = 0x18b
 
 /** A SHA-384 digest: the length of every PCR, name digest and qualifying data here. */
 export const SHA384_BYTES = 48

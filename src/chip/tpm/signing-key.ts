@@ -1,14 +1,11 @@
 // A user's own signing key in a TPM: at a persistent handle, or loaded from its two blobs below a parent.
-// TPM 2.0 Library, Part 3 sections 12.2 (Load), 12.4 (ReadPublic), 20.2 (Sign) and 24.1 (CreatePrimary);
-// the primary key of a hierarchy: ASN.1 Specification for TPM 2.0 Key Files, section 3.1.8.
+// TPM 2.0 Library, Part 3 sections 12.2 (Load), 12.4 (ReadPublic) and 20.2 (Sign).
 
 import { createPublicKey, type KeyObject } from 'node:crypto'
 
 import { check } from '../../errors.ts'
 import { execute, type TpmChannel } from './command.ts'
 import {
-  TPM_ALG_AES,
-  TPM_ALG_CFB,
   TPM_ALG_ECC,
   TPM_ALG_ECDSA,
   TPM_ALG_NULL,
@@ -22,6 +19,7 @@ import {
   TPM_ST_HASHCHECK,
 } from './constants.ts'
 import { concat, sized16, u16, u32 } from './marshal.ts'
+import { createPrimary, flush } from './primary-key.ts'
 import { ResponseReader } from './response-reader.ts'
 
 /** A key that is loaded: {@link releaseKey} gives its place in the TPM back. */
@@ -39,14 +37,6 @@ const CURVES: Readonly<Record<number, { readonly name: string; readonly bytes: n
   [TPM_ECC_NIST_P521]: { name: 'P-521', bytes: 66 },
 }
 const HASHES = { sha256: TPM_ALG_SHA256, sha384: TPM_ALG_SHA384, sha512: TPM_ALG_SHA512 } as const
-// fixedTPM | fixedParent | sensitiveDataOrigin | userWithAuth | noDA | restricted | decrypt
-const PRIMARY_ATTRIBUTES = 0x00030472
-const PRIMARY = concat(
-  ...[u16(TPM_ALG_ECC), u16(TPM_ALG_SHA256), u32(PRIMARY_ATTRIBUTES), EMPTY],
-  ...[u16(TPM_ALG_AES), u16(128), u16(TPM_ALG_CFB), u16(TPM_ALG_NULL)],
-  ...[u16(TPM_ECC_NIST_P256), u16(TPM_ALG_NULL), EMPTY, EMPTY],
-)
-
 /**
  * The key at a persistent handle.
  * @throws ERR_CHIP_TPM_RC, ERR_CHIP_KEY_UNSUPPORTED
@@ -120,20 +110,6 @@ export async function signDigest(
 /** Gives the place of a loaded key back. */
 export async function releaseKey(channel: TpmChannel, key: TpmSigningKey): Promise<void> {
   if (key.isTransient) await flush(channel, key.handle)
-}
-
-async function createPrimary(channel: TpmChannel, hierarchy: number): Promise<number> {
-  const { handle } = await execute(channel, 'CreatePrimary', {
-    handles: [hierarchy],
-    authorizations: 1,
-    parameters: concat(sized16(concat(EMPTY, EMPTY)), sized16(PRIMARY), EMPTY, u32(0)),
-    returnsHandle: true,
-  })
-  return handle
-}
-
-async function flush(channel: TpmChannel, handle: number): Promise<void> {
-  await execute(channel, 'FlushContext', { parameters: u32(handle) })
 }
 
 /** From a TPMT_PUBLIC of an ECC key, whatever its scheme. */

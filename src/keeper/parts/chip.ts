@@ -3,6 +3,7 @@
 
 import { statfsSync } from 'node:fs'
 import {
+  chipUser,
   openHostChip,
   LeafRenewal,
   startVirtualTpm,
@@ -17,7 +18,7 @@ import {
 } from '../../nsm/index.ts'
 import { tpmDirectory } from '../../enclaves/index.ts'
 import type { Part } from '../end-cause.ts'
-import { chipUser, type PartUsers } from './part-users.ts'
+import type { PartUsers } from './part-users.ts'
 
 /** A TPM's state takes less. */
 const FULL_BYTES = 64 * 1024

@@ -3,8 +3,9 @@
 // that systemd's table of uids leaves unused, and the keeper's pid makes them unique in its PID
 // namespace.
 
-import { readFileSync } from 'node:fs'
+import { chipUser } from '../../chip/index.ts'
 import {
+  canChangeUsers,
   checkUnusedIds,
   uidRange,
   UIDS_PER_KEEPER,
@@ -27,15 +28,14 @@ export interface PartUsers {
  */
 export function partUsers(
   accelerator: Accelerator,
-  canChange: boolean = canChangeUsers(process.getuid?.() ?? 0),
+  canChange: boolean = canChangeUsers(),
 ): PartUsers {
   if (!canChange)
     return { qemu: {}, chip: {}, swtpm: {}, vsockCard: {}, nsmCard: {}, networkCard: {} }
-  const chip = uidRange().first
-  const first = chip + 1 + process.pid * UIDS_PER_KEEPER
+  const first = uidRange().first + 1 + process.pid * UIDS_PER_KEEPER
   return {
     qemu: { uid: first, groups: accelerator === 'kvm' ? kvmGroups() : [] },
-    chip: { uid: chip },
+    chip: chipUser(canChange),
     swtpm: { uid: first + 1 },
     vsockCard: { uid: first + 2 },
     nsmCard: { uid: first + 3 },
@@ -59,20 +59,4 @@ export async function checkPartUsers(users: PartUsers): Promise<void> {
   ]
   const ids = all.flatMap(({ uid }) => uid ?? [])
   if (ids.length > 0) await checkUnusedIds(ids)
-}
-
-/** Whom the host chip's swtpm runs as. */
-export function chipUser(): Confinement {
-  return partUsers('tcg').chip
-}
-
-/** Root of a user namespace has only the users that its map names (user_namespaces(7)). */
-function canChangeUsers(uid: number): boolean {
-  if (uid !== 0) return false
-  const wanted = uidRange()
-  const ranges = readFileSync('/proc/self/uid_map', 'utf8').trim().split('\n')
-  return ranges.some((range) => {
-    const [first = 0, , count = 0] = range.trim().split(/\s+/).map(Number)
-    return first <= wanted.first && first + count >= wanted.first + wanted.count
-  })
 }

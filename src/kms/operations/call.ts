@@ -76,7 +76,14 @@ export class Call {
   key(keyId: string, aliases = true): FoundKey {
     const found = findKey(keyId, this.store, { place: this.place, aliases })
     this.subject = { ...this.subject, key: keyArn(found.key.id, this.place) }
-    return found
+    return { ...found, key: this.#asOfNow(found.key) }
+  }
+
+  /** Expired material is not used, even if maintenance could not delete it yet. */
+  #asOfNow(key: KeyRecord): KeyRecord {
+    const isImported = key.origin === 'EXTERNAL' && !key.pendingImport
+    const isExpired = isImported && this.store.materials.hasExpired(key, this.nowMs)
+    return isExpired ? { ...key, pendingImport: true } : key
   }
 
   /** @throws KmsError AccessDeniedException unless the policies, or a grant, allow an action on a key. */

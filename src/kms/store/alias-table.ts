@@ -32,10 +32,10 @@ export class AliasTable {
   /** Makes a name, or leads it to another key. */
   put(record: AliasRecord): void {
     const columns = columnsOf(record)
-    this.#database.run('INSERT OR REPLACE INTO aliases VALUES (?, ?, ?, ?, ?)', [
-      ...columns,
-      this.#master.sign('aliases', columns),
-    ])
+    const sql = `INSERT INTO aliases VALUES (?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET
+      key_id = excluded.key_id, created_ms = excluded.created_ms,
+      updated_ms = excluded.updated_ms, mac = excluded.mac`
+    this.#database.run(sql, [...columns, this.#master.sign('aliases', columns)])
   }
 
   remove(name: string): void {

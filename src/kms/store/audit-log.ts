@@ -4,7 +4,7 @@
 
 import { createHash } from 'node:crypto'
 import { check } from '../../errors.ts'
-import type { Database } from './database.ts'
+import type { Database, Row } from './database.ts'
 
 /** What happened, as it is kept. */
 export interface AuditEntry {
@@ -55,16 +55,30 @@ export class AuditLog {
     this.#database = database
   }
 
+  get isEmpty(): boolean {
+    return this.#last() === null
+  }
+
+  /** When the last entry was made, by the clock of then; undefined when there is none. */
+  get lastTime(): string | undefined {
+    const entry = this.#last()?.['entry']
+    return entry === undefined ? undefined : (JSON.parse(String(entry)) as AuditEntry).time
+  }
+
   append(entry: AuditEntry): void {
     const text = JSON.stringify(entry)
-    const last = this.#database.get('SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1')
+    const last = this.#last()
     const previous = (last?.['hash'] ?? ZERO) as Uint8Array
     const seq = Number(last?.['seq'] ?? 0) + 1
-    this.#database.run('INSERT INTO audit VALUES (?, ?, ?)', [
+    this.#database.append('INSERT INTO audit VALUES (?, ?, ?)', [
       seq,
       text,
       hashOf(previous, seq, text),
     ])
+  }
+
+  #last(): Row | null {
+    return this.#database.get('SELECT seq, entry, hash FROM audit ORDER BY seq DESC LIMIT 1')
   }
 }
 

@@ -1,231 +1,60 @@
-// The broker's store: one SQLite file, written ahead (WAL) and synchronous to the disk, so that what was
-// acknowledged is there after the process is killed or the power is cut. One process at a time has it:
-// the kernel's lock on a file beside it ends with the process, however it ends.
-//
-// SQLite is node-sqlite3-wasm: no native build, so the same package for every Node.js from 20 on.
-// better-sqlite3 12 ends before Node.js 26 and 13 begins at 22, node:sqlite at 22; both take turns
-// with native code that the set-up would have to compile.
+// What the tables need of a database: statements, and transactions that are on the disk when they return. Statements
+// are written once, in the part of SQL that SQLite and PostgreSQL share.
 
-import { spawnSync } from 'node:child_process'
-import {
-  chmodSync,
-  closeSync,
-  constants,
-  existsSync,
-  fstatSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  rmdirSync,
-  rmSync,
-} from 'node:fs'
-import { createRequire } from 'node:module'
-import { dirname, join, resolve } from 'node:path'
-import type { Database as Sqlite } from 'node-sqlite3-wasm'
-import { check, CloisterError, messageOf } from '../../errors.ts'
-import { checkPrivate } from '../private-file.ts'
-import { MIGRATIONS } from './schema.ts'
-
-const { Database: SqliteDatabase } = createRequire(import.meta.url)('node-sqlite3-wasm') as {
-  readonly Database: new (path: string) => Sqlite
-}
-
-/** What SQLite stores and this code uses. */
+/** What a column contains. */
 export type Value = number | string | Uint8Array | null
 export type Row = Readonly<Record<string, Value>>
 
-const CODE = 'ERR_KMS_STORE'
-/** "clkm", so that `file` and we know the file. */
-const APPLICATION_ID = 0x636c6b6d
+/** An open database. Every method throws ERR_KMS_STORE when the database fails. */
+export abstract class Database implements Disposable {
+  #changes = 0
 
-/** What is deleted is overwritten. Foreign keys count once the tables are those of today. */
-const PRAGMAS = [
-  ...['locking_mode = EXCLUSIVE', 'journal_mode = WAL', 'synchronous = FULL', 'secure_delete = ON'],
-  'foreign_keys = OFF',
-]
+  /** For messages: a path or an address, without secrets. */
+  abstract readonly name: string
+  /** Whether this opening made it. */
+  abstract readonly isNew: boolean
 
-/** What an opening made that was not there. */
-interface MadeHere {
-  readonly isNew: boolean
-  /** The outermost of the directories; undefined when all were there. */
-  readonly firstDirectory: string | undefined
-}
+  abstract get(sql: string, values?: readonly Value[]): Row | null
+  abstract all(sql: string, values?: readonly Value[]): readonly Row[]
+  abstract hasTable(name: string): boolean
+  /** After a deletion, where the database keeps deleted rows elsewhere: removes them there too. */
+  abstract forgetDeleted(): void
+  /** Writes a complete copy, as SQLite, to a file that does not exist. */
+  abstract copyTo(path: string): void
+  /** Closes it, and removes it if this opening made it. */
+  abstract abandon(): void
+  abstract [Symbol.dispose](): void
 
-/** An open store. */
-export class Database implements Disposable {
-  readonly #sqlite: Sqlite
-  readonly #lock: number
-  readonly #made: MadeHere
-  readonly path: string
+  protected abstract execute(sql: string, values: readonly Value[]): number
+  protected abstract begin(): void
+  protected abstract rollBack(): void
 
-  private constructor(path: string, sqlite: Sqlite, held: MadeHere & { readonly lock: number }) {
-    this.path = path
-    this.#sqlite = sqlite
-    this.#lock = held.lock
-    this.#made = held
+  /** How many statements have changed something other than the audit log. */
+  get changes(): number {
+    return this.#changes
   }
 
-  /**
-   * Opens the store in a directory of its own; makes both when they are missing.
-   * @throws ERR_KMS_STORE when another broker has it, or it is not a store of ours
-   */
-  static open(directory: string): Database {
-    return opening(directory, () => {
-      const firstDirectory = mkdirSync(directory, { recursive: true, mode: 0o700 })
-      checkDirectory(directory)
-      const lock = lockFile(join(directory, 'lock'), directory)
-      try {
-        const path = join(directory, 'kms.db')
-        // SQLite's own lock, which a killed process leaves behind. Ours says that nobody has it.
-        rmSync(`${path}.lock`, { recursive: true, force: true })
-        const isNew = !existsSync(path)
-        return new Database(path, openSqlite(path), { lock, isNew, firstDirectory })
-      } catch (error) {
-        closeSync(lock)
-        throw error
-      }
-    })
-  }
-
+  /** Executes a statement that changes rows; returns how many. */
   run(sql: string, values: readonly Value[] = []): number {
-    return this.#guarded(() => this.#sqlite.run(sql, whole(values)).changes)
+    this.#changes += 1
+    return this.execute(sql, values)
   }
 
-  get(sql: string, values: readonly Value[] = []): Row | null {
-    return this.#guarded(() => this.#sqlite.get(sql, whole(values)) as Row | null)
-  }
-
-  all(sql: string, values: readonly Value[] = []): readonly Row[] {
-    return this.#guarded(() => this.#sqlite.all(sql, whole(values)) as readonly Row[])
+  /** The same for the audit log, which grows with every request. */
+  append(sql: string, values: readonly Value[] = []): void {
+    this.execute(sql, values)
   }
 
   /** All of it, or nothing; on the disk when it returns. */
   transaction<T>(work: () => T): T {
-    this.run('BEGIN IMMEDIATE')
+    this.begin()
     try {
       const result = work()
-      this.run('COMMIT')
+      this.execute('COMMIT', [])
       return result
     } catch (error) {
-      if (this.#sqlite.inTransaction) this.run('ROLLBACK')
+      this.rollBack()
       throw error
     }
-  }
-
-  /** Moves the write-ahead log into the file and empties it: what was deleted is in neither. */
-  checkpoint(): void {
-    this.get('PRAGMA wal_checkpoint(TRUNCATE)')
-  }
-
-  /** Closes the store; one that this opening made is removed, while nobody else can have it. */
-  abandon(): void {
-    if (!this.#sqlite.isOpen) return
-    this.#sqlite.close()
-    if (this.#made.isNew) removeStore(this.path, this.#made.firstDirectory)
-    closeSync(this.#lock)
-  }
-
-  [Symbol.dispose](): void {
-    if (!this.#sqlite.isOpen) return
-    this.#sqlite.close()
-    closeSync(this.#lock)
-  }
-
-  #guarded<T>(work: () => T): T {
-    try {
-      return work()
-    } catch (cause) {
-      if (cause instanceof CloisterError) throw cause
-      throw new CloisterError(CODE, `the store ${this.path} fails: ${messageOf(cause)}`, { cause })
-    }
-  }
-}
-
-/** node-sqlite3-wasm ends a text at U+0000: what came back would not be what was put in. */
-function whole(values: readonly Value[]): Value[] {
-  const isCut = values.some((value) => typeof value === 'string' && value.includes('\0'))
-  if (isCut) throw new RangeError('a text has U+0000 in it')
-  return [...values]
-}
-
-/**
- * The lock stays where the directory does: somebody may be about to take it. Directories go from the innermost to
- * the first that was made, as far as they are empty.
- */
-function removeStore(path: string, firstDirectory: string | undefined): void {
-  for (const suffix of ['', '-wal', '-journal', '.lock'])
-    rmSync(`${path}${suffix}`, { recursive: true, force: true })
-  if (firstDirectory === undefined) return
-  const first = resolve(firstDirectory)
-  let directory = resolve(dirname(path))
-  rmSync(join(directory, 'lock'), { force: true })
-  while (directory.startsWith(first) && readdirSync(directory).length === 0) {
-    rmdirSync(directory)
-    directory = dirname(directory)
-  }
-}
-
-function checkDirectory(directory: string): void {
-  const descriptor = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY)
-  try {
-    const hint = `Run \`chmod 700 ${directory}\` as its owner, who is the broker's user or root.`
-    checkPrivate(fstatSync(descriptor), directory, { code: CODE, hint })
-  } finally {
-    closeSync(descriptor)
-  }
-}
-
-function opening<T>(directory: string, open: () => T): T {
-  try {
-    return open()
-  } catch (cause) {
-    if (cause instanceof CloisterError) throw cause
-    const message = `cannot open the store in ${directory}: ${messageOf(cause)}`
-    throw new CloisterError(CODE, message, { cause, details: { directory } })
-  }
-}
-
-/** Held by the open file that we and `flock` share, until we close it or end. */
-function lockFile(path: string, directory: string): number {
-  const file = openSync(path, 'a', 0o600)
-  const { status, error } = spawnSync('flock', ['--nonblock', '3'], {
-    stdio: ['ignore', 'ignore', 'ignore', file],
-  })
-  if (status === 0) return file
-  closeSync(file)
-  if (error) throw error
-  throw new CloisterError(CODE, `another broker has the store in ${directory}`, {
-    details: { directory },
-    hint: 'End it first, or give another directory with --store.',
-  })
-}
-
-function openSqlite(path: string): Sqlite {
-  const sqlite = new SqliteDatabase(path)
-  try {
-    chmodSync(path, 0o600)
-    for (const pragma of PRAGMAS) sqlite.exec(`PRAGMA ${pragma}`)
-    migrate(sqlite, path)
-    sqlite.exec('PRAGMA foreign_keys = ON')
-    return sqlite
-  } catch (error) {
-    sqlite.close()
-    throw error
-  }
-}
-
-function migrate(sqlite: Sqlite, path: string): void {
-  const pragma = (name: string): number => Number(sqlite.get(`PRAGMA ${name}`)?.[name])
-  const [application, version] = [pragma('application_id'), pragma('user_version')]
-  const isOurs = application === APPLICATION_ID || (application === 0 && version === 0)
-  check(isOurs, CODE, `${path} is not a store of cloister kms`)
-  check(version <= MIGRATIONS.length, CODE, `${path} was made by a later version of Cloister`)
-  for (const [index, statements] of MIGRATIONS.entries()) {
-    if (index < version) continue
-    sqlite.exec('BEGIN IMMEDIATE')
-    for (const statement of statements) sqlite.exec(statement)
-    sqlite.exec(`PRAGMA application_id = ${String(APPLICATION_ID)}`)
-    sqlite.exec(`PRAGMA user_version = ${String(index + 1)}`)
-    sqlite.exec('COMMIT')
   }
 }

@@ -52,6 +52,8 @@ const COLUMNS = [
   'next_rotation_ms',
 ] as const
 const ALL = [...COLUMNS, 'mac']
+const PUT = `INSERT INTO keys (${ALL.join(', ')}) VALUES (${ALL.map(() => '?').join(', ')})
+  ON CONFLICT (id) DO UPDATE SET ${ALL.map((name) => `${name} = excluded.${name}`).join(', ')}`
 
 /**
  * The keys in a store. Reading throws `ERR_KMS_STORE` when a row was changed by another program.
@@ -113,11 +115,7 @@ export class KeyTable {
   /** Writes a key, new or changed. */
   put(record: KeyRecord): void {
     const values = valuesOf(record)
-    const places = ALL.map(() => '?').join(', ')
-    this.#database.run(`INSERT OR REPLACE INTO keys (${ALL.join(', ')}) VALUES (${places})`, [
-      ...values,
-      this.#master.sign('keys', values),
-    ])
+    this.#database.run(PUT, [...values, this.#master.sign('keys', values)])
   }
 }
 

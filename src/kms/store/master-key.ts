@@ -1,7 +1,7 @@
-// The master key: from a passphrase (scrypt, RFC 7914) or a file of 32 bytes. It wraps key material
-// (AES-256-GCM) and authenticates rows (HMAC-SHA-256), under two keys derived with HKDF (RFC 5869). So
-// a store without it gives no key away, and a row that somebody else changed is noticed. An older copy of the
-// whole store is not.
+// The master key: from a passphrase (scrypt, RFC 7914), a file of 32 bytes, or a TPM (sealed-key.ts). It wraps key
+// material (AES-256-GCM) and authenticates rows (HMAC-SHA-256), under two keys derived with HKDF (RFC 5869). So
+// a store without it gives no key away, and a row that somebody else changed is noticed. For an older copy of the
+// whole store see rollback.ts.
 
 import {
   createCipheriv,
@@ -16,9 +16,13 @@ import { check, CloisterError } from '../../errors.ts'
 import { readInputFile } from '../../files/index.ts'
 import { checkPrivate } from '../private-file.ts'
 import type { Database, Value } from './database.ts'
+import { readMeta, writeMeta } from './meta-table.ts'
 
-/** Where the master key comes from. */
-export type MasterKeySource = { readonly passphraseFile: string } | { readonly keyFile: string }
+/** Where the master key comes from: a file that the operator made, or the secret that a TPM unsealed. */
+export type MasterSecret =
+  | { readonly passphraseFile: string }
+  | { readonly keyFile: string }
+  | { readonly secret: Uint8Array }
 
 const CODE = 'ERR_KMS_MASTER_KEY'
 const KEY_BYTES = 32
@@ -27,7 +31,10 @@ const IV_BYTES = 12
 const TAG_BYTES = 16
 /** 64 MiB and about a quarter of a second, once for each start. */
 const SCRYPT = { N: 2 ** 16, r: 8, p: 1, maxmem: 2 ** 27 } as const
+const SALT_BYTES = 16
 const CHECK = 'cloister kms'
+/** The binding of a master key in a backup. */
+const BACKUP = 'backup'
 
 /** Encrypts key material and authenticates the rows of one store. */
 export class MasterKey {
@@ -45,7 +52,7 @@ export class MasterKey {
    * The master key of a store, which is bound to it on first use.
    * @throws ERR_KMS_MASTER_KEY when it cannot be read, or is not the one of this store
    */
-  static open(database: Database, source: MasterKeySource): MasterKey {
+  static open(database: Database, source: MasterSecret): MasterKey {
     const key = new MasterKey(readSecret(database, source))
     const stored = readMeta(database, 'check')
     if (stored === null) {
@@ -53,9 +60,38 @@ export class MasterKey {
       return key
     }
     check(key.#opens(stored), CODE, 'this is not the master key of the store', {
-      details: { store: database.path },
+      details: { store: database.name },
     })
     return key
+  }
+
+  /** The master key itself, to be moved elsewhere. */
+  static secretOf(database: Database, source: MasterSecret): Uint8Array {
+    return readSecret(database, source)
+  }
+
+  /** Whether a store already has a master key. */
+  static isBound(database: Database): boolean {
+    return readMeta(database, 'check') !== null
+  }
+
+  /** The secret of another store's key, wrapped by a passphrase. */
+  static wrapSecret(secret: Uint8Array, passphraseFile: string): Uint8Array {
+    const salt = randomBytes(SALT_BYTES)
+    const key = new MasterKey(scryptOf(readPassphrase(passphraseFile), salt))
+    return Buffer.concat([salt, key.wrap(secret, BACKUP)])
+  }
+
+  /** @throws ERR_KMS_MASTER_KEY when the passphrase is another one */
+  static unwrapSecret(wrapped: Uint8Array, passphraseFile: string): Uint8Array {
+    const salt = wrapped.subarray(0, SALT_BYTES)
+    const key = new MasterKey(scryptOf(readPassphrase(passphraseFile), salt))
+    try {
+      return key.unwrap(wrapped.subarray(SALT_BYTES), BACKUP)
+    } catch (cause) {
+      const message = `the passphrase in ${passphraseFile} is not the one of the backup`
+      throw new CloisterError(CODE, message, { cause })
+    }
   }
 
   /** IV, ciphertext and tag; `binding` must be given again to unwrap. */
@@ -108,20 +144,30 @@ export class MasterKey {
   }
 }
 
-function readSecret(database: Database, source: MasterKeySource): Uint8Array {
+function readSecret(database: Database, source: MasterSecret): Uint8Array {
+  if ('secret' in source) return source.secret
   if ('keyFile' in source) return keyOf(readPrivate(source.keyFile), source.keyFile)
-  const passphrase = readPrivate(source.passphraseFile)
+  const passphrase = readPassphrase(source.passphraseFile)
+  let salt = readMeta(database, 'salt')
+  if (salt === null) {
+    salt = randomBytes(SALT_BYTES)
+    writeMeta(database, 'salt', salt)
+  }
+  return scryptOf(passphrase, salt)
+}
+
+function readPassphrase(path: string): string {
+  const passphrase = readPrivate(path)
     .toString('utf8')
     .replace(/\r?\n$/, '')
-  const message = `the passphrase in ${source.passphraseFile} has fewer than ${String(MIN_PASSPHRASE)} characters`
+  const message = `the passphrase in ${path} has fewer than ${String(MIN_PASSPHRASE)} characters`
   check(passphrase.length >= MIN_PASSPHRASE, CODE, message, {
     hint: `Choose a passphrase of at least ${String(MIN_PASSPHRASE)} characters for a new store.`,
   })
-  let salt = readMeta(database, 'salt')
-  if (salt === null) {
-    salt = randomBytes(16)
-    writeMeta(database, 'salt', salt)
-  }
+  return passphrase
+}
+
+function scryptOf(passphrase: string, salt: Uint8Array): Uint8Array {
   return scryptSync(passphrase, salt, KEY_BYTES, SCRYPT)
 }
 
@@ -138,13 +184,4 @@ function readPrivate(path: string): Buffer {
     ...{ code: CODE, maxBytes: 4096 },
     inspect: (status) => checkPrivate(status, path, { code: CODE, hint }),
   })
-}
-
-function readMeta(database: Database, name: string): Uint8Array | null {
-  return (database.get('SELECT value FROM meta WHERE name = ?', [name])?.['value'] ??
-    null) as Uint8Array | null
-}
-
-function writeMeta(database: Database, name: string, value: Uint8Array): void {
-  database.run('INSERT INTO meta VALUES (?, ?)', [name, value])
 }

@@ -2,6 +2,7 @@
 // is wrapped by the master key for its key and number, and its row carries a MAC.
 
 import type { Database, Row, Value } from './database.ts'
+import type { KeyRecord } from './key-table.ts'
 import type { MasterKey } from './master-key.ts'
 
 /** How a material came to be. */
@@ -31,6 +32,8 @@ const COLUMNS = [
   ...['key_id', 'number', 'id', 'created_ms', 'cause', 'description', 'valid_to_ms', 'wrapped'],
 ]
 const ALL = [...COLUMNS, 'mac'].join(', ')
+const PUT = `INSERT INTO materials (${ALL}) VALUES (?,?,?,?,?,?,?,?,?)
+  ON CONFLICT (key_id, number) DO UPDATE SET ${[...COLUMNS, 'mac'].map((name) => `${name} = excluded.${name}`).join(', ')}`
 
 /**
  * The materials in a store. Reading throws `ERR_KMS_STORE` when a row was changed by another program.
@@ -63,10 +66,7 @@ export class MaterialTable {
 
   put(record: MaterialRecord): void {
     const values = valuesOf(record)
-    this.#database.run(`INSERT OR REPLACE INTO materials (${ALL}) VALUES (?,?,?,?,?,?,?,?,?)`, [
-      ...values,
-      this.#master.sign('materials', values),
-    ])
+    this.#database.run(PUT, [...values, this.#master.sign('materials', values)])
   }
 
   find(keyId: string, number: number): MaterialRecord | undefined {
@@ -102,6 +102,12 @@ export class MaterialTable {
   list(keyId: string, after: number, count: number): readonly MaterialRecord[] {
     const sql = `SELECT ${ALL} FROM materials WHERE key_id = ? AND number > ? ORDER BY number LIMIT ?`
     return this.#database.all(sql, [keyId, after, count]).map((row) => this.#checked(row))
+  }
+
+  /** Whether material that a key has used has expired. */
+  hasExpired({ id, material }: Pick<KeyRecord, 'id' | 'material'>, nowMs: number): boolean {
+    const sql = 'SELECT 1 FROM materials WHERE key_id = ? AND number <= ? AND valid_to_ms <= ?'
+    return this.#database.get(sql, [id, material, nowMs]) !== null
   }
 
   /** The secret; undefined when the key has no such material, or it is deleted. */

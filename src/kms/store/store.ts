@@ -2,13 +2,18 @@
 
 import { AliasTable } from './alias-table.ts'
 import { AuditLog } from './audit-log.ts'
-import { Database } from './database.ts'
+import type { Database } from './database.ts'
 import { GrantTable } from './grant-table.ts'
 import { ImportTokens } from './import-tokens.ts'
 import { KeyTable } from './key-table.ts'
-import { MasterKey, type MasterKeySource } from './master-key.ts'
+import { MasterKey, type MasterSecret } from './master-key.ts'
 import { MaterialTable } from './material-table.ts'
+import { readMeta, writeMeta } from './meta-table.ts'
+import { SqliteDatabase } from './sqlite.ts'
 import { upgradeKeys } from './upgrade.ts'
+
+const EPOCH = 'epoch'
+const PAGE = 500
 
 /** An open store; disposing of it closes the database and lets another broker open it. */
 export class Store implements Disposable {
@@ -19,9 +24,11 @@ export class Store implements Disposable {
   readonly importTokens: ImportTokens
   readonly audit: AuditLog
   readonly #database: Database
+  readonly #master: MasterKey
 
   private constructor(database: Database, master: MasterKey) {
     this.#database = database
+    this.#master = master
     this.keys = new KeyTable(database, master)
     this.materials = new MaterialTable(database, master)
     this.aliases = new AliasTable(database, master)
@@ -32,14 +39,48 @@ export class Store implements Disposable {
   }
 
   /** @throws ERR_KMS_STORE, ERR_KMS_MASTER_KEY */
-  static open(directory: string, source: MasterKeySource): Store {
-    const database = Database.open(directory)
+  static open(directory: string, source: MasterSecret): Store {
+    const database = SqliteDatabase.open(directory)
     try {
-      return new Store(database, MasterKey.open(database, source))
+      return Store.over(database, source)
     } catch (error) {
       database.abandon()
       throw error
     }
+  }
+
+  /**
+   * The store in an open database.
+   * @throws ERR_KMS_STORE, ERR_KMS_MASTER_KEY
+   */
+  static over(database: Database, source: MasterSecret): Store {
+    return new Store(database, MasterKey.open(database, source))
+  }
+
+  /** How many statements have changed something other than the audit log. */
+  get changes(): number {
+    return this.#database.changes
+  }
+
+  /** Whether nothing was ever done in it. */
+  get isEmpty(): boolean {
+    return this.audit.isEmpty && this.keys.list('', 1).length === 0
+  }
+
+  /** The value of the TPM's counter that the store belongs to; null when it says none, or not of this counter. */
+  epoch(counter: number): bigint | null {
+    const stored = readMeta(this.#database, EPOCH)
+    if (stored === null) return null
+    const value = Buffer.from(stored).readBigUInt64BE()
+    this.#master.checkRow('meta', [EPOCH, counter, String(value)], stored.subarray(8))
+    return value
+  }
+
+  setEpoch(counter: number, value: bigint): void {
+    const bytes = Buffer.alloc(8)
+    bytes.writeBigUInt64BE(value)
+    const mac = this.#master.sign('meta', [EPOCH, counter, String(value)])
+    writeMeta(this.#database, EPOCH, Buffer.concat([bytes, mac]))
   }
 
   /** All of it, or nothing; on the disk when it returns. */
@@ -49,7 +90,35 @@ export class Store implements Disposable {
 
   /** After a deletion: nothing of it stays in the files. */
   forgetDeleted(): void {
-    this.#database.checkpoint()
+    this.#database.forgetDeleted()
+  }
+
+  /** Writes a complete copy to a file that does not exist. */
+  copyTo(path: string): void {
+    this.#database.copyTo(path)
+  }
+
+  /**
+   * Reads every row, and checks that it is as the broker wrote it; how many keys there are.
+   * @throws ERR_KMS_STORE
+   */
+  checkRows(): number {
+    let count = 0
+    for (const id of pages(
+      (after) => this.keys.list(after, PAGE),
+      (one) => one,
+    )) {
+      const key = this.keys.find(id)
+      const materials = this.materials.list(id, 0, Number.MAX_SAFE_INTEGER)
+      for (const { number } of materials) this.materials.secret(id, number)
+      this.grants.ofKey(id, { after: '', count: Number.MAX_SAFE_INTEGER })
+      if (key !== undefined) count += 1
+    }
+    for (const _ of pages(
+      (after) => this.aliases.list(after, PAGE),
+      ({ name }) => name,
+    ));
+    return count
   }
 
   /** Closes the store, and removes it when it was made by this opening. */
@@ -59,5 +128,20 @@ export class Store implements Disposable {
 
   [Symbol.dispose](): void {
     this.#database[Symbol.dispose]()
+  }
+}
+
+/** All of a list that comes in pages. */
+function* pages<T>(
+  read: (after: string) => readonly T[],
+  nameOf: (one: T) => string,
+): Generator<T> {
+  let after = ''
+  for (;;) {
+    const page = read(after)
+    yield* page
+    const last = page.at(-1)
+    if (last === undefined) return
+    after = nameOf(last)
   }
 }

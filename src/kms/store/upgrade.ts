@@ -17,8 +17,7 @@ interface Tables {
  * @throws ERR_KMS_STORE when a row was changed by another program
  */
 export function upgradeKeys(database: Database, tables: Tables): void {
-  const old = database.get("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'keys_1'")
-  if (old === null) return
+  if (!database.hasTable('keys_1')) return
   database.transaction(() => {
     for (const row of database.all('SELECT * FROM keys_1 ORDER BY id')) upgradeKey(row, tables)
     database.run('DROP TABLE keys_1')

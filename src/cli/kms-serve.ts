@@ -1,0 +1,118 @@
+// cloister kms serve: the key broker.
+
+import { Command } from 'commander'
+import { awsNitroRootG1 } from '@cloister/attestation'
+import { CloisterError } from '../errors.ts'
+import { startBroker, type BrokerOptions } from '../kms/index.ts'
+import { readFileArgument, wholeNumber } from './arguments.ts'
+import {
+  masterKeyOf,
+  masterKeyOptions,
+  storeDirectory,
+  storeOption,
+  type MasterKeyFlags,
+} from './kms-store-options.ts'
+import { certificatesToDer } from './pem.ts'
+import { printJson } from './print.ts'
+import { reportError } from './report-error.ts'
+
+interface ServeFlags extends MasterKeyFlags {
+  readonly store?: string
+  readonly credentials: string
+  readonly root: readonly string[]
+  readonly awsRoot?: boolean
+  readonly maxDocumentAge: number
+  readonly requestsPerSecond: number
+  readonly region: string
+  readonly account: string
+  readonly host: string
+  readonly tlsCert?: string
+  readonly tlsKey?: string
+  readonly port: number
+}
+
+const SERVE_NOTES = `
+The broker prints its endpoint when it answers, and runs until it is interrupted. Clients find it by
+AWS_ENDPOINT_URL_KMS, or their own option for the endpoint. docs/kms.md shows the file of principals, and
+says what the broker has and what it does not.
+
+Example:
+  cloister kms serve --credentials principals.json --passphrase-file passphrase \\
+    --root /var/lib/cloister/authority/root.pem`
+
+export function kmsServeCommand(): Command {
+  const command = new Command('serve')
+    .description("answer AWS KMS's API over keys that open for verified documents")
+    .requiredOption('--credentials <file>', 'who may sign requests, with which keys and policies')
+  for (const option of [...masterKeyOptions(), storeOption()]) command.addOption(option)
+  return command
+    .option(
+      '--root <file...>',
+      'root certificates whose documents count, PEM or DER',
+      [] as string[],
+    )
+    .option('--aws-root', "documents under AWS's Nitro Enclaves root G1 count too")
+    .option(
+      '--max-document-age <seconds>',
+      'the maximum age of a document',
+      wholeNumber(1, 86_400),
+      300,
+    )
+    .option(
+      '--requests-per-second <count>',
+      'how many requests a principal may make before it is throttled',
+      wholeNumber(1, 1_000_000),
+      1000,
+    )
+    .option(
+      '--region <name>',
+      "the region that requests are signed for and keys' ARNs name",
+      'us-east-1',
+    )
+    .option('--account <id>', "the account of the keys' ARNs, twelve digits", '111122223333')
+    .option('--host <address>', 'a loopback address, or any with TLS', '127.0.0.1')
+    .option('--tls-cert <file>', 'answer by TLS with this certificate and its chain, PEM')
+    .option('--tls-key <file>', "the certificate's private key, PEM")
+    .option('--port <port>', '0 for any', wholeNumber(0, 65_535), 8470)
+    .addHelpText('after', SERVE_NOTES)
+    .action(serve)
+}
+
+async function serve(flags: ServeFlags): Promise<void> {
+  const { credentials, region, account, host, port, maxDocumentAge, requestsPerSecond } = flags
+  if (!/^\d{12}$/.test(account)) throw wrong('--account is not twelve digits')
+  if (!/^[a-z0-9-]{1,64}$/.test(region)) throw wrong(`--region ${region} is not a region's name`)
+  const files = flags.root.flatMap((path) => certificatesToDer(readFileArgument('--root', path)))
+  const roots = flags.awsRoot === true ? [awsNitroRootG1, ...files] : files
+  const store = storeDirectory(flags.store)
+  const broker = await startBroker({
+    ...{ credentials, region, account, host, port, store, roots, requestsPerSecond },
+    masterKey: await masterKeyOf(flags),
+    ...tlsOf(flags),
+    maxDocumentAgeMs: maxDocumentAge * 1000,
+    report: (fault) => void reportError(fault, { isVerbose: false, command: 'kms' }),
+  })
+  process.once('exit', () => {
+    broker.closeStore()
+  })
+  printJson({
+    Endpoint: broker.endpoint,
+    Region: region,
+    Account: account,
+    Store: store,
+    AcceptedRoots: roots.length,
+    ProcessID: process.pid,
+  })
+}
+
+function tlsOf({ tlsCert: certificate, tlsKey: key }: ServeFlags): Pick<BrokerOptions, 'tls'> {
+  if (certificate === undefined && key === undefined) return {}
+  if (certificate !== undefined && key !== undefined) return { tls: { certificate, key } }
+  throw wrong('--tls-cert and --tls-key: give both or neither')
+}
+
+function wrong(message: string): CloisterError {
+  return new CloisterError('ERR_CLI_ARGUMENT', message, {
+    hint: 'See `cloister kms serve --help`.',
+  })
+}
