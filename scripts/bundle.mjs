@@ -39,6 +39,11 @@ await build({
   chunkNames: 'chunks/[name]-[hash]',
 })
 await build({ ...options, entryPoints: { 'keeper/main': 'src/keeper/main.ts' } })
+await build({
+  ...options,
+  entryPoints: { 'kms/postgres-worker': 'src/kms/postgres-worker.ts' },
+  external: ['pg-native'],
+})
 
 // Most files require nothing; the line stays, for the source maps count lines.
 for (const file of readdirSync('bundle', { recursive: true })) {

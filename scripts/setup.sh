@@ -23,6 +23,8 @@ test_packages+=(erofs-utils iptables podman crun)
 test_packages+=(zsh fish)
 # To build AWS's reader and writer of images; a PKCS#11 token and its tool; keys in a TPM.
 test_packages+=(pkgconf softhsm2 opensc tpm2-openssl)
+# A store that several key brokers share.
+test_packages+=(postgresql)
 # For the lab, a host with KVM, a TPM and UEFI in software: what makes its images and runs in it.
 test_packages+=(squashfs-tools busybox-static kmod e2fsprogs iproute2 ovmf swtpm-tools)
 

@@ -2,7 +2,7 @@
 
 import { Command, Option } from 'commander'
 import { CloisterError } from '../errors.ts'
-import { backUp, restore, type BackupReport } from '../kms/index.ts'
+import { backUp, isPostgres, restore, type BackupReport } from '../kms/index.ts'
 import {
   masterKeyFileOf,
   masterKeyFileOptions,
@@ -68,6 +68,7 @@ async function writeBackup(file: string, flags: BackupFlags): Promise<void> {
   const { backupPassphraseFile } = flags
   if (backupPassphraseFile !== undefined && flags.masterKeyTpm === undefined)
     throw wrong('backup', '--backup-passphrase-file is for a store with --master-key-tpm')
+  checkDirectory('backup', flags.store)
   const report = await backUp(file, {
     store: storeDirectory(flags.store),
     masterKey: await masterKeyOf(flags),
@@ -82,10 +83,15 @@ async function restoreBackup(file: string, flags: BackupFlags): Promise<void> {
   const opensWith =
     backupPassphraseFile === undefined ? masterKeyFileOf(flags) : { backupPassphraseFile }
   if (opensWith === undefined) throw wrong('restore', 'nothing is given that opens the backup')
+  checkDirectory('restore', flags.store)
   const store = storeDirectory(flags.store)
   const tpm = await tpmOf(flags)
   const report = await restore(file, { store, opensWith, ...(tpm === undefined ? {} : { tpm }) })
   printReport({ Store: store }, report)
+}
+
+function checkDirectory(command: string, store = ''): void {
+  if (isPostgres(store)) throw wrong(command, 'for a PostgreSQL store, use pg_dump and pg_restore')
 }
 
 function printReport(place: object, { keys, audit: { seq, hash } }: BackupReport): void {

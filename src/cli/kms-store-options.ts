@@ -15,7 +15,10 @@ export interface MasterKeyFlags {
 }
 
 export function storeOption(): Option {
-  return new Option('--store <directory>', 'where the broker keeps its keys (default: <state>/kms)')
+  return new Option(
+    '--store <place>',
+    'where the broker keeps its keys: a directory (default: <state>/kms), or postgresql://…',
+  )
 }
 
 export function storeDirectory(store: string | undefined): string {

@@ -3,6 +3,8 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { check } from '../errors.ts'
+import { isPostgres } from './open-store.ts'
+import { PostgresDatabase } from './postgres.ts'
 import { verifyAudit, type AuditHead } from './store/audit-log.ts'
 import { SqliteDatabase } from './store/sqlite.ts'
 
@@ -11,6 +13,10 @@ import { SqliteDatabase } from './store/sqlite.ts'
  * @throws ERR_KMS_AUDIT, ERR_KMS_STORE
  */
 export function verifyStoredAudit(directory: string, noted?: AuditHead): AuditHead {
+  if (isPostgres(directory)) {
+    using shared = PostgresDatabase.open(directory)
+    return verifyAudit(shared, noted)
+  }
   const path = join(directory, 'kms.db')
   check(existsSync(path), 'ERR_KMS_STORE', `${path} does not exist`, {
     details: { directory },

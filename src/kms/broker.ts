@@ -4,12 +4,13 @@
 import { CloisterError } from '../errors.ts'
 import type { RequestFacts } from './access/request-context.ts'
 import type { Credentials } from './auth/credentials-file.ts'
+import { presignedTarget } from './auth/presigned.ts'
 import { authenticate } from './auth/sigv4.ts'
 import { Fields } from './fields.ts'
 import type { ReceivedRequest } from './http/server.ts'
 import { KmsError, unsupported } from './kms-error.ts'
 import { Call, type Answer, type Operation } from './operations/call.ts'
-import { MISSING, OPERATIONS } from './operations/index.ts'
+import { EXTENSIONS, MISSING, OPERATIONS } from './operations/index.ts'
 import type { Place } from './operations/key-names.ts'
 import type { RecipientVerifier, Recipient } from './recipient/recipient.ts'
 import type { AuditEntry } from './store/audit-log.ts'
@@ -70,6 +71,7 @@ async function perform(operation: Operation, call: Call, start: AuditStart): Pro
     return answer
   }
   const result = store.transaction(() => {
+    call.useNonce()
     const answer = operation.run(call)
     return answer instanceof Promise ? answer : logged(() => answer)
   })
@@ -125,8 +127,10 @@ function factsWith(
 
 /** Before anybody is asked who they are: what is not for this service at all. */
 function operationName({ method, url, target }: ReceivedRequest): string {
-  if (method === 'POST' && url === '/' && target.startsWith(TARGET))
-    return target.slice(TARGET.length)
+  const isOurs = method === 'POST' && (url === '/' || url.startsWith('/?'))
+  const name = target || (presignedTarget(url) ?? '')
+  if (isOurs && EXTENSIONS.has(name)) return name
+  if (isOurs && name.startsWith(TARGET)) return name.slice(TARGET.length)
   throw new KmsError(
     'UnknownOperationException',
     'not a request of AWS KMS: POST / with X-Amz-Target',
@@ -134,7 +138,7 @@ function operationName({ method, url, target }: ReceivedRequest): string {
 }
 
 function operationOf(name: string): Operation {
-  const operation = OPERATIONS.get(name)
+  const operation = OPERATIONS.get(name) ?? EXTENSIONS.get(name)
   if (operation !== undefined) return operation
   if (MISSING.has(name)) throw unsupported(`${name}: this broker does not have this operation yet`)
   throw new KmsError(

@@ -1,7 +1,10 @@
-// Opens the broker's store with its master key: from a file, or from a TPM, which then also detects an older copy.
+// Opens the broker's store with its master key: from a file, or from a TPM, which then also detects an older copy. The
+// store is a directory, or a PostgreSQL database.
 
 import { existsSync } from 'node:fs'
 import type { StorageTpm } from '../chip/index.ts'
+import { check } from '../errors.ts'
+import { PostgresDatabase } from './postgres.ts'
 import { RollbackGuard } from './rollback.ts'
 import { MasterKey, type MasterSecret } from './store/master-key.ts'
 import { forgetKey, sealedKeyPath, sealKey, unsealKey } from './store/sealed-key.ts'
@@ -19,7 +22,7 @@ export interface OpenStore {
 }
 
 /**
- * Opens a store, and makes it if it is missing.
+ * Opens a store, and makes it if it is missing: a directory, or a PostgreSQL database by its address.
  * @throws ERR_KMS_STORE, ERR_KMS_MASTER_KEY, ERR_KMS_ROLLBACK, ERR_CHIP_*
  */
 export async function openStore(
@@ -27,10 +30,34 @@ export async function openStore(
   source: MasterKeySource,
   nowMs: number,
 ): Promise<OpenStore> {
+  if (isPostgres(directory)) return openShared(directory, source)
   const database = SqliteDatabase.open(directory)
   try {
     if (!('tpm' in source)) return { store: Store.over(database, source), guard: null }
     return await openSealed(database, { directory, tpm: source.tpm, nowMs })
+  } catch (error) {
+    database.abandon()
+    throw error
+  }
+}
+
+/** Whether a store is named by the address of a PostgreSQL database. */
+export function isPostgres(store: string): boolean {
+  return /^postgres(ql)?:\/\//.test(store)
+}
+
+function openShared(url: string, source: MasterKeySource): OpenStore {
+  check(
+    !('tpm' in source),
+    'ERR_KMS_MASTER_KEY',
+    'several hosts can use a PostgreSQL store, but only one a master key in its TPM',
+    {
+      hint: 'Give --passphrase-file or --master-key-file.',
+    },
+  )
+  const database = PostgresDatabase.open(url)
+  try {
+    return { store: Store.over(database, source), guard: null }
   } catch (error) {
     database.abandon()
     throw error

@@ -36,6 +36,7 @@ export class Upkeep implements Disposable {
     this.work()
     this.#timer = setInterval(() => {
       this.work()
+      this.#forgetNonces()
       this.#advance()
     }, INTERVAL_MS).unref()
   }
@@ -55,6 +56,15 @@ export class Upkeep implements Disposable {
 
   [Symbol.dispose](): void {
     clearInterval(this.#timer)
+  }
+
+  #forgetNonces(): void {
+    const { store, now, report } = this.#keeping
+    try {
+      store.nonces.forgetExpired(now())
+    } catch (fault) {
+      report(fault)
+    }
   }
 
   #advance(): void {
@@ -81,8 +91,9 @@ export class Upkeep implements Disposable {
 
   #delete(id: string, nowMs: number): void {
     const { store } = this.#keeping
-    // Throws unless the row is as the broker wrote it: a date that somebody else set deletes nothing.
-    if (store.keys.find(id) === undefined) return
+    // Throws unless the row is as the broker wrote it: a date that somebody else set deletes nothing. Another broker
+    // may have done the work meanwhile.
+    if (!isPast(store.keys.find(id)?.deletionMs, nowMs)) return
     store.keys.remove(id)
     this.#log('DeleteKey', id, nowMs)
   }
@@ -90,7 +101,7 @@ export class Upkeep implements Disposable {
   #rotate(id: string, nowMs: number): void {
     const { store } = this.#keeping
     const key = store.keys.find(id)
-    if (key === undefined) return
+    if (key === undefined || !isPast(key.nextRotationMs, nowMs)) return
     rotateKey(store, key, { cause: 'AUTOMATIC', nowMs })
     this.#log('RotateKey', id, nowMs)
   }
@@ -112,4 +123,8 @@ export class Upkeep implements Disposable {
       ...{ principal: BROKER, operation, key: keyArn(id, place), decisions: [] },
     })
   }
+}
+
+function isPast(timeMs: number | null | undefined, nowMs: number): boolean {
+  return timeMs != null && timeMs <= nowMs
 }

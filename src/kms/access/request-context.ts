@@ -14,6 +14,9 @@ import {
 import type { Principal } from '../auth/credentials-file.ts'
 import { CONTEXT_KEY, type EncryptionContext } from '../fields.ts'
 
+/** Whether the document contains a nonce of this broker that was not used before; absent without any nonce. */
+export const NONCE_KEY = 'cloister:RecipientAttestation:UnusedNonce'
+
 /** What is known of a request before an operation looks at it. */
 export interface RequestFacts {
   readonly principal: Principal

@@ -1,4 +1,4 @@
-// The Authorization header of AWS Signature Version 4.
+// The Authorization header, or its fields, of AWS Signature Version 4.
 // @see https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 
 import { KmsError } from '../kms-error.ts'
@@ -20,6 +20,21 @@ export interface Authorization {
   readonly signedHeaders: readonly string[]
   /** 64 hexadecimal digits. */
   readonly signature: string
+  /** Of a request that is signed in its query string. */
+  readonly presigned?: Presigned
+}
+
+/** What a presigned request has in its query string instead of headers. */
+export interface Presigned {
+  /** As X-Amz-Date. */
+  readonly time: string
+  /** How long the signature is valid from then on. */
+  readonly expiresMs: number
+  readonly token: string | undefined
+  readonly contentSha256: string | undefined
+  /** Whether the operation is named there. */
+  readonly hasTarget: boolean
+  readonly canonicalQuery: string
 }
 
 /** @throws KmsError IncompleteSignatureException, MissingAuthenticationTokenException. */
@@ -28,11 +43,21 @@ export function parseAuthorization(header: string | undefined): Authorization {
     throw new KmsError('MissingAuthenticationTokenException', 'Missing Authentication Token')
   if (!header.startsWith(`${ALGORITHM} `))
     throw incomplete(`Unsupported AWS 'algorithm': the Authorization header is not ${ALGORITHM}`)
-  const [, credential = '', names = '', signature = ''] = FIELDS.exec(header) ?? []
+  const [, credential = '', signedHeaders = '', signature = ''] = FIELDS.exec(header) ?? []
+  return parseCredential({ credential, signedHeaders, signature })
+}
+
+/** @throws KmsError IncompleteSignatureException. */
+export function parseCredential(given: {
+  readonly credential: string
+  readonly signedHeaders: string
+  readonly signature: string
+}): Authorization {
+  const { credential, signature } = given
   const [, accessKeyId = '', date = '', region = '', service = ''] =
     CREDENTIAL.exec(credential) ?? []
-  if (accessKeyId === '') throw incomplete('the Authorization header has no valid Credential')
-  const signedHeaders = names.split(';')
+  if (accessKeyId === '') throw incomplete('the Authorization has no valid Credential')
+  const signedHeaders = given.signedHeaders.split(';')
   const isList = signedHeaders.length <= MAX_SIGNED_HEADERS && signedHeaders.every(isLowerCase)
   const isSorted = signedHeaders.every((one, at) => at === 0 || one > (signedHeaders[at - 1] ?? ''))
   if (!isList || !isSorted)

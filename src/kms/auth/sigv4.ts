@@ -1,11 +1,17 @@
-// Checks AWS Signature Version 4 of one request: POST /, signed in the header, whole body hashed. In
-// order: the header's form; region and service; which headers are signed; the body's hash; the clock;
-// the key that signed; the signature. Left out: presigned URLs, chunked bodies, SigV4A.
+// Checks AWS Signature Version 4 of one request: POST /, signed in the header or in the query string, whole body
+// hashed. In order: the form; region and service; which headers are signed; the body's hash; the clock; the key that
+// signed; the signature. A body that is signed in chunks, or not at all, is refused. Left out: SigV4A.
 
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
 import { KmsError } from '../kms-error.ts'
-import { incomplete, parseAuthorization, type Authorization } from './authorization.ts'
+import {
+  incomplete,
+  parseAuthorization,
+  type Authorization,
+  type Presigned,
+} from './authorization.ts'
 import type { AccessKey, Credentials, Principal } from './credentials-file.ts'
+import { parsePresigned } from './presigned.ts'
 
 /** A request as it came, with its whole body. */
 export interface SignedRequest {
@@ -20,7 +26,9 @@ export interface SignedRequest {
 /** AWS's own tolerance. */
 const MAX_SKEW_MS = 5 * 60 * 1000
 /** What decides about a request must be signed. */
-const MUST_BE_SIGNED = ['host', 'x-amz-date', 'x-amz-target']
+const MUST_BE_SIGNED = ['host', 'x-amz-date', 'x-amz-target'] as const
+/** AWS has them for S3 and a few others: STREAMING-AWS4-HMAC-SHA256-PAYLOAD, UNSIGNED-PAYLOAD. */
+const OTHER_PAYLOADS = /^(STREAMING|UNSIGNED)-/
 const TIME = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/
 
 /**
@@ -33,15 +41,25 @@ export function authenticate(
   { credentials, region, nowMs }: { credentials: Credentials; region: string; nowMs: number },
 ): Principal {
   const headers = headersOf(request.rawHeaders)
-  const authorization = parseAuthorization(headers.get('authorization'))
+  const authorization = authorizationOf(request, headers)
+  const { presigned } = authorization
   checkScope(authorization, region)
   checkSignedHeaders(authorization, headers)
-  checkBodyHash(request, headers)
-  const time = headers.get('x-amz-date') ?? ''
+  checkBodyHash(request, presigned ? presigned.contentSha256 : headers.get('x-amz-content-sha256'))
+  const time = presigned?.time ?? headers.get('x-amz-date') ?? ''
   checkTime(time, authorization, nowMs)
   const key = credentials.keys.get(authorization.accessKeyId)
   checkSignature(request, { authorization, headers, time, secret: key?.secret ?? '' })
-  return principalOf(key, headers.get('x-amz-security-token'), nowMs)
+  const token = presigned ? presigned.token : headers.get('x-amz-security-token')
+  return principalOf(key, token, nowMs)
+}
+
+/** Signed in one place: in two, one of them would not be checked. */
+function authorizationOf({ url }: SignedRequest, headers: Headers): Authorization {
+  if (url === '/') return parseAuthorization(headers.get('authorization'))
+  if (headers.has('authorization'))
+    throw incomplete('a request is signed in its header or in its query string, not in both')
+  return parsePresigned(url)
 }
 
 type Headers = ReadonlyMap<string, string>
@@ -63,31 +81,42 @@ function checkScope({ region, service }: Authorization, expected: string): void 
 }
 
 /** Every x-amz-* header counts, too: a session token that is not signed could be exchanged. */
-function checkSignedHeaders({ signedHeaders }: Authorization, headers: Headers): void {
+function checkSignedHeaders({ signedHeaders, presigned }: Authorization, headers: Headers): void {
   const counting = [...headers.keys()].filter((name) => name.startsWith('x-amz-'))
-  for (const name of [...MUST_BE_SIGNED, ...counting]) {
+  for (const name of [...mustBeSigned(presigned), ...counting]) {
     if (!headers.has(name)) throw incomplete(`the header ${name} is missing`)
     if (!signedHeaders.includes(name)) throw incomplete(`the header ${name} is not signed`)
   }
   for (const name of signedHeaders) {
     if (!headers.has(name)) throw incomplete(`the signed header ${name} is missing`)
   }
+  if (presigned?.hasTarget === true && headers.has('x-amz-target'))
+    throw incomplete('X-Amz-Target is in the query string and in a header')
 }
 
-function checkBodyHash({ body }: SignedRequest, headers: Headers): void {
-  const claimed = headers.get('x-amz-content-sha256')
-  if (claimed !== undefined && claimed !== sha256(body))
-    throw rejected('x-amz-content-sha256 is not the hash of the body.')
+/** What a presigned request has in its query string is signed there. */
+function mustBeSigned(presigned: Presigned | undefined): readonly string[] {
+  if (presigned === undefined) return MUST_BE_SIGNED
+  return presigned.hasTarget ? ['host'] : ['host', 'x-amz-target']
 }
 
-function checkTime(time: string, { date }: Authorization, nowMs: number): void {
+function checkBodyHash({ body }: SignedRequest, claimed: string | undefined): void {
+  if (claimed === undefined) return
+  if (OTHER_PAYLOADS.test(claimed))
+    throw rejected(`${claimed}: the body must be signed as a whole.`)
+  if (claimed !== sha256(body)) throw rejected('x-amz-content-sha256 is not the hash of the body.')
+}
+
+function checkTime(time: string, { date, presigned }: Authorization, nowMs: number): void {
   if (!TIME.test(time)) throw incomplete('x-amz-date is not YYYYMMDDTHHMMSSZ')
   const atMs = Date.parse(time.replace(TIME, '$1-$2-$3T$4:$5:$6Z'))
   if (Number.isNaN(atMs)) throw incomplete('x-amz-date is not a date')
   if (!time.startsWith(date)) throw rejected('Date in Credential scope does not match x-amz-date.')
   const now = new Date(nowMs).toISOString()
-  if (atMs < nowMs - MAX_SKEW_MS)
+  if (presigned === undefined && atMs < nowMs - MAX_SKEW_MS)
     throw rejected(`Signature expired: ${time} is more than 5 minutes before ${now}.`)
+  if (presigned !== undefined && atMs + presigned.expiresMs < nowMs)
+    throw rejected(`Signature expired: ${time} is more than X-Amz-Expires before ${now}.`)
   if (atMs > nowMs + MAX_SKEW_MS)
     throw rejected(`Signature not yet current: ${time} is more than 5 minutes after ${now}.`)
 }
@@ -118,10 +147,11 @@ function checkSignature(request: SignedRequest, signed: Signed): void {
   )
 }
 
-function canonicalRequest({ method, url, body }: SignedRequest, signed: Signed): string {
+function canonicalRequest({ method, body }: SignedRequest, signed: Signed): string {
   const { signedHeaders } = signed.authorization
   const lines = signedHeaders.map((name) => `${name}:${signed.headers.get(name) ?? ''}\n`)
-  return [method, url, '', lines.join(''), signedHeaders.join(';'), sha256(body)].join('\n')
+  const query = signed.authorization.presigned?.canonicalQuery ?? ''
+  return [method, '/', query, lines.join(''), signedHeaders.join(';'), sha256(body)].join('\n')
 }
 
 function principalOf(

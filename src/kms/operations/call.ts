@@ -9,7 +9,7 @@ import {
   type AccessQuestion,
   type AuditDecision,
 } from '../access/authorize.ts'
-import { requestContext, type RequestFacts } from '../access/request-context.ts'
+import { NONCE_KEY, requestContext, type RequestFacts } from '../access/request-context.ts'
 import type { Fields } from '../fields.ts'
 import { KmsError } from '../kms-error.ts'
 import type { Recipient } from '../recipient/recipient.ts'
@@ -60,7 +60,7 @@ export class Call {
   /** For the audit log: the key and context of the request. */
   subject: Pick<AuditEntry, 'key' | 'destinationKey' | 'encryptionContext'> = {}
   readonly #facts: RequestFacts
-  readonly #context: RequestContext
+  #context: RequestContext
 
   constructor({ store, place, fields, facts, recipient }: CallParts) {
     this.store = store
@@ -70,6 +70,14 @@ export class Call {
     this.nowMs = facts.nowMs
     this.#facts = facts
     this.#context = requestContext(facts)
+  }
+
+  /** Uses the nonce in the document up, if there is one, unless the request fails. */
+  useNonce(): void {
+    const nonce = this.recipient?.attestation.nonce ?? null
+    if (nonce === null) return
+    const isUnused = this.store.nonces.use(nonce, this.nowMs)
+    this.#context = { ...this.#context, [NONCE_KEY]: String(isUnused) }
   }
 
   /** The key that a KeyId names. Names of keys count where `aliases` says so. */

@@ -12,6 +12,7 @@ import {
   generateRandom,
 } from './data-keys.ts'
 import { createKey } from './create-key.ts'
+import { createNonce } from './create-nonce.ts'
 import { deleteImportedKeyMaterial } from './delete-material.ts'
 import { cancelKeyDeletion, scheduleKeyDeletion } from './deletion.ts'
 import { retireGrant, revokeGrant } from './end-grants.ts'
@@ -82,6 +83,11 @@ export const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
     VerifyMac: verifyMac,
   }),
 )
+
+/** Operations that AWS KMS does not have, by `X-Amz-Target`. */
+export const EXTENSIONS: ReadonlyMap<string, Operation> = new Map([
+  ['CloisterService.CreateNonce', createNonce],
+])
 
 /** Operations of AWS KMS that this broker does not have. */
 export const MISSING: ReadonlySet<string> = new Set([

@@ -44,7 +44,7 @@ export class AliasTable {
 
   /** Up to `count` names after `after`, in order; of one key, or of all. */
   list(after: string, count: number, keyId: string | null = null): readonly AliasRecord[] {
-    const sql = `SELECT * FROM aliases WHERE name > ?1 AND (?2 IS NULL OR key_id = ?2)
+    const sql = `SELECT * FROM aliases WHERE name > ?1 AND (CAST(?2 AS TEXT) IS NULL OR key_id = ?2)
       ORDER BY name LIMIT ?3`
     return this.#database.all(sql, [after, keyId, count]).map((row) => this.#checked(row))
   }

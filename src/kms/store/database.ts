@@ -29,7 +29,7 @@ export abstract class Database implements Disposable {
   protected abstract begin(): void
   protected abstract rollBack(): void
 
-  /** How many statements have changed something other than the audit log. */
+  /** How many statements have changed keys, and what belongs to them. */
   get changes(): number {
     return this.#changes
   }
@@ -40,9 +40,9 @@ export abstract class Database implements Disposable {
     return this.execute(sql, values)
   }
 
-  /** The same for the audit log, which grows with every request. */
-  append(sql: string, values: readonly Value[] = []): void {
-    this.execute(sql, values)
+  /** The same for what requests leave behind: the audit log, used nonces. */
+  append(sql: string, values: readonly Value[] = []): number {
+    return this.execute(sql, values)
   }
 
   /** All of it, or nothing; on the disk when it returns. */

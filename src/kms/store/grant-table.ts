@@ -62,7 +62,7 @@ export class GrantTable {
     }: { readonly after: string; readonly count: number; readonly grantee?: string | null },
   ): readonly GrantRecord[] {
     const sql = `SELECT ${COLUMNS} FROM grants WHERE key_id = ?1 AND id > ?2
-      AND (?3 IS NULL OR grantee = ?3) ORDER BY id LIMIT ?4`
+      AND (CAST(?3 AS TEXT) IS NULL OR grantee = ?3) ORDER BY id LIMIT ?4`
     return this.#database.all(sql, [keyId, after, grantee, count]).map((row) => this.#checked(row))
   }
 

@@ -26,7 +26,7 @@ import type { Database as Sqlite } from 'node-sqlite3-wasm'
 import { check, CloisterError, messageOf } from '../../errors.ts'
 import { checkPrivate } from '../private-file.ts'
 import { Database, type Row, type Value } from './database.ts'
-import { MIGRATIONS } from './schema.ts'
+import { migrationsFor } from './schema.ts'
 
 const { Database: OpenSqlite } = createRequire(import.meta.url)('node-sqlite3-wasm') as {
   readonly Database: new (path: string) => Sqlite
@@ -239,8 +239,9 @@ function migrate(sqlite: Sqlite, path: string): void {
   const [application, version] = [pragma('application_id'), pragma('user_version')]
   const isOurs = application === APPLICATION_ID || (application === 0 && version === 0)
   check(isOurs, CODE, `${path} is not a store of cloister kms`)
-  check(version <= MIGRATIONS.length, CODE, `${path} was made by a later version of Cloister`)
-  for (const [index, statements] of MIGRATIONS.entries()) {
+  const migrations = migrationsFor('sqlite')
+  check(version <= migrations.length, CODE, `${path} was made by a later version of Cloister`)
+  for (const [index, statements] of migrations.entries()) {
     if (index < version) continue
     sqlite.exec('BEGIN IMMEDIATE')
     for (const statement of statements) sqlite.exec(statement)

@@ -9,6 +9,7 @@ import { KeyTable } from './key-table.ts'
 import { MasterKey, type MasterSecret } from './master-key.ts'
 import { MaterialTable } from './material-table.ts'
 import { readMeta, writeMeta } from './meta-table.ts'
+import { NonceTable } from './nonce-table.ts'
 import { SqliteDatabase } from './sqlite.ts'
 import { upgradeKeys } from './upgrade.ts'
 
@@ -22,6 +23,7 @@ export class Store implements Disposable {
   readonly aliases: AliasTable
   readonly grants: GrantTable
   readonly importTokens: ImportTokens
+  readonly nonces: NonceTable
   readonly audit: AuditLog
   readonly #database: Database
   readonly #master: MasterKey
@@ -34,6 +36,7 @@ export class Store implements Disposable {
     this.aliases = new AliasTable(database, master)
     this.grants = new GrantTable(database, master)
     this.importTokens = new ImportTokens(master)
+    this.nonces = new NonceTable(database, master)
     this.audit = new AuditLog(database)
     upgradeKeys(database, { master, keys: this.keys, materials: this.materials })
   }
@@ -54,10 +57,12 @@ export class Store implements Disposable {
    * @throws ERR_KMS_STORE, ERR_KMS_MASTER_KEY
    */
   static over(database: Database, source: MasterSecret): Store {
-    return new Store(database, MasterKey.open(database, source))
+    // A transaction: another broker may open the same new store.
+    const master = database.transaction(() => MasterKey.open(database, source))
+    return new Store(database, master)
   }
 
-  /** How many statements have changed something other than the audit log. */
+  /** How many statements have changed keys, and what belongs to them. */
   get changes(): number {
     return this.#database.changes
   }

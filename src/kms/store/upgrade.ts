@@ -19,6 +19,8 @@ interface Tables {
 export function upgradeKeys(database: Database, tables: Tables): void {
   if (!database.hasTable('keys_1')) return
   database.transaction(() => {
+    // Another broker may have done it meanwhile.
+    if (!database.hasTable('keys_1')) return
     for (const row of database.all('SELECT * FROM keys_1 ORDER BY id')) upgradeKey(row, tables)
     database.run('DROP TABLE keys_1')
   })

@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { parseCredentials } from '../../../src/kms/auth/credentials-file.ts'
 import { authenticate, type SignedRequest } from '../../../src/kms/auth/sigv4.ts'
-import { NOW_MS, signed } from '../../fixtures/kms/signed-request.ts'
+import { NOW_MS, presigned, signed } from '../../fixtures/kms/signed-request.ts'
 import { ARNS, keysOf, principals, REGION } from '../../fixtures/kms/running-broker.ts'
 
 const credentials = parseCredentials(principals())
@@ -68,7 +68,7 @@ describe('a request signed by AWS’s signer', () => {
     expect(refusal(twice)).toBe('IncompleteSignatureException')
     const token = [...request.rawHeaders, 'x-amz-security-token', 'theirs']
     expect(refusal({ ...request, rawHeaders: token })).toBe('IncompleteSignatureException')
-    expect(refusal({ ...request, url: '/?a=b' })).toBe('InvalidSignatureException')
+    expect(refusal({ ...request, url: '/?a=b' })).toBe('IncompleteSignatureException')
     expect(refusal({ ...request, method: 'GET' })).toBe('InvalidSignatureException')
   })
 
@@ -126,3 +126,61 @@ test('headers of noise are refused with one of AWS’s errors', () => {
     }),
   )
 })
+
+describe('a presigned request', () => {
+  const HOUR_MS = 3600_000
+
+  test.each([true, false])(
+    'is its signer’s until it expires (target in a header: %s)',
+    async (targetInHeader) => {
+      const request = await presigned({ targetInHeader })
+      expect(refusal(request)).toBe(`accepted ${ARNS.app}`)
+      expect(refusal(request, NOW_MS + HOUR_MS - 1000)).toBe(`accepted ${ARNS.app}`)
+      expect(refusal(request, NOW_MS + HOUR_MS + 1000)).toBe('InvalidSignatureException')
+      expect(refusal(request, NOW_MS - 6 * 60_000)).toBe('InvalidSignatureException')
+    },
+  )
+
+  test('is refused when a part of it is changed, missing, repeated or unknown', async () => {
+    const request = await presigned()
+    const changed = (from: string | RegExp, to: string): string =>
+      refusal({ ...request, url: request.url.replace(from, to) })
+    expect(refusal({ ...request, body: Buffer.from('{ }') })).toBe('InvalidSignatureException')
+    expect(changed('ListKeys', 'CreateKey')).toBe('InvalidSignatureException')
+    expect(changed('Expires=3600', 'Expires=604800')).toBe('InvalidSignatureException')
+    expect(changed('Expires=3600', 'Expires=604801')).toBe('IncompleteSignatureException')
+    expect(changed(/Signature=../, 'Signature=00')).toBe('InvalidSignatureException')
+    expect(changed(/X-Amz-Date=[^&]*&/, '')).toBe('IncompleteSignatureException')
+    expect(changed(/$/, '&X-Amz-Expires=3600')).toBe('IncompleteSignatureException')
+    expect(changed(/$/, '&Action=x')).toBe('IncompleteSignatureException')
+    expect(changed(/$/, '&%FF')).toBe('IncompleteSignatureException')
+    const headers = ['authorization', 'AWS4-HMAC-SHA256 x', ...request.rawHeaders]
+    expect(refusal({ ...request, rawHeaders: headers })).toBe('IncompleteSignatureException')
+    const target = ['x-amz-target', 'TrentService.Decrypt', ...request.rawHeaders]
+    expect(refusal({ ...request, rawHeaders: target })).toBe('IncompleteSignatureException')
+  })
+
+  test('needs the session token of temporary keys, signed', async () => {
+    const temporary = { ...keysOf('app'), sessionToken: 'token/of+app==' }
+    const file = principals() as { principals: { accessKeys: object[] }[] }
+    const [first] = file.principals
+    const parsed = parseCredentials({
+      ...file,
+      principals: [{ ...first, accessKeys: [temporary] }],
+    })
+    const accepted = (request: SignedRequest): string =>
+      authenticate(request, { credentials: parsed, region: REGION, nowMs: NOW_MS }).arn
+    const request = await presigned({ keys: temporary })
+    expect(accepted(request)).toBe(ARNS.root)
+    const without = request.url.replace(/&?X-Amz-Security-Token=[^&]*/, '')
+    expect(() => accepted({ ...request, url: without })).toThrow()
+  })
+})
+
+test.each(['STREAMING-AWS4-HMAC-SHA256-PAYLOAD', 'UNSIGNED-PAYLOAD'])(
+  'a body that is %s is refused',
+  async (payload) => {
+    const request = await signed({ headers: { 'x-amz-content-sha256': payload } })
+    expect(refusal(request)).toBe('InvalidSignatureException')
+  },
+)

@@ -1,0 +1,57 @@
+// Nonces for documents. One says by itself that this broker issued it and until when it is valid; the store remembers
+// those that were used until they have expired.
+
+import { randomBytes, timingSafeEqual } from 'node:crypto'
+import type { Database } from './database.ts'
+import type { MasterKey } from './master-key.ts'
+
+const RANDOM_BYTES = 16
+const TIME_BYTES = 8
+const MAC_BYTES = 32
+const NONCE_BYTES = RANDOM_BYTES + TIME_BYTES + MAC_BYTES
+
+/** Issues nonces, and accepts each once. */
+export class NonceTable {
+  readonly #database: Database
+  readonly #master: MasterKey
+
+  constructor(database: Database, master: MasterKey) {
+    this.#database = database
+    this.#master = master
+  }
+
+  /** A new nonce of 56 bytes: random bytes, the end of its validity, a MAC. */
+  issue(validToMs: number): Uint8Array {
+    const time = Buffer.alloc(TIME_BYTES)
+    time.writeBigUInt64BE(BigInt(validToMs))
+    const head = Buffer.concat([randomBytes(RANDOM_BYTES), time])
+    return Buffer.concat([head, this.#macOf(head)])
+  }
+
+  /**
+   * Uses a nonce, in the transaction of the caller; whether it is the broker's own, still valid, and was not used
+   * before.
+   */
+  use(nonce: Uint8Array, nowMs: number): boolean {
+    if (nonce.length !== NONCE_BYTES) return false
+    const head = Buffer.from(nonce.subarray(0, RANDOM_BYTES + TIME_BYTES))
+    if (!timingSafeEqual(this.#macOf(head), nonce.subarray(-MAC_BYTES))) return false
+    const validToMs = Number(head.readBigUInt64BE(RANDOM_BYTES))
+    if (validToMs <= nowMs) return false
+    const sql = 'INSERT INTO used_nonces VALUES (?, ?) ON CONFLICT (nonce) DO NOTHING'
+    return this.#database.append(sql, [head, validToMs]) === 1
+  }
+
+  /** Forgets used nonces that would not be accepted any more. */
+  forgetExpired(nowMs: number): void {
+    const sql = 'SELECT 1 AS found FROM used_nonces WHERE valid_to_ms <= ? LIMIT 1'
+    if (this.#database.get(sql, [nowMs]) === null) return
+    this.#database.transaction(() =>
+      this.#database.append('DELETE FROM used_nonces WHERE valid_to_ms <= ?', [nowMs]),
+    )
+  }
+
+  #macOf(head: Uint8Array): Uint8Array {
+    return this.#master.sign('nonce', [head])
+  }
+}

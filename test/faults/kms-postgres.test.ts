@@ -1,0 +1,132 @@
+// Two brokers on one PostgreSQL: what one writes the other uses, they keep one audit log, and a server that is killed and
+// restarted under load costs no acknowledged change.
+
+import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
+import { setTimeout as wait } from 'node:timers/promises'
+import {
+  CreateAliasCommand,
+  CreateKeyCommand,
+  DecryptCommand,
+  DescribeKeyCommand,
+  EncryptCommand,
+  RotateKeyOnDemandCommand,
+  type KMSClient,
+} from '@aws-sdk/client-kms'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { buildToolkit } from '../fixtures/built-toolkit.ts'
+import { startBrokerProcess, type BrokerProcess } from '../fixtures/kms/broker-process.ts'
+import { PostgresServer } from '../fixtures/kms/postgres-server.ts'
+import { ACCOUNT, principals, REGION } from '../fixtures/kms/running-broker.ts'
+import { temporaryDirectory, type TemporaryDirectory } from '../fixtures/temporary-directory.ts'
+import { TestHost } from '../host.ts'
+
+let directory: TemporaryDirectory
+let server: PostgresServer
+let brokers: readonly { readonly broker: BrokerProcess; readonly client: KMSClient }[]
+
+beforeAll(async () => {
+  await buildToolkit()
+  directory = await temporaryDirectory()
+  server = await PostgresServer.start()
+  const path = (name: string, content: string): string => {
+    writeFileSync(directory.join(name), content, { mode: 0o600 })
+    return directory.join(name)
+  }
+  const options = {
+    ...{ store: server.url, region: REGION, account: ACCOUNT, host: '127.0.0.1', port: 0 },
+    credentials: path('principals.json', JSON.stringify(principals())),
+    masterKey: { passphraseFile: path('passphrase', 'correct horse battery staple') },
+    maxDocumentAgeMs: 1000,
+  }
+  // At once: one of them makes the tables and the master key, and the other finds them.
+  const started = () => startBrokerProcess(options, 'ignore')
+  brokers = await Promise.all([started(), started()])
+})
+afterAll(async () => {
+  for (const { broker, client } of brokers) {
+    client.destroy()
+    broker.kill()
+    await once(broker, 'close')
+  }
+  await server[Symbol.asyncDispose]()
+  await directory[Symbol.asyncDispose]()
+})
+
+/** A key made by one broker, renamed and rotated by the other, whose ciphertexts both decrypt. */
+async function roundTrip(one: KMSClient, other: KMSClient, done: string[]): Promise<void> {
+  const { KeyMetadata } = await one.send(new CreateKeyCommand({}))
+  const KeyId = KeyMetadata?.KeyId ?? ''
+  done.push(KeyId)
+  const sealed = await one.send(new EncryptCommand({ KeyId, Plaintext: Buffer.from(KeyId) }))
+  await other.send(new CreateAliasCommand({ AliasName: `alias/${KeyId}`, TargetKeyId: KeyId }))
+  await other.send(new RotateKeyOnDemandCommand({ KeyId }))
+  const { CiphertextBlob } = sealed
+  const opened = await other.send(new DecryptCommand({ CiphertextBlob }))
+  expect(Buffer.from(opened.Plaintext ?? []).toString()).toBe(KeyId)
+}
+
+const clients = (): readonly [KMSClient, KMSClient] => {
+  const [first, second] = brokers
+  if (first === undefined || second === undefined) throw new Error('no brokers')
+  return [first.client, second.client]
+}
+
+async function verifiedEntries(): Promise<number> {
+  await using host = new TestHost()
+  const args = ['kms', 'audit', 'verify', '--store', server.url] as const
+  return (await host.json<{ Entries: number }>(...args)).Entries
+}
+
+test('under load, both write one store and one audit log', async () => {
+  const [one, other] = clients()
+  const keys: string[] = []
+  await Promise.all(
+    Array.from({ length: 24 }, (_, count) =>
+      count % 2 === 0 ? roundTrip(one, other, keys) : roundTrip(other, one, keys),
+    ),
+  )
+  expect(await server.query('SELECT count(*) FROM keys')).toBe('24')
+  expect(await server.query('SELECT count(*) FROM materials')).toBe('48')
+  expect(await server.query('SELECT count(*) FROM aliases')).toBe('24')
+  expect(await verifiedEntries()).toBe(24 * 5)
+  await expect(server.query("UPDATE audit SET entry = '{}'")).rejects.toThrow(/append-only/)
+})
+
+test('a server that crashes and restarts under load loses nothing that was acknowledged', async () => {
+  const [one, other] = clients()
+  const made: string[] = []
+  const errors = new Set<string>()
+  let isOver = false
+  const write = async (client: KMSClient): Promise<void> => {
+    while (!isOver) {
+      await client.send(new CreateKeyCommand({})).then(
+        ({ KeyMetadata }) => made.push(KeyMetadata?.KeyId ?? ''),
+        async (error: unknown) => {
+          errors.add((error as Error).name)
+          await wait(50)
+        },
+      )
+    }
+  }
+  const writers = [one, other, one, other].map(write)
+  for (let restarts = 0; restarts < 3; restarts++) {
+    const before = made.length
+    await expect.poll(() => made.length).toBeGreaterThan(before + 5)
+    await server.restart()
+  }
+  const after = made.length
+  await expect.poll(() => made.length).toBeGreaterThan(after + 5)
+  isOver = true
+  await Promise.all(writers)
+  expect([...errors]).toEqual(['KMSInternalException'])
+  for (const KeyId of made) await other.send(new DescribeKeyCommand({ KeyId }))
+  const count = (sql: string) => server.query(`SELECT count(*) FROM ${sql}`)
+  expect(await count('keys')).toBe(await count('materials WHERE number = 1'))
+  expect(await count('keys')).toBe(
+    await count(
+      `audit WHERE entry::json ->> 'operation' = 'CreateKey' AND entry::json ->> 'error' IS NULL`,
+    ),
+  )
+  expect(await verifiedEntries()).toBe(Number(await count('audit')))
+})
