@@ -51,6 +51,12 @@ module.exports = {
       to: { path: '^src/' },
     },
     {
+      name: 'kms-client-stands-alone',
+      severity: 'error',
+      from: { path: '^kms-client/src/' },
+      to: { path: '^src/' },
+    },
+    {
       name: 'nobody-imports-the-cli',
       severity: 'error',
       from: { path: '^src/(?!cli/)' },

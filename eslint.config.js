@@ -30,6 +30,7 @@ export default tseslint.config(
           'attestation/node/tsconfig.json',
           'attestation/examples/tsconfig.json',
           'attestation/test/tsconfig.json',
+          'kms-client/tsconfig.json',
         ],
         tsconfigRootDir: import.meta.dirname,
       },

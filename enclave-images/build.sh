@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# Builds what enclave images are made of: kernels, agent, and the example app's root file system.
+# Builds what enclave images are made of: kernels, agent, the example app's root file system, and the
+# programs for AWS KMS.
 #
 #   enclave-images/build.sh <blobs directory> [<output directory>]
 #
 # <blobs> receives init (the agent), cmdline and the kernel of the flavour `standard`: bzImage,
 # vmlinux, kernel.config. <blobs>/minimal receives those of the flavour `minimal`. <output> (default:
-# the directory that holds <blobs>) receives hello/rootfs. The same sources and compiler give the
-# same bytes, whatever the checkout directory, user, cargo home or target directory.
+# the directory that holds <blobs>) receives hello/rootfs and, in kms, the programs for AWS KMS. The
+# same sources and compiler give the same bytes, whatever the checkout directory, user, cargo home or
+# target directory.
 #
 #   CLOISTER_KERNEL_FLAVOURS  the flavours to build (default "standard minimal")
 #
@@ -42,7 +44,8 @@ build_binaries() {
   cargo fetch --quiet --locked --target "$target"
   flags=$(rust_flags)
   CARGO_ENCODED_RUSTFLAGS=${flags%$'\x1f'} CARGO_INCREMENTAL=0 cargo build --locked --release \
-    --target "$target" --target-dir "$target_dir" --package cloister-agent --package hello >&2
+    --target "$target" --target-dir "$target_dir" --package cloister-agent --package cloister-kms \
+    --package hello >&2
 }
 
 # Installs through a rename, so that a reader sees the old file or the new one.
@@ -61,9 +64,9 @@ place_kernel() {
 }
 
 main() {
-  (($# == 1 || $# == 2)) || { sed -n '2,14s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 64; }
-  mkdir -p "$1" "${2:-$(dirname "$1")}/hello/rootfs"
-  local blobs out flavour binaries
+  (($# == 1 || $# == 2)) || { sed -n '2,16s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 64; }
+  mkdir -p "$1" "${2:-$(dirname "$1")}"/{hello/rootfs,kms}
+  local blobs out flavour binaries program
   blobs=$(cd "$1" && pwd)
   out=$(cd "${2:-$(dirname "$blobs")}" && pwd)
   for flavour in ${CLOISTER_KERNEL_FLAVOURS:-standard minimal}; do
@@ -78,6 +81,9 @@ main() {
   place 755 "$binaries/cloister-agent" "$blobs/init"
   place 644 <(printf '%s' "$cmdline") "$blobs/cmdline"
   place 755 "$binaries/hello" "$out/hello/rootfs/hello"
+  for program in cloister-attest cloister-kms-proxy kmstool_enclave_cli; do
+    place 755 "$binaries/$program" "$out/kms/$program"
+  done
 }
 
 readonly target_dir=${CARGO_TARGET_DIR:-$root/target/images}

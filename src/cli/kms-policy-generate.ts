@@ -16,9 +16,9 @@ interface GenerateFlags {
 }
 
 const NOTES = `
-The administrator may encrypt, describe, disable and enable, and read the policy; without --locked also
-change it, and with it every condition. Put a locked policy with BypassPolicyLockoutSafetyCheck: nobody can
-change it afterwards. The policy is one for AWS KMS too.
+The administrator may encrypt, generate data keys without plaintext, describe, disable and enable, and read the
+policy; without --locked also change it, and with it every condition. The app may read the policy. Put a locked
+policy with BypassPolicyLockoutSafetyCheck: nobody can change it afterwards. The policy is one for AWS KMS too.
 
 Example:
   cloister kms policy generate --measurements hello.json --locked \\
@@ -31,7 +31,8 @@ const GUARDED = [
 ]
 const ADMINISTRATION = [
   ...['kms:DescribeKey', 'kms:GetKeyPolicy', 'kms:ListKeyPolicies', 'kms:Encrypt'],
-  ...['kms:EnableKey', 'kms:DisableKey'],
+  ...['kms:EnableKey', 'kms:DisableKey', 'kms:GenerateDataKeyWithoutPlaintext'],
+  'kms:GenerateDataKeyPairWithoutPlaintext',
 ]
 
 export function policyGenerateCommand(): Command {
@@ -59,6 +60,7 @@ function generate({ measurements, admin, app, locked = false }: GenerateFlags): 
     Version: '2012-10-17',
     Statement: [
       statement('Administer', { AWS: admin }, actions),
+      statement('ReadPolicy', { AWS: app }, ['kms:GetKeyPolicy']),
       {
         ...statement('Enclave', { AWS: app }, ['kms:Decrypt', 'kms:GenerateDataKey']),
         Condition: { StringEqualsIgnoreCase: Object.fromEntries(conditions) },

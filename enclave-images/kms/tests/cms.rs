@@ -1,0 +1,180 @@
+//! CiphertextForRecipient: AWS's values, values that openssl makes, and their mutated twins.
+
+use cloister_kms::cms::{self, MAX_CMS_BYTES};
+use cloister_kms::failure::Code;
+use cloister_kms::recipient::RecipientKey;
+use proptest::prelude::*;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const OCTETS: &[u8] = include_bytes!("vectors/sdkc-input-ber.der");
+const PRIMITIVE: &[u8] = include_bytes!("vectors/sdkc-input-ber-ctx.der");
+const HELLO: &[u8] = include_bytes!("vectors/enclaver-hello-world.der");
+const HELLO_KEY: &[u8] = include_bytes!("vectors/enclaver-test-key.pk8.der");
+
+fn hello_key() -> RecipientKey {
+    RecipientKey::from_pkcs8(HELLO_KEY).unwrap()
+}
+
+#[test]
+fn opens_a_value_of_aws() {
+    let plaintext = hello_key().open(HELLO).unwrap();
+    assert_eq!(*plaintext, b"Hello, World");
+}
+
+#[test]
+fn reads_both_shapes_of_the_content() {
+    let octets = cms::parse(OCTETS).unwrap();
+    assert_eq!(octets.encrypted_key.len(), 256);
+    assert_eq!(octets.iv[..4], [0x68, 0x8c, 0x6d, 0x5f]);
+    assert_eq!(octets.ciphertext.len(), 48);
+    let primitive = cms::parse(PRIMITIVE).unwrap();
+    assert_eq!(primitive.iv[..4], [0xe6, 0x6c, 0x11, 0x72]);
+    assert_eq!(primitive.ciphertext.len(), 16);
+}
+
+#[test]
+fn opens_what_openssl_encrypts() {
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let path = |name: &str| directory.join(format!("cms-openssl-{name}"));
+    fs::write(path("key.pk8"), HELLO_KEY).unwrap();
+    let key_id = sha256_of_spki();
+    openssl(
+        &["pkey", "-inform", "DER", "-out"],
+        &[&path("key.pem"), Path::new("-in"), &path("key.pk8")],
+    );
+    let certificate = path("certificate.pem");
+    openssl(
+        &[
+            "req",
+            "-x509",
+            "-subj",
+            "/CN=recipient",
+            "-addext",
+            &format!("subjectKeyIdentifier={key_id}"),
+            "-key",
+        ],
+        &[&path("key.pem"), Path::new("-out"), &certificate],
+    );
+    for length in [0_usize, 1, 15, 16, 32, 4096] {
+        let plaintext: Vec<u8> = (0..length).map(|at| at as u8).collect();
+        fs::write(path("plaintext"), &plaintext).unwrap();
+        openssl(
+            &[
+                "cms",
+                "-encrypt",
+                "-binary",
+                "-aes256",
+                "-keyid",
+                "-outform",
+                "DER",
+                "-recip",
+                certificate.to_str().unwrap(),
+                "-keyopt",
+                "rsa_padding_mode:oaep",
+                "-keyopt",
+                "rsa_oaep_md:sha256",
+                "-keyopt",
+                "rsa_mgf1_md:sha256",
+                "-in",
+            ],
+            &[&path("plaintext"), Path::new("-out"), &path("cms.der")],
+        );
+        let opened = hello_key()
+            .open(&fs::read(path("cms.der")).unwrap())
+            .unwrap();
+        assert_eq!(*opened, plaintext);
+    }
+}
+
+fn sha256_of_spki() -> String {
+    cloister_kms::sigv4::sha256_hex(hello_key().spki())
+}
+
+fn openssl(words: &[&str], paths: &[&Path]) {
+    let output = Command::new("openssl")
+        .args(words)
+        .args(paths)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+fn refuses_a_value_for_another_key() {
+    let other = RecipientKey::generate().unwrap();
+    assert_eq!(other.open(HELLO).unwrap_err().code, Code::Cms);
+    assert_eq!(hello_key().open(OCTETS).unwrap_err().code, Code::Cms);
+}
+
+#[test]
+fn refuses_every_truncation_and_every_extension() {
+    for vector in [HELLO, OCTETS, PRIMITIVE] {
+        for length in 0..vector.len() {
+            assert_eq!(cms::parse(&vector[..length]).unwrap_err().code, Code::Cms);
+        }
+        let longer = [vector, &[0]].concat();
+        assert_eq!(cms::parse(&longer).unwrap_err().code, Code::Cms);
+    }
+    let long = vec![0x30; MAX_CMS_BYTES + 1];
+    assert_eq!(cms::parse(&long).unwrap_err().code, Code::Cms);
+}
+
+/// A change is either noticed, or is in what only decryption can check.
+#[test]
+fn notices_every_flipped_bit_of_the_structure() {
+    for vector in [OCTETS, PRIMITIVE] {
+        let original = cms::parse(vector).unwrap();
+        let opaque = 32 + 256 + 16 + original.ciphertext.len();
+        let accepted = (0..vector.len() * 8)
+            .filter(|bit| {
+                let mut flipped = vector.to_vec();
+                flipped[bit / 8] ^= 1 << (bit % 8);
+                cms::parse(&flipped).is_ok_and(|parsed| parsed != original)
+            })
+            .count();
+        assert_eq!(accepted, opaque * 8);
+    }
+}
+
+/// Runs many quick mutations, in which some structure survives.
+#[test]
+fn neither_panics_nor_accepts_what_it_cannot_hold() {
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = |bound: usize| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        (random % bound as u64) as usize
+    };
+    for _ in 0..200_000 {
+        let mut value = [HELLO, OCTETS, PRIMITIVE][next(3)].to_vec();
+        for _ in 0..=next(3) {
+            let at = next(value.len());
+            match next(4) {
+                0 => value[at] = next(256) as u8,
+                1 => value[at] = [0, 0x80, 0x84, 0xff][next(4)],
+                2 => drop(value.drain(at..(at + 1 + next(8)).min(value.len()))),
+                _ => value.insert(at, next(256) as u8),
+            }
+            if value.is_empty() {
+                break;
+            }
+        }
+        if let Ok(parsed) = cms::parse(&value) {
+            assert!(parsed.ciphertext.len() <= value.len());
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn random_bytes_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+        prop_assert_eq!(cms::parse(&bytes).unwrap_err().code, Code::Cms);
+    }
+}

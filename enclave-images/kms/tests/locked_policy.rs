@@ -1,0 +1,137 @@
+//! Which key policies are taken for locked.
+
+use cloister_kms::failure::Code;
+use cloister_kms::locked_policy::{Grants, check};
+use serde_json::{Value, json};
+
+const PCR: &str = "a8afce4193233afd3d4043a933ee7d32a8afce4193233afd3d4043a933ee7d32a8afce4193233afd3d4043a933ee7d32";
+
+fn policy(statements: &[Value]) -> String {
+    json!({ "Version": "2012-10-17", "Statement": statements }).to_string()
+}
+
+fn allow(action: Value) -> Value {
+    json!({ "Effect": "Allow", "Principal": { "AWS": "arn:aws:iam::111122223333:user/a" }, "Action": action, "Resource": "*" })
+}
+
+fn with(mut statement: Value, name: &str, value: Value) -> Value {
+    statement[name] = value;
+    statement
+}
+
+fn measured(operator: &str) -> Value {
+    json!({ operator: { "kms:RecipientAttestation:PCR0": PCR } })
+}
+
+fn enclave() -> Value {
+    with(
+        allow(json!("kms:Decrypt")),
+        "Condition",
+        measured("StringEqualsIgnoreCase"),
+    )
+}
+
+fn guard() -> Value {
+    json!({
+        "Effect": "Deny", "Principal": "*", "Resource": "*",
+        "Action": ["kms:Decrypt", "kms:GenerateDataKey", "kms:GenerateDataKeyPair",
+            "kms:DeriveSharedSecret", "kms:ReEncryptFrom", "kms:CreateGrant"],
+        "Condition": measured("StringNotEqualsIgnoreCase"),
+    })
+}
+
+fn admin() -> Value {
+    allow(json!(["kms:DescribeKey", "kms:Encrypt", "kms:DisableKey"]))
+}
+
+#[test]
+fn accepts_a_policy_that_only_opens_with_a_document() {
+    assert_eq!(
+        check(&policy(&[admin(), enclave(), guard()])),
+        Ok(Grants::AreDenied)
+    );
+    assert_eq!(
+        check(&policy(&[admin(), enclave()])),
+        Ok(Grants::MustBeNone)
+    );
+}
+
+#[test]
+fn accepts_a_wide_administrator_where_a_deny_covers_what_widens() {
+    let deny = json!({ "Effect": "Deny", "Principal": { "AWS": "*" }, "Resource": "*",
+        "Action": ["kms:PutKeyPolicy", "kms:ReplicateKey"] });
+    let create = allow(json!("kms:Create*"));
+    assert_eq!(
+        check(&policy(&[create, enclave(), guard(), deny])),
+        Ok(Grants::AreDenied)
+    );
+}
+
+#[test]
+fn refuses_what_lets_somebody_extend_the_policy_or_lead_around_it() {
+    let everyone_but_one = with(
+        guard(),
+        "Principal",
+        json!({ "AWS": "arn:aws:iam::111122223333:user/b" }),
+    );
+    let deny_of_one_image = with(guard(), "Condition", measured("StringEquals"));
+    let deny_on_condition = json!({ "Effect": "Deny", "Principal": "*", "Resource": "*", "Action": "kms:PutKeyPolicy",
+        "Condition": { "Bool": { "aws:SecureTransport": "false" } } });
+    let zeros = json!({ "StringEquals": { "kms:RecipientAttestation:PCR0": "0".repeat(96) } });
+    let wildcard = json!({ "StringLike": { "kms:RecipientAttestation:PCR0": "*" } });
+    let if_exists = json!({ "StringEqualsIfExists": { "kms:RecipientAttestation:PCR0": PCR } });
+    let decrypt = |condition: Value| with(allow(json!("kms:Decrypt")), "Condition", condition);
+    let refused = [
+        vec![allow(json!("kms:*")), guard()],
+        vec![allow(json!("*"))],
+        vec![enclave(), allow(json!("kms:PutKeyPolicy"))],
+        vec![enclave(), allow(json!("KMS:putkeypolicy"))],
+        vec![enclave(), allow(json!("kms:Put*"))],
+        vec![enclave(), allow(json!("kms:???KeyPolic?"))],
+        vec![enclave(), allow(json!("kms:CreateGrant"))],
+        vec![enclave(), allow(json!("kms:ReEncrypt*"))],
+        vec![enclave(), allow(json!("kms:ReplicateKey")), guard()],
+        vec![enclave(), allow(json!("kms:CreateGrant")), everyone_but_one],
+        vec![
+            enclave(),
+            allow(json!("kms:CreateGrant")),
+            deny_of_one_image,
+        ],
+        vec![
+            enclave(),
+            allow(json!("kms:PutKeyPolicy")),
+            deny_on_condition,
+        ],
+        vec![allow(json!("kms:Decrypt"))],
+        vec![decrypt(zeros)],
+        vec![decrypt(wildcard)],
+        vec![decrypt(if_exists)],
+        vec![decrypt(measured("StringNotEquals"))],
+        vec![
+            enclave(),
+            with(
+                json!({ "Effect": "Allow", "Principal": "*", "Resource": "*" }),
+                "NotAction",
+                json!("kms:Sign"),
+            ),
+        ],
+        vec![with(enclave(), "Effect", json!("allow"))],
+        vec![with(enclave(), "Action", json!({}))],
+        vec![json!("Allow")],
+    ];
+    for statements in refused {
+        let text = policy(&statements);
+        assert_eq!(
+            check(&text).map_err(|failure| failure.code),
+            Err(Code::PolicyNotLocked),
+            "{text}"
+        );
+    }
+    for text in ["", "[]", "{}", r#"{"Statement":[],"Statement":[]}"#] {
+        assert_eq!(
+            check(text).map_err(|failure| failure.code),
+            Err(Code::PolicyNotLocked),
+            "{text}"
+        );
+    }
+}
