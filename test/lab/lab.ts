@@ -13,7 +13,7 @@ import { startMachineTpm, type MachineTpm } from './machine-tpm.ts'
 import { defaultOptions, type LabOptions } from './options.ts'
 import { projectImage } from './project-image.ts'
 import { CHANNEL_FD, labQemuArgs, type LabFiles } from './qemu-args.ts'
-import { recentQemu } from './recent-qemu.ts'
+import { installInLab, recentQemu } from './recent-qemu.ts'
 import { rootImage } from './root-image.ts'
 import { Scratch } from './scratch.ts'
 
@@ -149,7 +149,7 @@ async function describeMachine(
   tpmSocket: string | undefined,
 ): Promise<MachineDescription> {
   const images = [await rootImage(options.rootTree), await projectImage()]
-  const setUp = options.modules.map((module) => `modprobe ${module}`)
+  const setUp = [installInLab(), ...options.modules.map((module) => `modprobe ${module}`)]
   if (!options.userNamespaces) setUp.push('sysctl -qw user.max_user_namespaces=0')
   if (options.files !== undefined) {
     images.push(join(scratch, 'files'))

@@ -14,3 +14,12 @@ export function recentQemu(): string {
 export function recentQemuDirectory(): string {
   return dirname(dirname(recentQemu()))
 }
+
+/** What starts it in the lab's host; like its other QEMU, on one processor. */
+export const recentQemuInLab = '/usr/local/bin/recent-qemu'
+
+/** A shell script that makes it. */
+export function installInLab(): string {
+  const script = String.raw`#!/bin/sh\nexec taskset -c 1 %s "$@"\n`
+  return `printf '${script}' ${recentQemu()} >${recentQemuInLab} && chmod 755 ${recentQemuInLab}`
+}
