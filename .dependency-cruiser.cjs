@@ -21,6 +21,7 @@ const arrows = {
   kms: ['chip'],
   network: ['manifest'],
   enclaves: ['vmm', 'vsock', 'eif', 'manifest', 'network'],
+  proxy: ['enclaves', 'vsock', 'manifest'],
   doctor: ['enclaves', 'vmm'],
   keeper: ['enclaves', 'manifest', 'vmm', 'vsock', 'network', 'nsm', 'chip', 'eif'],
 }

@@ -136,6 +136,27 @@ const rows = {
     meaning: "This host's AF_VSOCK has no loopback transport, which `--vsock host` needs.",
     hint: 'Run `modprobe vsock_loopback`, or leave `--vsock host` out.',
   },
+  // --- vsock-proxy
+  ERR_PROXY_CONFIG: {
+    nitro: 0,
+    meaning: 'The configuration of vsock-proxy is missing or invalid.',
+    hint: 'Correct the file given with --config; docs/vsock-proxy.md describes it.',
+  },
+  ERR_PROXY_DENIED: {
+    nitro: 0,
+    meaning: 'The allowlist of vsock-proxy does not contain the server.',
+    hint: 'Add the server to allowlist in the file given with --config, if enclaves may reach it.',
+  },
+  ERR_PROXY_RESOLVE: {
+    nitro: 0,
+    meaning: 'The name of a server was not found, or it has no address of the wanted IP version.',
+    hint: "Check the name, and this host's resolver (`getent ahosts NAME`).",
+  },
+  ERR_PROXY_CONNECT: {
+    nitro: 0,
+    meaning: 'The server behind vsock-proxy does not accept connections.',
+    hint: 'Check from this host that the server is running and reachable.',
+  },
   // --- parent programs (parent/src/failure.rs prints these, with the same hints)
   ERR_PARENT_KERNEL: {
     nitro: 0,

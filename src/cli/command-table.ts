@@ -73,6 +73,11 @@ export const commandTable: readonly CommandRow[] = [
     load: async () => (await import('./forward.ts')).forwardCommand(),
   },
   {
+    name: 'vsock-proxy',
+    summary: "let enclaves reach the servers of an allowlist, as AWS's vsock-proxy does",
+    load: async () => (await import('./vsock-proxy.ts')).vsockProxyCommand(),
+  },
+  {
     name: 'metrics',
     summary: "print counters of the running enclaves in Prometheus' text format",
     load: async () => (await import('./metrics.ts')).metricsCommand(),

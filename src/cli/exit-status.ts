@@ -1,6 +1,7 @@
 // The one rule of exit statuses, as nitro-cli 1.5.0 has it: 2 for arguments that cannot be used, 39 for
 // whatever ends a start (the cause's number is printed above it), else the number of the cause, and 1
-// where nitro-cli has no number. docs/nitro-cli.md tells it to people.
+// where nitro-cli has no number, or it is vsock-proxy, a program of its own, that fails. docs/nitro-cli.md
+// tells it to people.
 
 import { errorTable, type ErrorCode } from '../error-table.ts'
 
@@ -38,6 +39,7 @@ export function outcomeOf(code: ErrorCode | undefined, command: string | undefin
   const isUsage =
     code === 'ERR_CLI_ARGUMENT' || (command === undefined && number === INVALID_ARGUMENT)
   if (isUsage) return { number: 0, status: USAGE }
+  if (command === 'vsock-proxy') return { number: 0, status: UNNUMBERED }
   if (command === 'run-enclave' && !(code !== undefined && ARGUMENT_FAULTS.has(code)))
     return { number, status: LAUNCH_FAILED }
   return { number, status: number === 0 ? UNNUMBERED : number }

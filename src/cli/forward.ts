@@ -3,7 +3,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Command, Option } from 'commander'
-import { CloisterError, messageOf } from '../errors.ts'
+import { CloisterError } from '../errors.ts'
 import { askVsock, isAlive, openDirectories, Registry, vsockSocketPath } from '../enclaves/index.ts'
 import {
   checkDistinct,
@@ -25,6 +25,7 @@ import {
 } from './find-enclave.ts'
 import { printProgress } from './print.ts'
 import { shellWord } from '../shell-word.ts'
+import { tellOnce } from './tell-once.ts'
 
 interface ForwardOptions extends EnclaveFlags {
   readonly toGuest: readonly Forwarding[]
@@ -41,8 +42,6 @@ interface Enclave {
 /** How often it is checked that the enclave still runs. */
 const LOOK_MS = 500
 const MAX_FORWARDINGS = 32
-/** Distinct reasons of failed connections that are printed. */
-const MAX_TOLD = 64
 
 export function forwardCommand(): Command {
   return new Command('forward')
@@ -168,19 +167,6 @@ async function warnOfClosedPorts(
 function closedPorts(forwardings: readonly Forwarding[], list: string): readonly string[] {
   const ports = new Set(forwardings.map(({ vsockPort }) => vsockPort))
   return [...ports].filter((port) => !listsPort(list, port)).map(String)
-}
-
-/** Prints each reason once, however many connections fail for it. */
-function tellOnce(): (error: unknown) => void {
-  const told = new Set<string>()
-  return (error) => {
-    const code = error instanceof CloisterError ? `${error.code}: ` : ''
-    const message = code + messageOf(error)
-    if (told.has(message) || told.size >= MAX_TOLD) return
-    told.add(message)
-    printProgress(`A connection failed: ${message}`)
-    if (error instanceof CloisterError) printProgress(`What to do: ${error.hint}`)
-  }
 }
 
 function argument(message: string): CloisterError {

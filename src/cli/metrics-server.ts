@@ -7,6 +7,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createConnection } from 'node:net'
 import { once } from 'node:events'
 import { CloisterError, messageOf, reasonOf } from '../errors.ts'
+import { printProgress } from './print.ts'
 import { exposition, openMetrics, type Metric } from './prometheus.ts'
 
 const MAX_CONNECTIONS = 16
@@ -37,11 +38,26 @@ export function parsePlace(text: string): MetricsPlace {
 }
 
 /**
- * Serves `GET /metrics` until the process ends; a unix socket is for its owner alone (mode 600).
+ * Serves `GET /metrics` until the process ends, which is told; a unix socket is for its owner alone (mode
+ * 600).
  *
  * @throws `ERR_METRICS_LISTEN`
  */
 export async function serveMetrics(
+  place: MetricsPlace,
+  collect: () => Promise<readonly Metric[]>,
+): Promise<void> {
+  const server = await listen(place, collect)
+  if ('path' in place)
+    process.once('exit', () => {
+      rmSync(place.path, { force: true })
+    })
+  const address = server.address()
+  const where = typeof address === 'string' ? address : `port ${String(address?.port)}`
+  printProgress(`Metrics are served at ${where}.`)
+}
+
+async function listen(
   place: MetricsPlace,
   collect: () => Promise<readonly Metric[]>,
 ): Promise<Server> {

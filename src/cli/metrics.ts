@@ -1,12 +1,10 @@
 // cloister metrics: what describe-enclaves counts, for Prometheus (text exposition format 0.0.4).
 
 import { Command } from 'commander'
-import { rmSync } from 'node:fs'
 import { isAlive, openDirectories, readEvents, Registry } from '../enclaves/index.ts'
 import { enclaveMetrics } from './enclave-metrics.ts'
 import { Ends } from './ends.ts'
 import { parsePlace, serveMetrics, type MetricsPlace } from './metrics-server.ts'
-import { printProgress } from './print.ts'
 import { exposition, type Metric } from './prometheus.ts'
 import { vsockReports } from './vsock-report.ts'
 
@@ -45,16 +43,6 @@ async function collect(registry: Registry): Promise<readonly Metric[]> {
 /** Until a signal ends this process. */
 async function serve(registry: Registry, place: MetricsPlace): Promise<void> {
   const ends = new Ends()
-  const server = await serveMetrics(place, async () => [
-    ...(await collect(registry)),
-    ends.metric(),
-  ])
-  if ('path' in place)
-    process.once('exit', () => {
-      rmSync(place.path, { force: true })
-    })
-  const address = server.address()
-  const where = typeof address === 'string' ? address : `port ${String(address?.port)}`
-  printProgress(`Metrics are served at ${where}.`)
+  await serveMetrics(place, async () => [...(await collect(registry)), ends.metric()])
   await ends.count(readEvents(registry, { follow: true, sinceMs: Date.now() }))
 }

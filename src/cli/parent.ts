@@ -5,25 +5,20 @@ import { spawn } from 'node:child_process'
 import { constants } from 'node:os'
 import { Command } from 'commander'
 import { CloisterError, reasonOf } from '../errors.ts'
-import { findParentProgram, isAlive, openDirectories, Registry } from '../enclaves/index.ts'
-import { shellWord } from '../shell-word.ts'
-import { printProgress } from './print.ts'
-
-interface ParentOptions {
-  readonly enclaveId: readonly string[]
-  readonly enclaveName: readonly string[]
-}
+import { findParentProgram, openDirectories, Registry } from '../enclaves/index.ts'
+import { checkChosen, chosenEnclavesOptions, type ChosenEnclaves } from './chosen-enclaves.ts'
 
 /** Signals for the program that reach the process that the user started. */
 const PASSED_ON = ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGHUP', 'SIGUSR1', 'SIGUSR2'] as const
 
 export function parentCommand(): Command {
+  const [enclaveName, enclaveId] = chosenEnclavesOptions()
   return new Command('parent')
     .usage('[options] -- <program> [args...]')
     .argument('<program>', 'the program, searched for in PATH')
     .argument('[args...]', "the program's arguments")
-    .option('--enclave-name <name>', 'serve ports of this enclave only (repeatable)', append, [])
-    .option('--enclave-id <id>', 'the same, by id (repeatable)', append, [])
+    .addOption(enclaveName)
+    .addOption(enclaveId)
     .passThroughOptions()
     .addHelpText(
       'after',
@@ -35,42 +30,22 @@ export function parentCommand(): Command {
     .action(runParent)
 }
 
-function append(value: string, values: readonly string[]): readonly string[] {
-  return [...values, value]
-}
-
 async function runParent(
   program: string,
   args: readonly string[],
-  { enclaveId, enclaveName }: ParentOptions,
+  chosen: ChosenEnclaves,
 ): Promise<void> {
   const { runtime } = openDirectories()
-  checkEnclaves(new Registry(runtime), enclaveId, enclaveName)
+  checkChosen(new Registry(runtime), chosen)
   const supervisor = findParentProgram()
-  const enclaves = [...enclaveId, ...enclaveName].flatMap((wanted) => ['--enclave', wanted])
+  const enclaves = [...chosen.enclaveId, ...chosen.enclaveName].flatMap((wanted) => [
+    '--enclave',
+    wanted,
+  ])
   const options = ['--runtime', runtime, ...enclaves]
   const command = ['--', program, ...args]
   becomeProgram(supervisor, [...options, ...command])
   process.exitCode = await supervise(supervisor, [...options, '--with-parent', ...command])
-}
-
-/**
- * A name may be that of an enclave that starts later; an id is never given twice.
- *
- * @throws `ERR_KEEPER_NO_SUCH_ENCLAVE`
- */
-function checkEnclaves(registry: Registry, ids: readonly string[], names: readonly string[]): void {
-  for (const id of ids) {
-    if (isAlive(registry.find(id, 'id'))) continue
-    throw new CloisterError('ERR_KEEPER_NO_SUCH_ENCLAVE', `the enclave ${id} has ended`)
-  }
-  const running = new Set(
-    registry.list().flatMap((it) => (isAlive(it) ? [it.description.name] : [])),
-  )
-  for (const name of names.filter((it) => !running.has(it)))
-    printProgress(
-      `Note: no enclave named ${shellWord(name)} is running; it is served once it starts.`,
-    )
 }
 
 /** Replaces this process, from Node.js 22.15 on: nothing stays between the caller and the program. */

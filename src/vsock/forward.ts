@@ -39,7 +39,7 @@ export async function forwardToGuest(
   const connect = (): Promise<Socket> =>
     connectGuest(socketPath, vsockPort, { allowHalfOpen: true, timeoutMs: CONNECT_TIMEOUT_MS })
   if ('path' in hostEnd) checkSocketPath(hostEnd.path)
-  return new Relays(connect, onFailure).listen(hostEnd, FOR_THE_OWNER)
+  return new Relays({ connect, onFailure }).listen(hostEnd, FOR_THE_OWNER)
 }
 
 /**
@@ -53,7 +53,8 @@ export async function forwardToHost(
 ): Promise<Forwarded> {
   const path = `${socketPath}_${String(vsockPort)}`
   checkSocketPath(path)
-  return new Relays(() => connectHostEnd(hostEnd), onFailure).listen({ path }, FOR_THE_CARD)
+  const connect = (): Promise<Socket> => connectHostEnd(hostEnd)
+  return new Relays({ connect, onFailure }).listen({ path }, FOR_THE_CARD)
 }
 
 /** @throws `ERR_VSOCK_FORWARD_TARGET` */

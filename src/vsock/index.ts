@@ -10,6 +10,7 @@ export type {
   Refusal,
   VsockReport,
 } from './card-report.ts'
+export { Relays, type Traffic } from './relays.ts'
 export { forwardToGuest, forwardToHost, type Forwarded } from './forward.ts'
 export {
   checkDistinct,

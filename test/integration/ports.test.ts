@@ -12,6 +12,12 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { connectGuest } from '../../src/vsock/index.ts'
 import { parseExposition } from '../fixtures/exposition.ts'
 import { guestRootfs } from '../fixtures/guest-program.ts'
+import {
+  exchange,
+  RunningProxy,
+  serve as serveTcp,
+  writeConfig,
+} from '../fixtures/running-proxy.ts'
 import { TestHost, type CliResult, type DescribedEnclave } from '../host.ts'
 
 const DIALLER_PORT = 5006
@@ -216,6 +222,19 @@ test('a card reaches no socket outside its directory where the host allows it a 
   await openPorts('--parent-ports', '8004')
   expect(await dialOnce(8004)).toBe(hasOwnRoot ? '8004 refused' : '8004 open')
   expect(sockets).toHaveLength(hasOwnRoot ? 0 : 1)
+})
+
+test('a guest reaches a server of an allowlist through vsock-proxy, which finds its enclave by itself', async () => {
+  const server = await serveTcp('127.0.0.1', 'hello ')
+  const entry = `{address: localhost, port: ${String(server.port)}}`
+  const config = writeConfig(host, `allowlist: [${entry}]\n`)
+  const args = ['8005', '127.0.0.1', String(server.port), '--config', config]
+  await using proxy = await RunningProxy.start(host, args)
+  await proxy.until((log) => log.some((line) => line.includes('--parent-ports 8005')))
+  await openPorts('--parent-ports', '8005')
+  const answer = await exchange(await connectWhenListening(), 'echo 8005 word\n')
+  expect(answer.toString()).toBe('8005 open\nhello word')
+  server.close()
 })
 
 test('there is no socket at which another VMM could pose as the enclave', () => {
