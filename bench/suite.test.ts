@@ -6,6 +6,7 @@ import * as attestation from './attestation.ts'
 import * as imageBuild from './image-build.ts'
 import * as imageLayer from './image-layer.ts'
 import * as kernelFlavours from './kernel-flavours.ts'
+import * as kms from './kms.ts'
 import * as launch from './launch.ts'
 import * as network from './network.ts'
 import * as nsmDocuments from './nsm-documents.ts'
@@ -23,6 +24,7 @@ const benches = {
   imageLayer,
   vsockCard,
   network,
+  kms,
 }
 
 test('bench', { timeout: 3_600_000 }, async () => {

@@ -29,7 +29,12 @@ interface ServeFlags extends MasterKeyFlags {
   readonly tlsCert?: string
   readonly tlsKey?: string
   readonly port: number
+  /** True for the usual port. */
+  readonly console?: number | true
+  readonly consoleTokenFile?: string
 }
+
+const CONSOLE_PORT = 8471
 
 const SERVE_NOTES = `
 The broker prints its endpoint when it answers, and runs until it is interrupted. Clients find it by
@@ -74,6 +79,12 @@ export function kmsServeCommand(): Command {
     .option('--tls-cert <file>', 'answer by TLS with this certificate and its chain, PEM')
     .option('--tls-key <file>', "the certificate's private key, PEM")
     .option('--port <port>', '0 for any', wholeNumber(0, 65_535), 8470)
+    .option(
+      '--console [port]',
+      'a page with keys, policies and decisions on 127.0.0.1 (port 8471)',
+      wholeNumber(0, 65_535),
+    )
+    .option('--console-token-file <file>', 'lets the page make changes, with this token')
     .addHelpText('after', SERVE_NOTES)
     .action(serve)
 }
@@ -89,6 +100,7 @@ async function serve(flags: ServeFlags): Promise<void> {
     ...{ credentials, region, account, host, port, store, roots, requestsPerSecond },
     masterKey: await masterKeyOf(flags),
     ...tlsOf(flags),
+    ...consoleOf(flags),
     maxDocumentAgeMs: maxDocumentAge * 1000,
     report: (fault) => void reportError(fault, { isVerbose: false, command: 'kms' }),
   })
@@ -97,12 +109,24 @@ async function serve(flags: ServeFlags): Promise<void> {
   })
   printJson({
     Endpoint: broker.endpoint,
+    ...(broker.console === null ? {} : { Console: broker.console }),
     Region: region,
     Account: account,
     Store: store,
     AcceptedRoots: roots.length,
     ProcessID: process.pid,
   })
+}
+
+function consoleOf({
+  console: given,
+  consoleTokenFile: tokenFile,
+}: ServeFlags): Pick<BrokerOptions, 'console'> {
+  if (given === undefined && tokenFile !== undefined)
+    throw wrong('--console-token-file: give --console, too')
+  if (given === undefined) return {}
+  const port = given === true ? CONSOLE_PORT : given
+  return { console: { port, ...(tokenFile === undefined ? {} : { tokenFile }) } }
 }
 
 function tlsOf({ tlsCert: certificate, tlsKey: key }: ServeFlags): Pick<BrokerOptions, 'tls'> {

@@ -4,6 +4,7 @@ import { isIP } from 'node:net'
 import { check, CloisterError } from '../errors.ts'
 import { readCredentials } from './auth/credentials-file.ts'
 import { answerRequest } from './broker.ts'
+import { KmsConsole, type ConsoleOptions } from './console.ts'
 import { KmsServer } from './http/server.ts'
 import { readTlsIdentity, type TlsFiles } from './http/tls.ts'
 import { openStore, type MasterKeySource } from './open-store.ts'
@@ -34,6 +35,8 @@ export interface BrokerOptions {
   readonly port: number
   /** Of one principal; no bound unless it is given. */
   readonly requestsPerSecond?: number
+  /** A page for people; none unless it is given. */
+  readonly console?: ConsoleOptions
   /** Gets faults of the broker itself. */
   readonly report: (fault: unknown) => void
   /** The clock, in milliseconds since the epoch; the system's unless it is given. */
@@ -43,6 +46,8 @@ export interface BrokerOptions {
 /** A broker that answers. */
 export interface Broker extends AsyncDisposable {
   readonly endpoint: string
+  /** Where the console is, if it was asked for. */
+  readonly console: string | null
   /** Closes the store at once, for the end of the process: its write-ahead log goes into its file. */
   closeStore(): void
 }
@@ -76,10 +81,13 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
       { host, port, tls },
       { dispatch: (request) => answerRequest(request, parts), report, now },
     )
+    const page = await openConsole(server, options.console, { store, place, now, report })
     return {
       endpoint: server.endpoint,
+      console: page?.url ?? null,
       closeStore: close,
       async [Symbol.asyncDispose]() {
+        await page?.[Symbol.asyncDispose]()
         await server[Symbol.asyncDispose]()
         close()
       },
@@ -87,6 +95,21 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   } catch (error) {
     upkeep?.[Symbol.dispose]()
     store.abandon()
+    throw error
+  }
+}
+
+/** A broker whose console cannot be opened does not start. */
+async function openConsole(
+  server: KmsServer,
+  options: ConsoleOptions | undefined,
+  parts: Parameters<typeof KmsConsole.listen>[1],
+): Promise<KmsConsole | undefined> {
+  if (options === undefined) return undefined
+  try {
+    return await KmsConsole.listen(options, parts)
+  } catch (error) {
+    await server[Symbol.asyncDispose]()
     throw error
   }
 }

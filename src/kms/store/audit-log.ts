@@ -55,8 +55,20 @@ export class AuditLog {
     this.#database = database
   }
 
-  get isEmpty(): boolean {
-    return this.#last() === null
+  /** How many entries there are. */
+  get length(): number {
+    return Number(this.#last()?.['seq'] ?? 0)
+  }
+
+  /** Up to `count` entries after the given one, in order. */
+  list(after: number, count: number): readonly (AuditEntry & { readonly seq: number })[] {
+    const sql = 'SELECT seq, entry FROM audit WHERE seq > ? ORDER BY seq LIMIT ?'
+    return this.#database
+      .all(sql, [after, count])
+      .map((row) => ({
+        ...(JSON.parse(String(row['entry'])) as AuditEntry),
+        seq: Number(row['seq']),
+      }))
   }
 
   /** When the last entry was made, by the clock of then; undefined when there is none. */

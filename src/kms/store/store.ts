@@ -69,7 +69,7 @@ export class Store implements Disposable {
 
   /** Whether nothing was ever done in it. */
   get isEmpty(): boolean {
-    return this.audit.isEmpty && this.keys.list('', 1).length === 0
+    return this.audit.length === 0 && this.keys.list('', 1).length === 0
   }
 
   /** The value of the TPM's counter that the store belongs to; null when it says none, or not of this counter. */

@@ -1,0 +1,78 @@
+// A key broker in a process of its own on the first processor, and clients on the others: requests that are signed once
+// and sent again and again, so that the client costs next to nothing.
+
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { Agent, request } from 'node:http'
+import { availableParallelism } from 'node:os'
+import type { SignedRequest } from '../src/kms/auth/sigv4.ts'
+
+/** How fast a server answers. */
+export interface Rate {
+  readonly perSecond: number
+  /** Milliseconds. */
+  readonly p50: number
+  readonly p99: number
+}
+
+const CONNECTIONS = 4
+const WARM_UP = 50
+
+/** Starts a program on one processor of its own, where there are two. */
+export function onFirstProcessor(command: readonly string[]): ChildProcess {
+  const pinned = availableParallelism() > 1 ? ['taskset', '-c', '0', ...command] : command
+  const [program = '', ...args] = pinned
+  return spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+}
+
+export async function stop(child: ChildProcess): Promise<void> {
+  const closed = once(child, 'close')
+  child.kill('SIGKILL')
+  await closed
+}
+
+/** Sends a request `count` times over a few connections; throws unless each is answered with 200. */
+export async function rateOf(
+  endpoint: string,
+  signed: SignedRequest,
+  count: number,
+): Promise<Rate> {
+  const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS })
+  const times: number[] = []
+  const send = async (): Promise<void> => {
+    const begin = performance.now()
+    const status = await answered(endpoint, signed, agent)
+    times.push(performance.now() - begin)
+    if (status !== 200) throw new Error(`${signed.url} was answered with ${String(status)}`)
+  }
+  try {
+    for (let sent = 0; sent < WARM_UP; sent++) await send()
+    times.length = 0
+    let left = count
+    const begin = performance.now()
+    const client = async (): Promise<void> => {
+      while (left-- > 0) await send()
+    }
+    await Promise.all(Array.from({ length: CONNECTIONS }, client))
+    const perSecond = (count * 1000) / (performance.now() - begin)
+    const sorted = times.toSorted((a, b) => a - b)
+    const at = (part: number): number => sorted[Math.floor(sorted.length * part)] ?? Number.NaN
+    return { perSecond, p50: at(0.5), p99: at(0.99) }
+  } finally {
+    agent.destroy()
+  }
+}
+
+function answered(endpoint: string, signed: SignedRequest, agent: Agent): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const { method, url, rawHeaders, body } = signed
+    const options = { method, agent, headers: rawHeaders, setHost: false }
+    const sent = request(`${endpoint}${url}`, options, (response) => {
+      response.resume().on('end', () => {
+        resolve(response.statusCode ?? 0)
+      })
+    })
+    sent.on('error', reject)
+    sent.end(body)
+  })
+}

@@ -1,0 +1,225 @@
+// The key broker's Decrypt: with a document beside its floor (one verification, one RSA-OAEP encryption, AES, one durable
+// entry in the log, in one process), without one beside moto's server, and with many keys and a long log.
+
+import { createCipheriv, createPublicKey, publicEncrypt, randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { CreateKeyCommand, EncryptCommand, KMSClient } from '@aws-sdk/client-kms'
+import { createVerifier } from '@cloister/attestation'
+import { Store } from '../src/kms/store/store.ts'
+import { fixtureScript } from '../test/fixtures/built-toolkit.ts'
+import { Platform, rsaPair } from '../test/fixtures/kms/platform.ts'
+import { ACCOUNT, keysOf, principals, REGION } from '../test/fixtures/kms/running-broker.ts'
+import { signed } from '../test/fixtures/kms/signed-request.ts'
+import { onFirstProcessor, rateOf, stop, type Rate } from './kms-serve.ts'
+import type { BenchRow } from './row.ts'
+
+const REQUESTS = 2000
+const MOTO_REQUESTS = 500
+const KEYS = 10_000
+const ENTRIES = [0, 100_000, 1_000_000] as const
+const BATCH = 5000
+
+export async function run(): Promise<readonly BenchRow[]> {
+  const directory = mkdtempSync(join(tmpdir(), 'cloister-bench-'))
+  try {
+    const broker = new Bench(directory, await Platform.make())
+    const [withDocument, plain] = await broker.decrypts()
+    const floor = await broker.floor()
+    const moto = await motoDecrypts()
+    return [
+      {
+        claim: 'KMS Decrypt with Recipient, one core (at least 0.7 of its floor)',
+        ours: textOf(withDocument),
+        peer: `verify, RSA-OAEP, AES, durable entry: ${floor.toFixed(0)}/s`,
+        ratio: withDocument.perSecond / floor,
+      },
+      {
+        claim: "KMS Decrypt without Recipient, one core (at least 5 times moto's)",
+        ours: textOf(plain),
+        peer: `moto server: ${textOf(moto)}`,
+        ratio: plain.perSecond / moto.perSecond,
+      },
+      ...(await broker.curve(plain)),
+    ]
+  } finally {
+    rmSync(directory, { recursive: true, force: true })
+  }
+}
+
+function textOf({ perSecond, p50, p99 }: Rate): string {
+  return `${perSecond.toFixed(0)}/s, p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms`
+}
+
+class Bench {
+  readonly #directory: string
+  readonly #platform: Platform
+  readonly #rsa = rsaPair()
+
+  constructor(directory: string, platform: Platform) {
+    this.#directory = directory
+    this.#platform = platform
+    writeFileSync(this.#path('principals.json'), JSON.stringify(principals()), { mode: 0o600 })
+    writeFileSync(this.#path('master.key'), 'cd'.repeat(32), { mode: 0o600 })
+  }
+
+  /** With and without a document. */
+  async decrypts(): Promise<readonly [Rate, Rate]> {
+    return await this.#serving(async (endpoint) => {
+      const CiphertextBlob = await sealed(endpoint)
+      const Recipient = {
+        KeyEncryptionAlgorithm: 'RSAES_OAEP_SHA_256',
+        AttestationDocument: base64(await this.#platform.document(this.#rsa.spki)),
+      }
+      return [
+        await rateOf(endpoint, await decrypt({ CiphertextBlob, Recipient }), REQUESTS),
+        await rateOf(endpoint, await decrypt({ CiphertextBlob }), REQUESTS),
+      ]
+    })
+  }
+
+  /** What a Decrypt with a document cannot do without, per second. */
+  async floor(): Promise<number> {
+    const verifier = createVerifier({ roots: [this.#platform.root], maxAgeMs: 300_000 })
+    const document = await this.#platform.document(this.#rsa.spki)
+    const key = createPublicKey({ key: Buffer.from(this.#rsa.spki), format: 'der', type: 'spki' })
+    using store = this.#open()
+    const once = async (): Promise<void> => {
+      await verifier.verify(document)
+      const content = randomBytes(32)
+      publicEncrypt({ key, oaepHash: 'sha256' }, content)
+      createCipheriv('aes-256-cbc', content, randomBytes(16)).update(randomBytes(32))
+      store.transaction(() => store.audit.append(ENTRY))
+    }
+    for (let warm = 0; warm < 50; warm++) await once()
+    const begin = performance.now()
+    for (let done = 0; done < REQUESTS; done++) await once()
+    return (REQUESTS * 1000) / (performance.now() - begin)
+  }
+
+  /** The same with many keys, and logs that get longer. */
+  async curve(first: Rate): Promise<readonly BenchRow[]> {
+    this.#addKeys()
+    const rows: BenchRow[] = []
+    for (const entries of ENTRIES) {
+      this.#addEntries(entries)
+      const rate = await this.#serving(async (endpoint) => {
+        const request = await decrypt({ CiphertextBlob: await sealed(endpoint) })
+        return await rateOf(endpoint, request, REQUESTS)
+      })
+      rows.push({
+        claim: `KMS Decrypt with ${String(KEYS)} keys and ${String(entries)} entries in the log (about 1)`,
+        ours: textOf(rate),
+        peer: 'one key, short log',
+        ratio: rate.perSecond / first.perSecond,
+      })
+    }
+    return rows
+  }
+
+  #addKeys(): void {
+    using store = this.#open()
+    const kind = { spec: 'SYMMETRIC_DEFAULT', usage: 'ENCRYPT_DECRYPT', origin: 'AWS_KMS' } as const
+    store.transaction(() => {
+      for (let made = 0; made < KEYS; made++) {
+        const fields = { description: '', policy: '{}', publicKey: null, ...kind }
+        const key = store.keys.create(fields, made)
+        store.materials.add(randomBytes(32), {
+          ...{ keyId: key.id, number: 1, createdMs: made, cause: 'CREATED' },
+        })
+        store.keys.put({ ...key, material: 1 })
+      }
+    })
+  }
+
+  #addEntries(count: number): void {
+    using store = this.#open()
+    const present = store.audit.length
+    for (let done = present; done < count; done += BATCH) {
+      store.transaction(() => {
+        for (let one = 0; one < BATCH; one++) store.audit.append(ENTRY)
+      })
+    }
+  }
+
+  async #serving<T>(work: (endpoint: string) => Promise<T>): Promise<T> {
+    const options = {
+      ...{ store: this.#path('store'), masterKey: { keyFile: this.#path('master.key') } },
+      ...{ credentials: this.#path('principals.json'), region: REGION, account: ACCOUNT },
+      ...{ host: '127.0.0.1', port: 0, maxDocumentAgeMs: 300_000 },
+      rootsBase64: [base64(this.#platform.root)],
+    }
+    const script = fixtureScript('kms/serve.mjs')
+    const broker = onFirstProcessor([process.execPath, script, JSON.stringify(options)])
+    try {
+      const [line] = (await once(broker.stdout ?? broker, 'data')) as [Buffer]
+      return await work(line.toString().trim())
+    } finally {
+      await stop(broker)
+    }
+  }
+
+  #open(): Store {
+    return Store.open(this.#path('store'), { keyFile: this.#path('master.key') })
+  }
+
+  #path(name: string): string {
+    return join(this.#directory, name)
+  }
+}
+
+const ENTRY = {
+  ...{ time: '2026-11-27T12:00:00.000Z', requestId: '0'.repeat(36), sourceIp: '127.0.0.1' },
+  ...{ principal: `arn:aws:iam::${ACCOUNT}:root`, operation: 'Decrypt' },
+  key: `arn:aws:kms:${REGION}:${ACCOUNT}:key/${'0'.repeat(36)}`,
+  recipient: { moduleId: 'i-0-enc0', assurance: 'software-tpm', pcrs: { 0: 'ab'.repeat(48) } },
+  decisions: [{ action: 'kms:Decrypt', allowed: true, reason: 'allow', statement: 'key: Admin' }],
+}
+
+async function sealed(endpoint: string): Promise<string> {
+  const client = new KMSClient({ endpoint, region: REGION, credentials: keysOf('root') })
+  const { KeyMetadata } = await client.send(new CreateKeyCommand({}))
+  const command = new EncryptCommand({ KeyId: KeyMetadata?.KeyId, Plaintext: randomBytes(32) })
+  const { CiphertextBlob } = await client.send(command)
+  client.destroy()
+  return base64(CiphertextBlob ?? new Uint8Array())
+}
+
+function decrypt(fields: object): ReturnType<typeof signed> {
+  const headers = {
+    'x-amz-target': 'TrentService.Decrypt',
+    'content-type': 'application/x-amz-json-1.1',
+  }
+  const body = JSON.stringify(fields)
+  return signed({ headers, body, atMs: Date.now(), keys: keysOf('root') })
+}
+
+async function motoDecrypts(): Promise<Rate> {
+  const program = join(import.meta.dirname, '../build/moto/bin/moto_server')
+  const port = 20_000 + (process.pid % 10_000)
+  const server = onFirstProcessor([program, '-H', '127.0.0.1', '-p', String(port)])
+  const endpoint = `http://127.0.0.1:${String(port)}`
+  try {
+    await listening(endpoint)
+    const request = await decrypt({ CiphertextBlob: await sealed(endpoint) })
+    return await rateOf(endpoint, request, MOTO_REQUESTS)
+  } finally {
+    await stop(server)
+  }
+}
+
+async function listening(endpoint: string): Promise<void> {
+  for (;;) {
+    const isThere = await fetch(endpoint).then(
+      () => true,
+      () => false,
+    )
+    if (isThere) return
+  }
+}
+
+function base64(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('base64')
+}
