@@ -36,8 +36,9 @@ export async function rateOf(
   endpoint: string,
   signed: SignedRequest,
   count: number,
+  keepAlive = true,
 ): Promise<Rate> {
-  const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS })
+  const agent = new Agent({ keepAlive, maxSockets: CONNECTIONS })
   const times: number[] = []
   const send = async (): Promise<void> => {
     const begin = performance.now()

@@ -138,6 +138,18 @@ install_python_clients() {
   ln -sfn "$root" build/python-clients
 }
 
+# The key broker's peer: moto's server.
+install_moto() {
+  local root="$cache/moto-1"
+  if [ ! -e "$root/complete" ]; then
+    rm -rf "$root"
+    python3 -m venv "$root"
+    "$root/bin/pip" install --quiet --disable-pip-version-check 'moto[server]==5.2.5'
+    touch "$root/complete"
+  fi
+  ln -sfn "$root" build/moto
+}
+
 # The kernel of the lab's host.
 install_lab_kernel() {
   bash scripts/lab-kernel.sh "$cache/lab-kernel"
@@ -176,6 +188,7 @@ main() {
   [ -z "$purpose" ] || step "AWS's reader and writer of images, for tests" install_aws_eif
   [ -z "$purpose" ] || step "kernel of the lab's host" install_lab_kernel
   [ -z "$purpose" ] || step 'boto3 and the AWS CLI, for tests' install_python_clients
+  [ "$purpose" != --bench ] || step "moto's server" install_moto
   [ "$purpose" != --bench ] || step "vhost-device-vsock $stock_vsock_version" install_stock_vsock
   step 'compile TypeScript' npx --no-install tsc -b
   step 'bundle the programs' node scripts/bundle.mjs

@@ -35,6 +35,7 @@ export async function runProgram(
     begins(command.name())
   })
   try {
+    checkHelpTopic(program, args)
     checkOptionValues(program, args)
     await program.parseAsync(args, { from: 'user' })
   } catch (error) {
@@ -45,6 +46,19 @@ export async function runProgram(
     throw withOwnHelp(await argumentError(error, program, args), program, args)
   }
   return process.exitCode
+}
+
+/** commander prints a command's own help for `kms help unknown`. */
+function checkHelpTopic(program: Command, args: readonly string[]): void {
+  const names = args.filter((arg) => !arg.startsWith('-'))
+  const at = names.indexOf('help')
+  const command = calledCommand(program, names.slice(0, Math.max(at, 0)))
+  const topic = names[at + 1]
+  if (at < 1 || topic === undefined || topic === 'help' || command.commands.length === 0) return
+  if (command.commands.every((it) => it.name() !== topic && !it.aliases().includes(topic)))
+    throw new CloisterError('ERR_CLI_ARGUMENT', `unknown command '${topic}'`, {
+      hint: `See \`${fullName(command)} --help\`.`,
+    })
 }
 
 /** What commander says of arguments, in one line, and of two faults the one that explains the other. */

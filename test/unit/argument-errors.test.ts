@@ -42,6 +42,8 @@ describe('the advice names the help of the command, at its level', () => {
     ['kms audit verify --hed 1', 'cloister kms audit verify --help'],
     ['lst', 'cloister --help'],
     ['help lst', 'cloister --help'],
+    ['kms help srve', 'cloister kms --help'],
+    ['kms policy help tst', 'cloister kms policy --help'],
     ['prune all', 'cloister prune --help'],
     ['diff a b c', 'cloister diff-eif --help'],
   ])('%s: %s', async (command, help) => {

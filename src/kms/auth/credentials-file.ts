@@ -8,7 +8,7 @@ import {
   parseKeyPolicy,
   type PolicyDocument,
 } from '@cloister/attestation/policy'
-import { check, CloisterError } from '../../errors.ts'
+import { check, CloisterError, withHint } from '../../errors.ts'
 import { readInputFile } from '../../files/index.ts'
 import { checkPrivate } from '../private-file.ts'
 import { parseStrictJson } from '../strict-json.ts'
@@ -39,7 +39,7 @@ const CODE = 'ERR_KMS_CREDENTIALS'
 const MAX_BYTES = 4 * 1024 * 1024
 /** AWS's bounds, in characters. */
 const [MAX_TAG_NAME, MAX_TAG_VALUE] = [128, 256]
-const HINT = 'docs/kms.md shows the file.'
+const HINT = 'Give the file of principals; docs/kms.md shows one.'
 
 /**
  * Reads the file of principals, which only its owner may read.
@@ -51,7 +51,15 @@ export function readCredentials(path: string): Credentials {
     ...{ code: CODE, maxBytes: MAX_BYTES },
     inspect: (status) => checkPrivate(status, path, { code: CODE, hint }),
   })
-  return parseCredentials(parseStrictJson(bytes, CODE, path))
+  return parseCredentials(parsed(bytes, path))
+}
+
+function parsed(bytes: Uint8Array, path: string): unknown {
+  try {
+    return parseStrictJson(bytes, CODE, path)
+  } catch (error) {
+    throw error instanceof CloisterError ? withHint(error, HINT) : error
+  }
 }
 
 /** @throws ERR_KMS_CREDENTIALS */

@@ -63,12 +63,10 @@ export class AuditLog {
   /** Up to `count` entries after the given one, in order. */
   list(after: number, count: number): readonly (AuditEntry & { readonly seq: number })[] {
     const sql = 'SELECT seq, entry FROM audit WHERE seq > ? ORDER BY seq LIMIT ?'
-    return this.#database
-      .all(sql, [after, count])
-      .map((row) => ({
-        ...(JSON.parse(String(row['entry'])) as AuditEntry),
-        seq: Number(row['seq']),
-      }))
+    return this.#database.all(sql, [after, count]).map((row) => ({
+      ...(JSON.parse(String(row['entry'])) as AuditEntry),
+      seq: Number(row['seq']),
+    }))
   }
 
   /** When the last entry was made, by the clock of then; undefined when there is none. */

@@ -62,6 +62,7 @@ describe('a broker that cannot start says why', () => {
   test.each([
     ['ERR_CLI_ARGUMENT', () => ['--credentials', host.path('principals.json')]],
     ['ERR_CLI_ARGUMENT', () => [...given(), '--account', '12']],
+    ['ERR_CLI_ARGUMENT', () => [...given(), '--console-token-file', host.path('passphrase')]],
     ['ERR_KMS_LISTEN', () => [...given(), '--host', '0.0.0.0']],
     ['ERR_KMS_LISTEN', () => [...given(), '--host', 'localhost']],
     ['ERR_CLI_ARGUMENT', () => [...given(), '--tls-cert', host.path('passphrase')]],
