@@ -174,10 +174,12 @@ impl Route {
         Ok(Wire::new(socket, CONNECT_TIME))
     }
 
-    fn secure(&self, url: &Url, wire: Wire) -> io::Result<StreamOwned<ClientConnection, Wire>> {
+    /// Completes the handshake: what fails in it is the connection, not the response.
+    fn secure(&self, url: &Url, mut wire: Wire) -> io::Result<StreamOwned<ClientConnection, Wire>> {
         let name = ServerName::try_from(url.host.clone()).map_err(io::Error::other)?;
-        let session =
+        let mut session =
             ClientConnection::new(Arc::clone(&self.tls), name).map_err(io::Error::other)?;
+        session.complete_io(&mut wire).map_err(io::Error::other)?;
         Ok(StreamOwned::new(session, wire))
     }
 }
