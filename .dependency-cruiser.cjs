@@ -10,6 +10,7 @@ const arrows = {
   eif: [],
   subprocess: [],
   files: [],
+  cgroup: ['vmm'],
   vmm: [],
   vsock: [],
   chip: [],
@@ -20,10 +21,10 @@ const arrows = {
   signing: ['eif', 'chip'],
   kms: ['chip'],
   network: ['manifest'],
-  enclaves: ['vmm', 'vsock', 'eif', 'manifest', 'network'],
+  enclaves: ['cgroup', 'vmm', 'vsock', 'eif', 'manifest', 'network'],
   proxy: ['enclaves', 'vsock', 'manifest'],
-  doctor: ['enclaves', 'vmm'],
-  keeper: ['enclaves', 'manifest', 'vmm', 'vsock', 'network', 'nsm', 'chip', 'eif'],
+  doctor: ['cgroup', 'enclaves', 'vmm'],
+  keeper: ['cgroup', 'enclaves', 'manifest', 'vmm', 'vsock', 'network', 'nsm', 'chip', 'eif'],
 }
 
 const folderRules = Object.entries(arrows).map(([folder, allowed]) => ({

@@ -64,6 +64,11 @@ const rows = {
     meaning: 'The host cannot start another process.',
     hint: 'Raise the limit on processes (`ulimit -u`, or pids.max of the control group).',
   },
+  ERR_KEEPER_CGROUP: {
+    nitro: 0,
+    meaning: "The enclave's control groups cannot be created, and --cgroup required asks for them.",
+    hint: '`cloister doctor` shows what is missing; docs/isolation.md describes what is needed.',
+  },
   // --- processes
   ERR_FILE_INPUT: {
     nitro: 19,

@@ -1,8 +1,9 @@
 // run-enclave --config: nitro-cli's JSON file, snake_case keys, instead of the flags. As there, unknown
-// keys and null are passed over. Our own keys are parent_ports, guest_ports, vsock, config_data, egress and dns,
-// written like the flags' values.
+// keys and null are passed over. Our own keys are parent_ports, guest_ports, vsock, config_data, cgroup, egress
+// and dns, written like the flags' values.
 
 import { CloisterError, messageOf } from '../errors.ts'
+import { cgroupUses, type CgroupUse } from '../enclaves/index.ts'
 import { checkPortList, vsockKinds, type VsockKind } from '../vsock/index.ts'
 import { MAX_CPU_COUNT, memorySize, readFileArgument, wholeNumber } from './arguments.ts'
 import { printProgress } from './print.ts'
@@ -27,6 +28,7 @@ const keys: Readonly<Record<string, Reader>> = {
   vsock: (value) => ({ vsock: vsockKind(value) }),
   guest_ports: (value) => ({ guestPorts: checkPortList(as('string', value)) }),
   config_data: (value) => ({ configData: as('string', value) }),
+  cgroup: (value) => ({ cgroup: cgroupUse(value) }),
   egress: (value) => ({ egress: as('string', value) }),
   dns: (value) => ({ dns: strings(value) }),
   attach_console: (value) => ({ attachConsole: as('boolean', value) }),
@@ -52,6 +54,7 @@ export function applyRunConfig(options: RunOptions): RunOptions {
     'guestPorts',
     'vsock',
     'configData',
+    'cgroup',
     'egress',
     'dns',
   ] as const
@@ -128,6 +131,12 @@ function vsockKind(value: unknown): VsockKind {
   const kind = vsockKinds.find((known) => known === value)
   if (kind !== undefined) return kind
   throw new TypeError(`It must be one of ${vsockKinds.join(', ')}.`)
+}
+
+function cgroupUse(value: unknown): CgroupUse {
+  const use = cgroupUses.find((known) => known === value)
+  if (use !== undefined) return use
+  throw new TypeError(`It must be one of ${cgroupUses.join(', ')}.`)
 }
 
 function numbers(value: unknown): readonly number[] {

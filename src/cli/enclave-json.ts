@@ -10,7 +10,10 @@ import {
   type EnclaveEnd,
   type EnclaveRecord,
   type EnclaveReport,
+  type GroupFacts,
   type LaunchFacts,
+  limitsOf,
+  type LimitFacts,
   type Registry,
 } from '../enclaves/index.ts'
 import type { EifMetadata } from '../eif/index.ts'
@@ -72,12 +75,26 @@ function restartJson({ description, restart }: EnclaveRecord): Json {
 function aliveJson(record: AliveRecord, { registry, vsock }: DescribeContext): Json {
   return {
     Accelerator: record.description.accelerator,
+    ...limitsJson(limitsOf(record)),
     Assurance: record.state === 'STARTING' ? '' : record.assurance,
     VsockSocket: vsockSocketPath(registry.directory(record.id)),
     Vsock: vsock === undefined ? null : vsockJson(vsock),
     ...(vsock?.network !== undefined && { Network: networkJson(vsock.network) }),
     Processes: Object.fromEntries(processesOf(record).map(({ name, pid }) => [name, pid])),
   }
+}
+
+/** Not known until it has started. */
+function limitsJson(limits: LimitFacts | undefined): Json {
+  if (limits === undefined) return {}
+  if ('missing' in limits) return { Limits: { Missing: limits.missing } }
+  const { version, qemu, others } = limits
+  return { Limits: { CgroupVersion: version, QEMU: groupJson(qemu), Others: groupJson(others) } }
+}
+
+function groupJson({ memoryBytes, cpus, processes, directories }: GroupFacts): Json {
+  const MemoryMiB = Math.ceil(memoryBytes / 2 ** 20)
+  return { MemoryMiB, CPUs: cpus, Processes: processes, Cgroups: directories }
 }
 
 /** Not known of an enclave that still starts, or that ended before it ran. */
@@ -117,6 +134,7 @@ function endJson(end: EnclaveEnd): Json {
     Reason: end.reason,
     ...(end.exitCode === undefined ? {} : { ExitCode: end.exitCode }),
     ...(end.signal === undefined ? {} : { Signal: end.signal }),
+    ...(end.outOfMemory === undefined ? {} : { OutOfMemory: end.outOfMemory }),
     At: end.at,
     LivedMs: end.livedMs,
     ...(end.ranMs === undefined ? {} : { RanMs: end.ranMs }),

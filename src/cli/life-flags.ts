@@ -2,7 +2,7 @@
 
 import { Option } from 'commander'
 import { wholeNumber } from './arguments.ts'
-import { restartRules } from '../enclaves/index.ts'
+import { cgroupUses, restartRules } from '../enclaves/index.ts'
 
 export function restartOption(): Option {
   return new Option(
@@ -26,6 +26,13 @@ export function stopTimeoutOption(): Option {
     '--stop-timeout <seconds>',
     `with --attach: how long the app may take to exit after a signal (default: ${String(DEFAULT_STOP_TIMEOUT)})`,
   ).argParser(wholeNumber(0, 600))
+}
+
+export function cgroupOption(): Option {
+  return new Option(
+    '--cgroup <use>',
+    "limits by control groups: `auto` where this host allows them, `required`, or `off` (default: 'auto')",
+  ).choices(cgroupUses)
 }
 
 export function configDataOption(): Option {

@@ -28,6 +28,7 @@ import { listsPort } from '../vsock/index.ts'
 import { guestPortsOption, parentPortsOption, portsOf, vsockOption } from './ports.ts'
 import {
   attachOption,
+  cgroupOption,
   configDataOption,
   DEFAULT_STOP_TIMEOUT,
   restartOption,
@@ -80,6 +81,7 @@ export function runEnclaveCommand(): Command {
     .addOption(acceleratorOption())
     .option('--role <arn>', 'identity to extend into PCR3, as AWS does with an IAM role')
     .addOption(configDataOption())
+    .addOption(cgroupOption())
     .addOption(restartOption())
     .addOption(attachOption())
     .addOption(stopTimeoutOption())
@@ -217,6 +219,7 @@ function launchOptions(
     accelerator,
     role: options.role,
     configData: options.configData,
+    cgroup: options.cgroup,
     restart: options.attach === true ? 'no' : (options.restart ?? manifest?.restart),
     bootTimeoutMs: options.bootTimeout * 1000,
   }

@@ -1,7 +1,7 @@
 // The settings of run-enclave, from its flags or its --config file.
 
 import type { VsockKind } from '../vsock/index.ts'
-import type { RestartRule } from '../enclaves/index.ts'
+import type { CgroupUse, RestartRule } from '../enclaves/index.ts'
 import type { Accelerator } from '../vmm/index.ts'
 
 export interface RunOptions {
@@ -25,6 +25,7 @@ export interface RunOptions {
   readonly vsock?: VsockKind
   readonly egress?: string
   readonly dns?: readonly string[]
+  readonly cgroup?: CgroupUse
   readonly bootTimeout: number
   readonly waitPort?: number
 }

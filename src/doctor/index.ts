@@ -1,6 +1,7 @@
 // Whether this host can run enclaves, and what to do where it cannot.
 
 import { messageOf } from '../errors.ts'
+import { checkControlGroups } from './control-groups.ts'
 import type { Check, Finding } from './finding.ts'
 import { checkConfinement, checkLimits, checkUserNamespaces, checkUsers } from './kernel.ts'
 import { checkKvm } from './kvm.ts'
@@ -46,6 +47,7 @@ export async function examineHost(options: Examination): Promise<readonly Findin
     ['user namespaces', checkUserNamespaces],
     ['user ids', checkUsers],
     ['limits', checkLimits],
+    ['control groups', checkControlGroups],
     ['memory', checkMemory],
     ['directories', checkDirectories],
     ['temporary files', checkTemporary],

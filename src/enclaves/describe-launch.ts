@@ -18,6 +18,7 @@ import { readConfigData, type ConfigData } from './config-data.ts'
 import { openDirectories } from './directories.ts'
 import { availableMemoryMib } from './host-memory.ts'
 import type {
+  CgroupUse,
   ConfigFacts,
   LaunchDescription,
   LaunchRequest,
@@ -64,6 +65,8 @@ export interface LaunchOptions {
   readonly configData?: string | undefined
   /** What the operator says about its network. */
   readonly network?: NetworkRequest | undefined
+  /** Default: `auto`. */
+  readonly cgroup?: CgroupUse | undefined
   /** Default: 180,000. */
   readonly bootTimeoutMs?: number | undefined
 }
@@ -103,7 +106,7 @@ export function launchRequest(options: LaunchOptions): LaunchRequest {
  * `ERR_EIF_UNREADABLE`, `ERR_VSOCK_PORTS`, `ERR_VMM_KVM`, `ERR_VSOCK_HOST`
  */
 export function describeLaunch(options: LaunchOptions): LaunchDescription {
-  const { eifPath, role, restart } = options
+  const { eifPath, role, restart, cgroup } = options
   checkInputPath(eifPath, 'ERR_EIF_UNREADABLE')
   const cpuIds = hostCpus(options.cpuIds ?? [])
   return {
@@ -118,6 +121,7 @@ export function describeLaunch(options: LaunchOptions): LaunchDescription {
     ports: checkedPorts(options.ports ?? noPorts),
     vsock: checkVsockKind(options.vsock ?? 'card'),
     ...(role === undefined ? {} : { role }),
+    ...(cgroup === undefined || cgroup === 'auto' ? {} : { cgroup }),
     ...(restart === undefined || restart === 'no' ? {} : { restart }),
     bootTimeoutMs: options.bootTimeoutMs ?? DEFAULT_BOOT_TIMEOUT_MS,
   }

@@ -29,7 +29,9 @@ export { askVsock, changePorts, type EnclaveReport } from './keeper-client.ts'
 export { parseKeeperRequest, type KeeperReply, type KeeperRequest } from './keeper-request.ts'
 export type { KeeperMessage, Seen } from './keeper-messages.ts'
 export {
+  cgroupUses,
   restartRules,
+  type CgroupUse,
   type LaunchDescription,
   type LaunchRequest,
   type NetworkRequest,
@@ -52,6 +54,9 @@ export {
   type EnclaveRecord,
   type EndCause,
   type EndedRecord,
+  limitsOf,
+  type GroupFacts,
+  type LimitFacts,
   type LaunchFacts,
   type MeasurementTexts,
   type RunningRecord,

@@ -21,6 +21,8 @@ export interface LaunchDescription {
   /** Open beside the reserved ones. */
   readonly ports: PortLists
   readonly vsock: VsockKind
+  /** Limits by control groups; `auto` when it is absent. */
+  readonly cgroup?: CgroupUse
   /** Extended into PCR3 as AWS does with an IAM role's ARN. */
   readonly role?: string
   /** Whether it is started again when it ends; `no` when it is absent. */
@@ -34,6 +36,10 @@ export interface LaunchDescription {
 /** When an enclave that has ended, unasked, is started again. */
 export const restartRules = ['no', 'on-failure', 'always'] as const
 export type RestartRule = (typeof restartRules)[number]
+
+/** Limits where this host lets us set them, no start without them, or none. */
+export const cgroupUses = ['auto', 'required', 'off'] as const
+export type CgroupUse = (typeof cgroupUses)[number]
 
 /** What stays known of a configuration. */
 export interface ConfigFacts {

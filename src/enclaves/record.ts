@@ -25,6 +25,8 @@ export interface EndCause {
   /** Exit status or signal of what ended first, the app's where the app did. */
   readonly exitCode?: number
   readonly signal?: string
+  /** Why the kernel killed it for want of memory: its control group's limit, or the host had none. */
+  readonly outOfMemory?: 'limit' | 'host'
 }
 
 export interface EnclaveEnd extends EndCause {
@@ -59,6 +61,20 @@ interface AnyRecord {
   readonly restart?: RestartFacts
 }
 
+/** What one control group of an enclave may use. */
+export interface GroupFacts {
+  readonly memoryBytes: number
+  readonly cpus: number
+  readonly processes: number
+  /** To be removed after its processes. */
+  readonly directories: readonly string[]
+}
+
+/** The limits of an enclave, or why it has none. */
+export type LimitFacts =
+  | { readonly version: 1 | 2; readonly qemu: GroupFacts; readonly others: GroupFacts }
+  | { readonly missing: string }
+
 export interface RestartFacts {
   /** From 1. */
   readonly count: number
@@ -71,6 +87,8 @@ export interface RestartFacts {
 /** An enclave from its request until its app runs. */
 export interface StartingRecord extends AnyRecord {
   readonly state: 'STARTING'
+  /** Before the groups are made. */
+  readonly limits?: LimitFacts
   /** The keeper's children so far, the vsock card before its guest can dial. */
   readonly processes?: LaunchFacts['processes']
 }
@@ -79,6 +97,8 @@ export interface StartingRecord extends AnyRecord {
 export interface LaunchFacts {
   /** The keeper's children, so that a killed keeper leaves none behind. */
   readonly processes: readonly (ProcessIdentity & { readonly name: PartName })[]
+  /** Absent when it was started by an older version. */
+  readonly limits?: LimitFacts
   /** RFC 3339: when the app had started. */
   readonly startedAt?: string
   /** `software-tpm` or `hardware-tpm`. */
@@ -92,7 +112,7 @@ export interface RunningRecord extends AnyRecord, LaunchFacts {
 }
 
 /** An enclave that has ended; launch facts are absent when it ended while it started. */
-export interface EndedRecord extends AnyRecord, Partial<Omit<LaunchFacts, 'processes'>> {
+export interface EndedRecord extends AnyRecord, Partial<Omit<LaunchFacts, 'processes' | 'limits'>> {
   readonly state: 'TERMINATED'
   readonly end: EnclaveEnd
 }
@@ -108,6 +128,18 @@ export function isAlive(record: EnclaveRecord): record is AliveRecord {
 /** The keeper's children, as far as they are recorded. */
 export function processesOf(record: EnclaveRecord): LaunchFacts['processes'] {
   return ('processes' in record && record.processes) || []
+}
+
+/** Its limits, as far as they are recorded. */
+export function limitsOf(record: EnclaveRecord): LimitFacts | undefined {
+  return 'limits' in record ? record.limits : undefined
+}
+
+/** The directories of its control groups. */
+export function controlGroupsOf(record: EnclaveRecord): readonly string[] {
+  const limits = limitsOf(record)
+  if (limits === undefined || 'missing' in limits) return []
+  return [...limits.qemu.directories, ...limits.others.directories]
 }
 
 /** What stays known after the end. */
@@ -193,12 +225,18 @@ function isRecord(value: unknown, id: string): value is EnclaveRecord {
 function hasStateFields(record: Fields): boolean {
   switch (record['state']) {
     case 'STARTING':
-      return record['processes'] === undefined || areProcesses(record['processes'])
+      return (
+        (record['processes'] === undefined || areProcesses(record['processes'])) &&
+        areLimits(record['limits'])
+      )
     case 'RUNNING':
     case 'TERMINATING': {
       const { processes, assurance, image } = record
       return (
-        areProcesses(processes) && typeof assurance === 'string' && fieldsOf(image) !== undefined
+        areProcesses(processes) &&
+        areLimits(record['limits']) &&
+        typeof assurance === 'string' &&
+        fieldsOf(image) !== undefined
       )
     }
     case 'TERMINATED':
@@ -220,6 +258,22 @@ function isDescription(value: unknown): boolean {
 
 function areProcesses(value: unknown): boolean {
   return Array.isArray(value) && value.every(isProcess)
+}
+
+function areLimits(value: unknown): boolean {
+  if (value === undefined) return true
+  const { missing, qemu, others } = fieldsOf(value) ?? {}
+  return typeof missing === 'string' || [qemu, others].every(isGroup)
+}
+
+function isGroup(value: unknown): boolean {
+  const { directories, ...limits } = fieldsOf(value) ?? {}
+  const figures = [limits['memoryBytes'], limits['cpus'], limits['processes']]
+  return (
+    figures.every((figure) => typeof figure === 'number') &&
+    Array.isArray(directories) &&
+    directories.every((path) => typeof path === 'string')
+  )
 }
 
 function isProcess(value: unknown): boolean {

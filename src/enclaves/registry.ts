@@ -8,11 +8,13 @@
 
 import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
+import { removeGroups } from '../cgroup/index.ts'
 import { CloisterError } from '../errors.ts'
 import { identifyProcess, isRunning, killProcess } from '../subprocess/index.ts'
 import { CONSOLE_FILE, JOURNAL_FILE, LOG_FILE, OLDER_LOG_FILE } from './enclave-paths.ts'
 import { Names } from './names.ts'
 import {
+  controlGroupsOf,
   endedRecord,
   endNow,
   isAlive,
@@ -218,6 +220,8 @@ export class Registry {
   #settleOne(record: EnclaveRecord): void {
     if (!isOrphaned(record)) return
     for (const child of processesOf(record)) killProcess(child)
+    // A process that is still going keeps its group; whoever comes next tries again.
+    if (!removeGroups(controlGroupsOf(record))) return
     // The keeper may have written its last record between the two looks.
     this.finishKilled(record, KILLED_KEEPER)
   }

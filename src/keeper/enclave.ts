@@ -27,12 +27,14 @@ import {
   type EndCause,
   type LaunchDescription,
   type LaunchRequest,
+  type LimitFacts,
   type MeasurementTexts,
   type Place,
   type Timeline,
 } from '../enclaves/index.ts'
 import type { EnclaveVsock } from './parts/vsock-ports.ts'
 import { describeIncident, type Journal } from './journal.ts'
+import { makeEnclaveGroups } from './parts/enclave-groups.ts'
 import { measureImage, type MeasuredImage } from './parts/measured-image.ts'
 import { checkPartUsers, partUsers, type PartUsers } from './parts/part-users.ts'
 import { checkSameImage } from './measurement-texts.ts'
@@ -55,6 +57,8 @@ export class Enclave implements AsyncDisposable {
   readonly #agent: AgentChannel
   readonly #memory: PeakMemory
   readonly #logs: LogChannel | undefined
+  /** Of its control groups. */
+  readonly limits: LimitFacts
 
   private constructor(started: Started, lifetime: Lifetime, guest: GuestReports) {
     this.eif = started.eif
@@ -65,6 +69,7 @@ export class Enclave implements AsyncDisposable {
     this.network = started.network
     this.ended = started.ended
     this.#memory = started.memory
+    this.limits = started.limits
     this.#lifetime = lifetime
     this.#agent = guest.channel
     this.#logs = guest.logs
@@ -92,13 +97,7 @@ export class Enclave implements AsyncDisposable {
       signal.throwIfAborted()
       const users = partUsers(launch.request.description.accelerator)
       await checkPartUsers(users)
-      const started = await start({
-        ...launch,
-        configuration,
-        lifetime,
-        guest,
-        users,
-      })
+      const started = await start({ ...launch, configuration, lifetime, guest, users })
       return new Enclave(started, lifetime, guest)
     } catch (error) {
       await lifetime[Symbol.asyncDispose]()
@@ -147,6 +146,8 @@ export interface LaunchOptions {
   readonly accepted: () => void
   /** What the image is to measure; absent: anything. */
   readonly expected: MeasurementTexts | undefined
+  /** Called before the control groups are made. */
+  readonly noteLimits: (limits: LimitFacts) => void
   /** Called before the guest can dial its parent, with the parts that run by then. */
   readonly noteParts: (parts: readonly Part[]) => void
 }
@@ -168,27 +169,16 @@ interface Started {
   readonly vsock: EnclaveVsock
   readonly ended: Promise<EndCause>
   readonly memory: PeakMemory
+  readonly limits: LimitFacts
 }
 
-async function start(launch: Launch): Promise<Started> {
-  const { request, place, timeline, lifetime, guest } = launch
+async function start(given: Launch): Promise<Started> {
+  const { request, place, timeline, lifetime, guest } = given
   const { description } = request
-  using image = await acceptImage(launch)
-  const chip = await timeline.measure('start the virtual TPM and extend its PCRs', () =>
-    startChip({
-      stateDirectory: request.directories.state,
-      enclaveDirectory: place.directory,
-      moduleId: place.id,
-      measurements: image.eif.measurements,
-      debug: description.debug,
-      role: description.role,
-      configuration: launch.configuration && configDigest(launch.configuration),
-      users: launch.users,
-      report: (incident) => {
-        launch.journal.writeOfGuest(describeIncident(incident))
-      },
-    }),
-  )
+  using image = await acceptImage(given)
+  const groups = await makeEnclaveGroups({ ...given, ...place, description })
+  const launch = { ...given, users: groups.users }
+  const chip = await startTpm(launch, image)
   await lifetime.own(chip)
   const egress = image.manifest?.egress
   const hasNsmCard = await needsNsmCard(launch, image)
@@ -210,7 +200,7 @@ async function start(launch: Launch): Promise<Started> {
   const cards = [card, nsmCard].flatMap((it) => it?.process ?? [])
   const parts = [machine.process, chip.process, ...cards]
   // An enclave outlives its network card, which is started again.
-  const ended = firstEnd({ parts, guest, machine })
+  const ended = firstEnd({ parts, guest, machine, groups })
   const console = machine.console === undefined ? undefined : new ConsoleLog(machine.console)
   const wait: Wait = (awaited, what) =>
     waitForGuest({
@@ -225,8 +215,27 @@ async function start(launch: Launch): Promise<Started> {
     })
   await untilTheAppRuns(launch, wait)
   await timeline.measure('wait for the certificate', () => chip.certified)
+  const { facts: limits } = groups
   const all = [...parts, ...(network === undefined ? [] : [network.process])]
-  return { eif: image.eif, chip, parts: all, console, vsock, network, ended, memory }
+  return { eif: image.eif, chip, parts: all, console, vsock, network, ended, memory, limits }
+}
+
+function startTpm(launch: Launch, image: MeasuredImage): Promise<EnclaveChip> {
+  const { request, place, users, configuration, journal } = launch
+  const { debug, role } = request.description
+  return launch.timeline.measure('start the virtual TPM and extend its PCRs', () =>
+    startChip({
+      stateDirectory: request.directories.state,
+      enclaveDirectory: place.directory,
+      moduleId: place.id,
+      measurements: image.eif.measurements,
+      ...{ debug, role, users },
+      configuration: configuration && configDigest(configuration),
+      report: (incident) => {
+        journal.writeOfGuest(describeIncident(incident))
+      },
+    }),
+  )
 }
 
 async function watchMemory({ lifetime, guest }: Launch, machine: Machine): Promise<PeakMemory> {

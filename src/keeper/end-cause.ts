@@ -1,6 +1,7 @@
 // Why an enclave ended: which part went first, and what the agent inside had said by then.
 
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { OutOfMemory } from '../cgroup/index.ts'
 import type { EndCause } from '../enclaves/index.ts'
 import type { PartName, ProcessEnd } from '../subprocess/index.ts'
 import type { ShutdownReason, Stall } from '../vmm/index.ts'
@@ -23,6 +24,13 @@ export interface LastWord {
   readonly agent: AgentEvent | undefined
   /** What QEMU said when it ended. */
   readonly qemu: ShutdownReason | undefined
+  /** What its control group says of a part; absent where it has none. */
+  readonly memory?: MemoryWord | undefined
+}
+
+export interface MemoryWord {
+  readonly why: OutOfMemory | undefined
+  readonly limitBytes: number
 }
 
 /** A part's end, as it was noticed. */
@@ -51,6 +59,8 @@ export function causeOfEnd(part: Part, end: ProcessEnd, last: LastWord): EndCaus
   if (part.name === 'QEMU' && end.code === 0) {
     return causeOnHost(last.qemu) ?? causeInGuest(last.agent, guestDeed(last.qemu))
   }
+  if (end.signal === 'SIGKILL' && last.memory?.why !== undefined)
+    return causeOfMemory(part, last.memory.why, last.memory.limitBytes)
   if (end.signal !== null) {
     return {
       first: part.name,
@@ -64,6 +74,14 @@ export function causeOfEnd(part: Part, end: ProcessEnd, last: LastWord): EndCaus
     reason: withLastWords(`${part.name} ended with status ${String(code)}`, part),
     exitCode: code,
   }
+}
+
+function causeOfMemory(part: Part, outOfMemory: OutOfMemory, limitBytes: number): EndCause {
+  const limit = `its control group reached its memory limit of ${String(Math.ceil(limitBytes / 2 ** 20))} MiB`
+  const why =
+    outOfMemory === 'limit' ? limit : 'the host, or a control group above it, had no memory left'
+  const reason = `the kernel killed ${part.name}: ${why}`
+  return { first: part.name, reason, signal: 'SIGKILL', outOfMemory }
 }
 
 /** A part that is killed may have said why before: a program that panics does. */

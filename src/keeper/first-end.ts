@@ -6,6 +6,7 @@ import type { EndCause } from '../enclaves/index.ts'
 import type { Machine } from '../vmm/index.ts'
 import { causeInGuest, causeOfEnd, causeOfStall, causingEnd, type Part } from './end-cause.ts'
 import type { GuestReports } from './guest/guest-reports.ts'
+import type { EnclaveGroups } from './parts/enclave-groups.ts'
 
 /** How long a guest may take to end its machine after its agent's last word. */
 const LAST_WORD_MS = 3000
@@ -14,6 +15,7 @@ export interface Ending {
   readonly parts: readonly Part[]
   readonly guest: GuestReports
   readonly machine: Machine
+  readonly groups: Pick<EnclaveGroups, 'qemu' | 'others'>
 }
 
 /** Settles when the enclave has ended, with the reason; never rejects. */
@@ -27,11 +29,13 @@ export function foretoldEnd({ lastEvent }: GuestReports): EndCause | undefined {
   return isLast ? causeInGuest(lastEvent, '') : undefined
 }
 
-async function endOfPart({ parts, guest, machine }: Ending): Promise<EndCause> {
+async function endOfPart({ parts, guest, machine, groups }: Ending): Promise<EndCause> {
   const ends = parts.map(async (part) => ({ part, end: await part.ended, agent: guest.lastEvent }))
   const first = await causingEnd(await Promise.race(ends), machine.process)
   const qemu = first.part === machine.process ? await machine.shutdownReason() : undefined
-  return causeOfEnd(first.part, first.end, { agent: first.agent, qemu })
+  const group = first.part === machine.process ? groups.qemu : groups.others
+  const memory = group && { why: group.outOfMemory(), limitBytes: group.limits.memoryBytes }
+  return causeOfEnd(first.part, first.end, { agent: first.agent, qemu, memory })
 }
 
 async function endOfGuest({ guest, machine }: Ending): Promise<EndCause> {

@@ -8,6 +8,7 @@ import {
   type EndCause,
   type KeeperMessage,
   type LaunchRequest,
+  type LimitFacts,
   type Place,
   type Registry,
   type RunningRecord,
@@ -110,15 +111,23 @@ async function untilDue({ record, stop, journal }: Keeping): Promise<void> {
 async function launch(keeping: Keeping, timeline: Timeline): Promise<Enclave> {
   const { request, record, place, stop, journal, succession, asker } = keeping
   const signal = stop.launchSignal
+  let known = record
+  const note = (facts: Partial<StartingRecord>): void => {
+    known = { ...known, ...facts }
+    writeRecord(place.directory, known)
+  }
   const noteParts = (parts: readonly Part[]): void => {
-    writeRecord(place.directory, { ...record, processes: identifyParts(parts) })
+    note({ processes: identifyParts(parts) })
+  }
+  const noteLimits = (limits: LimitFacts): void => {
+    note({ limits })
   }
   const expected = succession.measurements
   const accepted = (): void => {
     asker?.tell({ type: 'accepted' })
   }
-  const options = { request, place, timeline, signal, journal, noteParts, expected, accepted }
-  const enclave = await Enclave.launch(options)
+  const options = { request, place, timeline, signal, journal, expected, accepted }
+  const enclave = await Enclave.launch({ ...options, noteLimits, noteParts })
   if (!signal.aborted) return enclave
   await enclave[Symbol.asyncDispose]()
   throw abandoned()

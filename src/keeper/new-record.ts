@@ -32,7 +32,7 @@ export function startingRecord({ description }: LaunchRequest, id: string): Star
  */
 export function runningRecord(
   record: StartingRecord,
-  { eif, assurance, parts }: Enclave,
+  { eif, assurance, parts, limits }: Enclave,
 ): RunningRecord {
   const { imageName, imageVersion } = eif.metadata
   return {
@@ -41,6 +41,7 @@ export function runningRecord(
     startedAt: new Date().toISOString(),
     processes: identifyParts(parts),
     assurance,
+    limits,
     image: {
       measurements: shownMeasurements(eif),
       name: imageName.slice(0, MAX_LABEL_CHARACTERS),

@@ -7,6 +7,8 @@ export interface Confinement {
   readonly uid?: number
   /** Supplementary groups to keep, for devices it must open; only with `uid`. */
   readonly groups?: readonly number[]
+  /** Control groups to join before anything else, as their directories. */
+  readonly controlGroups?: readonly string[]
 }
 
 /**
@@ -15,13 +17,21 @@ export interface Confinement {
  */
 const UNLESS_ORPHANED = '[ "$PPID" = "$0" ] || exit 1; exec "$@"'
 
+/** Before it drops its user, who could not; 0 stands for the process that writes. */
+const JOIN_GROUPS =
+  'while [ "$1" != -- ]; do echo 0 >"$1/cgroup.procs" || exit 1; shift; done; shift; exec "$@"'
+
 /** The argv that runs `command` confined, as a child of `parentPid`. */
 export function confine(
   command: readonly string[],
   confinement: Confinement,
   parentPid: number = process.pid,
 ): readonly string[] {
+  const { controlGroups = [] } = confinement
   return [
+    ...(controlGroups.length === 0
+      ? []
+      : ['/bin/sh', '-c', JOIN_GROUPS, 'join', ...controlGroups, '--']),
     'setpriv',
     ...(confinement.uid === undefined ? [] : dropUser(confinement.uid, confinement.groups ?? [])),
     '--no-new-privs',

@@ -51,6 +51,19 @@ test('a part that was killed or gave up is named with its status and its last wo
   expect(gaveUp.reason).toContain('held up by the VMM')
 })
 
+test.each([
+  ['limit', /control group reached its memory limit of 516 MiB/],
+  ['host', /no memory left/],
+] as const)('a QEMU that was killed for want of memory is told as that: %s', (why, words) => {
+  const memory = { why, limitBytes: 516 * 2 ** 20 }
+  const last = { agent: exited, qemu: undefined, memory }
+  const killed = causeOfEnd(qemu, { code: null, signal: 'SIGKILL' }, last)
+  expect(killed).toMatchObject({ first: 'QEMU', signal: 'SIGKILL', outOfMemory: why })
+  expect(killed.reason).toMatch(words)
+  const another = causeOfEnd(qemu, { code: null, signal: 'SIGSEGV' }, last)
+  expect(another).not.toHaveProperty('outOfMemory')
+})
+
 test('an app that ends because it was asked to is told as that, with what it did', () => {
   const cause = causeInGuest({ event: 'signaled', signal: 15 }, '')
   expect(causeOnRequest(cause, 'terminated on request')).toEqual({

@@ -42,6 +42,7 @@ const elsewhere: Partial<Record<ErrorCode, string>> = {
   ERR_PROXY_DENIED: 'conformance/vsock-proxy.test.ts',
   ERR_PROXY_RESOLVE: 'conformance/vsock-proxy.test.ts',
   ERR_METRICS_LISTEN: 'unit/metrics-server.test.ts',
+  ERR_KEEPER_CGROUP: 'integration/limits.test.ts',
   ERR_KEEPER_CONFIG_DATA: 'integration/config-data.test.ts',
   ERR_KEEPER_IMAGE_CHANGED: 'integration/restart.test.ts',
   ERR_KEEPER_AGENT: 'unit/agent-channel.test.ts',

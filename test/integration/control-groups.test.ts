@@ -1,0 +1,66 @@
+// One control group of this host, without an enclave: it is joined, holds its processes to its limits, says
+// that the kernel killed one of them, and goes.
+
+import { execFile } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { ControlGroup, openGroupBase, planGroups } from '../../src/cgroup/index.ts'
+import { confine } from '../../src/subprocess/index.ts'
+
+const { how } = await planGroups()
+
+// The other ways would move the processes of this test elsewhere.
+describe.runIf(how === 'legacy')('a control group', () => {
+  let group: ControlGroup
+
+  beforeAll(async () => {
+    const base = await openGroupBase()
+    if (!('parents' in base)) throw new Error(base.reason)
+    const limits = { memoryBytes: 48 * 2 ** 20, cpus: 1, processes: 8 }
+    group = new ControlGroup(base, `cloister-test-${String(process.pid)}`, limits)
+    group.make()
+  })
+
+  afterAll(async () => {
+    await group[Symbol.asyncDispose]()
+  })
+
+  function run(script: string): Promise<{ readonly signal: unknown; readonly stdout: string }> {
+    const confinement = { uid: 65534, controlGroups: group.directories }
+    const [program = '', ...args] = confine(['sh', '-c', script], confinement)
+    return new Promise((resolve) => {
+      execFile(program, args, (error, stdout) => {
+        resolve({ signal: error?.signal, stdout })
+      })
+    })
+  }
+
+  test('has a process that joined it before it became another user', async () => {
+    const { stdout } = await run('id -u; cat /proc/self/cgroup')
+    expect(stdout).toMatch(/^65534$/m)
+    for (const directory of group.directories)
+      expect(stdout).toContain(directory.slice(directory.lastIndexOf('/')))
+  })
+
+  test('lets no more processes run than its limit says', async () => {
+    const { stdout } = await run('for n in $(seq 20); do sleep 1 & done 2>/dev/null; echo started')
+    expect(stdout).not.toContain('started')
+  })
+
+  test('says that a process was killed at its memory limit, and nothing before', async () => {
+    expect(group.outOfMemory()).toBeUndefined()
+    const take = "exec python3 -c 'taken = []\nwhile True: taken.append(bytes(2**20))'"
+    expect(await run(take)).toMatchObject({ signal: 'SIGKILL' })
+    expect(group.outOfMemory()).toBe('limit')
+  })
+
+  test('is gone with its last process', async () => {
+    const lasting = run('sleep 1')
+    const members = (): string =>
+      readFileSync(`${group.directories[0] ?? ''}/cgroup.procs`, 'utf8').trim()
+    await expect.poll(members, { interval: 10 }).not.toBe('')
+    await group[Symbol.asyncDispose]()
+    await lasting
+    expect(group.directories.filter((path) => existsSync(path))).toEqual([])
+  })
+})
