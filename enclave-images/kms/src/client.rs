@@ -36,6 +36,9 @@ pub struct DataKey {
     pub ciphertext: Vec<u8>,
 }
 
+/// A response, and what was encrypted in it.
+type Attested = (Map<String, Value>, Zeroizing<Vec<u8>>);
+
 /// What Decrypt needs beside the ciphertext.
 #[derive(Default)]
 pub struct DecryptOptions<'a> {
@@ -154,7 +157,7 @@ impl Kms {
         &self,
         operation: &str,
         mut request: Map<String, Value>,
-    ) -> Result<(Map<String, Value>, Zeroizing<Vec<u8>>), Failure> {
+    ) -> Result<Attested, Failure> {
         let field = attested::plain_field(operation).unwrap_or_default();
         let key = RecipientKey::generate()?;
         attested::add_recipient(&mut request, &self.attester.attest(key.spki())?);
