@@ -17,12 +17,17 @@ export interface Rate {
 
 const CONNECTIONS = 4
 const WARM_UP = 50
+/** A server may close a connection just when it is used again. */
+const TRIES = 3
 
 /** Starts a program on one processor of its own, where there are two. */
-export function onFirstProcessor(command: readonly string[]): ChildProcess {
+export function onFirstProcessor(
+  command: readonly string[],
+  errors: 'inherit' | 'ignore' = 'inherit',
+): ChildProcess {
   const pinned = availableParallelism() > 1 ? ['taskset', '-c', '0', ...command] : command
   const [program = '', ...args] = pinned
-  return spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  return spawn(program, args, { stdio: ['ignore', 'pipe', errors] })
 }
 
 export async function stop(child: ChildProcess): Promise<void> {
@@ -42,7 +47,7 @@ export async function rateOf(
   const times: number[] = []
   const send = async (): Promise<void> => {
     const begin = performance.now()
-    const status = await answered(endpoint, signed, agent)
+    const status = await answeredAtLast(endpoint, signed, agent)
     times.push(performance.now() - begin)
     if (status !== 200) throw new Error(`${signed.url} was answered with ${String(status)}`)
   }
@@ -61,6 +66,21 @@ export async function rateOf(
     return { perSecond, p50: at(0.5), p99: at(0.99) }
   } finally {
     agent.destroy()
+  }
+}
+
+async function answeredAtLast(
+  endpoint: string,
+  signed: SignedRequest,
+  agent: Agent,
+): Promise<number> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await answered(endpoint, signed, agent)
+    } catch (error) {
+      const isReset = (error as NodeJS.ErrnoException).code === 'ECONNRESET'
+      if (!isReset || tries === TRIES) throw error
+    }
   }
 }
 

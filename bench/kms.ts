@@ -199,7 +199,8 @@ function decrypt(fields: object): ReturnType<typeof signed> {
 async function motoDecrypts(): Promise<Rate> {
   const program = join(import.meta.dirname, '../build/moto/bin/moto_server')
   const port = 20_000 + (process.pid % 10_000)
-  const server = onFirstProcessor([program, '-H', '127.0.0.1', '-p', String(port)])
+  // It logs each request.
+  const server = onFirstProcessor([program, '-H', '127.0.0.1', '-p', String(port)], 'ignore')
   const endpoint = `http://127.0.0.1:${String(port)}`
   try {
     await listening(endpoint)
