@@ -5,11 +5,14 @@
 import { randomBytes } from 'node:crypto'
 import { AttestationError, type Attestation } from '@cloister/attestation'
 import type { AttestedFetchOptions } from './attested-fetch.ts'
+import { attestConnection, type ConnectionQuestion } from './attest-connection.ts'
 import {
+  createCheckedAgent,
   createObservingAgent,
   createPinnedAgent,
   keyMismatch,
   spkiPinOf,
+  tryConnection,
   type SpkiPin,
 } from './pinned-agent.ts'
 import { send } from './request.ts'
@@ -31,15 +34,35 @@ export async function attestServer(
 ): Promise<AttestedServer> {
   const { verifier, attestationPath = DEFAULT_PATH, maxAttestationAgeMs } = options
   const timeoutMs = options.attestationTimeoutMs ?? DEFAULT_TIMEOUT_MS
+  if (options.binding === 'connection') {
+    const question = { url, attestationPath, verifier }
+    return attestEachConnection(question, { timeoutMs, maxAttestationAgeMs })
+  }
   const nonce = randomBytes(NONCE_BYTES)
   const question = new URL(attestationPath, url)
   question.searchParams.set('nonce', nonce.toString('hex'))
   const { document, observed } = await ask(question, timeoutMs)
   const attestation = await verifier.verify(document, { nonce: new Uint8Array(nonce) })
-  const bound = boundPin(attestation, observed)
-  const ageLimitMs = Date.now() + (maxAttestationAgeMs ?? DEFAULT_MAX_AGE_MS)
-  const untilMs = Math.min(ageLimitMs, attestation.validUntilMs)
-  return { attestation, agent: createPinnedAgent(bound), untilMs }
+  const agent = createPinnedAgent(boundPin(attestation, observed))
+  return { attestation, agent, untilMs: untilMs(attestation, maxAttestationAgeMs) }
+}
+
+function untilMs({ validUntilMs }: Attestation, maxAgeMs = DEFAULT_MAX_AGE_MS): number {
+  return Math.min(Date.now() + maxAgeMs, validUntilMs)
+}
+
+/** One connection is made at once, to learn whose server it is, and closed; all others are checked as it was. */
+async function attestEachConnection(
+  question: ConnectionQuestion,
+  limits: { readonly timeoutMs: number; readonly maxAttestationAgeMs: number | undefined },
+): Promise<AttestedServer> {
+  let attestation: Attestation | undefined
+  const agent = createCheckedAgent(async (socket) => {
+    attestation = await attestConnection(socket, question)
+  }, limits.timeoutMs)
+  await tryConnection(agent, question.url)
+  if (!attestation) throw new AttestationError('ERR_TLS_ANSWER', 'no connection was made')
+  return { attestation, agent, untilMs: untilMs(attestation, limits.maxAttestationAgeMs) }
 }
 
 interface Answer {

@@ -3,6 +3,7 @@
 
 import { createHash } from 'node:crypto'
 import { Agent, type RequestOptions } from 'node:https'
+import { isIP } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls'
 import { AttestationError } from '@cloister/attestation'
@@ -18,7 +19,8 @@ type Ready = (error: Error | null, socket: Duplex) => void
 /** An agent whose every connection is checked before a byte of a request is sent. */
 export function createPinnedAgent(pin: SpkiPin): Agent {
   return new PinnedAgent(
-    (actual) => {
+    (socket) => {
+      const actual = peerPin(socket)
       if (actual !== pin) throw keyMismatch(pin, actual)
     },
     { keepAlive: true, handshakeTimeoutMs: HANDSHAKE_TIMEOUT_MS },
@@ -30,7 +32,28 @@ export function createPinnedAgent(pin: SpkiPin): Agent {
  * outlives its request, not even one whose handshake ends after the agent was destroyed.
  */
 export function createObservingAgent(observe: (pin: SpkiPin) => void, timeoutMs: number): Agent {
-  return new PinnedAgent(observe, { keepAlive: false, handshakeTimeoutMs: timeoutMs })
+  const check = (socket: TLSSocket): void => {
+    observe(peerPin(socket))
+  }
+  return new PinnedAgent(check, { keepAlive: false, handshakeTimeoutMs: timeoutMs })
+}
+
+/** An agent that has every connection checked on its own, over that connection itself. */
+export function createCheckedAgent(check: Check, timeoutMs: number): CheckedAgent {
+  return new PinnedAgent(check, { keepAlive: true, handshakeTimeoutMs: timeoutMs })
+}
+
+/** Makes a connection of an agent from {@link createCheckedAgent}, and closes it. */
+export async function tryConnection(agent: CheckedAgent, { hostname, port }: URL): Promise<void> {
+  const host = hostname.replace(/^\[(.*)\]$/, '$1')
+  const servername = isIP(host) === 0 ? host : ''
+  const socket = await new Promise<Duplex>((resolve, reject) => {
+    agent.createConnection({ host, port: port || '443', servername }, (error, connected) => {
+      if (error) reject(error)
+      else resolve(connected)
+    })
+  })
+  socket.destroy()
 }
 
 /** Closes an agent's idle connections now, and every other one when its request is done. */
@@ -51,16 +74,18 @@ interface PinnedAgentOptions {
   readonly handshakeTimeoutMs: number
 }
 
+/** Throws, or rejects, for a peer that is not the right one. */
+type Check = (socket: TLSSocket) => unknown
+
+export type CheckedAgent = PinnedAgent
+
 class PinnedAgent extends Agent {
   /** Node's own property, read whenever a request is done. */
   declare keepAlive: boolean
-  readonly #check: (pin: SpkiPin) => void
+  readonly #check: Check
   readonly #handshakeTimeoutMs: number
 
-  constructor(
-    check: (pin: SpkiPin) => void,
-    { keepAlive, handshakeTimeoutMs }: PinnedAgentOptions,
-  ) {
+  constructor(check: Check, { keepAlive, handshakeTimeoutMs }: PinnedAgentOptions) {
     super({ keepAlive, maxCachedSessions: 0 })
     this.#check = check
     this.#handshakeTimeoutMs = handshakeTimeoutMs
@@ -70,7 +95,8 @@ class PinnedAgent extends Agent {
   override createConnection(options: RequestOptions, ready?: Ready): undefined {
     const socket = connect({ ...(options as ConnectionOptions), rejectUnauthorized: false })
     const timer = setTimeout(() => {
-      socket.destroy(new AttestationError('ERR_TLS_ANSWER', 'the TLS handshake takes too long'))
+      settle(new AttestationError('ERR_TLS_ANSWER', 'the TLS handshake takes too long'))
+      socket.destroy()
     }, this.#handshakeTimeoutMs)
     const settle = (error: Error | null): void => {
       clearTimeout(timer)
@@ -79,19 +105,24 @@ class PinnedAgent extends Agent {
     }
     socket.once('error', settle)
     socket.once('secureConnect', () => {
-      try {
-        this.#check(peerPin(socket))
-      } catch (error) {
-        socket.destroy()
-        settle(error as Error)
-        return
-      }
-      settle(null)
+      void this.#admit(socket).then(settle)
     })
+  }
+
+  /** What is wrong with the peer, whose connection is then closed. */
+  async #admit(socket: TLSSocket): Promise<Error | null> {
+    try {
+      await this.#check(socket)
+      return null
+    } catch (error) {
+      socket.destroy()
+      return error as Error
+    }
   }
 }
 
-function peerPin(socket: TLSSocket): SpkiPin {
+/** The key at the other end of a connection. */
+export function peerPin(socket: TLSSocket): SpkiPin {
   const certificate = socket.getPeerX509Certificate()
   if (!certificate) throw new AttestationError('ERR_TLS_ANSWER', 'the server has no certificate')
   return spkiPinOf(certificate.publicKey.export({ type: 'spki', format: 'der' }))

@@ -1,14 +1,10 @@
 // attestedFetch against real TLS servers: only the key in the document is accepted.
 
-import { execFileSync } from 'node:child_process'
-import { createHash, X509Certificate } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { createHash } from 'node:crypto'
 import type { RequestListener } from 'node:http'
 import { createServer, Server } from 'node:https'
 import { createServer as createTcpServer } from 'node:net'
 import type { AddressInfo, Server as TcpServer, Socket } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { createVerifier } from '@cloister/attestation'
 import {
@@ -18,13 +14,7 @@ import {
   type AttestedFetchOptions,
 } from '@cloister/attestation/tls'
 import { makeChain, makeDocument, NOW_MS, type Chain } from '../issuer/document.ts'
-
-interface TlsKey {
-  readonly key: string
-  readonly cert: string
-  /** DER SubjectPublicKeyInfo. */
-  readonly spki: Buffer
-}
+import { makeKey, type TlsKey } from './tls-key.ts'
 
 let chain: Chain
 let keys: readonly TlsKey[]
@@ -44,20 +34,6 @@ afterAll(() => {
     server.close()
   }
 })
-
-/** A self-signed TLS key, as an application in an enclave makes one. */
-function makeKey(): TlsKey {
-  const directory = mkdtempSync(join(tmpdir(), 'tls-'))
-  const [keyFile, certFile] = [join(directory, 'key'), join(directory, 'cert')]
-  const subject = ['-subj', '/CN=enclave', '-days', '2', '-nodes']
-  const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256']
-  const output = ['-keyout', keyFile, '-out', certFile]
-  execFileSync('openssl', ['req', '-x509', ...curve, ...subject, ...output], { stdio: 'ignore' })
-  const [key, cert] = [readFileSync(keyFile, 'utf8'), readFileSync(certFile, 'utf8')]
-  rmSync(directory, { recursive: true })
-  const { publicKey } = new X509Certificate(cert)
-  return { key, cert, spki: publicKey.export({ type: 'spki', format: 'der' }) }
-}
 
 const sha256 = (bytes: Uint8Array) => new Uint8Array(createHash('sha256').update(bytes).digest())
 
