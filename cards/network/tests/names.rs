@@ -37,6 +37,17 @@ fn sockets() -> (UdpSocket, TcpListener) {
         .expect("a port that is free for both")
 }
 
+#[test]
+fn a_stream_that_announces_more_than_a_question_is_closed() {
+    let card = Card::start(loopback());
+    for announced in [4097, u16::MAX] {
+        let (mut stream, status) = card.request(&Request::Dns);
+        assert_eq!(status, Status::Ok);
+        stream.write_all(&announced.to_be_bytes()).unwrap();
+        assert!(rig::is_at_end(&mut stream));
+    }
+}
+
 fn resolver(alias: Option<&'static str>, addresses: Vec<Ipv4Addr>) -> Resolver {
     let (udp, tcp) = sockets();
     let address = udp.local_addr().unwrap();

@@ -12,6 +12,9 @@ const MAX_WAITING: usize = 64;
 const MAX_OUTBOX_BYTES: usize = 256 * 1024;
 /// Reads before others get their turn.
 const TURN: usize = 16;
+const READ_BYTES: usize = 4096;
+/// Longer than any question, with its options: a stream that announces more is not one of questions.
+const MAX_QUESTION_BYTES: u16 = 4096;
 
 pub struct DnsFlow {
     pub guest: Socket,
@@ -44,7 +47,7 @@ impl DnsFlow {
     #[must_use]
     pub fn work(mut self, context: &mut Context, key: usize) -> Option<Self> {
         for _ in 0..TURN {
-            self.take_questions(context, key);
+            self.take_questions(context, key)?;
             let has_sent = self.outbox.flush(&mut self.guest).ok()?;
             if self.is_ended {
                 return (self.waiting > 0 || !has_sent).then_some(self);
@@ -52,7 +55,7 @@ impl DnsFlow {
             if self.is_full() {
                 return Some(self);
             }
-            match self.guest.receive(&mut context.buffer).ok()? {
+            match self.guest.receive(&mut context.buffer[..READ_BYTES]).ok()? {
                 Received::Bytes(count) => self.inbox.extend_from_slice(&context.buffer[..count]),
                 Received::Nothing => self.is_ended = true,
                 Received::Later => return Some(self),
@@ -66,7 +69,8 @@ impl DnsFlow {
         self.waiting >= MAX_WAITING || self.outbox.len() >= MAX_OUTBOX_BYTES
     }
 
-    fn take_questions(&mut self, context: &mut Context, key: usize) {
+    /// Nothing when what follows cannot be a question.
+    fn take_questions(&mut self, context: &mut Context, key: usize) -> Option<()> {
         let mut taken = 0;
         while !self.is_full() {
             let Some((message, length)) = split_frame(&self.inbox[taken..]) else {
@@ -77,6 +81,10 @@ impl DnsFlow {
             self.take_question(&message, context, key);
         }
         self.inbox.drain(..taken);
+        let announced = self.inbox.first_chunk().copied().map(u16::from_be_bytes);
+        announced
+            .is_none_or(|it| it <= MAX_QUESTION_BYTES)
+            .then_some(())
     }
 
     fn take_question(&mut self, message: &[u8], context: &mut Context, key: usize) {
