@@ -6,9 +6,9 @@
 #
 # <blobs> receives init (the agent), cmdline and the kernel of the flavour `standard`: bzImage,
 # vmlinux, kernel.config. <blobs>/minimal receives those of the flavour `minimal`. <output> (default:
-# the directory that holds <blobs>) receives hello/rootfs and, in kms, the programs for AWS KMS. The
-# same sources and compiler give the same bytes, whatever the checkout directory, user, cargo home or
-# target directory.
+# the directory that holds <blobs>) receives hello/rootfs and, in kms, the programs for AWS KMS. The same
+# sources give the same bytes, whatever the checkout directory, user, cargo home or target directory, and
+# agent, hello and kernels also on Debian 12 and 13 (toolchain.sh).
 #
 #   CLOISTER_KERNEL_FLAVOURS  the flavours to build (default "standard minimal")
 #
@@ -25,27 +25,52 @@ readonly cargo_home=${CARGO_HOME:-$HOME/.cargo}
 # string is measured with the image. Without a serial port console=ttyS0 has no effect.
 readonly cmdline='reboot=t panic=-1 console=ttyS0 virtio_mmio.device=512@0xfeb00e00:12 initramfs_options=size=80%'
 
+# shellcheck source=toolchain.sh
+source "$here/toolchain.sh"
+
+# Prints where the locked C library is, unless it is installed together with the locked compiler.
+pinned_linker() {
+  [[ $(cc --version | head -n 1) != *"$(sed -n 's/^compiler gcc //p' "$here/kernel/kernel.lock")" ]] ||
+    ! are_installed libc6-dev libgcc-12-dev || return 0
+  pinned_toolchain || warn_of_other_measurements 'the C library or the linker'
+}
+
+warn_of_other_measurements() {
+  echo "guest programs: $1 is not what toolchain.lock names. Agent and hello work, but the" >&2
+  echo 'guest programs: measurements of your images WILL DIFFER from the published ones.' >&2
+}
+
 # Paths end up in panic messages. Registry sources lie in a folder named after the registry's
 # address, so each such folder is mapped, not just the one above.
+# rust_flags SYSROOT: empty for the C library of this machine.
 rust_flags() {
   local folder
   printf '%s\x1f' -Ctarget-feature=+crt-static "--remap-path-prefix=$root=/cloister"
   for folder in "$cargo_home"/registry/src/*; do
     printf '%s\x1f' "--remap-path-prefix=$folder=/crates"
   done
+  [[ -z $1 ]] || printf '%s\x1f' "-Clink-arg=--sysroot=$1"
+}
+
+compile() {
+  cargo build --locked --release --target "$target" --target-dir "$target_dir" "$@" >&2
 }
 
 build_binaries() {
-  local flags setting
+  local flags setting pinned
   cd "$root"
   for setting in $(compgen -e | grep -E '^(RUSTFLAGS|RUSTC.*|CARGO_(BUILD|PROFILE)_.*)$'); do
     unset "$setting"
   done
+  use_locked_rust || warn_of_other_measurements "$(rustc --version)"
   cargo fetch --quiet --locked --target "$target"
-  flags=$(rust_flags)
-  CARGO_ENCODED_RUSTFLAGS=${flags%$'\x1f'} CARGO_INCREMENTAL=0 cargo build --locked --release \
-    --target "$target" --target-dir "$target_dir" --package cloister-agent --package cloister-kms \
-    --package hello >&2
+  pinned=$(pinned_linker)
+  flags=$(rust_flags "$pinned")
+  # Rust calls the linker `cc`, and chooses how by that name.
+  export PATH=${pinned:+$pinned/tools:}$PATH CARGO_ENCODED_RUSTFLAGS=${flags%$'\x1f'} CARGO_INCREMENTAL=0
+  # On their own: the features that other programs want of a crate would be those of the agent too.
+  compile --package cloister-agent --package hello
+  compile --package cloister-kms
 }
 
 # Installs through a rename, so that a reader sees the old file or the new one.

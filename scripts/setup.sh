@@ -126,6 +126,14 @@ build_test_guests() {
   done
 }
 
+# Debian's packages for the example services, and their trees. A mirror that has moved on is for the test to report.
+fetch_example_packages() {
+  local lock
+  for lock in enclave-images/*/packages.lock; do
+    bash enclave-images/debian/tree.sh "$lock" >/dev/null || true
+  done
+}
+
 # Clients of AWS KMS that nobody here wrote: boto3 and the AWS CLI, in versions that share a botocore.
 install_python_clients() {
   local root="$cache/python-clients-1"
@@ -184,6 +192,7 @@ main() {
   step "guest kernel ($CLOISTER_KERNEL_FLAVOURS), agent and example" bash enclave-images/build.sh build/blobs >&2
   step 'the cards, cloister-parent and cloister-squashfs' build_cards "${card_parts[@]}"
   [ "$purpose" != --test ] || step 'guests of the tests' build_test_guests
+  [ "$purpose" != --test ] || step 'packages of the example services' fetch_example_packages
   [ -z "$purpose" ] || step 'QEMU of Debian backports, for tests' install_recent_qemu
   [ -z "$purpose" ] || step "AWS's reader and writer of images, for tests" install_aws_eif
   [ -z "$purpose" ] || step "kernel of the lab's host" install_lab_kernel

@@ -7,14 +7,16 @@
 # Prints progress on stderr and, as its last line on stdout, the directory with bzImage, vmlinux
 # (stripped), kernel.config and build.json.
 #
-# A source that kernel.lock does not name is refused: images would be measured differently from the
-# published ones, and nobody here has looked at it. CLOISTER_KERNEL_UNLOCKED=1 builds it anyway.
+# The source is the first that kernel.lock names: installed, or downloaded (source.lock). If the mirror no
+# longer has it, another source of kernel.lock is used. A source that kernel.lock does not name is refused:
+# images would be measured differently from the published ones, and nobody here has looked at it.
+# CLOISTER_KERNEL_UNLOCKED=1 builds the installed one anyway. Compiler and linker: see ../toolchain.sh.
 #
 # The result is cached by the hash of all inputs: source archive, fragments, recipe.sh, compiler and
-# linker. A kernel in the cache that was made of what kernel.lock names is used even when the
-# installed source has been updated since. Of two builds of one kernel the second waits.
+# linker. A kernel in the cache that was made of the first source is used even when the installed source
+# has been updated since. Of two builds of one kernel the second waits.
 #
-#   CLOISTER_KERNEL_SOURCE    the source archive (default /usr/src/linux-source-6.12.tar.xz)
+#   CLOISTER_KERNEL_SOURCE    the source archive (default: see above)
 #   CLOISTER_KERNEL_UNLOCKED  1: build from a source that kernel.lock does not name
 #   CLOISTER_JOBS             parallel compilers (default: one per CPU)
 #   XDG_CACHE_HOME            holds cloister/kernel/<hash> (default ~/.cache)
@@ -25,7 +27,7 @@ export LC_ALL=C TZ=UTC
 readonly here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 readonly lock_file=$here/kernel.lock
 readonly package=linux-source-6.12
-readonly archive=${CLOISTER_KERNEL_SOURCE:-/usr/src/$package.tar.xz}
+archive=${CLOISTER_KERNEL_SOURCE:-/usr/src/$package.tar.xz}
 readonly jobs=${CLOISTER_JOBS:-$(nproc)}
 readonly cache=${XDG_CACHE_HOME:-$HOME/.cache}/cloister/kernel
 readonly progress_seconds=5
@@ -37,6 +39,8 @@ trap '[[ -z $work ]] || rm -rf "$work"' EXIT
 
 # shellcheck source=recipe.sh
 source "$here/recipe.sh"
+# shellcheck source=../toolchain.sh
+source "$(dirname "$here")/toolchain.sh"
 
 say() { printf 'kernel: %s\n' "$*" >&2; }
 die() { say "$@"; exit 1; }
@@ -44,6 +48,7 @@ die() { say "$@"; exit 1; }
 sha256_of() { sha256sum "$1" | cut -d ' ' -f 1; }
 compiler_version() { gcc --version | head -n 1; }
 linker_version() { ld --version | head -n 1; }
+lz4_version() { lz4 --version | sed -n 's/.* v\([0-9.]*\),.*/\1/p'; }
 
 # The fragments of a flavour, in order: of two lines about one option the later one counts.
 fragments_of() {
@@ -87,13 +92,22 @@ key() {
   } | sha256sum | cut -c 1-32
 }
 
-# A kernel in the cache that was made of what the lock file names, whatever is installed today.
+# A kernel in the cache that was made of the first source of the lock file, whatever is installed today.
 find_locked_kernel() {
   local hash directory
-  while read -r hash; do
-    directory=$cache/$(key "$hash" "$(locked_value compiler)" "$(locked_value linker)")
-    [[ ! -d $directory ]] || { printf '%s\n' "$directory"; return; }
-  done < <(locked_sources)
+  hash=$(locked_sources | head -n 1)
+  directory=$cache/$(key "$hash" "$(locked_value compiler)" "$(locked_value linker)")
+  [[ ! -d $directory ]] || printf '%s\n' "$directory"
+}
+
+# Downloads the first source of the lock file, unless it is installed or the user has chosen another one.
+choose_archive() {
+  local wanted tree
+  [[ -z ${CLOISTER_KERNEL_SOURCE:-} && ${CLOISTER_KERNEL_UNLOCKED:-} != 1 ]] || return 0
+  wanted=$(locked_sources | head -n 1)
+  [[ ! -r $archive || $(sha256_of "$archive") != "$wanted" ]] || return 0
+  tree=$("$(dirname "$here")/debian/tree.sh" "$here/source.lock") || return 0
+  archive=$tree/usr/src/$package.tar.xz
 }
 
 check_archive() {
@@ -130,7 +144,19 @@ warn_of_other_measurements() {
 }
 
 toolchain_is_locked() {
-  [[ $(compiler_version) == "$(locked_value compiler)" && $(linker_version) == "$(locked_value linker)" ]]
+  [[ $(compiler_version) == "$(locked_value compiler)" && $(linker_version) == "$(locked_value linker)" &&
+    $(lz4_version) == "$(locked_value lz4)" ]]
+}
+
+# Puts the locked compiler, linker and compressor first in the path, also in that of the recipe, unless they
+# are this machine's. The recipe itself stays as it is: kernels in the cache are named after its bytes.
+use_locked_toolchain() {
+  local tree
+  [[ ${CLOISTER_TOOLCHAIN:-} == pinned ]] || ! toolchain_is_locked || return 0
+  tree=$(pinned_toolchain) || return 0
+  PATH=$tree/tools:$PATH
+  # shellcheck disable=SC1090 # recipe.sh, with one more directory in its path
+  source <(sed "s|PATH=/usr/sbin|PATH=$tree/tools:/usr/sbin|" "$here/recipe.sh")
 }
 
 # Kconfig drops what it cannot satisfy without a word, so compare the last line of each option.
@@ -212,9 +238,11 @@ build_in_work() {
 build() {
   local source_hash version locked=false target
   check_tools
+  choose_archive
   check_archive
   source_hash=$(sha256_of "$archive")
   version=$(locked_version "$source_hash")
+  [[ -z $version ]] || use_locked_toolchain
   if [[ -n $version ]] && toolchain_is_locked; then locked=true; fi
   [[ -n $version || ${CLOISTER_KERNEL_UNLOCKED:-} == 1 ]] || refuse_source "$source_hash"
   version=${version:-$(installed_version)}

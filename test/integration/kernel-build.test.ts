@@ -39,6 +39,8 @@ let script: string
 beforeAll(async () => {
   scratch = await temporaryDirectory()
   cpSync(kernel, join(scratch.path, 'kernel'), { recursive: true })
+  for (const name of ['debian', 'toolchain.sh', 'toolchain.lock'])
+    cpSync(join(kernel, '..', name), join(scratch.path, name), { recursive: true })
   script = join(scratch.path, 'kernel/build.sh')
 })
 afterAll(async () => {
@@ -59,7 +61,8 @@ function makeSource(version: string): string {
 function lock(archive: string, version: string): void {
   const hash = createHash('sha256').update(readFileSync(archive)).digest('hex')
   const file = join(scratch.path, 'kernel/kernel.lock')
-  appendFileSync(file, `source linux-source-6.12 ${version} ${hash}\n`)
+  const lines = readFileSync(file, 'utf8')
+  writeFileSync(file, `source linux-source-6.12 ${version} ${hash}\n${lines}`)
 }
 
 function build(flavour: string, env: NodeJS.ProcessEnv): ReturnType<typeof result> {
