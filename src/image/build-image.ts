@@ -105,10 +105,11 @@ async function withInput<T>(
   use: (input: EifInput, context: BuildContext) => Promise<T>,
 ): Promise<T> {
   const { blobs } = options
-  const { report = ignoreProgress, directory = {} } = options
+  const { report = ignoreProgress } = options
   const { architecture } = blobs
   checkNetwork(options)
   const { kind, cmdline } = chooseRoot(options.root, blobs)
+  const directory = { ...options.directory, attributes: kind === 'squashfs' }
   await using source = await openSource(options.source, { architecture, directory, report })
   const notices = [...dropDevices(source.root), ...dropAttributes(source.root, kind)]
   for (const text of notices) report({ step: 'notice', text })

@@ -5,11 +5,14 @@
 //! The image is a function of the archive alone: not of the machine, the time, or the number of
 //! CPUs. Memory holds a few blocks and the tree's names, never the files.
 //!
+//! `cloister-squashfs attributes < directory` is for the same images: see `attributes`.
+//!
 //! Left out: devices and sockets (an error), duplicate files, indexes of directories, the table for
 //! NFS exports.
 #![forbid(unsafe_code)]
 
 mod archive;
+mod attributes;
 mod compress;
 mod data;
 mod directories;
@@ -30,11 +33,16 @@ use std::process::ExitCode;
 const MAX_MEMORY_BYTES: u64 = 2 << 30;
 
 fn main() -> ExitCode {
-    if std::env::args_os().len() > 1 {
-        eprintln!("usage: cloister-squashfs < archive.tar > image");
-        return ExitCode::from(64);
-    }
-    match run() {
+    let args: Vec<_> = std::env::args_os().skip(1).collect();
+    let result = match args.as_slice() {
+        [] => run(),
+        [word] if word == "attributes" => attributes::print(io::stdin(), io::stdout().lock()),
+        _ => {
+            eprintln!("usage: cloister-squashfs < archive.tar > image");
+            return ExitCode::from(64);
+        }
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");

@@ -2,7 +2,7 @@
 // owners, symbolic links, hard links and named pipes. The owner of the top directory becomes root, and
 // its group's write permission is dropped (a umask of 002 grants it), so that a checkout gives the same
 // image for every user, while a tree that root made keeps every owner.
-// Left out: times, and extended attributes, which a ramdisk cannot store.
+// Left out: times, and extended attributes unless they are asked for: a ramdisk cannot store them.
 
 import type { Stats } from 'node:fs'
 import { lstat, readdir, readlink, stat } from 'node:fs/promises'
@@ -20,6 +20,7 @@ import {
   type SpecialFile,
   type TreeNode,
 } from '../tree/tree.ts'
+import { readAttributes } from './directory-attributes.ts'
 import { HeldDirectory } from './held-directory.ts'
 import { UnpackBudget } from '../tree/unpack-budget.ts'
 
@@ -36,6 +37,8 @@ export interface DirectoryOptions {
    * under any umask. `keep`: as they are, except what a umask of 002 adds.
    */
   readonly modes?: 'keep' | 'git'
+  /** Whether to read extended attributes; with the modes of git there are none. */
+  readonly attributes?: boolean
   readonly budget?: UnpackBudget
 }
 
@@ -48,7 +51,7 @@ const CODE = 'ERR_IMAGE_SOURCE_MISSING'
 
 /**
  * Scans a directory; file contents are read later, when the image is written.
- * @throws ERR_IMAGE_SOURCE_MISSING, ERR_IMAGE_PATH, ERR_IMAGE_LIMIT
+ * @throws ERR_IMAGE_SOURCE_MISSING, ERR_IMAGE_PATH, ERR_IMAGE_LIMIT, ERR_IMAGE_TOOL_MISSING
  */
 export async function readDirectorySource(
   path: string,
@@ -58,7 +61,11 @@ export async function readDirectorySource(
   const status = await orMissing(host, stat(path))
   check(status.isDirectory(), CODE, `${path} is not a directory`, { details: { path } })
   await using top = await orMissing(host, HeldDirectory.named(bytesOfName(host)))
-  return await new Scan(top.status, options).directory(top, { host, inside: '' })
+  const budget = options.budget ?? new UnpackBudget()
+  const root = await new Scan(top.status, options, budget).directory(top, { host, inside: '' })
+  if (options.attributes === true && options.modes !== 'git')
+    await readAttributes(top, root, budget)
+  return root
 }
 
 /** Where a member is, in words for errors and later reading, and in the image. */
@@ -74,10 +81,10 @@ class Scan {
   /** Files with more than one name, by device and inode. */
   readonly #linked = new Map<string, RegularFile | SpecialFile>()
 
-  constructor(top: Stats, options: DirectoryOptions) {
+  constructor(top: Stats, options: DirectoryOptions, budget: UnpackBudget) {
     this.#top = top
     this.#options = options
-    this.#budget = options.budget ?? new UnpackBudget()
+    this.#budget = budget
   }
 
   async directory(held: HeldDirectory, { host, inside }: Place): Promise<Directory> {

@@ -28,6 +28,11 @@ export class HeldDirectory implements AsyncDisposable {
     return HeldDirectory.#open(this.member(name), FLAGS | constants.O_NOFOLLOW)
   }
 
+  /** The descriptor, for as long as it is open. */
+  get fd(): number {
+    return this.#handle.fd
+  }
+
   /** A path of the directory itself, for as long as it is open. */
   get path(): Buffer {
     return Buffer.from(`/proc/self/fd/${String(this.#handle.fd)}`)

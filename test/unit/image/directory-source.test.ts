@@ -18,6 +18,10 @@ import { codeOf } from '../../fixtures/code-of.ts'
 import { makeScratch } from '../../fixtures/temporary-directory.ts'
 
 const isRoot = process.getuid?.() === 0
+const SET_ATTRIBUTE =
+  'import os, sys; os.setxattr(bytes.fromhex(sys.argv[1]), sys.argv[2], bytes.fromhex(sys.argv[3]))'
+/** Version 2, effective; as `setcap cap_net_raw=ep` writes it. */
+const CAP_NET_RAW = '0100000200200000000000000000000000000000'
 
 describe('readDirectorySource', () => {
   it('keeps modes, setuid among them, and with the rule of git what git keeps', async () => {
@@ -49,6 +53,54 @@ describe('readDirectorySource', () => {
       ['dir/setuid', '755'],
       ['dir/umask-002', '644'],
     ])
+  })
+
+  it('keeps attributes and file capabilities of whatever a file is called, when asked to', async () => {
+    const path = await makeScratch()
+    const odd = Buffer.concat([Buffer.from(`${path}/dir/`), Buffer.from([0x20, 0xff, 0x0a])])
+    await mkdir(join(path, 'dir'))
+    await writeFile(odd, 'x')
+    await symlink('nowhere', join(path, 'link'))
+    await writeFile(join(path, 'plain'), 'x')
+    const set = (name: string, value: string, file: string | Buffer): void => {
+      execFileSync('python3', ['-c', SET_ATTRIBUTE, Buffer.from(file).toString('hex'), name, value])
+    }
+    set('user.empty', '', path)
+    set('user.mime', '6100ff', odd)
+    if (isRoot) set('security.capability', CAP_NET_RAW, join(path, 'plain'))
+    if (isRoot) set('trusted.host', '01', join(path, 'plain'))
+    const found = async (options: DirectoryOptions): Promise<unknown> => {
+      const root = await readDirectorySource(path, options)
+      return [{ path: '', node: root }, ...flatten(root)].flatMap((entry) =>
+        [...(entry.node.attributes.xattrs ?? [])].map(([name, value]) => [
+          entry.path,
+          name,
+          Buffer.from(value).toString('hex'),
+        ]),
+      )
+    }
+    expect(await found({ attributes: true })).toEqual([
+      ['', 'user.empty', ''],
+      ['dir/ \xff\n', 'user.mime', '6100ff'],
+      ...(isRoot ? [['plain', 'security.capability', CAP_NET_RAW]] : []),
+    ])
+    expect(await found({ attributes: true, modes: 'git' })).toEqual([])
+    expect(await found({})).toEqual([])
+  })
+
+  it('counts attributes against the limit on names and attributes', async () => {
+    const path = await makeScratch()
+    execFileSync('python3', [
+      '-c',
+      SET_ATTRIBUTE,
+      Buffer.from(path).toString('hex'),
+      'user.a',
+      'ab'.repeat(3000),
+    ])
+    const budget = new UnpackBudget({ metadataBytes: 1000 })
+    expect(await codeOf(readDirectorySource(path, { attributes: true, budget }))).toBe(
+      'ERR_IMAGE_LIMIT',
+    )
   })
 
   it.runIf(isRoot)('makes the owner of the top directory root, and keeps the others', async () => {
