@@ -81,14 +81,13 @@ resolve() {
     sed 's/%3a/:/' | sort
 }
 
-# The versions that the mirror has of a package.
-offered() { private_apt apt-cache madison "$1" | awk -F ' *[|] *' '{ print $2 }' | sort -u | paste -sd ' '; }
-
 # Says which packages the mirror no longer has as they are locked, if there are any.
 check_offer() {
-  local name version sum now moved=0
+  local name version sum now moved=0 names
+  mapfile -t names < <(values package | cut -d ' ' -f 1)
+  private_apt apt-cache madison "${names[@]}" 2>/dev/null | tr -d ' ' >"$work/offers"
   while read -r name version sum; do
-    now=$(offered "$name")
+    now=$(awk -F '|' -v name="$name" '$1 == name { print $2 }' "$work/offers" | sort -u | paste -sd ' ')
     [[ " $now " != *" $version "* ]] || continue
     printf 'debian-tree: %s: locked %s, the mirror has %s\n' "$name" "$version" "${now:-none}" >&2
     moved=1

@@ -9,8 +9,10 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs'
+import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { temporaryDirectory, type TemporaryDirectory } from '../fixtures/temporary-directory.ts'
@@ -23,6 +25,7 @@ tinyconfig olddefconfig:
 \t@touch .config
 bzImage:
 \t@mkdir -p arch/x86/boot && cp .config arch/x86/boot/bzImage && cat SUBLEVEL >> arch/x86/boot/bzImage
+\t@command -v gcc >> arch/x86/boot/bzImage
 vmlinux:
 \t@cp /bin/true vmlinux
 `
@@ -141,6 +144,21 @@ test('a kernel of the locked source stays in use after the installed source was 
   expect(record(first.directory).locked).toBe(true)
   // Whatever lies in /usr/src is another source.
   expect(build('minimal', {})).toEqual({ status: 0, directory: first.directory, words: '' })
+})
+
+test('where other compilers are installed, the locked ones are used from where they are unpacked', () => {
+  // What was downloaded before serves here too.
+  const shared = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'cloister/debian')
+  mkdirSync(shared, { recursive: true })
+  mkdirSync(join(scratch.path, 'cache/cloister'), { recursive: true })
+  symlinkSync(shared, join(scratch.path, 'cache/cloister/debian'))
+  const source = makeSource('6.12.905')
+  lock(source, '6.12.905-1')
+  const env = { CLOISTER_KERNEL_SOURCE: source, CLOISTER_TOOLCHAIN: 'pinned' }
+  const { status, directory, words } = build('standard', env)
+  expect(status, words).toBe(0)
+  expect(record(directory).locked).toBe(true)
+  expect(readFileSync(join(directory, 'bzImage'), 'utf8')).toMatch(/\/debian\/\w+\/tools\/gcc\n$/)
 })
 
 test('a flavour that does not exist is a usage error', () => {
