@@ -23,7 +23,7 @@ function ask(request) {
   return decode(received.subarray(0, Number(raw.response.length)))
 }
 
-/** Returns the COSE_Sign1 bytes of a document with this nonce (at most 512 bytes). */
+/** Returns the COSE_Sign1 bytes of a document with this nonce (at most 1024 bytes). */
 export function attestationDocument(nonce) {
   const answer = ask({ Attestation: { nonce, user_data: null, public_key: null } })
   if (answer.Error !== undefined) throw new RangeError(answer.Error)

@@ -30,7 +30,7 @@ def _ask(request):
 
 
 def attestation_document(nonce):
-    """Returns the COSE_Sign1 bytes of a document with this nonce (at most 512 bytes)."""
+    """Returns the COSE_Sign1 bytes of a document with this nonce (at most 1024 bytes)."""
     answer = _ask({"Attestation": {"nonce": nonce, "user_data": None, "public_key": None}})
     if "Error" in answer:
         raise ValueError(answer["Error"])
