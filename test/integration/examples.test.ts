@@ -58,7 +58,7 @@ async function expectCommitted(example: string): Promise<void> {
 async function get({ EnclaveName }: DescribedEnclave, path: string, into: string): Promise<string> {
   const { status, stderr } = await host.shell(
     `printf 'GET ${path} HTTP/1.0\\r\\n\\r\\n' |
-     cloister connect --enclave-name ${EnclaveName} --port 5000 --timeout 120 |
+     cloister connect --enclave-name ${EnclaveName} --port 5000 --timeout 300 |
      tee response | sed -b '1,/^\\r$/d' > ${into}; head -n 1 response >&2`,
   )
   expect(status, stderr).toBe(0)
