@@ -1,0 +1,182 @@
+// AWS KMS from inside an enclave: an unmodified boto3 behind cloister-kms-proxy, and kmstool_enclave_cli, over a
+// port of the parent and over the network card, with TLS and without.
+
+import { X509Certificate } from 'node:crypto'
+import { once } from 'node:events'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import type { ChildProcess } from 'node:child_process'
+import { EncryptCommand, GetPublicKeyCommand, type KMSClient } from '@aws-sdk/client-kms'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { makeClientRoot, newLockedKey } from '../fixtures/kms/guest-client.ts'
+import { keysOf, REGION, RunningBroker } from '../fixtures/kms/running-broker.ts'
+import { makeTlsFiles } from '../fixtures/kms/tls-files.ts'
+import { inGuest } from '../fixtures/network/guest-shell.ts'
+import { TestHost, type DescribedEnclave } from '../host.ts'
+
+const MANIFEST = `cloister: 1
+name: kms
+version: '1'
+source: { rootfs: root }
+run: { entrypoint: [/serve-shell] }
+resources: { memory: 512M }
+ports: [5005]
+egress:
+  allow:
+    - { host: host.cloister.internal, ports: ['1024-65535'], private: true }
+`
+const SECRET = 'opens in this image only'
+
+let host: TestHost
+let enclave: DescribedEnclave
+let root: Uint8Array
+let broker: RunningBroker
+let admin: KMSClient
+let forward: ChildProcess
+const keys = { symmetric: '', agreement: '', other: '' }
+const sealed = { symmetric: '', other: '' }
+
+beforeAll(async () => {
+  host = new TestHost()
+  await makeClientRoot(host.directory)
+  writeFileSync(join(host.directory, 'cloister.yaml'), MANIFEST)
+  const words = ['--manifest', join(host.directory, 'cloister.yaml'), '--root', 'squashfs']
+  const eif = join(host.directory, 'kms.eif')
+  await host.json('build-enclave', ...words, '--output-file', eif)
+  enclave = await host.start(eif, '--memory', '512', '--parent-ports', '8000')
+  root = new X509Certificate(readFileSync(join(host.state, 'authority/root.pem'))).raw
+  broker = await RunningBroker.start({ roots: [root] })
+  admin = broker.client('root')
+  await makeKeys()
+  forward = await forwardTo(broker.endpoint)
+})
+
+afterAll(async () => {
+  forward.kill()
+  admin.destroy()
+  await broker[Symbol.asyncDispose]()
+  await host[Symbol.asyncDispose]()
+  expect(broker.faults).toEqual([])
+})
+
+async function makeKeys(): Promise<void> {
+  const measurements = enclave.Measurements
+  const changed = { ...measurements, PCR2: 'ab'.repeat(48) }
+  keys.symmetric = await newLockedKey(admin, { measurements })
+  keys.agreement = await newLockedKey(admin, {
+    ...{ measurements, KeySpec: 'ECC_NIST_P256', KeyUsage: 'KEY_AGREEMENT' },
+  })
+  keys.other = await newLockedKey(admin, { measurements: changed })
+  for (const name of ['symmetric', 'other'] as const) {
+    const command = new EncryptCommand({ KeyId: keys[name], Plaintext: Buffer.from(SECRET) })
+    const { CiphertextBlob = new Uint8Array() } = await admin.send(command)
+    sealed[name] = Buffer.from(CiphertextBlob).toString('base64')
+  }
+}
+
+/** The parent's port 8000 leads to the broker's. */
+async function forwardTo(endpoint: string): Promise<ChildProcess> {
+  const { port } = new URL(endpoint)
+  const child = host.spawn('forward', '--enclave-name', 'kms', '-R', `8000:127.0.0.1:${port}`)
+  if (child.stderr === null) throw new Error('forward has no standard error')
+  await once(createInterface(child.stderr), 'line')
+  return child
+}
+
+/** A script in the guest with the access key of a user. */
+function asApp(script: string): Promise<string> {
+  const { accessKeyId, secretAccessKey } = keysOf('app')
+  const variables = {
+    ...{ AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey },
+    ...{ AWS_REGION: REGION, AWS_DEFAULT_REGION: REGION, PYTHONPATH: '/opt' },
+    AWS_EC2_METADATA_DISABLED: 'true',
+  }
+  const exports = Object.entries(variables).map(([name, value]) => `export ${name}='${value}'`)
+  return inGuest(enclave.VsockSocket, `${exports.join('\n')}\n${script}`)
+}
+
+async function boto3(...options: readonly string[]): Promise<Readonly<Record<string, unknown>>> {
+  const command = new GetPublicKeyCommand({ KeyId: keys.agreement })
+  const { PublicKey = new Uint8Array() } = await admin.send(command)
+  const peer = Buffer.from(PublicKey).toString('base64')
+  const words = [sealed.symmetric, keys.symmetric, keys.agreement, sealed.other, peer]
+  const program = `python3 /app.py ${words.join(' ')}`
+  const output = await asApp(`cloister-kms-proxy ${options.join(' ')} -- ${program}`)
+  return JSON.parse(output) as Readonly<Record<string, unknown>>
+}
+
+const EXPECTED = {
+  ...{ plaintext: SECRET, encrypted: 'back and forth' },
+  ...{ dataKey: 32, dataKeyOpens: true, pairOpens: true, random: 48 },
+  ...{ sharedSecret: 32, sharedSecretIsTheSame: true },
+  hidden: [null, null, null, null, null],
+  requestIds: 5,
+  otherImage: 'AccessDeniedException',
+  otherContext: 'InvalidCiphertextException',
+  wrongSecret: 'InvalidSignatureException',
+}
+
+describe('boto3, unmodified, gets every plain field where it looks for it', () => {
+  test('through a port of the parent', async () => {
+    const options = ['--endpoint', 'http://127.0.0.1:8470', '--parent-port', '8000']
+    expect(await boto3(...options)).toEqual(EXPECTED)
+  })
+
+  test('through the network card', async () => {
+    const { port } = new URL(broker.endpoint)
+    const options = ['--endpoint', `http://host.cloister.internal:${port}`]
+    expect(await boto3(...options)).toEqual(EXPECTED)
+  })
+})
+
+const kmstool = (words: string, endpoint = 'http://127.0.0.1:8470') =>
+  asApp(`CLOISTER_KMS_ENDPOINT=${endpoint} kmstool_enclave_cli ${words} --region ${REGION} \
+    --proxy-port 8000 --aws-access-key-id $AWS_ACCESS_KEY_ID \
+    --aws-secret-access-key $AWS_SECRET_ACCESS_KEY --aws-session-token ''; echo $?`)
+
+describe('kmstool_enclave_cli prints what AWS’s does', () => {
+  const base64 = (text: string) => Buffer.from(text).toString('base64')
+
+  test('decrypt', async () => {
+    expect(await kmstool(`decrypt --ciphertext ${sealed.symmetric}`)).toBe(
+      `PLAINTEXT: ${base64(SECRET)}\n0\n`,
+    )
+  })
+
+  test('genkey, whose key decrypt opens', async () => {
+    const made = await kmstool(`genkey --key-id ${keys.symmetric} --key-spec AES-256`)
+    const [, ciphertext = '', plaintext = ''] =
+      /^CIPHERTEXT: (\S+)\nPLAINTEXT: (\S{44})\n0\n$/.exec(made) ?? []
+    expect(await kmstool(`decrypt --ciphertext ${ciphertext} --key-id ${keys.symmetric}`)).toBe(
+      `PLAINTEXT: ${plaintext}\n0\n`,
+    )
+  })
+
+  test('genrandom', async () => {
+    expect(await kmstool('genrandom --length 48')).toMatch(/^PLAINTEXT: \S{64}\n0\n$/)
+  })
+
+  test('and refuses what KMS refuses, and what it does not know', async () => {
+    expect(await kmstool(`decrypt --ciphertext ${sealed.other}`)).toMatch(
+      /^kmstool_enclave_cli: ERR_GUEST_KMS_REFUSED: Decrypt: AccessDeniedException .*\n1\n$/,
+    )
+    expect(await kmstool('genrandom --length 2000')).toContain('ERR_GUEST_KMS_ARGUMENT')
+    expect(await kmstool('encrypt')).toContain('ERR_GUEST_KMS_ARGUMENT')
+  })
+})
+
+test('TLS ends in the enclave, and a parent with another certificate is refused', async () => {
+  const tls = makeTlsFiles((name) => host.path(name), 'tls', 'basicConstraints=critical,CA:FALSE')
+  const port = Number(new URL(broker.endpoint).port)
+  await broker.restart({ roots: [root], tls, port })
+  const decrypt = `decrypt --ciphertext ${sealed.symmetric}`
+  const pem = readFileSync(tls.certificate, 'utf8')
+  const save = `cat > /tmp/ca.pem <<'END'\n${pem}END\nexport CLOISTER_KMS_CA_FILE=/tmp/ca.pem`
+  const run = (prefix: string) =>
+    asApp(`${prefix}\nexport CLOISTER_KMS_ENDPOINT=https://127.0.0.1:8470
+      kmstool_enclave_cli ${decrypt} --region ${REGION} --aws-access-key-id $AWS_ACCESS_KEY_ID \
+        --aws-secret-access-key $AWS_SECRET_ACCESS_KEY --aws-session-token ''`)
+  expect(await run(save)).toMatch(/^PLAINTEXT: /)
+  expect(await run('unset CLOISTER_KMS_CA_FILE')).toContain('ERR_GUEST_KMS_CONNECT')
+})
