@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Builds what enclave images are made of: kernels, agent, the example app's root file system, and the
-# programs for AWS KMS.
+# Builds what enclave images are made of: kernels, agent, the example apps' root file systems, and
+# the programs for AWS KMS.
 #
 #   enclave-images/build.sh <blobs directory> [<output directory>]
 #
 # <blobs> receives init (the agent), cmdline and the kernel of the flavour `standard`: bzImage,
 # vmlinux, kernel.config. <blobs>/minimal receives those of the flavour `minimal`. <output> (default:
-# the directory that holds <blobs>) receives hello/rootfs and, in kms, the programs for AWS KMS. The same
-# sources give the same bytes, whatever the checkout directory, user, cargo home or target directory, and
-# agent, hello and kernels also on Debian 12 and 13 (toolchain.sh).
+# the directory that holds <blobs>) receives hello/rootfs, signer/rootfs and, in kms, the programs for AWS
+# KMS. The same sources give the same bytes, whatever the checkout directory, user, cargo home or target
+# directory, and agent, hello and kernels also on Debian 12 and 13 (toolchain.sh).
 #
 #   CLOISTER_KERNEL_FLAVOURS  the flavours to build (default "standard minimal")
 #
@@ -70,7 +70,7 @@ build_binaries() {
   export PATH=${pinned:+$pinned/tools:}$PATH CARGO_ENCODED_RUSTFLAGS=${flags%$'\x1f'} CARGO_INCREMENTAL=0
   # On their own: the features that other programs want of a crate would be those of the agent too.
   compile --package cloister-agent --package hello
-  compile --package cloister-kms
+  compile --package cloister-kms --package signer
 }
 
 # Installs through a rename, so that a reader sees the old file or the new one.
@@ -90,7 +90,7 @@ place_kernel() {
 
 main() {
   (($# == 1 || $# == 2)) || { sed -n '2,16s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 64; }
-  mkdir -p "$1" "${2:-$(dirname "$1")}"/{hello/rootfs,kms}
+  mkdir -p "$1" "${2:-$(dirname "$1")}"/{hello/rootfs,kms,signer/rootfs}
   local blobs out flavour binaries program
   blobs=$(cd "$1" && pwd)
   out=$(cd "${2:-$(dirname "$blobs")}" && pwd)
@@ -106,6 +106,7 @@ main() {
   place 755 "$binaries/cloister-agent" "$blobs/init"
   place 644 <(printf '%s' "$cmdline") "$blobs/cmdline"
   place 755 "$binaries/hello" "$out/hello/rootfs/hello"
+  place 755 "$binaries/signer" "$out/signer/rootfs/signer"
   for program in cloister-attest cloister-kms-proxy kmstool_enclave_cli; do
     place 755 "$binaries/$program" "$out/kms/$program"
   done
