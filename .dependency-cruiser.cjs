@@ -21,7 +21,7 @@ const arrows = {
   signing: ['eif', 'chip'],
   kms: ['chip'],
   network: ['manifest'],
-  enclaves: ['cgroup', 'vmm', 'vsock', 'eif', 'manifest', 'network'],
+  enclaves: ['cgroup', 'vmm', 'vsock', 'eif', 'manifest', 'network', 'nsm'],
   proxy: ['enclaves', 'vsock', 'manifest'],
   doctor: ['cgroup', 'enclaves', 'vmm'],
   keeper: ['cgroup', 'enclaves', 'manifest', 'vmm', 'vsock', 'network', 'nsm', 'chip', 'eif'],

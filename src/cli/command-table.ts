@@ -83,8 +83,17 @@ export const commandTable: readonly CommandRow[] = [
     load: async () => (await import('./metrics.ts')).metricsCommand(),
   },
   {
+    name: 'inspect',
+    summary: 'print everything about an enclave: devices, TPM, processes, traffic, its start',
+    load: async () => (await import('./inspect.ts')).inspectCommand(),
+  },
+  {
+    name: 'top',
+    summary: 'show what the running enclaves use, live on a terminal',
+    load: async () => (await import('./top.ts')).topCommand(),
+  },
+  {
     name: 'describe-eif',
-    alias: 'inspect',
     summary: 'check an enclave image and print its measurements and metadata',
     load: async () => (await import('./describe-eif.ts')).describeEifCommand(),
   },

@@ -30,11 +30,16 @@ export function describeEifCommand(): Command {
     .requiredOption('--eif-path <file>', 'the enclave image')
     .addHelpText('after', EXAMPLE)
     .action(async ({ eifPath }: { readonly eifPath: string }) => {
-      const inspection = await inspectEifFile(eifPath)
-      for (const { code, message, hint } of inspection.faults)
-        printProgress(`Warning: ${code}: ${message}. ${hint}`)
-      printJson(describe(inspection))
+      await describeEifFile(eifPath)
     })
+}
+
+/** Prints what describe-eif prints. */
+export async function describeEifFile(path: string): Promise<void> {
+  const inspection = await inspectEifFile(path)
+  for (const { code, message, hint } of inspection.faults)
+    printProgress(`Warning: ${code}: ${message}. ${hint}`)
+  printJson(describe(inspection))
 }
 
 function describe({ eif, faults, manifest }: ImageInspection): object {

@@ -2,6 +2,7 @@
 
 import type { EnclaveRecord, EnclaveReport } from '../enclaves/index.ts'
 import { networkMetrics } from './network-metrics.ts'
+import { nsmMetrics } from './nsm-metrics.ts'
 import type { ReportMetric } from './report-metric.ts'
 import type { Metric, Sample } from './prometheus.ts'
 
@@ -139,6 +140,7 @@ export function enclaveMetrics(
       help,
       samples: records.flatMap((record) => samplesOf(record, reports.get(record.id), values)),
     })),
+    ...nsmMetrics(records, reports),
   ]
 }
 

@@ -5,6 +5,7 @@ import { isAlive, openDirectories, readEvents, Registry } from '../enclaves/inde
 import { enclaveMetrics } from './enclave-metrics.ts'
 import { Ends } from './ends.ts'
 import { parsePlace, serveMetrics, type MetricsPlace } from './metrics-server.ts'
+import { processMetrics } from './process-metrics.ts'
 import { exposition, type Metric } from './prometheus.ts'
 import { vsockReports } from './vsock-report.ts'
 
@@ -37,7 +38,8 @@ Examples:
 async function collect(registry: Registry): Promise<readonly Metric[]> {
   registry.settle()
   const records = registry.list().filter(isAlive)
-  return enclaveMetrics(records, await vsockReports(registry, records))
+  const reports = await vsockReports(registry, records)
+  return [...enclaveMetrics(records, reports), ...processMetrics(records)]
 }
 
 /** Until a signal ends this process. */

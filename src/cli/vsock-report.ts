@@ -18,7 +18,7 @@ type Json = Readonly<Record<string, unknown>>
 export async function vsockReports(
   registry: Registry,
   records: readonly EnclaveRecord[],
-  { connections = false } = {},
+  { connections = false, isQuiet = false } = {},
 ): Promise<ReadonlyMap<string, EnclaveReport>> {
   const running = records.filter(({ state }) => state === 'RUNNING')
   const reports = await Promise.all(
@@ -26,7 +26,10 @@ export async function vsockReports(
       try {
         return [[id, await askVsock(registry.directory(id), connections)] as const]
       } catch (error) {
-        printProgress(`Could not read the vsock status of ${description.name}: ${messageOf(error)}`)
+        if (!isQuiet)
+          printProgress(
+            `Could not read the vsock status of ${description.name}: ${messageOf(error)}`,
+          )
         return []
       }
     }),

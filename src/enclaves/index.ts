@@ -24,8 +24,9 @@ export {
   vsockSocketPath,
   type Place,
 } from './enclave-paths.ts'
+export type { ChipInspection, Inspection } from './inspection.ts'
 export { endEnclave } from './end-enclave.ts'
-export { askVsock, changePorts, type EnclaveReport } from './keeper-client.ts'
+export { askInspection, askVsock, changePorts, type EnclaveReport } from './keeper-client.ts'
 export { parseKeeperRequest, type KeeperReply, type KeeperRequest } from './keeper-request.ts'
 export type { KeeperMessage, Seen } from './keeper-messages.ts'
 export {

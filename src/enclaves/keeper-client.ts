@@ -7,6 +7,8 @@ import { CloisterError, reasonOf } from '../errors.ts'
 import { readLine } from '../subprocess/index.ts'
 import type { KeeperReply, KeeperRequest } from './keeper-request.ts'
 import { keeperSocketPath } from './enclave-paths.ts'
+import type { Inspection } from './inspection.ts'
+import type { RequestStatistics } from '../nsm/index.ts'
 import type { NetworkReport } from '../network/index.ts'
 import type { VsockReport } from '../vsock/index.ts'
 
@@ -31,8 +33,10 @@ export async function askKeeper(
   return (await exchange(directory, request, signal)).socket
 }
 
-/** The vsock of an enclave, and its network where it has one. */
+/** The vsock of an enclave, its network where it has one, and what its NSM was asked. */
 export interface EnclaveReport extends VsockReport {
+  /** Absent from keepers of older versions. */
+  readonly nsm?: readonly RequestStatistics[]
   readonly network?: NetworkReport
 }
 
@@ -45,6 +49,15 @@ export interface EnclaveReport extends VsockReport {
 export async function askVsock(directory: string, connections: boolean): Promise<EnclaveReport> {
   const request = { command: 'vsock', connections } as const
   return (await askOnce(directory, request, REPORT_MS)) as EnclaveReport
+}
+
+/**
+ * What its keeper knows of an enclave beyond its record.
+ *
+ * @throws `ERR_KEEPER_CONTROL` when the keeper is gone or does not answer in time.
+ */
+export async function askInspection(directory: string): Promise<Inspection> {
+  return (await askOnce(directory, { command: 'inspect' }, ANSWER_MS)) as Inspection
 }
 
 /**

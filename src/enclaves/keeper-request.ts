@@ -7,6 +7,7 @@ import { checkPortList, type PortLists } from '../vsock/index.ts'
 export type KeeperRequest =
   | { readonly command: 'terminate'; readonly graceMs: number }
   | { readonly command: 'console' }
+  | { readonly command: 'inspect' }
   | { readonly command: 'vsock'; readonly connections: boolean }
   | ({ readonly command: 'open-ports' | 'close-ports' } & PortLists)
 
@@ -16,6 +17,7 @@ export function parseKeeperRequest(line: string): KeeperRequest {
   const { command, graceMs, connections, parentPorts, guestPorts } = fields
   switch (command) {
     case 'console':
+    case 'inspect':
       return { command }
     case 'terminate':
       if (Number.isSafeInteger(graceMs) && (graceMs as number) >= 0)
@@ -40,7 +42,7 @@ export function parseKeeperRequest(line: string): KeeperRequest {
 export type KeeperReply =
   | {
       readonly ok: true
-      /** What was asked for, by `vsock`, `open-ports` and `close-ports`. */
+      /** What was asked for, by `vsock`, `inspect`, `open-ports` and `close-ports`. */
       readonly result?: unknown
     }
   | { readonly ok: false; readonly error: ErrorData }

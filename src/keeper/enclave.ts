@@ -8,7 +8,7 @@ import type { Eif } from '../eif/index.ts'
 import { CloisterError } from '../errors.ts'
 import { Lifetime } from '../subprocess/index.ts'
 import type { EgressPolicy } from '../manifest/index.ts'
-import type { NsmCard } from '../nsm/index.ts'
+import type { NsmCard, RequestStatistics } from '../nsm/index.ts'
 import { Machine, type SerialPort } from '../vmm/index.ts'
 import type { VsockCard } from '../vsock/index.ts'
 import type { AgentChannel } from './guest/agent-channel.ts'
@@ -18,6 +18,7 @@ import { needsNsmCard, startEnclaveNsmCard } from './parts/nsm-card.ts'
 import { startEnclaveNetwork, type EnclaveNetwork } from './parts/network-card.ts'
 import { startEnclaveVsockCard } from './parts/vsock-card.ts'
 import { startChip, type EnclaveChip } from './parts/chip.ts'
+import { inspectChip } from './parts/inspect-chip.ts'
 import { ConsoleLog } from './guest/console-log.ts'
 import type { Part } from './end-cause.ts'
 import { firstEnd, foretoldEnd } from './first-end.ts'
@@ -25,6 +26,7 @@ import { GuestReports } from './guest/guest-reports.ts'
 import {
   configDigest,
   type EndCause,
+  type Inspection,
   type LaunchDescription,
   type LaunchRequest,
   type LimitFacts,
@@ -59,8 +61,11 @@ export class Enclave implements AsyncDisposable {
   readonly #logs: LogChannel | undefined
   /** Of its control groups. */
   readonly limits: LimitFacts
+  readonly #chip: EnclaveChip
+  readonly #machine: Machine
+  readonly #timeline: Timeline
 
-  private constructor(started: Started, lifetime: Lifetime, guest: GuestReports) {
+  private constructor(started: Started, { lifetime, guest, timeline }: Launch) {
     this.eif = started.eif
     this.assurance = started.chip.assurance
     this.parts = started.parts
@@ -73,6 +78,9 @@ export class Enclave implements AsyncDisposable {
     this.#lifetime = lifetime
     this.#agent = guest.channel
     this.#logs = guest.logs
+    this.#chip = started.chip
+    this.#machine = started.machine
+    this.#timeline = timeline
   }
 
   /**
@@ -97,8 +105,8 @@ export class Enclave implements AsyncDisposable {
       signal.throwIfAborted()
       const users = partUsers(launch.request.description.accelerator)
       await checkPartUsers(users)
-      const started = await start({ ...launch, configuration, lifetime, guest, users })
-      return new Enclave(started, lifetime, guest)
+      const all = { ...launch, configuration, lifetime, guest, users }
+      return new Enclave(await start(all), all)
     } catch (error) {
       await lifetime[Symbol.asyncDispose]()
       throw signal.aborted ? abandoned(error) : error
@@ -110,6 +118,21 @@ export class Enclave implements AsyncDisposable {
   /** The most that QEMU has had resident, as it was seen last. */
   get peakMemoryBytes(): number | undefined {
     return this.#memory.bytes
+  }
+
+  /** What its NSM was asked. */
+  get nsmRequests(): readonly RequestStatistics[] {
+    return this.#chip.statistics()
+  }
+
+  /** What is asked for by few, and looked up for them. */
+  async inspect(): Promise<Inspection> {
+    const [machine, chip] = await Promise.all([this.#machine.report(), inspectChip(this.#chip)])
+    return {
+      ...(machine !== undefined && { machine }),
+      ...(chip !== undefined && { chip }),
+      timeline: this.#timeline.steps,
+    }
   }
 
   /** Asks the app to end (SIGTERM) and gives it `graceMs` for that. */
@@ -161,6 +184,7 @@ interface Launch extends LaunchOptions {
 }
 
 interface Started {
+  readonly machine: Machine
   readonly network: EnclaveNetwork | undefined
   readonly eif: Eif
   readonly chip: EnclaveChip
@@ -217,7 +241,8 @@ async function start(given: Launch): Promise<Started> {
   await timeline.measure('wait for the certificate', () => chip.certified)
   const { facts: limits } = groups
   const all = [...parts, ...(network === undefined ? [] : [network.process])]
-  return { eif: image.eif, chip, parts: all, console, vsock, network, ended, memory, limits }
+  const shown = { console, vsock, network, ended, memory, limits, machine }
+  return { eif: image.eif, chip, parts: all, ...shown }
 }
 
 function startTpm(launch: Launch, image: MeasuredImage): Promise<EnclaveChip> {

@@ -81,6 +81,8 @@ async function serveAndKeep(keeping: Keeping): Promise<StartingRecord | undefine
       console: () => controlled?.console,
       vsock: () => controlled?.vsock,
       network: () => controlled?.network,
+      nsm: () => controlled?.nsmRequests,
+      inspect: () => controlled?.inspect(),
     })
     await untilDue(keeping)
     const timeline = new Timeline()

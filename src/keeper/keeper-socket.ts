@@ -8,12 +8,14 @@ import {
   keeperSocketPath,
   parseKeeperRequest,
   type EnclaveReport,
+  type Inspection,
   type KeeperReply,
   type KeeperRequest,
 } from '../enclaves/index.ts'
 import { toData } from '../error-data.ts'
 import { CloisterError } from '../errors.ts'
 import { hostFault } from '../host-fault.ts'
+import type { RequestStatistics } from '../nsm/index.ts'
 import { readLine } from '../subprocess/index.ts'
 import type { ConsoleLog } from './guest/console-log.ts'
 import type { EnclaveNetwork } from './parts/network-card.ts'
@@ -32,6 +34,10 @@ export interface KeeperSocketHandler {
   readonly vsock: () => Pick<EnclaveVsock, 'report' | 'openPorts' | 'closePorts'> | undefined
   /** Undefined where the image has no egress. */
   readonly network: () => Pick<EnclaveNetwork, 'report'> | undefined
+  /** Undefined while the enclave starts. */
+  readonly nsm: () => readonly RequestStatistics[] | undefined
+  /** Undefined while the enclave starts. */
+  readonly inspect: () => Promise<Inspection> | undefined
 }
 
 /**
@@ -77,7 +83,7 @@ async function carryOut(
       followConsole(socket, handler)
       return
     default:
-      reply(socket, { ok: true, result: await askVsock(request, handler) })
+      reply(socket, { ok: true, result: await answerTo(request, handler) })
       socket.end()
   }
 }
@@ -90,17 +96,22 @@ function followConsole(socket: Socket, handler: KeeperSocketHandler): void {
   console.follow(socket)
 }
 
-function askVsock(
+function answerTo(
   request: Exclude<KeeperRequest, { command: 'terminate' | 'console' }>,
   handler: KeeperSocketHandler,
 ): Promise<unknown> {
-  const vsock = handler.vsock()
-  if (vsock === undefined)
-    throw new CloisterError('ERR_KEEPER_CONTROL', 'the enclave has not started yet', {
-      hint: 'Try again once `cloister describe-enclaves` shows it as RUNNING.',
-    })
+  if (request.command === 'inspect') return started(handler.inspect())
+  const vsock = started(handler.vsock())
   if (request.command === 'vsock') return report(vsock, request.connections, handler)
   return request.command === 'open-ports' ? vsock.openPorts(request) : vsock.closePorts(request)
+}
+
+/** @throws `ERR_KEEPER_CONTROL` */
+function started<T>(value: T | undefined): T {
+  if (value !== undefined) return value
+  throw new CloisterError('ERR_KEEPER_CONTROL', 'the enclave has not started yet', {
+    hint: 'Try again once `cloister describe-enclaves` shows it as RUNNING.',
+  })
 }
 
 async function report(
@@ -114,7 +125,12 @@ async function report(
     .network()
     ?.report()
     .catch(() => undefined)
-  return { ...(await ofVsock), ...(network !== undefined && { network }) }
+  const nsm = handler.nsm()
+  return {
+    ...(await ofVsock),
+    ...(network !== undefined && { network }),
+    ...(nsm !== undefined && { nsm }),
+  }
 }
 
 function reply(socket: Socket, message: KeeperReply): void {

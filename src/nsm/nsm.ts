@@ -3,10 +3,11 @@
 
 import { signerOf, type Leaf, type P384Signer, type SoftwareTpm } from '../chip/index.ts'
 import { encodeDocument, encodePayload, signPayload } from './attestation-document.ts'
-import { PcrRegisters, type LaunchMeasurements } from './pcr-registers.ts'
+import { PcrRegisters, type LaunchMeasurements, type PcrState } from './pcr-registers.ts'
 import {
   type AttestationFields,
   MAX_RESPONSE_BYTES,
+  type NsmErrorName,
   type NsmRequest,
   type NsmResponse,
   RANDOM_BYTES,
@@ -14,6 +15,7 @@ import {
 } from './protocol.ts'
 import { decodeRequest } from './request.ts'
 import { encodeResponse } from './response.ts'
+import { RequestCounter, type RequestStatistics } from './statistics.ts'
 import { TpmEvidence } from './tpm-evidence.ts'
 
 /** Something the host should know about; the guest is told less. */
@@ -35,6 +37,14 @@ export interface NsmOptions extends LaunchMeasurements {
 export interface Nsm {
   /** Handles one request of /dev/nsm: CBOR in, CBOR out, at most 12288 bytes. Never throws. */
   handle(request: Uint8Array): Promise<Uint8Array>
+  /** What was asked of it so far. */
+  readonly statistics: readonly RequestStatistics[]
+  /**
+   * Its PCRs as they are, between two requests.
+   *
+   * @throws ERR_CHIP_TPM_…
+   */
+  pcrs(): Promise<readonly PcrState[]>
 }
 
 /**
@@ -59,6 +69,7 @@ class TpmNsm implements Nsm {
   readonly #options: NsmOptions
   readonly #registers: PcrRegisters
   readonly #evidence: TpmEvidence
+  readonly #counter = new RequestCounter()
   #signer: Promise<P384Signer> | undefined
   #last: Promise<unknown> = Promise.resolve()
 
@@ -68,24 +79,39 @@ class TpmNsm implements Nsm {
     this.#evidence = evidence
   }
 
-  handle(bytes: Uint8Array): Promise<Uint8Array> {
-    const request = decodeRequest(bytes)
-    const handled = this.#last.then(() =>
-      request.type === 'Error' ? encodeResponse(request) : this.#answer(request),
-    )
-    this.#last = handled
-    return handled
+  get statistics(): readonly RequestStatistics[] {
+    return this.#counter.statistics
   }
 
-  async #answer(request: NsmRequest): Promise<Uint8Array> {
+  handle(bytes: Uint8Array): Promise<Uint8Array> {
+    const arrivedAt = performance.now()
+    const request = decodeRequest(bytes)
+    return this.#inTurn(async () => {
+      const answered = request.type === 'Error' ? answerOf(request) : await this.#answer(request)
+      const { encoded, result } = answered
+      const name = request.type === 'Error' ? 'Invalid' : request.type
+      this.#counter.count(name, result, (performance.now() - arrivedAt) / 1000)
+      return encoded
+    })
+  }
+
+  pcrs(): Promise<readonly PcrState[]> {
+    return this.#inTurn(() => this.#registers.state())
+  }
+
+  /** One after the other: a TPM does one thing at a time. */
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#last.then(work)
+    this.#last = done.catch(() => undefined)
+    return done
+  }
+
+  async #answer(request: NsmRequest): Promise<Answer> {
     try {
-      const response = encodeResponse(await this.#respond(request))
-      return response.length <= MAX_RESPONSE_BYTES
-        ? response
-        : encodeResponse(refuse('BufferTooSmall'))
+      return answerOf(await this.#respond(request))
     } catch (error) {
       this.#options.report?.({ type: 'fault', request: request.type, error })
-      return encodeResponse(refuse('InternalError'))
+      return answerOf(refuse('InternalError'))
     }
   }
 
@@ -161,4 +187,16 @@ class TpmNsm implements Nsm {
     this.#options.report?.({ type: 'evidence-omitted', documentBytes: document.length })
     return encodeDocument(signed, undefined)
   }
+}
+
+interface Answer {
+  readonly encoded: Uint8Array
+  readonly result: 'Success' | NsmErrorName
+}
+
+/** What does not fit into /dev/nsm is refused. */
+function answerOf(response: NsmResponse): Answer {
+  const encoded = encodeResponse(response)
+  if (encoded.length > MAX_RESPONSE_BYTES) return answerOf(refuse('BufferTooSmall'))
+  return { encoded, result: response.type === 'Error' ? response.error : 'Success' }
 }

@@ -27,6 +27,14 @@ export interface LaunchMeasurements {
   readonly debug: boolean
 }
 
+/** One PCR as it is. */
+export interface PcrState {
+  readonly index: number
+  /** 48 bytes. */
+  readonly value: Uint8Array
+  readonly isLocked: boolean
+}
+
 /** NSM PCRs that are NV indices. */
 const NV_PCRS: readonly number[] = range(0, PCR_COUNT).filter(isNvPcr)
 const LOCKED_AT_LAUNCH = 16
@@ -77,6 +85,16 @@ export class PcrRegisters {
   /** The 48-byte value. */
   async read(pcr: number): Promise<Uint8Array> {
     return this.#final.get(pcr) ?? (await this.#readFromTpm(pcr))
+  }
+
+  /** Every PCR that is locked or holds something, ascending. */
+  async state(): Promise<readonly PcrState[]> {
+    const states: PcrState[] = []
+    for (const index of range(0, PCR_COUNT)) {
+      const [value, isLocked] = [await this.read(index), this.isLocked(index)]
+      if (isLocked || value.some((byte) => byte !== 0)) states.push({ index, value, isLocked })
+    }
+    return states
   }
 
   /** `new = SHA384(old || data)`; gives the new value. For an unlocked PCR (they are all NV). */

@@ -17,6 +17,7 @@ export {
   type ProcessOptions,
 } from './managed-process.ts'
 export { LineChannel, type LineMessage } from './line-channel.ts'
+export { processFacts, type ProcessFacts } from './process-facts.ts'
 export { readLine } from './read-line.ts'
 export {
   identifyProcess,

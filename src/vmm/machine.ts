@@ -12,6 +12,7 @@ import {
   type ManagedProcess,
   type ProcessEnd,
 } from '../subprocess/index.ts'
+import { reportMachine, type MachineReport } from './machine-report.ts'
 import { machineFds, type MachineSpec } from './machine-spec.ts'
 import { qemuArgs } from './qemu-args.ts'
 import { QmpClient, type ShutdownReason } from './qmp.ts'
@@ -86,6 +87,11 @@ export class Machine {
       await process[Symbol.asyncDispose]()
       throw await notStarted(process, options, { cause, end })
     }
+  }
+
+  /** What QEMU says of it at the moment; undefined when it does not answer properly. */
+  report(): Promise<MachineReport | undefined> {
+    return reportMachine(this.#qmp)
   }
 
   /** Why QEMU ended, once it has; undefined when it did not say. */

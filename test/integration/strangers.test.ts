@@ -7,10 +7,29 @@ import { join } from 'node:path'
 import { DecryptCommand, EncryptCommand } from '@aws-sdk/client-kms'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { ROOT_KINDS } from '../../src/image/index.ts'
+import { parseExposition } from '../fixtures/exposition.ts'
 import { goRootfs, pythonRootfs } from '../fixtures/strangers.ts'
 import { RunningBroker } from '../fixtures/kms/running-broker.ts'
 import { GuestRecipient, newKeyFor } from '../fixtures/kms/guest-recipient.ts'
 import { TestHost, type DescribedEnclave } from '../host.ts'
+
+/** What inspect prints, as far as it is looked at here. */
+interface Inspected {
+  readonly Measurements: Readonly<Record<string, string>>
+  readonly Machine: { readonly Devices: readonly string[]; readonly CPUThreads: readonly number[] }
+  readonly Tpm: {
+    readonly LockedPcrs: readonly number[]
+    readonly Pcrs: Readonly<Record<string, string>>
+    readonly Certificate: { readonly NotAfter: string }
+  }
+  readonly Nsm: readonly object[]
+  readonly Processes: readonly {
+    readonly Name: string
+    readonly ResidentKiB: number
+    readonly Sandbox: { readonly Seccomp: string }
+  }[]
+  readonly Timeline: readonly { readonly Step: string }[]
+}
 
 let host: TestHost
 /** The Go web server's enclave, which runs until the end. */
@@ -58,6 +77,43 @@ test('a static Go web server on published libraries answers with a document that
   const { status, stdout, stderr } = await host.shell(ask)
   expect(status, stderr).toBe(0)
   expect(JSON.parse(stdout)).toMatchObject({ Verified: true, Debug: false, Nonce: '00010203' })
+})
+
+test('inspect shows its devices, its TPM, its processes and their sandboxes, and what its NSM was asked', async () => {
+  const inspected = await host.json<Inspected>('inspect', 'go')
+  const { Machine, Tpm, Nsm, Processes, Timeline, Measurements } = inspected
+  expect(Machine).toMatchObject({ Status: 'running', MemoryMiB: 128 })
+  expect(Machine.Devices).toContain('vhost-user-vsock-device')
+  expect(Machine.CPUThreads).toHaveLength(1)
+  for (const pcr of ['PCR0', 'PCR1', 'PCR2']) expect(Tpm.Pcrs[pcr]).toBe(Measurements[pcr])
+  expect(Tpm.LockedPcrs).toEqual(Array.from({ length: 16 }, (_, index) => index))
+  expect(Date.parse(Tpm.Certificate.NotAfter)).toBeGreaterThan(Date.now())
+  expect(Nsm).toContainEqual(
+    expect.objectContaining({ Request: 'Attestation', Results: { Success: 1 } }),
+  )
+  expect(Processes.map(({ Name }) => Name).toSorted()).toEqual(
+    ['QEMU', 'keeper', 'swtpm', 'vsock card'].toSorted(),
+  )
+  for (const { Name, Sandbox, ResidentKiB } of Processes) {
+    expect(ResidentKiB, Name).toBeGreaterThan(0)
+    if (Name === 'keeper') continue
+    expect(Sandbox, Name).toMatchObject({ NoNewPrivileges: true, Capabilities: '0' })
+  }
+  const qemu = Processes.find(({ Name }) => Name === 'QEMU')
+  expect(qemu?.Sandbox.Seccomp).toBe('filter')
+  expect(Timeline.map(({ Step }) => Step)).toContain('boot to the heartbeat')
+})
+
+test('metrics have the latency of its NSM, and what its processes use', async () => {
+  const families = parseExposition((await host.run('metrics')).stdout)
+  const samples = (name: string): ReturnType<typeof parseExposition>[number]['samples'] =>
+    families.find((family) => family.name === name)?.samples ?? []
+  const count = samples('cloister_nsm_request_seconds').find(
+    ({ suffix, labels }) => suffix === '_count' && labels['request'] === 'Attestation',
+  )
+  expect(count?.value).toBe(1)
+  const processes = samples('cloister_process_cpu_seconds_total')
+  expect(processes.map(({ labels }) => labels['process'])).toContain('QEMU')
 })
 
 test('a key opens for the running image, not for a changed one, and not for the host', async () => {

@@ -30,6 +30,8 @@ beforeEach(async () => {
     terminate: (graceMs) => graces.push(graceMs),
     console: () => log,
     network: () => undefined,
+    nsm: () => undefined,
+    inspect: () => Promise.resolve({ timeline: [] }),
     vsock: () => ({
       report: (connections) => Promise.resolve({ ...status(), connections: Number(connections) }),
       openPorts: (ports) => {
@@ -131,6 +133,8 @@ test('what an enclave does not have yet, or never, is told by its code', async (
     console: () => undefined,
     vsock: () => undefined,
     network: () => undefined,
+    nsm: () => undefined,
+    inspect: () => undefined,
   })
   try {
     await expect(askKeeper(bare, { command: 'console' })).rejects.toMatchObject({

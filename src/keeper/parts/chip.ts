@@ -8,6 +8,7 @@ import {
   LeafRenewal,
   startVirtualTpm,
   type HostChip,
+  type Leaf,
   type SoftwareTpm,
 } from '../../chip/index.ts'
 import type { Measurements } from '../../eif/index.ts'
@@ -15,6 +16,8 @@ import {
   createNsm,
   type Measurements as NsmMeasurements,
   type NsmIncident,
+  type PcrState,
+  type RequestStatistics,
 } from '../../nsm/index.ts'
 import { tpmDirectory } from '../../enclaves/index.ts'
 import type { Part } from '../end-cause.ts'
@@ -30,6 +33,17 @@ export interface EnclaveChip extends AsyncDisposable {
   readonly certified: Promise<unknown>
   /** Answers one NSM request; never rejects. */
   readonly handle: (request: Uint8Array) => Promise<Uint8Array>
+  /** What its NSM was asked so far. */
+  readonly statistics: () => readonly RequestStatistics[]
+  /** @throws `ERR_CHIP_*` when its TPM does not answer. */
+  readonly state: () => Promise<ChipState>
+}
+
+/** A chip as it is, for people. */
+export interface ChipState {
+  readonly pcrs: readonly PcrState[]
+  /** Of the certificate that a document would carry. */
+  readonly certificate: Pick<Leaf, 'notBefore' | 'notAfter'>
 }
 
 export interface ChipRequest {
@@ -85,6 +99,8 @@ async function launchNsm(
     process: partOf(tpm, request.enclaveDirectory),
     certified,
     handle: nsm.handle.bind(nsm),
+    statistics: () => nsm.statistics,
+    state: async () => ({ pcrs: await nsm.pcrs(), certificate: await leafAt(new Date()) }),
     [Symbol.asyncDispose]: () => tpm[Symbol.asyncDispose](),
   }
 }
