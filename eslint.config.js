@@ -58,7 +58,13 @@ export default tseslint.config(
     },
   },
   {
-    files: ['test/**', 'attestation/test/**', 'attestation/examples/**', 'bench/**'],
+    files: [
+      'test/**',
+      'attestation/test/**',
+      'attestation/examples/**',
+      'bench/**',
+      'docs/examples/**',
+    ],
     rules: {
       'max-lines': 'off',
       'max-lines-per-function': 'off',

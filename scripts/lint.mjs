@@ -8,7 +8,7 @@ const checks = [
   ['build', 'npx --no-install tsc -b'],
   ['types of tests and benches', 'npx --no-install tsc -p test'],
   ['types of the verifier tests', 'npx --no-install tsc -p attestation/test'],
-  ['eslint', 'npx --no-install eslint --max-warnings 0 src test attestation kms-client bench'],
+  ['eslint', 'npx --no-install eslint --max-warnings 0 src test attestation kms-client bench docs'],
   ['prettier', 'npx --no-install prettier --check --log-level warn .'],
   [
     'the arrows of the design',
@@ -22,6 +22,11 @@ const checks = [
   [
     'types of the package as consumers resolve them',
     'npx --no-install attw --pack attestation --profile esm-only --quiet',
+  ],
+  ['package of the toolkit', 'npx --no-install publint --strict .'],
+  [
+    'types of the toolkit as consumers resolve them',
+    'npx --no-install attw --pack . --profile esm-only --quiet',
   ],
   ['size of the package', 'cd attestation && npx --no-install size-limit --silent'],
   [

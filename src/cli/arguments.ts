@@ -1,8 +1,8 @@
 // Argument parsers for commander: they refuse what they do not fully understand.
 
 import { InvalidArgumentError, Option } from 'commander'
-import { CloisterError } from '../errors.ts'
-import { readInputFile, readStandardInput } from '../files/index.ts'
+
+export { readFileArgument } from '../files/index.ts'
 
 /** A whole number from `min` to `max`. */
 export function wholeNumber(min: number, max: number): (text: string) => number {
@@ -27,28 +27,6 @@ export function memorySize(text: string): number {
     throw new InvalidArgumentError('It must be a size in MiB, or end in M, G or T.')
   const factor = { M: 1, G: 1024, T: 1024 * 1024 }[match[2] ?? ''] ?? 1
   return Number(match[1]) * factor
-}
-
-/** Far above any key, certificate, configuration or document. */
-const MAX_ARGUMENT_BYTES = 1024 * 1024
-
-/**
- * The contents of a file that a flag names; `-` is standard input.
- * @throws ERR_FILE_INPUT when it is not a readable regular file of at most `maxBytes`
- */
-export function readFileArgument(
-  flag: string,
-  path: string,
-  maxBytes = MAX_ARGUMENT_BYTES,
-): Uint8Array {
-  const options = { code: 'ERR_FILE_INPUT', maxBytes } as const
-  try {
-    return path === '-' ? readStandardInput(options) : readInputFile(path, options)
-  } catch (error) {
-    if (!(error instanceof CloisterError)) throw error
-    const { details, hint, cause } = error
-    throw new CloisterError(error.code, `${flag}: ${error.message}`, { details, hint, cause })
-  }
 }
 
 /** `--accelerator`, or `CLOISTER_ACCELERATOR`. */

@@ -9,11 +9,11 @@ import {
   type EnclaveEnd,
   type EnclaveRecord,
   type Registry,
+  untilEnd,
 } from '../enclaves/index.ts'
 import { CloisterError } from '../errors.ts'
 import { isRunning } from '../subprocess/index.ts'
 import { escapeControls, printProgress } from './print.ts'
-import { untilEnd } from './until-end.ts'
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 /** As a container's whose own program did not decide: docker's for what docker itself did. */
@@ -44,7 +44,7 @@ export class Attached implements Disposable {
   /** Passes the app's lines on until the enclave has ended; returns the exit status. */
   async untilEnd(): Promise<number> {
     await this.#passLinesOn()
-    const { end } = await untilEnd(this.#registry, this.#record, undefined)
+    const { end } = await untilEnd(this.#registry, this.#record)
     return statusOf(end)
   }
 

@@ -1,11 +1,5 @@
 // cloister build-enclave: nitro-cli's command, without Docker.
 
-import { Command, Option } from 'commander'
-
-import type { Measurements } from '../eif/index.ts'
-import { check } from '../errors.ts'
-import { KERNEL_FLAVOURS, ROOT_KINDS, buildImage, measureBuild } from '../image/index.ts'
-import type { BuildFlags } from './build-flags.ts'
 import {
   ARCHITECTURES,
   buildOptions,
@@ -13,9 +7,15 @@ import {
   readInputs,
   useArtifactsDirectory,
   type BuildInputs,
-} from './build-options.ts'
+  type BuildFlags,
+  defined,
+} from '../library/index.ts'
+import { Command, Option } from 'commander'
+
+import type { Measurements } from '../eif/index.ts'
+import { check } from '../errors.ts'
+import { KERNEL_FLAVOURS, ROOT_KINDS, buildImage, measureBuild } from '../image/index.ts'
 import { BuildProgress } from './build-progress.ts'
-import { defined } from './defined.ts'
 import { measurementsJson } from './measurements-json.ts'
 import { printJson } from './print.ts'
 import { provenanceKey, provenanceOf, writeStatement } from './provenance.ts'

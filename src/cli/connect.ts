@@ -3,11 +3,16 @@
 import type { Socket } from 'node:net'
 import { finished, pipeline } from 'node:stream/promises'
 import { Command } from 'commander'
-import { isAlive, openDirectories, Registry, vsockSocketPath } from '../enclaves/index.ts'
+import {
+  isAlive,
+  openDirectories,
+  Registry,
+  vsockSocketPath,
+  connectWhenListening,
+  explainRefusal,
+} from '../enclaves/index.ts'
 import { CloisterError, reasonOf } from '../errors.ts'
 import { wholeNumber } from './arguments.ts'
-import { connectWhenListening } from './connect-when-listening.ts'
-import { explainRefusal } from './explain-refusal.ts'
 import {
   enclaveIdOption,
   enclaveNameOption,

@@ -1,8 +1,8 @@
 // cloister doctor: whether this host can run enclaves, and what to do where it cannot.
 
+import { defaultBlobs } from '../library/index.ts'
 import { Command } from 'commander'
 import { examineHost, type Finding } from '../doctor/index.ts'
-import { defaultBlobs } from './build-options.ts'
 import { printJson, printText } from './print.ts'
 
 interface DoctorOptions {

@@ -4,7 +4,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Command, Option } from 'commander'
 import { CloisterError } from '../errors.ts'
-import { askVsock, isAlive, openDirectories, Registry, vsockSocketPath } from '../enclaves/index.ts'
+import {
+  askVsock,
+  isAlive,
+  openDirectories,
+  Registry,
+  vsockSocketPath,
+  explainRefusal,
+} from '../enclaves/index.ts'
 import {
   checkDistinct,
   describeHostEnd,
@@ -16,7 +23,6 @@ import {
   type Forwarded,
   type Forwarding,
 } from '../vsock/index.ts'
-import { explainRefusal } from './explain-refusal.ts'
 import {
   enclaveIdOption,
   enclaveNameOption,

@@ -1,9 +1,9 @@
 // Asks the example app for an attestation document: one JSON line each way on vsock port 5005.
 
+import { connectWhenListening } from '../enclaves/index.ts'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { CloisterError } from '../errors.ts'
-import { connectWhenListening } from './connect-when-listening.ts'
 
 /** Where the example app listens. */
 export const HELLO_PORT = 5005

@@ -1,5 +1,6 @@
 // What build-enclave says of how it built an image, and the same read back as what it was given.
 
+import { ARCHITECTURES, type BuildInputs, type BuildFlags, defined } from '../library/index.ts'
 import { createHash } from 'node:crypto'
 import { basename } from 'node:path'
 
@@ -15,9 +16,6 @@ import {
   type Resource,
 } from '../provenance/index.ts'
 import { readFileArgument } from './arguments.ts'
-import type { BuildFlags } from './build-flags.ts'
-import { ARCHITECTURES, type BuildInputs } from './build-options.ts'
-import { defined } from './defined.ts'
 import { measurementsJson } from './measurements-json.ts'
 
 /** The key that `--provenance-key` names. */

@@ -1,5 +1,11 @@
 // cloister reproduce: builds an image again from a statement about its build, and compares.
 
+import {
+  buildOptions,
+  useArtifactsDirectory,
+  defined,
+  type SigningFlags,
+} from '../library/index.ts'
 import { join } from 'node:path'
 
 import { Command } from 'commander'
@@ -8,12 +14,10 @@ import { namingFile, temporaryDirectory } from '../files/index.ts'
 import { buildImage, type BuildOptions, type BuiltImage } from '../image/index.ts'
 import { MAX_STATEMENT_BYTES, readProvenance, type Resource } from '../provenance/index.ts'
 import { readFileArgument } from './arguments.ts'
-import { buildOptions, useArtifactsDirectory } from './build-options.ts'
 import { BuildProgress } from './build-progress.ts'
-import { defined } from './defined.ts'
 import { printJson } from './print.ts'
 import { inputsOf, resourcesOf, subjectsOf } from './provenance.ts'
-import { addSigningOptions, openSignerOf, type SigningFlags } from './signing-options.ts'
+import { addSigningOptions, openSignerOf } from './signing-options.ts'
 
 const EXAMPLE = `
 Examples:

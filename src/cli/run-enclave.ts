@@ -6,14 +6,15 @@ import { CloisterError } from '../errors.ts'
 import {
   DEFAULT_BOOT_TIMEOUT_MS,
   DEFAULT_MEMORY_MIB,
-  launchRequest,
   Registry,
   startEnclave,
   type LaunchOptions,
   type LaunchRequest,
   type RunningEnclave,
+  waitForPort,
 } from '../enclaves/index.ts'
-import { peekManifest, type MeasuredManifest } from '../manifest/index.ts'
+import type { MeasuredManifest } from '../manifest/index.ts'
+import { planLaunch } from '../library/index.ts'
 import { probeAccelerator, type Accelerator } from '../vmm/index.ts'
 import {
   acceleratorOption,
@@ -36,7 +37,6 @@ import {
 } from './life-flags.ts'
 import { printJson, printProgress } from './print.ts'
 import { notifyReady } from './service-manager.ts'
-import { waitForPort } from './wait-for-port.ts'
 import { Attached } from './attach.ts'
 import { applyRunConfig } from './config-file.ts'
 import { dnsOption, egressOption, networkOf } from './network-options.ts'
@@ -111,10 +111,10 @@ async function runEnclave(flags: RunOptions): Promise<void> {
   const options = applyRunConfig(flags)
   checkWaitPort(options)
   checkAttach(options)
-  const manifest = await manifestOf(options)
   const { accelerator, notes } = chooseAccelerator(options.accelerator)
   const network = await networkOf(options)
-  const request = launchRequest({ ...launchOptions(options, manifest, accelerator), network })
+  const plan = await planLaunch({ ...launchOptions(options, accelerator), network })
+  const { request, manifest } = plan
   // Not before the arguments are known to be right.
   for (const note of [...manifestNotes(manifest, options), ...notes]) printProgress(note)
   const enclave = await launch(request)
@@ -194,23 +194,20 @@ export async function launch(request: LaunchRequest): Promise<RunningEnclave> {
 }
 
 /** @throws `ERR_CLI_ARGUMENT` without an image. */
-async function manifestOf({ eifPath }: RunOptions): Promise<MeasuredManifest | undefined> {
-  if (eifPath === undefined)
-    throw new CloisterError('ERR_CLI_ARGUMENT', "required option '--eif-path <file>' not specified")
-  return peekManifest(eifPath)
+function imageOf({ eifPath }: RunOptions): string {
+  if (eifPath !== undefined) return eifPath
+  throw new CloisterError('ERR_CLI_ARGUMENT', "required option '--eif-path <file>' not specified")
 }
 
 function launchOptions(
   options: RunOptions,
-  manifest: MeasuredManifest | undefined,
   accelerator: Accelerator,
-): LaunchOptions {
+): Omit<LaunchOptions, 'asked'> {
   return {
-    eifPath: options.eifPath ?? '',
-    name: options.enclaveName ?? manifest?.name,
+    eifPath: imageOf(options),
+    name: options.enclaveName,
     memoryMib: options.memory,
     cpuCount: options.cpuCount,
-    asked: manifest,
     cpuIds: options.cpuIds,
     cid: options.enclaveCid,
     ports: portsOf(options),
@@ -220,7 +217,7 @@ function launchOptions(
     role: options.role,
     configData: options.configData,
     cgroup: options.cgroup,
-    restart: options.attach === true ? 'no' : (options.restart ?? manifest?.restart),
+    restart: options.attach === true ? 'no' : options.restart,
     bootTimeoutMs: options.bootTimeout * 1000,
   }
 }

@@ -1,20 +1,15 @@
 // cloister sign-eif: nitro-cli's command, for keys that may lie anywhere.
 
+import { defined, type SigningFlags } from '../library/index.ts'
 import { Command } from 'commander'
 
 import { check, CloisterError } from '../errors.ts'
 import type { WrittenEif } from '../eif/index.ts'
 import { exportFile, importSignature, signFile, type SignFileOptions } from '../signing/index.ts'
 import { readFileArgument } from './arguments.ts'
-import { defined } from './defined.ts'
 import { measurementsJson } from './measurements-json.ts'
 import { printJson, printProgress } from './print.ts'
-import {
-  addSigningOptions,
-  openSignerOf,
-  readCertificate,
-  type SigningFlags,
-} from './signing-options.ts'
+import { addSigningOptions, openSignerOf, readCertificate } from './signing-options.ts'
 
 interface Flags extends SigningFlags {
   readonly eifPath: string

@@ -1,19 +1,11 @@
 // The flags of the commands that sign: a certificate, its key wherever it lies, and what opens the key.
 
+import { defined, type SigningFlags } from '../library/index.ts'
 import { Option, type Command } from 'commander'
 
 import { check } from '../errors.ts'
 import { openSigner, type KeyOptions, type OpenSigner } from '../signing/index.ts'
 import { readFileArgument } from './arguments.ts'
-import { defined } from './defined.ts'
-
-export interface SigningFlags {
-  readonly signingCertificate?: string
-  readonly privateKey?: string
-  readonly privateKeyPasswordFile?: string
-  readonly kmsEndpoint?: string
-  readonly tpm?: string
-}
 
 const PASSWORD_VARIABLE = 'CLOISTER_PRIVATE_KEY_PASSWORD'
 const MAX_PASSWORD_BYTES = 4096

@@ -1,6 +1,7 @@
 // cloister verify: checks an attestation document as @cloister/attestation does. Flags become its options;
 // what it refuses is its own error.
 
+import { defined } from '../library/index.ts'
 import {
   AttestationError,
   awsNitroRootG1,
@@ -14,7 +15,6 @@ import { Command, Option } from 'commander'
 import { CloisterError, withHint } from '../errors.ts'
 import { namingFile } from '../files/index.ts'
 import { readFileArgument, wholeNumber } from './arguments.ts'
-import { defined } from './defined.ts'
 import { DOCUMENT_FORMATS, readDocument, type DocumentFormat } from './document-file.ts'
 import { hex } from './measurements-json.ts'
 import { pcrOption, withPins, type PcrPins } from './pcr-pins.ts'

@@ -2,7 +2,7 @@
 
 import { Command, Option } from 'commander'
 import { CloisterError } from '../errors.ts'
-import { openDirectories, Registry } from '../enclaves/index.ts'
+import { openDirectories, Registry, untilEnd, waitForPort } from '../enclaves/index.ts'
 import { wholeNumber } from './arguments.ts'
 import { enclaveJson } from './enclave-json.ts'
 import {
@@ -12,8 +12,6 @@ import {
   type EnclaveFlags,
 } from './find-enclave.ts'
 import { printJson } from './print.ts'
-import { untilEnd } from './until-end.ts'
-import { waitForPort } from './wait-for-port.ts'
 
 interface WaitOptions extends EnclaveFlags {
   readonly for?: 'exit' | 'ready'
@@ -60,7 +58,7 @@ async function wait(options: WaitOptions): Promise<void> {
   if (port !== undefined) {
     await waitForPort(registry, record, { port, timeoutMs: (timeout ?? READY_SECONDS) * 1000 })
   }
-  const found = port === undefined ? await untilEnd(registry, record, timeout) : record
+  const found = port === undefined ? await untilEnd(registry, record, { seconds: timeout }) : record
   printJson(enclaveJson(found, { registry, metadata: false, vsock: undefined }))
 }
 

@@ -44,6 +44,10 @@ export { encodeLogEntry, type LogEntry, type LogStream } from './log-entry.ts'
 export { readEvents, type EnclaveEvent } from './read-events.ts'
 export { readLogs, type ReadLogsOptions } from './read-logs.ts'
 export { openConsole } from './open-console.ts'
+export { connectWhenListening } from './connect-when-listening.ts'
+export { explainRefusal } from './explain-refusal.ts'
+export { untilEnd } from './until-end.ts'
+export { waitForPort, type AwaitedPort } from './wait-for-port.ts'
 export { findCards, findNetworkCard, findParentProgram, findPrograms } from './programs.ts'
 export {
   endNow,

@@ -21,6 +21,7 @@ export type RunningEnclave = Extract<KeeperMessage, { type: 'running' }>
  * Starts an enclave in a keeper of its own, which outlives this process.
  *
  * @param accepted - Called when the request and the image are accepted, before anything is started.
+ * @param signal - Gives the start up; its reason is thrown once nothing is left of it.
  * @throws Whatever ended the launch, with its code, details and causes; nothing is left behind then.
  * `ERR_KEEPER_DIED` when the keeper ended without a word, `ERR_PROCESS_SPAWN` when it cannot be
  * started.
@@ -28,10 +29,35 @@ export type RunningEnclave = Extract<KeeperMessage, { type: 'running' }>
 export async function startEnclave(
   request: LaunchRequest,
   accepted: () => void = () => undefined,
+  signal?: AbortSignal,
 ): Promise<RunningEnclave> {
+  signal?.throwIfAborted()
   using stderr = new KeeperStderr(request.directories.runtime)
   const keeper = await startKeeper(stderr)
-  const answer = outcome(keeper, { stderr, accepted })
+  // The keeper ends its enclave, whatever it has of it by now, and then itself.
+  const giveUp = (): void => void keeper.kill('SIGTERM')
+  signal?.addEventListener('abort', giveUp)
+  try {
+    return await launched(keeper, request, { stderr, accepted })
+  } catch (error) {
+    signal?.throwIfAborted()
+    throw error
+  } finally {
+    signal?.removeEventListener('abort', giveUp)
+  }
+}
+
+interface Launching {
+  readonly stderr: KeeperStderr
+  readonly accepted: () => void
+}
+
+async function launched(
+  keeper: ChildProcess,
+  request: LaunchRequest,
+  launching: Launching,
+): Promise<RunningEnclave> {
+  const answer = outcome(keeper, launching)
   await send(keeper, request)
   const message = await answer
   if (message.type === 'running') await send(keeper, { type: 'seen' })
@@ -70,10 +96,7 @@ function send(keeper: ChildProcess, message: LaunchRequest | Seen): Promise<void
 
 type Outcome = Exclude<KeeperMessage, { type: 'accepted' }>
 
-async function outcome(
-  keeper: ChildProcess,
-  { stderr, accepted }: { readonly stderr: KeeperStderr; readonly accepted: () => void },
-): Promise<Outcome> {
+async function outcome(keeper: ChildProcess, { stderr, accepted }: Launching): Promise<Outcome> {
   const died = once(keeper, 'exit').then(([code, signal]) => {
     throw new CloisterError('ERR_KEEPER_DIED', 'the keeper died while it started the enclave', {
       details: { exitCode: code as unknown, signal: signal as unknown, stderr: stderr.lastWords() },

@@ -1,5 +1,6 @@
 // Files that the user named: regular ones are read, within a bound; outputs are complete or absent.
 
+export { readFileArgument } from './file-argument.ts'
 export {
   chunksOf,
   sourceOfBytes,

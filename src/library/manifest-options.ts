@@ -1,11 +1,11 @@
 // What a manifest (cloister.yaml) adds to the flags of build-enclave. Flags win.
 
+import { readFileArgument } from '../files/index.ts'
 import { existsSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { CloisterError } from '../errors.ts'
 import type { ImageConfig } from '../image/index.ts'
 import { parseManifest, type ManifestText } from '../manifest/index.ts'
-import { readFileArgument } from './arguments.ts'
 import type { BuildFlags } from './build-flags.ts'
 import { defined } from './defined.ts'
 

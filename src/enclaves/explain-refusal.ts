@@ -1,9 +1,9 @@
 // Why a port of the guest refused a connection: whether it is closed, or nothing listens there.
 
-import { askVsock } from '../enclaves/index.ts'
 import { CloisterError } from '../errors.ts'
 import { listsPort } from '../vsock/index.ts'
 import { shellWord } from '../shell-word.ts'
+import { askVsock } from './keeper-client.ts'
 
 export interface GuestPort {
   /** The enclave's. */

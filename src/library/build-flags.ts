@@ -1,7 +1,14 @@
 // What the options of build-enclave were given.
 
 import type { KernelFlavour, RootKind } from '../image/index.ts'
-import type { SigningFlags } from './signing-options.ts'
+
+export interface SigningFlags {
+  readonly signingCertificate?: string
+  readonly privateKey?: string
+  readonly privateKeyPasswordFile?: string
+  readonly kmsEndpoint?: string
+  readonly tpm?: string
+}
 
 export interface BuildFlags extends SigningFlags {
   readonly dockerUri?: string

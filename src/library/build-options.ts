@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 
 import { CloisterError, check, reasonOf, withHint } from '../errors.ts'
 import { parseCustomMetadata, type Architecture } from '../eif/index.ts'
-import { makeDirectory, namingFile } from '../files/index.ts'
+import { makeDirectory, namingFile, readFileArgument } from '../files/index.ts'
 import {
   MAX_ID,
   openPlatformBlobs,
@@ -14,7 +14,6 @@ import {
   type ImageSource,
 } from '../image/index.ts'
 import { measuredPart } from '../manifest/index.ts'
-import { readFileArgument } from './arguments.ts'
 import type { BuildFlags } from './build-flags.ts'
 import { defined } from './defined.ts'
 import { findManifest, runOf, withManifest, type FoundManifest } from './manifest-options.ts'

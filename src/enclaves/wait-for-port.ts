@@ -2,16 +2,13 @@
 // need a moment before it listens.
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import {
-  askVsock,
-  isAlive,
-  vsockSocketPath,
-  type EnclaveRecord,
-  type Registry,
-} from '../enclaves/index.ts'
 import { CloisterError } from '../errors.ts'
 import { connectGuest, listsPort } from '../vsock/index.ts'
+import { vsockSocketPath } from './enclave-paths.ts'
 import { explainRefusal } from './explain-refusal.ts'
+import { askVsock } from './keeper-client.ts'
+import { isAlive, type EnclaveRecord } from './record.ts'
+import type { Registry } from './registry.ts'
 
 const RETRY_MS = 20
 const ATTEMPT_MS = 1000

@@ -1,0 +1,123 @@
+// Starts, finds and lists enclaves: what `run-enclave`, `describe-enclaves` and `events` do.
+
+import {
+  isAlive,
+  openDirectories,
+  readEvents,
+  Registry,
+  startEnclave,
+  type EnclaveEvent,
+  type LaunchOptions,
+  type NetworkRequest,
+  type RestartRule,
+} from '../enclaves/index.ts'
+import { readFileArgument } from '../files/index.ts'
+import { parseEgress } from '../manifest/index.ts'
+import type { Accelerator } from '../vmm/index.ts'
+import { noPorts } from '../vsock/index.ts'
+import { defined } from './defined.ts'
+import { Enclave } from './enclave.ts'
+import { planLaunch } from './plan-launch.ts'
+
+/** Where nothing is said, the image's manifest decides, and then the defaults of `run-enclave`. */
+export interface RunEnclaveOptions {
+  /** Path of the image. */
+  readonly eif: string
+  readonly name?: string
+  readonly memoryMib?: number
+  readonly cpuCount?: number
+  /** Host CPUs to run on, one vCPU each. */
+  readonly cpuIds?: readonly number[]
+  /** The guest's CID; a free one by default. */
+  readonly cid?: number
+  /** Ports of the guest that this host may connect to, such as `5005` or `8000,9100-9110`. */
+  readonly guestPorts?: string
+  /** Ports of the parent that the guest may connect to. */
+  readonly parentPorts?: string
+  /** With a readable console; documents carry zero PCRs. */
+  readonly debug?: boolean
+  /** KVM where it can run a guest, else TCG. */
+  readonly accelerator?: Accelerator
+  /** An identity to extend into PCR3. */
+  readonly role?: string
+  /** Path of a file or directory for the app, measured into PCR16. */
+  readonly configData?: string
+  readonly restart?: RestartRule
+  /** Path of egress rules beside the image's: both must allow. */
+  readonly egress?: string
+  readonly bootTimeoutMs?: number
+  /** Gives the start up; its reason is thrown, and nothing is left. */
+  readonly signal?: AbortSignal
+  /** Called when the image is accepted, before anything is started. */
+  readonly onAccepted?: () => void
+}
+
+const MAX_RULES_BYTES = 1024 * 1024
+
+/**
+ * Starts an enclave and waits until its app runs. It outlives this process unless it is stopped.
+ *
+ * @throws CloisterError with the codes of `run-enclave` (docs/errors.md); the reason of the signal.
+ */
+export async function runEnclave(options: RunEnclaveOptions): Promise<Enclave> {
+  const { signal, onAccepted } = options
+  signal?.throwIfAborted()
+  const { request } = await planLaunch(await launchOptions(options))
+  const { record } = await startEnclave(request, onAccepted, signal)
+  return new Enclave(new Registry(request.directories.runtime), record)
+}
+
+async function launchOptions(options: RunEnclaveOptions): Promise<Omit<LaunchOptions, 'asked'>> {
+  const { eif, guestPorts, parentPorts, egress } = options
+  const { name, memoryMib, cpuCount, cpuIds, cid, debug, accelerator } = options
+  const { role, configData, restart, bootTimeoutMs } = options
+  const network = egress === undefined ? undefined : await networkOf(egress)
+  return {
+    eifPath: eif,
+    ports: { ...noPorts, ...defined({ guestPorts, parentPorts }) },
+    ...defined({ name, memoryMib, cpuCount, cpuIds, cid, debug, accelerator, role, configData }),
+    ...defined({ restart, network, bootTimeoutMs }),
+  }
+}
+
+async function networkOf(path: string): Promise<NetworkRequest> {
+  return { egress: await parseEgress(readFileArgument('egress', path, MAX_RULES_BYTES), path) }
+}
+
+/** The enclaves of this host, the oldest first; with `all` also those that have ended. */
+export function listEnclaves({ all = false } = {}): readonly Enclave[] {
+  const registry = openRegistry()
+  const records = registry.list().filter((record) => all || isAlive(record))
+  return records.map((record) => new Enclave(registry, record))
+}
+
+/**
+ * An enclave by its name or its id; a running one before one that has ended.
+ *
+ * @throws CloisterError `ERR_KEEPER_NO_SUCH_ENCLAVE`
+ */
+export function findEnclave(nameOrId: string): Enclave {
+  const registry = openRegistry()
+  return new Enclave(registry, registry.find(nameOrId))
+}
+
+export interface WatchOptions {
+  /** Leaves out what was before; by default everything that is known comes first. */
+  readonly since?: Date
+  /** Ends the watching. */
+  readonly signal?: AbortSignal
+}
+
+/** What happens to the enclaves of this host, until the signal aborts. */
+export function watchEnclaves({ since, signal }: WatchOptions = {}): AsyncGenerator<EnclaveEvent> {
+  return readEvents(openRegistry(), {
+    follow: true,
+    ...defined({ sinceMs: since?.getTime(), signal }),
+  })
+}
+
+function openRegistry(): Registry {
+  const registry = new Registry(openDirectories().runtime)
+  registry.settle()
+  return registry
+}
