@@ -38,7 +38,12 @@ export async function startEnclave(
   const giveUp = (): void => void keeper.kill('SIGTERM')
   signal?.addEventListener('abort', giveUp)
   try {
-    return await launched(keeper, request, { stderr, accepted })
+    if (signal?.aborted === true) giveUp()
+    const running = await launched(keeper, request, { stderr, accepted })
+    // Too late for the start: the enclave ends as one that runs.
+    if (signal?.aborted === true) await gone(keeper)
+    signal?.throwIfAborted()
+    return running
   } catch (error) {
     signal?.throwIfAborted()
     throw error
@@ -67,12 +72,18 @@ async function launched(
   throw fromData(message.error, 'ERR_INTERNAL')
 }
 
+async function gone(keeper: ChildProcess): Promise<void> {
+  keeper.ref()
+  if (keeper.exitCode === null && keeper.signalCode === null) await once(keeper, 'exit')
+}
+
 async function startKeeper(stderr: KeeperStderr): Promise<ChildProcess> {
   try {
     const keeper = fork(fileURLToPath(new URL('../keeper/main.js', import.meta.url)), [], {
       detached: true,
       cwd: '/',
-      execArgv: [...process.execArgv, KEEPER_HEAP],
+      // Not what this process was started with: it may be a program of its own, or a debugger's port.
+      execArgv: [KEEPER_HEAP],
       stdio: ['ignore', 'ignore', stderr.fd, 'ipc'],
     })
     await once(keeper, 'spawn')
