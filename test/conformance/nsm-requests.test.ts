@@ -1,5 +1,6 @@
 // What an NSM answers to each request at and beyond its limits, by AWS's error names.
 
+import type { CborMap } from '@cloister/attestation/cbor'
 import { encode } from 'cbor-x'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { encodeRequest, launchedNsm, refusal, sha384, ZERO_PCR } from '../fixtures/launched-nsm.ts'
@@ -178,4 +179,17 @@ describe('order', () => {
       expect(extended[index]).toEqual(new Map([['ExtendPCR', new Map([['data', expected]])]]))
     }
   })
+})
+
+it('shows of its PCRs what the guest is told of them, and counts requests', async () => {
+  const pcrs = await enclave.nsm.pcrs()
+  expect(pcrs.filter(({ isLocked }) => isLocked).length).toBeGreaterThanOrEqual(16)
+  for (const { index, value, isLocked } of pcrs) {
+    const answer = (await enclave.ask({ DescribePCR: { index } })) as CborMap
+    const told = answer.get('DescribePCR') as CborMap
+    expect(hex(told.get('data') as Uint8Array)).toBe(hex(value))
+    expect(told.get('lock')).toBe(isLocked)
+  }
+  const described = enclave.nsm.statistics.find(({ request }) => request === 'DescribePCR')
+  expect(described?.results.Success).toBeGreaterThanOrEqual(pcrs.length)
 })

@@ -22,7 +22,7 @@ const counters = {} as EnclaveReport['counters']
 const limits = {} as EnclaveReport['limits']
 const metrics = enclaveMetrics(
   [runningRecord('a')],
-  new Map([['a', { ...report, counters, limits } as EnclaveReport]]),
+  new Map([['a', { ...report, counters, limits }]]),
 ).filter(({ name }) => name.startsWith('cloister_nsm_'))
 
 test('a histogram counts at each bound what took at most that long, and everything at +Inf', () => {
