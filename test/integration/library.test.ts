@@ -1,9 +1,10 @@
 // The package as programs use it: the examples of docs/examples, and what they leave out.
 
-import { execFile } from 'node:child_process'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { promisify } from 'node:util'
+import { createInterface } from 'node:readline'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import {
   buildEnclave,
@@ -17,33 +18,20 @@ import { attest } from '../../docs/examples/attest.ts'
 import { codeOf } from '../fixtures/code-of.ts'
 import { helloRootfs, TestHost } from '../host.ts'
 
-const run = promisify(execFile)
 const examples = resolve(import.meta.dirname, '../../docs/examples')
 
 let host: TestHost
-let eif: string
 
-beforeAll(async () => {
+beforeAll(() => {
   host = new TestHost()
   vi.stubEnv('CLOISTER_STATE_DIR', host.state)
   vi.stubEnv('CLOISTER_RUNTIME_DIR', host.runtime)
-  eif = await host.build(
-    'exits',
-    '--rootfs',
-    helloRootfs,
-    '--entrypoint',
-    '/hello',
-    '--cmd',
-    'no-such-option',
-  )
 })
 
 afterAll(async () => {
   vi.unstubAllEnvs()
   await host[Symbol.asyncDispose]()
 })
-
-const states = (): readonly string[] => listEnclaves({ all: true }).map(({ state }) => state)
 
 test('the example that attests: the document is of the enclave it started, which then ends', async () => {
   const root = join(host.state, 'authority/root.pem')
@@ -128,10 +116,16 @@ test('errors have the codes of the command line', async () => {
   )
 })
 
-test('the example that supervises ends with its app, in plain JavaScript', async () => {
-  const { stdout } = await run(process.execPath, [join(examples, 'supervise.mjs'), eif], {
-    env: process.env,
-  })
-  expect(stdout).toMatch(/is running as i-.*\napp ended: /)
-  expect(states()).not.toContain('RUNNING')
+test('the example that supervises starts its enclave again, and ends it on a signal', async () => {
+  const script = join(examples, 'supervise.mjs')
+  const child = spawn(process.execPath, [script, host.path('hello.eif')], { env: process.env })
+  const lines: string[] = []
+  createInterface({ input: child.stdout }).on('line', (line) => lines.push(line))
+  const starts = (): number => lines.filter((line) => line.includes(' is running as i-')).length
+  await expect.poll(starts, { timeout: 120_000 }).toBe(1)
+  await findEnclave('hello').stop({ graceMs: 0 })
+  await expect.poll(starts, { timeout: 120_000 }).toBe(2)
+  child.kill('SIGTERM')
+  await once(child, 'exit')
+  expect(listEnclaves()).toEqual([])
 })
