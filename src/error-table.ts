@@ -184,6 +184,65 @@ const rows = {
     meaning: 'The program was not found (exit status 127) or cannot be run (126).',
     hint: "Check the program's name, that it is executable, and that the interpreter of a script is there.",
   },
+  // --- the guest's HTTP API
+  ERR_API_ACCEPT: {
+    nitro: 0,
+    meaning:
+      "The guest's API, or attested TLS, has no answer of a type that the request accepts (status 406).",
+    hint: 'Ask for application/json, or for application/cbor where the API offers it.',
+  },
+  ERR_API_BUSY: {
+    nitro: 0,
+    meaning:
+      "The guest's API, or attested TLS, is asked too often, or too many requests wait for the NSM (status 429).",
+    hint: 'Wait as long as Retry-After says, and ask again.',
+  },
+  ERR_API_CONFIG: {
+    nitro: 0,
+    meaning:
+      'The enclave was started without a configuration, or it cannot be read (status 404, 500).',
+    hint: 'Start the enclave with `cloister run-enclave --config-data PATH`.',
+  },
+  ERR_API_HEADER: {
+    nitro: 0,
+    meaning:
+      "A request to the guest's API on 127.0.0.1:9010 lacks the header that it requires (status 403).",
+    hint: 'Send the header `Cloister-Api: 1`, or use the socket /run/cloister/api.sock.',
+  },
+  ERR_API_NSM: {
+    nitro: 0,
+    meaning:
+      "The NSM refused a request of the guest's API or of attested TLS, or did not answer it (status 502).",
+    hint: "Ask again; if it persists, look for the NSM's errors in the enclave's journal.",
+  },
+  ERR_API_PARAMETER: {
+    nitro: 0,
+    meaning:
+      "A parameter of a request to the guest's API is unknown, repeated, malformed or too long (status 400).",
+    hint: 'docs/guest-api.openapi.json describes every path and parameter.',
+  },
+  ERR_API_PATH: {
+    nitro: 0,
+    meaning: "The guest's API has no such path (status 404), or not for this method (status 405).",
+    hint: 'docs/guest-api.openapi.json describes every path and parameter.',
+  },
+  // --- attested TLS in front of an app
+  ERR_EDGE_PARAMETER: {
+    nitro: 0,
+    meaning:
+      'A question for the document of attested TLS has an unknown, repeated or malformed parameter (status 400), or another method than GET (405).',
+    hint: 'Ask for /.well-known/attestation?nonce=HEX, and add &binding=tls-exporter for a document of this connection alone.',
+  },
+  ERR_EDGE_PROGRAM: {
+    nitro: 0,
+    meaning: 'The program behind attested TLS does not answer (status 502).',
+    hint: 'Check that the program listens on 127.0.0.1, on the port that `tls` of the manifest names in `to`.',
+  },
+  ERR_EDGE_REQUEST: {
+    nitro: 0,
+    meaning: 'A request to attested TLS cannot be passed on to the program (status 400).',
+    hint: 'Send a request for a path, with a Host field or an :authority.',
+  },
   // --- manifest
   ERR_MANIFEST_YAML: {
     nitro: 3,

@@ -70,7 +70,7 @@ function describe({ eif, faults, manifest }: ImageInspection): object {
 
 /** As the keys of cloister.yaml; a line may leave when it begins with one of the texts. */
 function manifestJson(manifest: NonNullable<ImageInspection['manifest']>): object {
-  const { name, version, memoryMib, cpus, ports, logs, egress, restart } = manifest
+  const { name, version, memoryMib, cpus, ports, logs, egress, api, tls, restart } = manifest
   return {
     Name: name,
     Version: version,
@@ -81,6 +81,8 @@ function manifestJson(manifest: NonNullable<ImageInspection['manifest']>): objec
     ...(egress !== undefined && {
       Egress: { Allow: egress.allow.map(ruleJson), Deny: egress.deny.map(ruleJson) },
     }),
+    ...(api === true && { Api: true }),
+    ...(tls !== undefined && { Tls: tls.map(({ port, to }) => ({ Port: port, To: to })) }),
     Restart: restart,
   }
 }

@@ -228,7 +228,8 @@ function manifestNotes(
   options: RunOptions,
 ): readonly string[] {
   const { guestPorts } = portsOf(options)
-  const closed = (manifest?.ports ?? []).filter((port) => !listsPort(guestPorts, port))
+  const served = [...(manifest?.ports ?? []), ...(manifest?.tls ?? []).map(({ port }) => port)]
+  const closed = served.filter((port) => !listsPort(guestPorts, port))
   const hasNetwork = manifest?.egress !== undefined
   const asksInVain = !hasNetwork && (options.egress ?? options.dns) !== undefined
   return [

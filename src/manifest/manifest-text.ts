@@ -1,6 +1,7 @@
 // What a valid cloister.yaml says, as docs/manifest.schema.json has it.
 
 import type { EgressText } from './egress.ts'
+import type { TlsPort } from './tls-ports.ts'
 
 /** `all`, or beginnings of lines. */
 export type DeclaredLines = 'all' | readonly string[]
@@ -29,6 +30,8 @@ export interface ManifestText {
   readonly ports?: readonly number[]
   readonly logs?: { readonly stdout?: DeclaredLines; readonly stderr?: DeclaredLines }
   readonly egress?: EgressText
+  readonly api?: boolean
+  readonly tls?: readonly TlsPort[]
   readonly restart?: RestartRule
 }
 

@@ -6,6 +6,7 @@ import { DOCUMENT_BOUNDS, parseBoundedJson } from '../bounded-json.ts'
 import { asList, asObject, asWhole, demand } from './decode.ts'
 import { decodeEgress } from './decode-egress.ts'
 import { canonicalEgress, type EgressPolicy } from './egress.ts'
+import { canonicalTls, decodeTls, type TlsPort } from './tls-ports.ts'
 import type { DeclaredLines, ManifestText, RestartRule } from './manifest-text.ts'
 
 /** A line may leave when it begins with one of these; `['']` lets every line leave. */
@@ -20,6 +21,10 @@ export interface MeasuredManifest {
   readonly logs: { readonly stdout: Prefixes; readonly stderr: Prefixes }
   /** Absent: the enclave has no network. */
   readonly egress?: EgressPolicy
+  /** Whether programs have the guest's HTTP API; never written as false. */
+  readonly api?: boolean
+  /** Where attested TLS is served; never written as empty. */
+  readonly tls?: readonly TlsPort[]
   readonly restart: RestartRule
 }
 
@@ -34,8 +39,9 @@ const MAX_PREFIX_UNITS = 256
 
 /** The part of a valid manifest that is measured, ports in ascending order. */
 export function measuredPart(manifest: ManifestText): MeasuredManifest {
-  const { name, version, resources = {}, ports = [], logs = {}, egress, restart = 'no' } = manifest
+  const { name, version, resources = {}, ports = [], logs = {}, restart = 'no' } = manifest
   const { memory, cpus } = resources
+  const { egress, api, tls = [] } = manifest
   return {
     ...{ name, version },
     ...(memory !== undefined && { memoryMib: memoryMib(memory) }),
@@ -43,6 +49,8 @@ export function measuredPart(manifest: ManifestText): MeasuredManifest {
     ports: ports.toSorted((a, b) => a - b),
     logs: { stdout: prefixes(logs.stdout), stderr: prefixes(logs.stderr) },
     ...(egress !== undefined && { egress: canonicalEgress(egress) }),
+    ...(api === true && { api }),
+    ...(tls.length > 0 && { tls: canonicalTls(tls) }),
     restart,
   }
 }
@@ -67,10 +75,9 @@ export function decodeMeasured(bytes: Uint8Array): MeasuredManifest | undefined 
   const bounds = { ...DOCUMENT_BOUNDS, code: 'ERR_EIF_MANIFEST', name: '/cloister.yaml' } as const
   const file = asObject(parseBoundedJson(bytes, bounds), '/cloister.yaml')
   if (file['manifest'] === undefined) return undefined
-  const { name, version, memoryMib, cpus, ports, logs, egress, restart, ...others } = asObject(
-    file['manifest'],
-    'manifest',
-  )
+  const manifest = asObject(file['manifest'], 'manifest')
+  const { name, version, memoryMib, cpus, ports, logs, egress, api, tls, restart, ...others } =
+    manifest
   const { stdout, stderr, ...otherStreams } = asObject(logs, 'logs')
   demand([...Object.keys(others), ...Object.keys(otherStreams)].length === 0, 'keys')
   demand(typeof name === 'string' && /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/.test(name), 'name')
@@ -78,6 +85,7 @@ export function decodeMeasured(bytes: Uint8Array): MeasuredManifest | undefined 
     typeof version === 'string' && /^[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}$/.test(version),
     'version',
   )
+  demand(api === undefined || api === true, 'api')
   demand(restart === 'no' || restart === 'on-failure' || restart === 'always', 'restart')
   return {
     ...{ name, version },
@@ -86,6 +94,8 @@ export function decodeMeasured(bytes: Uint8Array): MeasuredManifest | undefined 
     ports: asList(ports, MAX_PORTS, 'ports').map((port) => asWhole(port, MAX_PORT, 'ports')),
     logs: { stdout: asPrefixes(stdout, 'stdout'), stderr: asPrefixes(stderr, 'stderr') },
     ...(egress !== undefined && { egress: decodeEgress(egress) }),
+    ...(api !== undefined && { api }),
+    ...(tls !== undefined && { tls: decodeTls(tls) }),
     restart,
   }
 }

@@ -8,6 +8,7 @@ import { canonicalCidr } from './cidr.ts'
 import { isHostPattern, isPortRange, type EgressText } from './egress.ts'
 import type { ManifestText } from './manifest-text.ts'
 import { describeKey, describeValue, type SchemaNode } from './schema-words.ts'
+import { areDistinct, type TlsPort } from './tls-ports.ts'
 import { parseYaml, type Position, type YamlDocument } from './yaml.ts'
 
 /** Further ones are counted. */
@@ -55,10 +56,17 @@ function validate(bytes: Uint8Array, name: string, part: string): unknown {
   ajv.addFormat('host-pattern', isHostPattern)
   ajv.addFormat('cidr', (text) => canonicalCidr(text) !== undefined)
   ajv.addFormat('port-range', isPortRange)
+  ajv.addKeyword({ keyword: 'distinctPorts', type: 'array', validate: hasDistinctPorts })
   ajv.addSchema(schema, 'manifest')
   const isValid = ajv.compile({ $ref: `manifest${part}` })
   if (isValid(document.value)) return document.value
   throw invalid(name, problemsOf(isValid.errors ?? [], { document, schema, part }))
+}
+
+/** Of items that are valid themselves; others have a message of their own. */
+function hasDistinctPorts(_: true, ports: readonly TlsPort[]): boolean {
+  const isPort = (port: unknown): boolean => typeof port === 'number'
+  return !ports.every(({ port, to }) => isPort(port) && isPort(to)) || areDistinct(ports)
 }
 
 interface Context {

@@ -52,11 +52,22 @@ const elsewhere: Partial<Record<ErrorCode, string>> = {
   ERR_KMS_ROLLBACK: 'integration/kms-sealed-store.test.ts',
   ERR_KMS_TLS: 'unit/kms/tls.test.ts',
   ERR_KMS_DECISION: 'unit/kms/command.test.ts',
+  ERR_API_ACCEPT: 'integration/guest-services.test.ts',
+  ERR_API_BUSY: 'integration/guest-services.test.ts',
+  ERR_API_HEADER: 'integration/guest-services.test.ts',
+  ERR_API_PARAMETER: 'integration/guest-services.test.ts',
+  ERR_API_PATH: 'integration/guest-services.test.ts',
+  ERR_EDGE_PARAMETER: 'integration/guest-services.test.ts',
+  ERR_EDGE_PROGRAM: 'integration/guest-services.test.ts',
+  ERR_EDGE_REQUEST: 'integration/guest-services.test.ts',
   ERR_PARENT_NESTED: 'integration/parent-calls.test.ts',
   ERR_PARENT_PROGRAM: 'integration/parent-calls.test.ts',
 }
 
 const notProvoked: Partial<Record<ErrorCode, string>> = {
+  ERR_API_CONFIG:
+    'takes an enclave of its own, without a configuration; unit tests of the crate have it',
+  ERR_API_NSM: 'takes a parent whose NSM fails; the crate is tested with answers of such a one',
   ERR_KMS_REQUEST:
     'is answered to a client, as SerializationException; property/kms-requests.test.ts',
   ERR_INTERNAL: 'a fault of Cloister that is known is fixed instead',

@@ -1,13 +1,12 @@
 //! The app: started as the image says, reaped with everything it left behind.
 #![forbid(unsafe_code)]
 
+use crate::companions::Companions;
 use crate::event::Event;
 use crate::failure::{Failure, Step};
 use crate::logs::{Drain, Outlet};
 use crate::manifest::Manifest;
-use crate::network::Network;
 use crate::{kernel, program, surroundings};
-use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +16,7 @@ pub struct App {
     pid: u32,
     /// False once the process is reaped: its number may then be another's.
     exists: Mutex<bool>,
-    network: Option<Arc<Network>>,
+    companions: Arc<Companions>,
 }
 
 impl App {
@@ -26,7 +25,7 @@ impl App {
     pub fn start(
         manifest: &Manifest,
         mut outlet: Option<Outlet>,
-        network: Option<Arc<Network>>,
+        companions: Arc<Companions>,
     ) -> Result<(Arc<Self>, Option<Drain>), Failure> {
         let workdir = &manifest.workdir;
         let enter = format!("enter the workdir {}", workdir.display());
@@ -54,7 +53,7 @@ impl App {
         let app = Arc::new(Self {
             pid: child.id(),
             exists: Mutex::new(true),
-            network,
+            companions,
         });
         Ok((app, logs.step("read the app's streams")?))
     }
@@ -71,20 +70,13 @@ impl App {
         }
     }
 
-    /// Fails for a process that is gone already: one that netd's start has reaped itself.
-    fn reap(&self, pid: u32) -> io::Result<ExitStatus> {
-        match &self.network {
-            Some(network) => network.reap(pid, kernel::reap),
-            None => kernel::reap(pid),
-        }
-    }
-
     /// Reaps every child until the app's first process ends; says how it ended.
     pub fn wait(&self) -> Result<Event, Failure> {
         loop {
             let pid = kernel::wait_for_any_child().step("wait for the app")?;
             let mut exists = self.exists.lock().unwrap_or_else(PoisonError::into_inner);
-            let status = self.reap(pid);
+            // Fails for a process that is gone already: one that a companion's start has reaped itself.
+            let status = self.companions.reap(pid, kernel::reap);
             if pid == self.pid {
                 *exists = false;
                 return Ok(end_of(status.step("reap the app")?));

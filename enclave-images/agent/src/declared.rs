@@ -26,6 +26,20 @@ pub struct Declared {
     /// What may be reached; absent: there is no network.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub egress: Option<Policy>,
+    /// Whether programs have the HTTP API.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub api: bool,
+    /// Ports with attested TLS in front of the app.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tls: Vec<ServedTls>,
+}
+
+/// A port, of vsock and of the loopback, and the one that the app serves behind it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServedTls {
+    pub port: u16,
+    pub to: u16,
 }
 
 /// Beginnings of lines that may leave, for each stream; the empty one is every line's.

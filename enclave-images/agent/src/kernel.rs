@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::mem;
 use std::net::UdpSocket;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus};
@@ -135,6 +135,30 @@ pub fn become_user_before_exec(command: &mut Command, user: &User) {
     };
     // SAFETY: between fork and exec the closure makes system calls only; it does not allocate.
     unsafe { command.pre_exec(drop_privileges) };
+}
+
+/// Lets the command have these descriptors, under their numbers. They must stay open until it has started.
+pub fn keep_open_on_exec(command: &mut Command, descriptors: Vec<RawFd>) {
+    let keep_open = move || {
+        for descriptor in &descriptors {
+            // SAFETY: fcntl with F_SETFD takes no memory.
+            check(unsafe { libc::fcntl(*descriptor, libc::F_SETFD, 0) })?;
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec the closure makes system calls only; it does not allocate.
+    unsafe { command.pre_exec(keep_open) };
+}
+
+/// A descriptor that [`keep_open_on_exec`] left, to be taken once. It is not left to further programs.
+pub fn inherit(number: RawFd) -> io::Result<OwnedFd> {
+    if number <= libc::STDERR_FILENO {
+        return Err(ErrorKind::InvalidInput.into());
+    }
+    // SAFETY: fcntl with F_SETFD takes no memory, and fails where there is no such descriptor.
+    check(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) })?;
+    // SAFETY: it is open, and nothing else in this process owns it: its number came as an argument.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// Signals a process group. A group that is already gone is not an error.

@@ -8,9 +8,11 @@
 // which is how the kernel starts PID 1 when there is no console. So the agent has its own entry.
 #![cfg_attr(not(test), no_main)]
 
+mod api;
 mod app;
 mod channel;
 mod clock;
+mod companions;
 mod completeness;
 mod config;
 mod console;
@@ -35,23 +37,31 @@ mod power;
 mod program;
 mod rootfs;
 mod surroundings;
+mod tls;
 
 use app::App;
+use companions::Companions;
 use config::Register;
+use declared::Declared;
 use event::Event;
 use failure::{Failure, Step};
 use logs::{Drain, Outlet};
 use manifest::Manifest;
-use network::Network;
 use std::panic;
 use std::sync::Arc;
 
 /// Called by the entry point in `kernel`; never returns in an enclave.
 fn run() -> i32 {
-    if std::process::id() != 1 && netd::is_meant() {
-        return netd::run();
-    }
     if std::process::id() != 1 {
+        if companions::is_meant(netd::NAME) {
+            return netd::run();
+        }
+        if companions::is_meant(api::NAME) {
+            return api::run();
+        }
+        if companions::is_meant(tls::NAME) {
+            return tls::run();
+        }
         eprintln!("cloister-agent is the init process of an enclave; it does nothing elsewhere");
         return 64;
     }
@@ -93,19 +103,36 @@ fn boot() -> Result<(Arc<App>, Option<Drain>), Failure> {
         clock::set(channel).step("set the clock")?;
     }
     let declared = manifest.declared.as_ref();
-    let network = declared
-        .and_then(|it| it.egress.as_ref())
-        .map(|policy| Network::start(policy, manifest.user.uid))
-        .transpose()
-        .step("start the network")?;
+    let companions = start_companions(declared, manifest.user.uid)?;
     let outlet = Outlet::open(declared.map(|it| &it.logs));
-    let (app, logs) = App::start(&manifest, outlet, network)?;
+    let (app, logs) = App::start(&manifest, outlet, companions)?;
     if let Ok(channel) = channel {
         channel.send(&Event::Started { pid: app.pid() });
         channel::serve(channel, Arc::clone(&app)).step("serve the agent channel")?;
         clock::keep(channel).step("keep the clock")?;
     }
     Ok((app, logs))
+}
+
+/// What the manifest asks for beside the app.
+fn start_companions(declared: Option<&Declared>, app_uid: u32) -> Result<Arc<Companions>, Failure> {
+    let companions = Arc::new(Companions::default());
+    let Some(declared) = declared else {
+        return Ok(companions);
+    };
+    if let Some(policy) = &declared.egress {
+        let started = network::prepare(policy, app_uid).and_then(|it| companions.start(it));
+        started.step("start the network")?;
+    }
+    if declared.api {
+        let started = api::prepare(app_uid).and_then(|it| companions.start(it));
+        started.step("start the guest's API")?;
+    }
+    if !declared.tls.is_empty() {
+        let started = tls::prepare(&declared.tls, app_uid).and_then(|it| companions.start(it));
+        started.step("start attested TLS")?;
+    }
+    Ok(companions)
 }
 
 /// The kernel's NSM where the machine has one, else the parent's behind a device of ours. Returns PCR16

@@ -1,13 +1,10 @@
 //! The agent's other role: netd, the guest part of the network card, as a process without privileges.
 #![forbid(unsafe_code)]
 
-use crate::parent;
+use crate::{companions, parent};
 use cloister_egress_policy::Policy;
 use cloister_egress_policy::policy::MAX_POLICY_BYTES;
-use nix::sys::prctl::{set_dumpable, set_name, set_no_new_privs};
-use nix::sys::resource::{Resource, setrlimit};
 use std::convert::Infallible;
-use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd, OwnedFd};
@@ -20,10 +17,6 @@ const MAX_DESCRIPTORS: u64 = 8192;
 const BUFFER_SHARE: usize = 4;
 const MAX_BUFFER_BYTES: usize = 128 << 20;
 
-pub fn is_meant() -> bool {
-    std::env::args_os().next().is_some_and(|name| name == NAME)
-}
-
 /// Relays until something fails; returns the exit status.
 pub fn run() -> i32 {
     let Err(error) = relay();
@@ -32,10 +25,7 @@ pub fn run() -> i32 {
 }
 
 fn relay() -> io::Result<Infallible> {
-    set_name(&CString::new(NAME)?)?;
-    set_no_new_privs()?;
-    set_dumpable(false)?;
-    setrlimit(Resource::RLIMIT_NOFILE, MAX_DESCRIPTORS, MAX_DESCRIPTORS)?;
+    companions::confine(NAME, MAX_DESCRIPTORS)?;
     let policy = read_policy(io::stdout().as_fd().try_clone_to_owned()?)?;
     let device = io::stdin().as_fd().try_clone_to_owned()?;
     let dial = Box::new(|| parent::connect_soon(parent::NETWORK_PORT));
@@ -50,7 +40,8 @@ fn read_policy(from: OwnedFd) -> io::Result<Policy> {
     Policy::from_json(&json).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
 }
 
-fn buffer_bytes() -> io::Result<usize> {
+/// For the buffers of a companion that carries what strangers send.
+pub fn buffer_bytes() -> io::Result<usize> {
     let total = total_memory_bytes(&fs::read_to_string("/proc/meminfo")?);
     let total = total.ok_or(ErrorKind::InvalidData)?;
     Ok((total / BUFFER_SHARE).min(MAX_BUFFER_BYTES))

@@ -3,126 +3,42 @@
 //! none of them.
 #![forbid(unsafe_code)]
 
-use crate::manifest::{User, read_file};
+use crate::companions::{self, Companion};
+use crate::manifest::read_file;
 use crate::surroundings::{append, attempt, read_text};
-use crate::{console, kernel, netd};
+use crate::{kernel, netd};
 use cloister_egress_policy::{HOST_ADDRESS, HOST_NAME, Name, Policy};
 use cloister_netd::{addresses, device};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Seek, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::process::CommandExt;
 use std::process::Command;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
 
 const RESOLVER_FILE: &str = "/etc/resolv.conf";
-/// netd's user and group: no image has it, as distributions give out smaller numbers.
+/// netd's user and group.
 const NETD_ID: u32 = 2_147_419_003;
-/// How long netd stays away after its end, doubled each time it ends soon.
-const MIN_PAUSE: Duration = Duration::from_millis(100);
-const MAX_PAUSE: Duration = Duration::from_secs(10);
 
-/// netd, and the device that outlives it.
-pub struct Network {
-    device: OwnedFd,
-    policy: Vec<u8>,
-    user: User,
-    /// netd's process, while it is not reaped.
-    process: Mutex<Option<u32>>,
-    ended: Condvar,
+/// Makes the device, and says how netd starts. `app_uid` is the one user that netd must not have.
+pub fn prepare(policy: &Policy, app_uid: u32) -> io::Result<Companion> {
+    let device = kernel::open_tun(addresses::DEVICE)?;
+    device::configure()?;
+    attempt("write /etc/resolv.conf", name_resolver());
+    attempt("name the host in /etc/hosts", name_host(policy));
+    let policy = serde_json::to_vec(policy)?;
+    Ok(Companion {
+        name: netd::NAME,
+        user: companions::user(NETD_ID, app_uid),
+        farewell: "netd has ended: flows are gone, and new ones wait until it is back",
+        equip: Box::new(move |command| equip(command, &device, &policy)),
+    })
 }
 
-impl Network {
-    /// Makes the device and starts netd, which is started again whenever it ends. `app_uid` is the one
-    /// user that netd must not have.
-    pub fn start(policy: &Policy, app_uid: u32) -> io::Result<Arc<Self>> {
-        let device = kernel::open_tun(addresses::DEVICE)?;
-        device::configure()?;
-        attempt("write /etc/resolv.conf", name_resolver());
-        attempt("name the host in /etc/hosts", name_host(policy));
-        let id = if app_uid == NETD_ID {
-            NETD_ID + 1
-        } else {
-            NETD_ID
-        };
-        let network = Arc::new(Self {
-            device,
-            policy: serde_json::to_vec(policy)?,
-            user: User {
-                uid: id,
-                gid: id,
-                groups: Vec::new(),
-            },
-            process: Mutex::new(None),
-            ended: Condvar::new(),
-        });
-        network.start_netd()?;
-        let supervised = Arc::clone(&network);
-        thread::Builder::new()
-            .name("network".into())
-            .spawn(move || supervised.supervise())?;
-        Ok(network)
-    }
-
-    /// netd gets the device as descriptor 0 and the policy as descriptor 1. Nothing is reaped meanwhile.
-    fn start_netd(&self) -> io::Result<()> {
-        let mut process = self.lock();
-        let mut command = Command::new("/proc/self/exe");
-        command
-            .arg0(netd::NAME)
-            .env_clear()
-            .current_dir("/")
-            .stdin(self.device.try_clone()?)
-            .stdout(policy_file(&self.policy)?);
-        kernel::become_user_before_exec(&mut command, &self.user);
-        *process = Some(command.spawn()?.id());
-        Ok(())
-    }
-
-    fn supervise(&self) {
-        let mut pause = MIN_PAUSE;
-        loop {
-            let started = Instant::now();
-            self.wait_for_end();
-            pause = if started.elapsed() > MAX_PAUSE {
-                MIN_PAUSE
-            } else {
-                pause
-            };
-            thread::sleep(pause);
-            pause = (2 * pause).min(MAX_PAUSE);
-            attempt("start netd again", self.start_netd());
-        }
-    }
-
-    fn wait_for_end(&self) {
-        let mut process = self.lock();
-        while process.is_some() {
-            process = self
-                .ended
-                .wait(process)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    /// Has `reap` reap a process that has ended, while none is being started.
-    pub fn reap<R>(&self, pid: u32, reap: impl FnOnce(u32) -> R) -> R {
-        let mut process = self.lock();
-        let result = reap(pid);
-        if *process == Some(pid) {
-            *process = None;
-            self.ended.notify_all();
-            console::say("netd has ended: flows are gone, and new ones wait until it is back");
-        }
-        result
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<u32>> {
-        self.process.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// netd gets the device, which outlives it, as descriptor 0 and the policy as descriptor 1.
+fn equip(command: &mut Command, device: &OwnedFd, policy: &[u8]) -> io::Result<()> {
+    let device = device.try_clone()?;
+    command.stdin(device).stdout(policy_file(policy)?);
+    Ok(())
 }
 
 /// Without a name, at its beginning.

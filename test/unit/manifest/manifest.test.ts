@@ -91,6 +91,7 @@ test('what it declares is in PCR2 alone; how it is written, and where from, is i
     ['stdout: all', 'stdout: ["a"]'],
     ['"warn: ", ', ''],
     ['on-failure', 'always'],
+    ['restart: on-failure', 'api: true\nrestart: on-failure'],
   ] as const) {
     const { PCR1, PCR2 } = (await build(WHOLE.replace(before, after))).Measurements
     expect(PCR1, after).toBe(whole['PCR1'])

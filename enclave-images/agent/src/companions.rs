@@ -1,0 +1,132 @@
+//! Processes beside the app: the agent's program in another role, each as a user of its own without
+//! privileges, and started again whenever it ends.
+#![forbid(unsafe_code)]
+
+use crate::manifest::User;
+use crate::surroundings::attempt;
+use crate::{console, kernel};
+use nix::sys::prctl::{set_dumpable, set_name, set_no_new_privs};
+use nix::sys::resource::{Resource, setrlimit};
+use std::collections::HashMap;
+use std::ffi::CString;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a companion stays away after its end, doubled each time it ends soon.
+const MIN_PAUSE: Duration = Duration::from_millis(100);
+const MAX_PAUSE: Duration = Duration::from_secs(10);
+
+/// What one companion is, and how it starts.
+pub struct Companion {
+    /// Its first argument, by which [`is_meant`] knows it.
+    pub name: &'static str,
+    pub user: User,
+    /// What the console says when it has ended.
+    pub farewell: &'static str,
+    /// Gives a new process its descriptors.
+    pub equip: Box<dyn Fn(&mut Command) -> io::Result<()> + Send>,
+}
+
+/// Whether this process is to be the companion of that name.
+pub fn is_meant(name: &str) -> bool {
+    std::env::args_os()
+        .next()
+        .is_some_and(|argument| argument == name)
+}
+
+/// User and group of a companion: `id`, or the next one where the app has that. No image has either, as
+/// distributions give out smaller numbers.
+pub fn user(id: u32, app_uid: u32) -> User {
+    let id = if app_uid == id { id + 1 } else { id };
+    User {
+        uid: id,
+        gid: id,
+        groups: Vec::new(),
+    }
+}
+
+/// A role that neither gains privileges nor is looked into by processes of its user.
+pub fn confine(name: &str, descriptors: u64) -> io::Result<()> {
+    set_name(&CString::new(name)?)?;
+    set_no_new_privs()?;
+    set_dumpable(false)?;
+    setrlimit(Resource::RLIMIT_NOFILE, descriptors, descriptors)?;
+    Ok(())
+}
+
+/// The companions that run, by name, while they are not reaped.
+#[derive(Default)]
+pub struct Companions {
+    processes: Mutex<HashMap<&'static str, u32>>,
+    ended: Condvar,
+}
+
+impl Companions {
+    /// Starts a companion, and a thread that starts it again.
+    pub fn start(self: &Arc<Self>, companion: Companion) -> io::Result<()> {
+        self.start_process(&companion)?;
+        let companions = Arc::clone(self);
+        thread::Builder::new()
+            .name(companion.name.trim_start_matches("cloister-").into())
+            .spawn(move || companions.supervise(&companion))?;
+        Ok(())
+    }
+
+    /// Nothing is reaped meanwhile.
+    fn start_process(&self, companion: &Companion) -> io::Result<()> {
+        let mut processes = self.lock();
+        let mut command = Command::new("/proc/self/exe");
+        command.arg0(companion.name).env_clear().current_dir("/");
+        (companion.equip)(&mut command)?;
+        kernel::become_user_before_exec(&mut command, &companion.user);
+        processes.insert(companion.name, command.spawn()?.id());
+        Ok(())
+    }
+
+    fn supervise(&self, companion: &Companion) {
+        let mut pause = MIN_PAUSE;
+        loop {
+            let started = Instant::now();
+            self.wait_for_end(companion.name);
+            console::say(companion.farewell);
+            pause = if started.elapsed() > MAX_PAUSE {
+                MIN_PAUSE
+            } else {
+                pause
+            };
+            thread::sleep(pause);
+            pause = (2 * pause).min(MAX_PAUSE);
+            let what = format!("start {} again", companion.name);
+            attempt(&what, self.start_process(companion));
+        }
+    }
+
+    fn wait_for_end(&self, name: &str) {
+        let mut processes = self.lock();
+        while processes.contains_key(name) {
+            processes = self
+                .ended
+                .wait(processes)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Has `reap` reap a process that has ended, while none is being started.
+    pub fn reap<R>(&self, pid: u32, reap: impl FnOnce(u32) -> R) -> R {
+        let mut processes = self.lock();
+        let result = reap(pid);
+        processes.retain(|_, process| *process != pid);
+        self.ended.notify_all();
+        result
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<&'static str, u32>> {
+        self.processes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
