@@ -21,17 +21,18 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-/// Of TLS records, and of heads and bodies on their way, each way.
-pub const MAX_BUFFER_BYTES: usize = 512 * 1024;
+/// Of TLS records, and of heads and bodies on their way, from and to the client and the program.
+pub const MAX_BUFFER_BYTES: usize = 1024 * 1024;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// For the head of a request, and between requests.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often it is looked whether an HTTP/2 connection is idle, and how long it may take to end.
 const TURN: Duration = Duration::from_secs(5);
 const MAX_HEAD_BYTES: usize = 32 * 1024;
-const MAX_STREAMS: u32 = 64;
-const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
-const CONNECTION_WINDOW_BYTES: u32 = 256 * 1024;
+const MAX_STREAMS: u32 = 32;
+const WINDOW_BYTES: u32 = 256 * 1024;
+/// Of each stream.
+const SEND_BUFFER_BYTES: usize = 8 * 1024;
 /// RFC 9266 section 2.
 const EXPORTER_LABEL: &[u8] = b"EXPORTER-Channel-Binding";
 
@@ -97,9 +98,9 @@ where
         http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .max_concurrent_streams(MAX_STREAMS)
-            .initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .max_send_buf_size(STREAM_WINDOW_BYTES as usize)
+            .initial_stream_window_size(WINDOW_BYTES)
+            .initial_connection_window_size(WINDOW_BYTES)
+            .max_send_buf_size(SEND_BUFFER_BYTES)
             .max_header_list_size(MAX_HEAD_BYTES as u32)
             .keep_alive_interval(IDLE_TIMEOUT / 2)
             .serve_connection(stream, service)

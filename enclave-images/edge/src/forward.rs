@@ -21,7 +21,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Shorter than servers keep an idle connection (Node: 5 s).
 const IDLE: Duration = Duration::from_secs(3);
 const MAX_IDLE: usize = 32;
-const MAX_HEAD_BYTES: usize = 64 * 1024;
+const MAX_HEAD_BYTES: usize = 16 * 1024;
 
 /// The way to one program.
 #[derive(Clone)]

@@ -21,7 +21,7 @@ use tokio::task::LocalSet;
 use tokio::time::sleep;
 use tokio_vsock::VsockListener;
 
-const MAX_CONNECTIONS: usize = 256;
+const MAX_CONNECTIONS: usize = 128;
 const MIN_CONNECTIONS: usize = 16;
 /// Before the next attempt, when the kernel has no descriptor for a connection.
 const PAUSE: Duration = Duration::from_millis(100);
