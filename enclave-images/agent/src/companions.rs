@@ -20,6 +20,9 @@ use std::time::{Duration, Instant};
 const MIN_PAUSE: Duration = Duration::from_millis(100);
 const MAX_PAUSE: Duration = Duration::from_secs(10);
 
+/// Gives a new process what it is to have.
+type Equip = Box<dyn Fn(&mut Command) -> io::Result<()> + Send>;
+
 /// What one companion is, and how it starts.
 pub struct Companion {
     /// Its first argument, by which [`is_meant`] knows it.
@@ -28,7 +31,7 @@ pub struct Companion {
     /// What the console says when it has ended.
     pub farewell: &'static str,
     /// Gives a new process its descriptors.
-    pub equip: Box<dyn Fn(&mut Command) -> io::Result<()> + Send>,
+    pub equip: Equip,
 }
 
 /// Whether this process is to be the companion of that name.
