@@ -26,8 +26,9 @@ are_installed() {
 # Prints the directory of the unpacked packages; its tools/ has a launcher for each program.
 pinned_toolchain() {
   local tree
-  tree=$("$toolchain_directory/debian/tree.sh" "$toolchain_lock") || return
-  [[ -d $tree/tools ]] || make_launchers "$tree" || return
+  tree=$("$toolchain_directory/debian/tree.sh" "$toolchain_lock") && tree=$(readlink -f "$tree") || return
+  # Launchers name the tree where it lies: a cache that has moved gets new ones.
+  grep -qsF "'$tree/usr/bin/" "$tree/tools/gcc" || { rm -rf "$tree/tools" && make_launchers "$tree"; } || return
   printf '%s\n' "$tree"
 }
 
