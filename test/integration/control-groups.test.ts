@@ -2,6 +2,7 @@
 // that the kernel killed one of them, and goes.
 
 import { execFile } from 'node:child_process'
+import { EventEmitter, once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ControlGroup, openGroupBase, planGroups } from '../../src/cgroup/index.ts'
@@ -25,13 +26,18 @@ describe.runIf(how === 'legacy')('a control group', () => {
     await group[Symbol.asyncDispose]()
   })
 
-  function run(script: string): Promise<{ readonly signal: unknown; readonly stdout: string }> {
+  /** Runs a script, whose input ends when a promise is fulfilled. */
+  function run(
+    script: string,
+    until: Promise<unknown> = Promise.resolve(),
+  ): Promise<{ readonly signal: unknown; readonly stdout: string }> {
     const confinement = { uid: 65534, controlGroups: group.directories }
     const [program = '', ...args] = confine(['sh', '-c', script], confinement)
     return new Promise((resolve) => {
-      execFile(program, args, (error, stdout) => {
+      const child = execFile(program, args, (error, stdout) => {
         resolve({ signal: error?.signal, stdout })
       })
+      void until.then(() => child.stdin?.end())
     })
   }
 
@@ -55,12 +61,15 @@ describe.runIf(how === 'legacy')('a control group', () => {
   })
 
   test('is gone with its last process', async () => {
-    const lasting = run('sleep 1')
+    const left = new EventEmitter()
+    const lasting = run('read line', once(left, 'now'))
     const members = (): string =>
       readFileSync(`${group.directories[0] ?? ''}/cgroup.procs`, 'utf8').trim()
     await expect.poll(members, { interval: 10 }).not.toBe('')
-    await group[Symbol.asyncDispose]()
+    const removed = group[Symbol.asyncDispose]()
+    left.emit('now')
     await lasting
+    await removed
     expect(group.directories.filter((path) => existsSync(path))).toEqual([])
   })
 })

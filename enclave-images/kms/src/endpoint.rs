@@ -5,6 +5,7 @@
 use crate::failure::{Code, Failure};
 use crate::http::{Messages, Response};
 use crate::wire::{Socket, Wire};
+use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -122,7 +123,10 @@ impl Route {
             Some(path) => read_roots(path)?,
             None => RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
         };
-        let tls = ClientConfig::builder()
+        // Named, for a program that is built together with another provider has no default one.
+        let tls = ClientConfig::builder_with_provider(default_provider().into())
+            .with_safe_default_protocol_versions()
+            .expect("the provider has the cipher suites of TLS 1.2 and 1.3")
             .with_root_certificates(roots)
             .with_no_client_auth();
         Ok(Self {
