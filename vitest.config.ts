@@ -26,6 +26,7 @@ export default defineConfig({
       {
         test: {
           name: 'real',
+          globalSetup: ['test/built.ts'],
           include: ['test/{integration,faults}/**/*.test.ts'],
           expect: expectations,
           testTimeout: 360_000,
@@ -36,6 +37,7 @@ export default defineConfig({
       {
         test: {
           name: 'lab',
+          globalSetup: ['test/built.ts'],
           include: ['test/lab/*.test.ts'],
           expect: expectations,
           testTimeout: 900_000,

@@ -8,7 +8,7 @@ import { join, resolve } from 'node:path'
 import { expect, vi } from 'vitest'
 
 const repository = resolve(import.meta.dirname, '..')
-const cli = join(repository, 'dist/cli/main.js')
+const cli = join(repository, 'bundle/cli/main.js')
 
 export interface CliResult {
   readonly status: number
@@ -111,10 +111,14 @@ export class TestHost implements AsyncDisposable {
     return JSON.parse(stdout) as T
   }
 
-  /** Builds an image of the example app, or of another directory. */
+  /**
+   * Builds an image of another directory, or of the example app: that one with the kernel that boots in
+   * half the time, for tests of the host. The default kernel is in the README's image and in those with
+   * a source of their own.
+   */
   async build(name: string, ...args: readonly string[]): Promise<string> {
     const file = join(this.directory, `${name}.eif`)
-    const source = args.length > 0 ? args : helloSource
+    const source = args.length > 0 ? args : [...helloSource, '--kernel-flavour', 'minimal']
     await this.json('build-enclave', ...source, '--output-file', file)
     return file
   }

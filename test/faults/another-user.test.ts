@@ -38,7 +38,7 @@ afterAll(async () => {
 /** Runs a shell script as the user, who sees the repository in a place he can enter. */
 function as(script: string): Promise<CliResult> {
   const node = join(place, 'node')
-  const main = join(place, 'repository/dist/cli/main.js')
+  const main = join(place, 'repository/bundle/cli/main.js')
   const user = `cloister() { '${node}' '${main}' "$@"; }; cd ~; ${script}`
   const drop = `setpriv --reuid=${String(UID)} --regid=${String(UID)} --clear-groups --inh-caps=-all`
   const root = `mount --bind '${repository}' '${place}/repository' && touch '${node}' &&

@@ -16,7 +16,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { TestHost, type CliResult } from '../host.ts'
 
 const repository = resolve(import.meta.dirname, '../..')
-const cli = join(repository, 'dist/cli/main.js')
+const cli = join(repository, 'bundle/cli/main.js')
 const STRANGER = 61234
 
 let host: TestHost

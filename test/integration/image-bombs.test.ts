@@ -34,7 +34,7 @@ async function run(...args: readonly string[]): Promise<Run> {
       const status = readFileSync('/proc/self/status', 'latin1')
       writeSync(3, /VmHWM:\\s+(\\d+)/.exec(status)[1])
     })`
-  const main = join(import.meta.dirname, '../../dist/cli/main.js')
+  const main = join(import.meta.dirname, '../../bundle/cli/main.js')
   const flags = ['--import', `data:text/javascript,${encodeURIComponent(preload)}`]
   const child = spawn(process.execPath, [...flags, main, ...args], {
     stdio: ['ignore', 'ignore', 'pipe', 'pipe'],

@@ -8,7 +8,7 @@ import { decodeSign1 } from '@cloister/attestation/cose'
 import { verifyAttestation } from '@cloister/attestation'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { requestDocument } from '../../src/cli/hello-client.ts'
-import { TestHost, type DescribedEnclave } from '../host.ts'
+import { helloRootfs, TestHost, type DescribedEnclave } from '../host.ts'
 
 let host: TestHost
 let eif: string
@@ -19,7 +19,7 @@ const nonce = randomBytes(32)
 
 beforeAll(async () => {
   host = new TestHost()
-  eif = await host.build('hello')
+  eif = await host.build('hello', '--rootfs', helloRootfs, '--entrypoint', '/hello')
   enclave = await host.start(eif)
   root = new X509Certificate(readFileSync(join(host.state, 'authority/root.pem'))).raw
   document = await requestDocument(enclave.VsockSocket, nonce)

@@ -9,6 +9,7 @@ import { repository } from './repository.ts'
 const parts = [
   ...[
     'package.json',
+    'bundle',
     'dist',
     'build/bin',
     'build/blobs',

@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { makeChain, makeDocument, NOW_MS } from '../../attestation/test/issuer/document.ts'
 import { temporaryDirectory, type TemporaryDirectory } from '../fixtures/temporary-directory.ts'
 
-const PROGRAM = join(import.meta.dirname, '../../dist/cli/main.js')
+const PROGRAM = join(import.meta.dirname, '../../bundle/cli/main.js')
 
 let directory: TemporaryDirectory
 let document: Buffer

@@ -83,7 +83,7 @@ const rows: readonly Row[] = [
   [
     'ERR_VMM_KVM',
     'a /dev/kvm that only root may open',
-    `export CLI='${join(import.meta.dirname, '../../../dist/cli/main.js')}'; touch private && chmod 600 private && unshare --mount bash -c '
+    `export CLI='${join(import.meta.dirname, '../../../bundle/cli/main.js')}'; touch private && chmod 600 private && unshare --mount bash -c '
       [ ! -e /dev/kvm ] || mount --bind private /dev/kvm
       exec "${process.execPath}" "$CLI" run --eif-path "$EIF" --memory 128 --accelerator kvm'`,
   ],
