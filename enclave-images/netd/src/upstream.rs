@@ -51,7 +51,11 @@ impl Upstream {
             return Err(io::Error::from_raw_os_error(failure));
         }
         while let Some(left) = self.request.take_if(|left| !left.is_empty()) {
-            let sent = self.send(&left)?;
+            let sent = match self.send(&left) {
+                // One that has no room for a flow answers without reading, and hangs up.
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => left.len(),
+                sent => sent?,
+            };
             self.request = Some(left[sent..].to_vec());
             if sent == 0 {
                 return Ok(None);
@@ -144,5 +148,28 @@ pub enum Received {
 impl AsFd for Upstream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Dial, Upstream};
+    use cloister_egress_policy::wire::{Request, Status};
+    use nix::sys::epoll::EpollFlags;
+    use std::io::Write as _;
+    use std::os::unix::net::UnixStream;
+    use std::sync::Mutex;
+
+    #[test]
+    fn a_host_part_that_refuses_before_it_reads_and_hangs_up_is_heard() {
+        let (near, mut far) = UnixStream::pair().unwrap();
+        near.set_nonblocking(true).unwrap();
+        let near = Mutex::new(Some(near));
+        let dial: Dial = Box::new(move || Ok(near.lock().unwrap().take().unwrap().into()));
+        let mut upstream = Upstream::open(&dial, &Request::Dns).unwrap();
+        far.write_all(&[Status::TooManyFlows.to_byte()]).unwrap();
+        drop(far);
+        upstream.note(EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLRDHUP);
+        assert_eq!(upstream.answer().unwrap(), Some(Status::TooManyFlows));
     }
 }
