@@ -255,6 +255,21 @@ describe('a warning is given', () => {
     expect(codes(allow({ Principal: '*', Condition: measured }), guard)).toEqual(['anyone'])
   })
 
+  test('of a Deny that other documents pass', () => {
+    const beside = (more: object) =>
+      codes(allow(), allow({ Effect: 'Deny', Principal: '*', ...more }))
+    const both = { StringNotEquals: { [IMAGE]: PCR, 'kms:RecipientAttestation:PCR1': PCR } }
+    const open = ['unconditioned-allow', 'no-deny-when-absent']
+    expect(beside({ Condition: { StringNotEquals: { [IMAGE]: PCR } } })).toEqual([])
+    expect(beside({ Condition: both })).toEqual(open)
+    expect(beside({ Condition: { Null: { [IMAGE]: 'true' } } })).toEqual(open)
+    expect(beside({ Condition: { StringNotLike: { [IMAGE]: '*' } } })).toContain(open[0])
+    expect(codes(allow({ Condition: { Null: { [IMAGE]: 'false' } } }))).toEqual([
+      'wildcard-measurement',
+      'no-deny-when-absent',
+    ])
+  })
+
   test('of conditions that hold without a document, or that nothing meets', () => {
     const asks = (Condition: object) => codes(allow({ Principal: { AWS: OPS }, Condition }), guard)
     expect(asks({ StringEqualsIfExists: { [IMAGE]: PCR } })).toEqual(['true-when-absent'])

@@ -1,4 +1,4 @@
-// Refuses keys whose policy somebody can extend or lead around, or that open without a document. On AWS, the
+// Refuses keys whose policy anyone can extend or bypass, or that open without a document. On AWS, the
 // account's owner can still have AWS's support replace a policy.
 
 import { GetKeyPolicyCommand, ListGrantsCommand, type KMSClient } from '@aws-sdk/client-kms'
@@ -9,9 +9,6 @@ import {
   type PolicyDocument,
 } from '@cloister/attestation/policy'
 import { KmsClientError } from './errors.ts'
-
-/** Takes copies of a multi-region key out of this policy's reach. */
-const REPLICATE = 'kms:replicatekey'
 
 /**
  * Reads the key's policy, and its grants where no Deny covers them (kms:GetKeyPolicy, kms:ListGrants).
@@ -25,7 +22,6 @@ export async function requireLockedPolicy(client: KMSClient, KeyId: string): Pro
   const warnings = findPolicyWarnings(policy)
   const weakness = warnings.find(({ code }) => code !== 'no-deny-when-absent')
   if (weakness) throw notLocked(`${weakness.statement ?? 'the policy'}: ${weakness.message}`)
-  if (policy.statements.some(canReplicate)) throw notLocked('it allows kms:ReplicateKey')
   if (warnings.length === 0) return
   const { Grants, Truncated } = await client.send(new ListGrantsCommand({ KeyId }))
   if (Grants?.length !== 0 || Truncated === true)
@@ -40,12 +36,6 @@ function parse(text: string): PolicyDocument {
       throw notLocked(error.message)
     throw error
   }
-}
-
-function canReplicate({ effect, action }: PolicyDocument['statements'][number]): boolean {
-  const names = action.entries.map((entry) => entry.toLowerCase())
-  const covers = names.some((name) => name === REPLICATE || /[*?]/.test(name))
-  return effect === 'Allow' && covers
 }
 
 function notLocked(reason: string): KmsClientError {

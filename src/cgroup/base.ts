@@ -27,7 +27,7 @@ export async function openGroupBase(): Promise<GroupBase | Unlimited> {
     return await carryOut(plan)
   } catch (error) {
     const reason = `control groups cannot be used: ${reasonOf(error)}`
-    return { reason, fix: 'Read the reason above.' }
+    return { reason, fix: 'Run `cloister doctor`, or start with --cgroup off.' }
   }
 }
 

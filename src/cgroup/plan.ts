@@ -46,7 +46,8 @@ async function planUnified({ own, mount }: Hierarchy): Promise<GroupPlan> {
   if (basename(own) === MAIN_GROUP) return { how: 'unified', parent: dirname(own), isOurs: true }
   if (!isBootedWithSystemd()) {
     if (isGiven(own, mount)) return { how: 'unified', parent: own, isOurs: true }
-    return none(`the control group ${own} belongs to others`, WRITABLE)
+    const isRoot = process.getuid?.() === 0
+    return none(`the control group ${own} belongs to others`, isRoot ? FROM_THE_ROOT : WRITABLE)
   }
   const manager = managerOf(own)
   const unit = basename(own)
@@ -55,6 +56,9 @@ async function planUnified({ own, mount }: Hierarchy): Promise<GroupPlan> {
   // A session's scope is the system manager's, but a user asks their own.
   return { how: 'scope', manager: process.getuid?.() === 0 ? 'system' : 'user' }
 }
+
+const FROM_THE_ROOT =
+  'Start Cloister from the root group (echo $$ > /sys/fs/cgroup/cgroup.procs); in a container, give it a private cgroup namespace.'
 
 const WRITABLE =
   'Start Cloister as root; in a container, let it write to /sys/fs/cgroup (a private cgroup namespace, mounted read-write).'

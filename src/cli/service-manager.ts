@@ -1,4 +1,4 @@
-// What a service manager that waits for it is told: that an attached enclave is ready (sd_notify(3)).
+// Tells a service manager that waits for it that this command is ready (sd_notify(3)).
 // Node has no datagram sockets of the host's own kind, so systemd's program sends the message.
 
 import { execFile } from 'node:child_process'
@@ -16,7 +16,7 @@ export async function notifyReady(env: NodeJS.ProcessEnv = process.env): Promise
     await promisify(execFile)('systemd-notify', ['--ready'], { env, timeout: TIMEOUT_MS })
   } catch (error) {
     printProgress(
-      `Could not tell the service manager that the enclave is ready: ${messageOf(error)}`,
+      `Could not tell the service manager that this command is ready: ${messageOf(error)}`,
     )
   }
 }

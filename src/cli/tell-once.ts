@@ -1,4 +1,4 @@
-// Reasons why connections fail, for whoever watches a command that serves them.
+// Reasons why connections fail or ports are not served, for a command that serves them.
 
 import { CloisterError, messageOf } from '../errors.ts'
 import { printProgress } from './print.ts'
@@ -10,11 +10,12 @@ const MAX_TOLD = 64
 export function tellOnce(): (error: unknown) => void {
   const told = new Set<string>()
   return (error) => {
-    const code = error instanceof CloisterError ? `${error.code}: ` : ''
-    const message = code + messageOf(error)
+    const code = error instanceof CloisterError ? error.code : undefined
+    const message = (code === undefined ? '' : `${code}: `) + messageOf(error)
     if (told.has(message) || told.size >= MAX_TOLD) return
     told.add(message)
-    printProgress(`A connection failed: ${message}`)
+    const what = code === 'ERR_VSOCK_LISTEN' ? 'A port is not served' : 'A connection failed'
+    printProgress(`${what}: ${message}`)
     if (error instanceof CloisterError) printProgress(`What to do: ${error.hint}`)
   }
 }

@@ -22,7 +22,7 @@ export interface ProxyPlan {
 export interface ProxyOptions {
   readonly registry: Registry
   readonly isChosen: (record: AliveRecord) => boolean
-  /** Takes why a connection was not made. */
+  /** Called with the reason when a connection is not made, or a port not served. */
   readonly onFailure: (error: unknown, port?: ServedPort) => void
   /** Told of each port once it is served. */
   readonly onServed?: (port: ServedPort) => void
@@ -52,7 +52,8 @@ export class Proxy implements AsyncDisposable {
   static async start(plan: ProxyPlan, options: ProxyOptions): Promise<Proxy> {
     const proxy = new Proxy(options)
     try {
-      await proxy.reload(plan)
+      const [failure] = await proxy.#adopt(plan)
+      if (failure !== undefined) throw failure
       proxy.#running = proxy.#follow()
       return proxy
     } catch (error) {
@@ -74,14 +75,18 @@ export class Proxy implements AsyncDisposable {
    * there are cut off.
    *
    * @throws `ERR_PROXY_DENIED`, `ERR_PROXY_RESOLVE` for a target that cannot be reached: everything then
-   * stays as it was. `ERR_VSOCK_LISTEN`.
+   * stays as it was. A port that cannot be served is one of the failures reported.
    */
   async reload(plan: ProxyPlan): Promise<void> {
+    for (const failure of await this.#adopt(plan)) this.#options.onFailure(failure)
+  }
+
+  /** Returns the ports that are not served. */
+  async #adopt(plan: ProxyPlan): Promise<readonly unknown[]> {
     for (const target of plan.targets)
       await allowedAddresses(target, plan.allowlist, this.#resolver)
     this.#plan = plan
-    const failures = await this.#sync()
-    if (failures.length > 0) throw failures[0]
+    return this.#sync()
   }
 
   async #follow(): Promise<void> {

@@ -61,6 +61,7 @@ export class ServedPort implements AsyncDisposable {
       },
       maxConnections: target.maxConnections,
       maxWaiting: MAX_WAITING,
+      limitHint: 'Close some of them, or raise --num_workers (num_workers in the file).',
     })
   }
 

@@ -15,6 +15,8 @@ const DRAIN_MS = 2000
 /** A peer that went away without a word does not hold its place for ever. */
 const KEEP_ALIVE = { keepAlive: true, keepAliveInitialDelay: 60_000 } as const
 
+const SECOND_FORWARD = 'Close some of them; a second `cloister forward` has its own limit.'
+
 export interface RelayOptions {
   /** Makes the other side of a new connection. */
   readonly connect: () => Promise<Socket>
@@ -24,6 +26,8 @@ export interface RelayOptions {
   readonly maxConnections?: number
   /** How many more may wait for their turn; none by default. Further ones are closed at once. */
   readonly maxWaiting?: number
+  /** What to do when too many are open, in the words of the command. */
+  readonly limitHint?: string
 }
 
 /** What has gone through a listener. */
@@ -66,7 +70,7 @@ export class Relays implements AsyncDisposable {
     this.#server.maxConnections = this.#maxConnections + (options.maxWaiting ?? 0)
     this.#server.on('drop', () => {
       this.#totals.dropped++
-      options.onFailure(tooMany(this.#hostEnd, this.#server.maxConnections))
+      options.onFailure(this.#tooMany())
     })
   }
 
@@ -175,14 +179,15 @@ export class Relays implements AsyncDisposable {
     this.resetAll()
   }
 
+  #tooMany(): CloisterError {
+    const limit = String(this.#server.maxConnections)
+    const message = `${describeHostEnd(this.#hostEnd)} has ${limit} connections, the maximum`
+    const hint = this.#options.limitHint ?? SECOND_FORWARD
+    return new CloisterError('ERR_VSOCK_FORWARD', message, { hint })
+  }
+
   /** Cuts every connection off. */
   resetAll(): void {
     for (const socket of this.#sockets) reset(socket)
   }
-}
-
-function tooMany(end: HostEnd, limit: number): CloisterError {
-  const message = `${describeHostEnd(end)} has ${String(limit)} connections, the maximum`
-  const hint = 'Close some of them; a second `cloister forward` has its own limit.'
-  return new CloisterError('ERR_VSOCK_FORWARD', message, { hint })
 }

@@ -1,6 +1,6 @@
 // docs/environment.md lists the variables that the code reads: all of them, and no others.
 
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { extname, join, resolve } from 'node:path'
 import { expect, test } from 'vitest'
 
@@ -14,6 +14,7 @@ const SOURCES = [
   'parent',
   'test',
   'bench',
+  'kms-client',
 ]
 const GENERATED = new Set(['node_modules', 'dist', 'target', 'build'])
 const KINDS = new Set(['.ts', '.mjs', '.sh', '.rs'])
@@ -34,4 +35,11 @@ test('every CLOISTER_ variable of the code is in the table, and back', () => {
   const table = readFileSync(join(repository, 'docs/environment.md'), 'utf8')
   const listed = [...table.matchAll(/^\| `(CLOISTER_[A-Z_]+)`/gm)].map(([, name]) => name)
   expect(listed.toSorted()).toEqual([...new Set(read)].toSorted())
+})
+
+test('the files that the table names exist', () => {
+  const table = readFileSync(join(repository, 'docs/environment.md'), 'utf8')
+  const paths = [...table.matchAll(/`(src\/[^`]+)`/g)].map(([, path = '']) => path)
+  expect(paths.length).toBeGreaterThan(0)
+  expect(paths.filter((path) => !existsSync(join(repository, path)))).toEqual([])
 })

@@ -4,6 +4,7 @@
 import { once } from 'node:events'
 import { existsSync, statSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -123,6 +124,21 @@ test('SIGHUP adds and removes targets; others keep their connections', async () 
   expect(existsSync(join(enclave.vsock, 'vsock.sock_8001'))).toBe(false)
 })
 
+test('a reload is done although somebody serves one of its ports', async () => {
+  const taken = createServer().listen(join(enclave.vsock, 'vsock.sock_8015'))
+  await once(taken, 'listening')
+  writeFileSync(config, `targets:\n${target(8015, one)}${target(8016, two)}${target(8000, one)}`)
+  await proxy.reload(/port 8016/)
+  expect(await ask(enclave, 8016)).toBe('two word')
+  expect(proxy.log.filter((line) => line.includes('was not reloaded'))).toEqual([])
+  await proxy.until((log) =>
+    log.some((line) => line.startsWith('A port is not served: ERR_VSOCK_LISTEN')),
+  )
+  taken.close()
+  await expect.poll(() => existsSync(join(enclave.vsock, 'vsock.sock_8015'))).toBe(true)
+  expect(await ask(enclave, 8015)).toBe('one word')
+})
+
 test('a file that cannot be used changes nothing', async () => {
   writeFileSync(config, `allowlist: []\ntargets:\n${target(8000, two)}`)
   await proxy.reload(/ERR_PROXY_DENIED/)
@@ -132,7 +148,7 @@ test('a file that cannot be used changes nothing', async () => {
   const reloads = async (): Promise<unknown> =>
     (await metrics()).find(({ name }) => name === 'cloister_proxy_reloads_total')?.samples
   await expect.poll(reloads).toEqual([
-    { labels: { result: 'done' }, value: 1 },
+    { labels: { result: 'done' }, value: 2 },
     { labels: { result: 'failed' }, value: 2 },
   ])
 })

@@ -16,6 +16,7 @@ export type PolicyWarningCode =
   | 'create-grant'
   | 'grant-without-document'
   | 'put-key-policy'
+  | 'replicate-key'
   | 'anyone'
   | 'account-delegation'
   | 'true-when-absent'
@@ -45,7 +46,14 @@ const GATED = [
 ]
 const REENCRYPT = 'kms:ReEncryptFrom'
 const GRANT = 'kms:CreateGrant'
+const REPLICATE = 'kms:ReplicateKey'
 const MEASUREMENT = /^[0-9a-f]{64}$|^[0-9a-f]{96}$|^[0-9a-f]{128}$/i
+/** What tells images apart: an enclave extends PCR16 to PCR31 itself, and PCR3 and PCR4 are its parent's. */
+const MEASURING = /^kms:recipientattestation:(imagesha384|pcr[0128]|nitrotpmpcr(\d|1[0-5]))$/
+/** Operators of an Allow that hold when the document has one of the values. */
+const ONLY = /^(ForAnyValue:)?String(Equals|EqualsIgnoreCase|Like)$/
+/** Operators of a Deny that hold unless the document has one of the values. */
+const UNLESS = /^(ForAllValues:)?StringNotEquals(IgnoreCase)?(IfExists)?$/
 
 type Weakness = (
   statement: Statement,
@@ -85,8 +93,13 @@ const ALLOWS: readonly Weakness[] = [
   ),
   allowOf(
     'put-key-policy',
-    (one) => covers(one, 'kms:PutKeyPolicy'),
+    (one, policy) => covers(one, 'kms:PutKeyPolicy') && !isDenied(policy, 'kms:PutKeyPolicy'),
     () => 'who may change the policy may remove its conditions',
+  ),
+  allowOf(
+    'replicate-key',
+    (one, policy) => covers(one, REPLICATE) && !isWildcard(one) && !isDenied(policy, REPLICATE),
+    () => 'a copy in another region has a policy of its own',
   ),
   allowOf('anyone', isAnyone, () => 'names everyone: limit it with Principal or a condition'),
   allowOf(
@@ -155,9 +168,11 @@ function unconditioned(
   statement: Statement,
   policy: PolicyDocument,
 ): readonly (readonly [PolicyWarningCode, string])[] {
-  if (statement.effect !== 'Allow' || statement.conditions.some(needsDocument)) return []
+  if (statement.effect !== 'Allow' || statement.conditions.some(needsMeasurement)) return []
   const open = openActions(statement, policy)
   if (open.length === 0) return []
+  if (statement.conditions.some(needsAnyDocument))
+    return [['wildcard-measurement', `allows ${open.join(', ')} with the document of any enclave`]]
   return [['unconditioned-allow', `allows ${open.join(', ')} without a document`]]
 }
 
@@ -207,7 +222,7 @@ function wholePolicy(policy: PolicyDocument): readonly PolicyWarning[] {
   }
   const open = GATED.filter((action) => isAllowed(policy, action) && !isDenied(policy, action))
   if (open.length === 0) return []
-  const message = `no Deny covers ${open.join(', ')} without a document: one more Allow, in any policy, opens them`
+  const message = `no Deny covers ${open.join(', ')} without the right document: one more Allow, in any policy, opens them`
   return [{ code: 'no-deny-when-absent', statement: null, message }]
 }
 
@@ -215,28 +230,47 @@ function isAllowed({ statements }: PolicyDocument, action: string): boolean {
   return statements.some((one) => one.effect === 'Allow' && covers(one, action))
 }
 
-/** Whether everyone is denied an action without the right document. */
+/** Whether everyone is denied an action without the right document, on every resource. */
 function isDenied({ statements }: PolicyDocument, action: string): boolean {
   return statements.some(
     (one) =>
       one.effect === 'Deny' &&
       covers(one, action) &&
       isAnyone(one) &&
-      one.conditions.every((condition) => isAttestation(condition) && deniesAbsent(condition)),
+      isEverything(one) &&
+      isGuard(one.conditions),
   )
 }
 
-function deniesAbsent({ operator, values }: Condition): boolean {
-  if (operator === 'Null') return values.some((value) => value.toLowerCase() === 'true')
-  return isTrueWhenAbsent(operator)
+/**
+ * Whether conditions hold without one of certain measurements. All of a statement's conditions must hold for
+ * it to apply: with two, a document that has one of the values and not the other is not denied.
+ */
+function isGuard([first, ...others]: readonly Condition[]): boolean {
+  if (first === undefined) return true
+  return others.length === 0 && measures(first) && UNLESS.test(first.operator)
 }
 
-/** Whether a condition can only hold with a document. */
-function needsDocument(condition: Condition): boolean {
+/** Whether a condition can only hold with a document of certain images. */
+function needsMeasurement(condition: Condition): boolean {
+  return measures(condition) && ONLY.test(condition.operator)
+}
+
+function needsAnyDocument(condition: Condition): boolean {
   const { operator, values } = condition
   if (!isAttestation(condition)) return false
   if (operator === 'Null') return values.every((value) => value.toLowerCase() === 'false')
   return !isTrueWhenAbsent(operator)
+}
+
+/** A variable as a value can be whatever the document says. */
+function measures({ key, values }: Condition): boolean {
+  return MEASURING.test(key.toLowerCase()) && values.every(isMeasurement)
+}
+
+/** Zeros are those of a debug enclave. */
+function isMeasurement(value: string): boolean {
+  return MEASUREMENT.test(value) && !/^0+$/.test(value)
 }
 
 function isTrueWhenAbsent(operator: string): boolean {
@@ -262,6 +296,10 @@ function isAnyone({ principal }: Statement): boolean {
     !principal.negated &&
     principal.entries.some(({ kind }) => kind === 'anyone')
   )
+}
+
+function isEverything({ resource: { negated, entries } }: Statement): boolean {
+  return !negated && entries.includes('*')
 }
 
 function isAccount({ principal }: Statement): boolean {

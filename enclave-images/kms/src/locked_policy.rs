@@ -1,5 +1,6 @@
-//! Whether a key's policy is locked: nobody can extend it or lead around it, and what opens the key requires an
-//! attestation document. Stricter than an evaluation of the policy: what it does not understand, it
+//! Whether a key's policy is locked: nobody can extend or bypass it, and what opens the key requires an attestation
+//! document of certain measurements. `kms-client/src/locked-policy.ts` decides the same; both are tested with
+//! `test/fixtures/kms/locked-policies.json`. Stricter than an evaluation of the policy: what it does not understand, it
 //! refuses. On AWS, the account's owner can still have AWS's support replace a policy.
 #![forbid(unsafe_code)]
 
@@ -7,7 +8,7 @@ use crate::failure::{Code, Failure};
 use crate::strict_json;
 use serde_json::{Map, Value};
 
-/// Who may do these can open the key to others, or take its ciphertexts to another key.
+/// Anyone allowed one of these can open the key to others, or take its ciphertexts to another key.
 const WIDENING: [&str; 4] = [
     "kms:PutKeyPolicy",
     "kms:CreateGrant",
@@ -22,7 +23,14 @@ const OPENING: [&str; 5] = [
     "kms:DeriveSharedSecret",
     "kms:ReEncryptFrom",
 ];
-const ATTESTATION: &str = "kms:recipientattestation:";
+/// What tells images apart: an enclave extends PCR16 to PCR31 itself, and PCR3 and PCR4 are its parent's.
+const MEASURING: [&str; 5] = [
+    "kms:recipientattestation:imagesha384",
+    "kms:recipientattestation:pcr0",
+    "kms:recipientattestation:pcr1",
+    "kms:recipientattestation:pcr2",
+    "kms:recipientattestation:pcr8",
+];
 const ELEMENTS: [&str; 6] = [
     "Sid",
     "Effect",
@@ -52,13 +60,16 @@ pub fn check(policy: &str) -> Result<Grants, Failure> {
     let denied: Vec<&Statement> = statements.iter().filter(|one| one.guards()).collect();
     let is_denied = |action: &str| denied.iter().any(|one| one.covers(action));
     for one in statements.iter().filter(|one| one.is_allow) {
+        if one.for_everyone {
+            return Err(not_locked(&format!("{} allows everyone", one.name)));
+        }
         for action in WIDENING {
             if one.covers(action) && !is_denied(action) {
                 return Err(not_locked(&format!("{} allows {action}", one.name)));
             }
         }
         for action in OPENING {
-            if one.covers(action) && !one.requires_document {
+            if one.covers(action) && !one.requires_document && !is_denied(action) {
                 return Err(not_locked(&format!(
                     "{} allows {action} without requiring a document",
                     one.name
@@ -146,18 +157,24 @@ fn conditions(fields: &Map<String, Value>) -> (bool, bool) {
         Some(_) => return (false, false),
     };
     let mut requires = false;
-    let mut holds = true;
+    let mut guards = 0;
+    let mut others = 0;
     for (operator, keys) in block {
         let equals = ["StringEquals", "StringEqualsIgnoreCase"].contains(&operator.as_str());
         let differs = ["StringNotEquals", "StringNotEqualsIgnoreCase"].contains(&operator.as_str());
-        let names = keys.as_object().into_iter().flatten();
-        for (key, value) in names {
-            let is_attestation = key.to_ascii_lowercase().starts_with(ATTESTATION);
-            requires |= equals && is_attestation && is_measurement(value);
-            holds &= differs && is_attestation;
+        for (key, value) in keys.as_object().into_iter().flatten() {
+            let measures =
+                MEASURING.contains(&key.to_ascii_lowercase().as_str()) && is_measurement(value);
+            requires |= equals && measures;
+            if differs && measures {
+                guards += 1;
+            } else {
+                others += 1;
+            }
         }
     }
-    (requires, holds)
+    // All must hold: with two, a document that has one of the values and not the other is not denied.
+    (requires, others == 0 && guards == 1)
 }
 
 /// SHA-384 values, none of which is the zeros of a debug enclave.

@@ -4,6 +4,8 @@ use cloister_kms::failure::Code;
 use cloister_kms::locked_policy::{Grants, check};
 use serde_json::{Value, json};
 
+/// Policies and verdicts that this check and the one in `kms-client` share.
+const TABLE: &str = include_str!("../../../test/fixtures/kms/locked-policies.json");
 const PCR: &str = "a8afce4193233afd3d4043a933ee7d32a8afce4193233afd3d4043a933ee7d32a8afce4193233afd3d4043a933ee7d32";
 
 fn policy(statements: &[Value]) -> String {
@@ -45,6 +47,19 @@ fn admin() -> Value {
 }
 
 #[test]
+fn decides_as_the_other_client_does() {
+    let table: Vec<Value> = serde_json::from_str(TABLE).unwrap();
+    for row in table {
+        let verdict = match check(&policy(row["statements"].as_array().unwrap())) {
+            Ok(Grants::AreDenied) => "grants are denied",
+            Ok(Grants::MustBeNone) => "without grants",
+            Err(_) => "refused",
+        };
+        assert_eq!(verdict, row["verdict"], "{}", row["name"]);
+    }
+}
+
+#[test]
 fn accepts_a_policy_that_only_opens_with_a_document() {
     assert_eq!(
         check(&policy(&[admin(), enclave(), guard()])),
@@ -68,7 +83,7 @@ fn accepts_a_wide_administrator_where_a_deny_covers_what_widens() {
 }
 
 #[test]
-fn refuses_what_lets_somebody_extend_the_policy_or_lead_around_it() {
+fn refuses_what_lets_anyone_extend_or_bypass_the_policy() {
     let everyone_but_one = with(
         guard(),
         "Principal",

@@ -78,7 +78,7 @@ async function limited(request: GroupsRequest, base: GroupBase): Promise<Enclave
     await makeGroups([qemu, others], lifetime)
   } catch (error) {
     if (error instanceof CloisterError) throw error
-    return unlimited(request, { reason: reasonOf(error), fix: 'Read the reason above.' })
+    return unlimited(request, { reason: reasonOf(error), fix: 'Run `cloister doctor`, or start with --cgroup off.' })
   }
   return { users: joining(users, { qemu, others }), facts, qemu, others }
 }
@@ -94,7 +94,7 @@ function baseFor(use: CgroupUse | undefined): Promise<GroupBase | Unlimited> {
 }
 
 function refused({ reason, fix }: Unlimited): CloisterError {
-  const message = `the enclave was to run in control groups only: ${reason}`
+  const message = `control groups are required but unavailable: ${reason}`
   return new CloisterError('ERR_KEEPER_CGROUP', message, { details: { reason }, hint: fix })
 }
 
