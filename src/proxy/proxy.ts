@@ -53,7 +53,7 @@ export class Proxy implements AsyncDisposable {
     const proxy = new Proxy(options)
     try {
       const [failure] = await proxy.#adopt(plan)
-      if (failure !== undefined) throw failure
+      if (failure !== undefined) throw failure as Error
       proxy.#running = proxy.#follow()
       return proxy
     } catch (error) {
