@@ -50,7 +50,7 @@ module.exports = {
     {
       name: 'attestation-stands-alone',
       severity: 'error',
-      from: { path: '^attestation/src/' },
+      from: { path: '^attestation/(src|node)/' },
       to: { path: '^src/' },
     },
     {

@@ -12,7 +12,7 @@ const checks = [
   ['prettier', 'npx --no-install prettier --check --log-level warn .'],
   [
     'the arrows of the design',
-    'npx --no-install depcruise --config .dependency-cruiser.cjs src attestation/src kms-client/src',
+    'npx --no-install depcruise --config .dependency-cruiser.cjs src attestation/src attestation/node kms-client/src',
   ],
   ['no unused code', 'npx --no-install knip'],
   ['docs/errors.md is current', 'node scripts/error-docs.mjs --check'],

@@ -27,7 +27,7 @@ function onlyOne(argument: string | undefined, option: string | undefined): stri
   throw new CloisterError('ERR_CLI_ARGUMENT', message, { hint: WHICH_CODES })
 }
 
-const WHICH_CODES = `Give a number from E00 to E${String(nitroErrors.length - 1)}, or a code from docs/errors.md: \`cloister explain E26\`.`
+const WHICH_CODES = `Give a number from E00 to E${String(nitroErrors.length - 1)}, or a code from docs/errors.md: \`cloister explain E26\`. docs/kms-enclave.md has ERR_GUEST_KMS_*, and kms-client/README.md has ERR_KMS_CLIENT_*.`
 
 /** @throws `ERR_CLI_ARGUMENT` for a code that does not exist. */
 function explain(code: string): string {

@@ -96,7 +96,10 @@ function sourceOf({ dockerUri, dockerDir, rootfs }: BuildFlags): ImageSource {
   if (rootfs === undefined && dockerUri !== undefined) {
     return { kind: 'image', reference: dockerUri }
   }
-  throw new CloisterError('ERR_CLI_ARGUMENT', 'give one of --docker-uri, --docker-dir and --rootfs')
+  throw new CloisterError(
+    'ERR_CLI_ARGUMENT',
+    'give one of --docker-uri, --docker-dir and --rootfs (image, dockerDir and rootfs of the library)',
+  )
 }
 
 function directoryOptions({ owner, modes }: BuildFlags): DirectoryOptions {

@@ -6,6 +6,7 @@ import {
   readEvents,
   Registry,
   startEnclave,
+  type CgroupUse,
   type EnclaveEvent,
   type LaunchOptions,
   type NetworkRequest,
@@ -14,7 +15,7 @@ import {
 import { readFileArgument } from '../files/index.ts'
 import { parseEgress } from '../manifest/index.ts'
 import type { Accelerator } from '../vmm/index.ts'
-import { noPorts } from '../vsock/index.ts'
+import { noPorts, type VsockKind } from '../vsock/index.ts'
 import { defined } from './defined.ts'
 import { Enclave } from './enclave.ts'
 import { planLaunch } from './plan-launch.ts'
@@ -43,6 +44,9 @@ export interface RunEnclaveOptions {
   /** Path of a file or directory for the app, measured into PCR16. */
   readonly configData?: string
   readonly restart?: RestartRule
+  /** Whether it runs in control groups: `auto` by default, where the host has them. */
+  readonly cgroup?: CgroupUse
+  readonly vsock?: VsockKind
   /** Path of egress rules beside the image's: both must allow. */
   readonly egress?: string
   readonly bootTimeoutMs?: number
@@ -70,13 +74,13 @@ export async function runEnclave(options: RunEnclaveOptions): Promise<Enclave> {
 async function launchOptions(options: RunEnclaveOptions): Promise<Omit<LaunchOptions, 'asked'>> {
   const { eif, guestPorts, parentPorts, egress } = options
   const { name, memoryMib, cpuCount, cpuIds, cid, debug, accelerator } = options
-  const { role, configData, restart, bootTimeoutMs } = options
+  const { role, configData, restart, cgroup, vsock, bootTimeoutMs } = options
   const network = egress === undefined ? undefined : await networkOf(egress)
   return {
     eifPath: eif,
     ports: { ...noPorts, ...defined({ guestPorts, parentPorts }) },
     ...defined({ name, memoryMib, cpuCount, cpuIds, cid, debug, accelerator, role, configData }),
-    ...defined({ restart, network, bootTimeoutMs }),
+    ...defined({ restart, network, cgroup, vsock, bootTimeoutMs }),
   }
 }
 

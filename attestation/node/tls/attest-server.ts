@@ -4,8 +4,8 @@
 
 import { randomBytes } from 'node:crypto'
 import { AttestationError, type Attestation } from '@cloister/attestation'
-import type { AttestedFetchOptions } from './attested-fetch.ts'
 import { attestConnection, type ConnectionQuestion } from './attest-connection.ts'
+import type { AttestedFetchOptions } from './fetch-options.ts'
 import {
   createCheckedAgent,
   createObservingAgent,
