@@ -38,7 +38,7 @@ export class ControlGroup implements AsyncDisposable {
     this.directories = [...new Set([...base.parents.values()].map((parent) => join(parent, name)))]
   }
 
-  /** Makes the group with its limits. Fails as the file system does; nothing is left then. */
+  /** Makes the group with its limits. Throws the file system's error, and leaves nothing behind then. */
   make(): void {
     try {
       for (const directory of this.directories) mkdirSync(directory, { mode: 0o755 })

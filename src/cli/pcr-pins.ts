@@ -31,7 +31,7 @@ function addPin(text: string, pins: PcrPins = {}): PcrPins {
 /**
  * Measurements with the pins in every accepted set.
  *
- * @param measurements - As the file has them; what is no such set is left for the verifier to refuse.
+ * @param measurements - As in the file; the verifier refuses malformed ones.
  * @throws `ERR_CLI_ARGUMENT` when both name a PCR.
  */
 export function withPins(

@@ -156,7 +156,7 @@ async function waitUntilReady(
   await waitForPort(registry, record, { port, timeoutMs: bootTimeout * 1000 })
 }
 
-/** Settings of a --config file are no flags, which commander would have looked at. */
+/** Settings of a --config file are not flags, which commander would have checked. */
 function checkAttach({ attach, debugMode, attachConsole, stopTimeout }: RunOptions): void {
   if (attach !== true && stopTimeout !== undefined)
     throw new CloisterError('ERR_CLI_ARGUMENT', '--stop-timeout has an effect with --attach only', {

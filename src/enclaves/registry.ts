@@ -33,7 +33,7 @@ import {
 /** How many ended enclaves are remembered. */
 const KEPT_RECORDS = 20
 
-/** An enclave's directory gets its record at once; one without for so long was given up. */
+/** An enclave's directory gets its record at once; one that has had none for this long was given up. */
 const HALF_MADE_MS = 60_000
 
 const KILLED_KEEPER: EndCause = {
@@ -220,7 +220,7 @@ export class Registry {
   #settleOne(record: EnclaveRecord): void {
     if (!isOrphaned(record)) return
     for (const child of processesOf(record)) killProcess(child)
-    // A process that is still going keeps its group; whoever comes next tries again.
+    // A process that is still going keeps its group; the next reader tries again.
     if (!removeGroups(controlGroupsOf(record))) return
     // The keeper may have written its last record between the two looks.
     this.finishKilled(record, KILLED_KEEPER)

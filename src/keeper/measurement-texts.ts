@@ -19,7 +19,7 @@ export function shownMeasurements({ measurements }: Eif): MeasurementTexts {
 }
 
 /**
- * Refuses another image than before: whoever asked for one to be restarted did not ask for that.
+ * Refuses another image than before: the restart rule was given for the first one.
  *
  * @throws `ERR_KEEPER_IMAGE_CHANGED`
  */

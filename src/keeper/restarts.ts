@@ -5,7 +5,7 @@ import type { EndCause, RestartRule } from '../enclaves/index.ts'
 
 const FIRST_WAIT_MS = 1000
 const LONGEST_WAIT_MS = 60_000
-/** An app that ran for so long was no failed start: the waits begin anew. */
+/** An app that ran for this long was not a failed start: the delays begin anew. */
 const STEADY_MS = 60_000
 
 /** The restart rule of one enclave, and how long it waits next. */

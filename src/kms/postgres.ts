@@ -28,7 +28,7 @@ const CODE = 'ERR_KMS_STORE'
 const HINT = 'Check that the server runs, and that this user may connect to it and create tables.'
 /** Longer than any statement may take. */
 const WAIT_MS = 40_000
-/** After a failure to connect, requests fail at once for so long. */
+/** After a failure to connect, requests fail at once for this long. */
 const PAUSE_MS = 1000
 const BEGIN = `BEGIN; SELECT pg_advisory_xact_lock(1668639597, hashtext(current_schema()))`
 

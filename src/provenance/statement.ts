@@ -1,6 +1,6 @@
 // The provenance of an image: an in-toto Statement v1 (in-toto/attestation, spec/v1/statement.md) with
 // a predicate of SLSA provenance v1 (slsa.dev/provenance/v1). Its subjects are the image's file and its
-// PCRs, so that whoever verifies a document finds the build by the PCRs in it.
+// PCRs, so that a verifier of a document finds the build by the PCRs in it.
 
 import { Ajv, type ValidateFunction } from 'ajv'
 

@@ -22,11 +22,11 @@ export async function allowedAddresses(
   allowlist: readonly AllowedServer[] | undefined,
   resolver: Resolver,
 ): Promise<readonly string[]> {
-  const rivals = allowlist?.filter(({ port }) => port === target.port)
-  if (rivals?.length === 0) throw denied(target)
+  const samePort = allowlist?.filter(({ port }) => port === target.port)
+  if (samePort?.length === 0) throw denied(target)
   const addresses = await resolver.resolve(target.host, target.family)
-  if (rivals === undefined || rivals.some(({ host }) => host === target.host)) return addresses
-  const allowed = new Set(await addressesOf(rivals, resolver))
+  if (samePort === undefined || samePort.some(({ host }) => host === target.host)) return addresses
+  const allowed = new Set(await addressesOf(samePort, resolver))
   const both = addresses.filter((address) => allowed.has(address))
   if (both.length === 0) throw denied(target)
   return both

@@ -1,5 +1,5 @@
 // Addresses of servers, from the host's own resolver (getaddrinfo: hosts file, DNS, whatever the host
-// uses). Everybody who asks for a name at the same time gets one answer, which is good for a moment. Of
+// uses). Concurrent lookups of a name share one answer, which is cached for a moment. Of
 // a name that was found before, the last answer serves while the resolver fails.
 
 import { lookup } from 'node:dns/promises'

@@ -1,4 +1,4 @@
-// Which process listens on a unix socket, for the error of who finds the place taken. Reads /proc: the
+// Which process listens on a unix socket, to explain why a port is taken. Reads /proc: the
 // listening sockets by their paths (proc_net(5)), and whose descriptors they are.
 
 import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs'

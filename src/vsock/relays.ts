@@ -1,5 +1,5 @@
-// A listener whose connections are each joined to another one, at most so many at a time. Further ones
-// wait for their turn, where they may, and hold no more than the buffers of their sockets then.
+// A listener whose connections are each joined to another one, up to a limit. Further connections wait
+// for their turn, up to another limit, and hold no more than the buffers of their sockets meanwhile.
 
 import { createServer, type Server, type Socket } from 'node:net'
 import { once } from 'node:events'

@@ -90,7 +90,9 @@ fn fields_of(query: Option<&str>, channel: &Channel) -> Result<Fields, Problem> 
     })?;
     let nonce = match query.get("binding") {
         None | Some("key") if nonce.starts_with(BOUND) => {
-            return Err(parameter("such a nonce is that of a bound document"));
+            return Err(parameter(
+                "nonces that begin with tls-exporter: are reserved",
+            ));
         }
         None | Some("key") => nonce,
         Some("tls-exporter") => [BOUND, &channel.exporter, &nonce].concat(),

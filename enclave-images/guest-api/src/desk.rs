@@ -33,7 +33,7 @@ impl Desk {
         let (questions, mut asked) = mpsc::channel::<Question>(MAX_WAITING);
         thread::Builder::new().name("nsm".into()).spawn(move || {
             while let Some(Question { request, answer }) = asked.blocking_recv() {
-                // Who has gone away meanwhile costs the NSM nothing.
+                // A client that has left costs no NSM request.
                 if !answer.is_closed() {
                     let _ = answer.send(ask(&request));
                 }

@@ -78,7 +78,10 @@ async function limited(request: GroupsRequest, base: GroupBase): Promise<Enclave
     await makeGroups([qemu, others], lifetime)
   } catch (error) {
     if (error instanceof CloisterError) throw error
-    return unlimited(request, { reason: reasonOf(error), fix: 'Run `cloister doctor`, or start with --cgroup off.' })
+    return unlimited(request, {
+      reason: reasonOf(error),
+      fix: 'Run `cloister doctor`, or start with --cgroup off.',
+    })
   }
   return { users: joining(users, { qemu, others }), facts, qemu, others }
 }
