@@ -73,9 +73,9 @@ test('without a terminal the table is printed once, without control characters',
 
 test('on a terminal it is drawn on a screen of its own, and q gives the terminal back', async () => {
   const cloister = `'${process.execPath}' '${host.cli}'`
-  // The key comes once the table is there.
+  // The key comes once the table is there; script writes it at once with -f.
   const script = `mkfifo keys; exec 3<>keys
-    TERM=xterm script -qec "stty rows 20 cols 100; ${cloister} top --interval 1; echo left" typescript <&3 >/dev/null &
+    TERM=xterm script -qefc "stty rows 20 cols 100; ${cloister} top --interval 1; echo left" typescript <&3 >/dev/null &
     until grep -q RUNNING typescript; do sleep 0.1; done
     printf q >&3; wait $!; cat typescript`
   const { stdout } = await host.shell(script)
