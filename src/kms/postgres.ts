@@ -2,42 +2,28 @@
 // one waits for a thread that talks to PostgreSQL (postgres-worker.ts). Writing transactions of all brokers take turns, by
 // an advisory lock: each continues the one audit log.
 
-import { MessageChannel, receiveMessageOnPort, Worker, type MessagePort } from 'node:worker_threads'
 import { check, CloisterError } from '../errors.ts'
+import {
+  parsePostgresAddress,
+  PostgresThread,
+  type PostgresAddress,
+  type PostgresReply,
+  type PostgresRequest,
+} from './postgres-thread.ts'
 import { Database, type Row, type Value } from './store/database.ts'
 import { migrationsFor } from './store/schema.ts'
 
-/** One statement for the thread. */
-export interface PostgresRequest {
-  readonly sql: string
-  readonly values: readonly Value[]
-  /** Not within a transaction: its first part is lost with its connection. */
-  readonly mayConnect: boolean
-}
-
-export interface PostgresReply {
-  readonly rows: readonly Row[]
-  readonly changes: number
-  /** Why it failed. */
-  readonly failure?: string
-  /** Whether the connection is gone. */
-  readonly isLost?: boolean
-}
-
 const CODE = 'ERR_KMS_STORE'
 const HINT = 'Check that the server runs, and that this user may connect to it and create tables.'
-/** Longer than any statement may take. */
-const WAIT_MS = 40_000
-/** After a failure to connect, requests fail at once for this long. */
+/** After a failure to connect, or an answer that did not come, requests fail at once for this long. */
 const PAUSE_MS = 1000
 const BEGIN = `BEGIN; SELECT pg_advisory_xact_lock(1668639597, hashtext(current_schema()))`
 
 export class PostgresDatabase extends Database {
   readonly name: string
   readonly isNew = false
-  readonly #port: MessagePort
-  readonly #worker: Worker
-  readonly #signal = new Int32Array(new SharedArrayBuffer(4))
+  readonly #address: PostgresAddress
+  #thread: PostgresThread
   readonly #translated = new Map<string, string>()
   #inTransaction = false
   #isLost = true
@@ -46,13 +32,8 @@ export class PostgresDatabase extends Database {
   private constructor(url: string) {
     super()
     this.name = nameOf(url)
-    const { port1, port2 } = new MessageChannel()
-    this.#port = port1
-    const program = new URL('../kms/postgres-worker.js', import.meta.url)
-    const workerData = { port: port2, signal: this.#signal, url }
-    this.#worker = new Worker(program, { workerData, transferList: [port2] })
-    this.#worker.unref()
-    port1.unref()
+    this.#address = parsePostgresAddress(url)
+    this.#thread = new PostgresThread(this.#address)
   }
 
   /**
@@ -102,8 +83,7 @@ export class PostgresDatabase extends Database {
   }
 
   [Symbol.dispose](): void {
-    this.#port.postMessage(null)
-    this.#port.close()
+    this.#thread[Symbol.dispose]()
   }
 
   protected execute(sql: string, values: readonly Value[]): number {
@@ -135,21 +115,21 @@ export class PostgresDatabase extends Database {
     const wasLost = this.#isLost
     const isPaused = wasLost && Math.abs(Date.now() - this.#failed.atMs) < PAUSE_MS
     const request: PostgresRequest = { sql, values, mayConnect: !this.#inTransaction }
-    const reply = isPaused ? { failure: this.#failed.reason, isLost: true } : this.#send(request)
-    this.#isLost = reply.isLost === true
-    if ('rows' in reply && reply.failure === undefined) return reply
-    const reason = reply.failure ?? ''
-    if (wasLost && this.#isLost && !isPaused) this.#failed = { atMs: Date.now(), reason }
+    const reply = isPaused ? this.#refusal() : this.#send(request)
+    const { failure: reason, isLost = false, isLate = false } = reply
+    this.#isLost = isLost
+    if (reason === undefined) return reply
+    if (isLate || (wasLost && isLost && !isPaused)) this.#failed = { atMs: Date.now(), reason }
     throw new CloisterError(CODE, `the store ${this.name} fails: ${reason}`, { hint: HINT })
   }
 
+  #refusal(): PostgresReply {
+    return { rows: [], changes: 0, failure: this.#failed.reason, isLost: true }
+  }
+
   #send(request: PostgresRequest): PostgresReply {
-    Atomics.store(this.#signal, 0, 0)
-    this.#port.postMessage(request)
-    const ended = Atomics.wait(this.#signal, 0, 0, WAIT_MS)
-    const received = receiveMessageOnPort(this.#port) as { message: PostgresReply } | undefined
-    if (received !== undefined) return received.message
-    throw new CloisterError(CODE, `the store ${this.name} does not respond (${ended})`)
+    if (this.#thread.hasEnded) this.#thread = new PostgresThread(this.#address)
+    return this.#thread.ask(request)
   }
 
   #migrate(): void {

@@ -16,6 +16,7 @@ import {
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { buildToolkit } from '../fixtures/built-toolkit.ts'
 import { startBrokerProcess, type BrokerProcess } from '../fixtures/kms/broker-process.ts'
+import { PostgresRelay } from '../fixtures/kms/postgres-relay.ts'
 import { PostgresServer } from '../fixtures/kms/postgres-server.ts'
 import { ACCOUNT, principals, REGION } from '../fixtures/kms/running-broker.ts'
 import { temporaryDirectory, type TemporaryDirectory } from '../fixtures/temporary-directory.ts'
@@ -23,6 +24,7 @@ import { TestHost } from '../host.ts'
 
 let directory: TemporaryDirectory
 let server: PostgresServer
+let options: object
 let brokers: readonly { readonly broker: BrokerProcess; readonly client: KMSClient }[]
 
 beforeAll(async () => {
@@ -33,7 +35,7 @@ beforeAll(async () => {
     writeFileSync(directory.join(name), content, { mode: 0o600 })
     return directory.join(name)
   }
-  const options = {
+  options = {
     ...{ store: server.url, region: REGION, account: ACCOUNT, host: '127.0.0.1', port: 0 },
     credentials: path('principals.json', JSON.stringify(principals())),
     masterKey: { passphraseFile: path('passphrase', 'correct horse battery staple') },
@@ -129,4 +131,37 @@ test('a server that crashes and restarts under load loses nothing that was ackno
     ),
   )
   expect(await verifiedEntries()).toBe(Number(await count('audit')))
+})
+
+test('a server that answers late costs the requests meanwhile, and no later one gets its answer', async () => {
+  await using relay = await PostgresRelay.start(server)
+  const store = `${relay.url}&query_timeout=1000`
+  const { broker, client } = await startBrokerProcess({ ...options, store }, 'ignore')
+  const create = async (Description: string) => {
+    const { KeyMetadata } = await client.send(new CreateKeyCommand({ Description }))
+    return KeyMetadata?.KeyId ?? ''
+  }
+  const describe = async (KeyId: string) => {
+    const { KeyMetadata } = await client.send(new DescribeKeyCommand({ KeyId }))
+    return KeyMetadata?.Description
+  }
+  const [one, other] = [await create('one'), await create('other')]
+  for (const [lost, found] of [
+    [() => describe(one), other],
+    [() => create('late'), one],
+  ] as const) {
+    relay.hold()
+    await expect(lost()).rejects.toThrow(expect.objectContaining({ name: 'KMSInternalException' }))
+    relay.release()
+    await expect.poll(() => describe(found).catch(() => null)).not.toBeNull()
+    for (let times = 0; times < 3; times++) {
+      expect(await describe(one)).toBe('one')
+      expect(await describe(other)).toBe('other')
+    }
+  }
+  expect(await describe(await create('after'))).toBe('after')
+  client.destroy()
+  broker.kill()
+  await once(broker, 'close')
+  await verifiedEntries()
 })

@@ -26,7 +26,7 @@ export class AliasTable {
 
   find(name: string): AliasRecord | undefined {
     const row = this.#database.get('SELECT * FROM aliases WHERE name = ?', [name])
-    return row === null ? undefined : this.#checked(row)
+    return row === null ? undefined : this.#checked({ ...row, name })
   }
 
   /** Makes a name, or leads it to another key. */

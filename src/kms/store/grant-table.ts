@@ -45,7 +45,7 @@ export class GrantTable {
 
   find(id: string): GrantRecord | undefined {
     const row = this.#database.get(`SELECT ${COLUMNS} FROM grants WHERE id = ?`, [id])
-    return row === null ? undefined : this.#checked(row)
+    return row === null ? undefined : this.#checked({ ...row, id })
   }
 
   remove(id: string): void {
@@ -63,7 +63,8 @@ export class GrantTable {
   ): readonly GrantRecord[] {
     const sql = `SELECT ${COLUMNS} FROM grants WHERE key_id = ?1 AND id > ?2
       AND (CAST(?3 AS TEXT) IS NULL OR grantee = ?3) ORDER BY id LIMIT ?4`
-    return this.#database.all(sql, [keyId, after, grantee, count]).map((row) => this.#checked(row))
+    const rows = this.#database.all(sql, [keyId, after, grantee, count])
+    return rows.map((row) => this.#checked({ ...row, key_id: keyId }))
   }
 
   /** Up to `count` grants that a principal may retire, with ids after `after`, in order. */

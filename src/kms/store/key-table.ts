@@ -1,5 +1,5 @@
 // Keys: what is known of them. A row carries a MAC, so that a policy or a state that somebody else wrote into
-// the file is noticed. What a key is made of is in material-table.ts.
+// the file is noticed. The MAC is checked for the id that was asked for. What a key is made of is in material-table.ts.
 
 import { randomUUID } from 'node:crypto'
 import { KEY_SPECS, KEY_USAGES, type KeySpec, type KeyUsage } from '../crypto/key-specs.ts'
@@ -81,7 +81,7 @@ export class KeyTable {
   find(id: string): KeyRecord | undefined {
     const row = this.#database.get(`SELECT ${ALL.join(', ')} FROM keys WHERE id = ?`, [id])
     if (row === null) return undefined
-    const record = recordOf(row)
+    const record = recordOf({ ...row, id })
     this.#master.checkRow('keys', valuesOf(record), row['mac'] as Uint8Array)
     return record
   }

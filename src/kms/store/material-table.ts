@@ -72,14 +72,14 @@ export class MaterialTable {
   find(keyId: string, number: number): MaterialRecord | undefined {
     const sql = `SELECT ${ALL} FROM materials WHERE key_id = ? AND number = ?`
     const row = this.#database.get(sql, [keyId, number])
-    return row === null ? undefined : this.#checked(row)
+    return row === null ? undefined : this.#checked({ ...row, key_id: keyId, number })
   }
 
   /** The material of a key that has this id. */
   withId(keyId: string, id: string): MaterialRecord | undefined {
     const sql = `SELECT ${ALL} FROM materials WHERE key_id = ? AND id = ?`
     const row = this.#database.get(sql, [keyId, id])
-    return row === null ? undefined : this.#checked(row)
+    return row === null ? undefined : this.#checked({ ...row, key_id: keyId, id })
   }
 
   remove(keyId: string, number: number): void {
@@ -101,7 +101,8 @@ export class MaterialTable {
   /** Up to `count` materials of a key with numbers after `after`, in order. */
   list(keyId: string, after: number, count: number): readonly MaterialRecord[] {
     const sql = `SELECT ${ALL} FROM materials WHERE key_id = ? AND number > ? ORDER BY number LIMIT ?`
-    return this.#database.all(sql, [keyId, after, count]).map((row) => this.#checked(row))
+    const rows = this.#database.all(sql, [keyId, after, count])
+    return rows.map((row) => this.#checked({ ...row, key_id: keyId }))
   }
 
   /** Whether material that a key has used has expired. */
