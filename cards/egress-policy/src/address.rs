@@ -31,35 +31,65 @@ pub fn normalise(address: IpAddr) -> IpAddr {
     }
 }
 
-/// The IPv4 address that a translator or tunnel would send this one to: NAT64 (RFC 6052; RFC 8215, in its last 32
-/// bits), 6to4 (RFC 3056), or SIIT's IPv4-translated form (RFC 2765 section 2.1).
-#[must_use]
-pub fn embedded_v4(address: IpAddr) -> Option<Ipv4Addr> {
-    let IpAddr::V6(v6) = normalise(address) else {
-        return None;
+/// The prefix of NAT64 that is of one network's choice (RFC 8215), with any length that RFC 6052 section 2.2 allows within it.
+const LOCAL_NAT64: Cidr = Cidr {
+    base: v6(0x64, 0xff9b, 1, 0),
+    length: 48,
+};
+
+/// Every IPv4 address that a translator or tunnel could send this one to: NAT64 (RFC 6052; RFC 8215, whose prefix has a
+/// length that is not known here), 6to4 (RFC 3056), or SIIT's IPv4-translated form (RFC 2765 section 2.1).
+pub fn embedded_v4(address: IpAddr) -> impl Iterator<Item = Ipv4Addr> {
+    readings(normalise(address)).into_iter().flatten()
+}
+
+fn readings(address: IpAddr) -> [Option<Ipv4Addr>; 4] {
+    let IpAddr::V6(v6) = address else {
+        return [None; 4];
     };
-    let [a, b, c, d, e, f, g, h] = v6.segments();
-    let join = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
-    match (a, b, c, d, e, f) {
-        (0x64, 0xff9b, 0, 0, 0, 0) | (0x64, 0xff9b, 1, ..) | (0, 0, 0, 0, 0xffff, 0) => {
-            Some(join(g, h))
+    let bytes = v6.octets();
+    let read = |places: [usize; 4]| Ipv4Addr::from(places.map(|place| bytes[place]));
+    let last = read([12, 13, 14, 15]);
+    match v6.segments() {
+        [0x64, 0xff9b, 1, ..] => local_nat64([
+            // Byte 8 is left out.
+            read([6, 7, 9, 10]),
+            read([7, 9, 10, 11]),
+            read([9, 10, 11, 12]),
+            last,
+        ]),
+        [0x64, 0xff9b, 0, 0, 0, 0, ..] | [0, 0, 0, 0, 0xffff, 0, ..] => {
+            [Some(last), None, None, None]
         }
-        (0x2002, ..) => Some(join(b, c)),
-        _ => None,
+        [0x2002, ..] => [Some(read([2, 3, 4, 5])), None, None, None],
+        _ => [None; 4],
+    }
+}
+
+/// By prefixes of 48, 56, 64 and 96 bits. Beside the one that the network has, others may see its padding: 0.0.0.0/8, which
+/// leads nowhere, counts only where nothing else is seen.
+fn local_nat64(all: [Ipv4Addr; 4]) -> [Option<Ipv4Addr>; 4] {
+    let leads_somewhere = |it: &Ipv4Addr| it.octets()[0] != 0;
+    if all.iter().any(leads_somewhere) {
+        all.map(|it| Some(it).filter(leads_somewhere))
+    } else {
+        all.map(Some)
     }
 }
 
 /// What kind of place `address` is; a translated one is at least what it is translated to.
 #[must_use]
 pub fn reach_of(address: IpAddr) -> Reach {
-    match normalise(address) {
-        IpAddr::V4(v4) => reach_of_v4(v4),
-        IpAddr::V6(v6) => {
-            let embedded = embedded_v4(IpAddr::V6(v6)).map_or(Reach::Public, reach_of_v4);
-            let own = special(IpAddr::V6(v6)).map_or(Reach::Public, |(_, reach)| reach);
-            own.max(embedded)
-        }
-    }
+    let address = normalise(address);
+    let own = special(address).map_or(Reach::Public, |(_, reach)| reach);
+    own.max(translated_reach(address))
+}
+
+fn translated_reach(address: IpAddr) -> Reach {
+    embedded_v4(address)
+        .map(reach_of_v4)
+        .max()
+        .unwrap_or(Reach::Public)
 }
 
 fn reach_of_v4(address: Ipv4Addr) -> Reach {
@@ -133,8 +163,8 @@ const SPECIAL_V6: &[(IpAddr, u8, Reach)] = &[
     (v6(0xfd00, 0xec2, 0, 0), 32, Reach::Local),
     // Google Cloud, "About VM metadata": the metadata server for instances with IPv6 alone.
     (host_v6(0xfd20, 0xce, 0x254), 128, Reach::Local),
-    // RFC 8215.
-    (v6(0x64, 0xff9b, 1, 0), 48, Reach::Private),
+    // Where it leads depends on the length of the network's prefix.
+    (LOCAL_NAT64.base, LOCAL_NAT64.length, Reach::Local),
     (v6(0x100, 0, 0, 0), 64, Reach::Private),
     (v6(0x2001, 0, 0, 0), 23, Reach::Private),
     (v6(0x2001, 0xdb8, 0, 0), 32, Reach::Private),
@@ -174,12 +204,13 @@ impl Cidr {
         prefix_matches(self.base, self.length, normalise(address))
     }
 
-    /// Whether the block lies within the local block that `address` is in: then a rule names it. What is local only
-    /// by translation is in none.
+    /// Whether the block lies within the local block that `address` is in: then a rule names it. Nothing names what may
+    /// be translated to a local address.
     #[must_use]
     pub fn names(&self, address: IpAddr) -> bool {
         let address = normalise(address);
         self.contains(address)
+            && translated_reach(address) < Reach::Local
             && special(address).is_some_and(|(block, reach)| {
                 reach == Reach::Local && block.contains(self.base) && block.length <= self.length
             })
@@ -312,10 +343,28 @@ mod tests {
             ("64:ff9b::/96", "64:ff9b::a9fe:a9fe"),
             ("64:ff9b::a9fe:a9fe", "64:ff9b::a9fe:a9fe"),
             ("64:ff9b:1::/48", "64:ff9b:1::a9fe:a9fe"),
+            // With a prefix of 48, 56 and 64 bits.
+            ("64:ff9b:1::/48", "64:ff9b:1:a9fe:a9:fe00:808:808"),
+            ("64:ff9b:1::/48", "64:ff9b:1:7f:0:100::"),
+            ("64:ff9b:1:2::/64", "64:ff9b:1:2:a9:fea9:fe00:0"),
             ("2000::/3", "2002:7f00:1::"),
         ] {
             let block: Cidr = block.parse().unwrap();
             assert!(!block.names(address.parse().unwrap()), "{address}");
+        }
+    }
+
+    #[test]
+    fn a_translator_s_own_prefix_is_reached_where_a_block_names_it() {
+        for (block, address, expected) in [
+            ("64:ff9b:1::/48", "64:ff9b:1::808:808", true),
+            ("64:ff9b:1:2::/96", "64:ff9b:1:2::808:808", true),
+            ("64:ff9b:1::/48", "64:ff9b:1:808:8:800::", true),
+            ("64:ff9b::/32", "64:ff9b:1::808:808", false),
+            ("::/0", "64:ff9b:1::808:808", false),
+        ] {
+            let block: Cidr = block.parse().unwrap();
+            assert_eq!(block.names(address.parse().unwrap()), expected, "{address}");
         }
     }
 
@@ -333,7 +382,9 @@ mod tests {
             ("::ffff:0:808:808", Reach::Private),
             ("64:ff9b:1::a9fe:a9fe", Reach::Local),
             ("64:ff9b:1:2:3:4:a9fe:a9fe", Reach::Local),
-            ("64:ff9b:1::808:808", Reach::Private),
+            ("64:ff9b:1::808:808", Reach::Local),
+            ("64:ff9b:1::e000:1", Reach::Never),
+            ("64:ff9b:1::1", Reach::Never),
         ] {
             assert_eq!(reach(text), expected, "{text}");
         }

@@ -216,8 +216,8 @@ fn is_denied(rule: &Rule, flow: &Flow) -> bool {
         Target::Host(pattern) => flow.names.iter().any(|name| pattern.matches(name)),
         Target::Cidr(cidr) => flow.address.is_some_and(|address| {
             let host = is_host(flow).then_some(Ipv4Addr::LOCALHOST);
-            let translated = embedded_v4(address).or(host).map(IpAddr::V4);
-            cidr.contains(address) || translated.is_some_and(|it| cidr.contains(it))
+            let mut translated = embedded_v4(address).chain(host).map(IpAddr::V4);
+            cidr.contains(address) || translated.any(|it| cidr.contains(it))
         }),
     }
 }

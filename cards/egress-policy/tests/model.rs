@@ -105,6 +105,7 @@ const LOCAL: &[&str] = &[
     "fd00:ec2::/32",
     "fd20:ce::254/128",
     "fe80::/10",
+    "64:ff9b:1::/48",
 ];
 const NEVER: &[&str] = &["0.0.0.0/8", "224.0.0.0/3", "ff00::/8"];
 const PRIVATE: &[&str] = &[
@@ -128,28 +129,47 @@ fn is_private(address: IpAddr) -> bool {
     is_in(PRIVATE, address) || (address.is_ipv6() && !is_in(PUBLIC_V6, address))
 }
 
-/// The address, and the IPv4 address that a translator or the network card makes of it.
+/// The address, and the IPv4 addresses that a translator or the network card may make of it.
 fn meanings(address: IpAddr) -> Vec<IpAddr> {
-    let digits: String = match address {
-        IpAddr::V6(v6) => v6.octets().iter().map(|it| format!("{it:02x}")).collect(),
-        IpAddr::V4(_) => String::new(),
-    };
-    let last = [
-        "0064ff9b0000000000000000",
-        "0064ff9b0001",
-        "0000000000000000ffff0000",
-    ];
-    let embedded = if last.iter().any(|prefix| digits.starts_with(prefix)) {
-        Some(&digits[24..])
-    } else if digits.starts_with("2002") {
-        Some(&digits[4..12])
-    } else {
-        None
-    };
-    let embedded = embedded.map(|it| Ipv4Addr::from(u32::from_str_radix(it, 16).unwrap()));
     let host = (address.to_string() == "198.18.0.1").then_some(Ipv4Addr::LOCALHOST);
-    let others = embedded.into_iter().chain(host).map(IpAddr::V4);
+    let others = translations(address)
+        .into_iter()
+        .chain(host)
+        .map(IpAddr::V4);
     [address].into_iter().chain(others).collect()
+}
+
+/// From the address in hexadecimal digits, by the table of RFC 6052 section 2.2 and the prefixes of others.
+fn translations(address: IpAddr) -> Vec<Ipv4Addr> {
+    let IpAddr::V6(v6) = address else {
+        return Vec::new();
+    };
+    let digits: String = v6.octets().iter().map(|it| format!("{it:02x}")).collect();
+    let read = |digits: String| Ipv4Addr::from(u32::from_str_radix(&digits, 16).unwrap());
+    let last = read(digits[24..].to_owned());
+    if digits.starts_with("0064ff9b0001") {
+        // Without the digits 16 and 17, which are zero in every address with an IPv4 address before them.
+        let without_u = format!("{}{}", &digits[..16], &digits[18..]);
+        let all = [12, 14, 16].map(|at| read(without_u[at..at + 8].to_owned()));
+        let all = [all[0], all[1], all[2], last];
+        let mut real: Vec<_> = all
+            .iter()
+            .filter(|it| it.octets()[0] > 0)
+            .copied()
+            .collect();
+        if real.is_empty() {
+            real.push(last);
+        }
+        return real;
+    }
+    let prefixes = ["0064ff9b0000000000000000", "0000000000000000ffff0000"];
+    if prefixes.iter().any(|prefix| digits.starts_with(prefix)) {
+        return vec![last];
+    }
+    if digits.starts_with("2002") {
+        return vec![read(digits[4..12].to_owned())];
+    }
+    Vec::new()
 }
 
 /// What the documentation says, in its order.
@@ -177,7 +197,11 @@ fn model(
     allow.iter().any(|rule| {
         let leads_there =
             rule.has_address(address) || names.first().is_some_and(|name| rule.has_name(name));
+        let may_be_local = translations(address)
+            .iter()
+            .any(|it| is_in(LOCAL, IpAddr::V4(*it)));
         let names_local = rule.private
+            && !may_be_local
             && LOCAL.iter().any(|text| {
                 let (base, length) = block(text);
                 in_block(address, base, length)
@@ -221,6 +245,40 @@ fn pattern() -> impl Strategy<Value = String> {
 
 /// Few addresses, so that rules meet them, from every kind of place.
 fn address() -> impl Strategy<Value = IpAddr> {
+    prop_oneof![3 => known_address(), 1 => behind_translator()]
+}
+
+/// An IPv4 address where RFC 6052 puts it behind a prefix of each length, with anything around it.
+fn behind_translator() -> impl Strategy<Value = IpAddr> {
+    let embedded = prop::sample::select(vec![
+        [8, 8, 8, 8],
+        [10, 1, 2, 3],
+        [127, 0, 0, 1],
+        [169, 254, 169, 254],
+        [0, 0, 0, 1],
+        [224, 0, 0, 1],
+    ]);
+    let prefix = prop::sample::select(vec!["64:ff9b::", "64:ff9b:1::", "64:ff9b:2::"]);
+    let places = prop::sample::select(vec![
+        [4, 5, 6, 7],
+        [5, 6, 7, 9],
+        [6, 7, 9, 10],
+        [7, 9, 10, 11],
+        [9, 10, 11, 12],
+        [12, 13, 14, 15],
+    ]);
+    let around = prop_oneof![Just([0; 16]), any::<[u8; 16]>()];
+    (prefix, embedded, places, around).prop_map(|(prefix, embedded, places, around)| {
+        let mut bytes = prefix.parse::<Ipv6Addr>().unwrap().octets();
+        bytes[6..].copy_from_slice(&around[6..]);
+        for (place, byte) in places.into_iter().zip(embedded) {
+            bytes[place] = byte;
+        }
+        IpAddr::V6(bytes.into())
+    })
+}
+
+fn known_address() -> impl Strategy<Value = IpAddr> {
     let texts = "8.8.8.8 8.8.8.9 9.0.0.1 10.1.2.3 192.168.0.1 127.0.0.1 169.254.169.254 198.18.0.1 198.18.0.9 \
         0.0.0.0 224.0.0.1 255.255.255.255 168.63.129.16 100.100.100.200 100.64.0.1 192.0.0.192 200::1 \
         4000::1 ::ffff:0:a9fe:a9fe ::ffff:0:808:808 64:ff9b::a9fe:a9fe 64:ff9b::808:808 \

@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 
 use arbitrary::Arbitrary;
-use cloister_egress_policy::address::{Reach, reach_of};
+use cloister_egress_policy::address::{Reach, embedded_v4, reach_of};
 use cloister_egress_policy::decision::{Decision, Flow};
 use cloister_egress_policy::{Name, Policy, Protocol};
 use libfuzzer_sys::fuzz_target;
@@ -49,6 +49,8 @@ fuzz_target!(|input: Input| {
             let rule = &policy.allow[index];
             let reach = reach_of(input.address);
             assert!(reach == Reach::Public || (rule.private && reach != Reach::Never));
+            let mut translated = embedded_v4(input.address).map(IpAddr::V4);
+            assert!(translated.all(|it| reach_of(it) < Reach::Local));
         }
         Decision::Denied(reason) => {
             if let Some(rule) = policy.would_allow(&flow, reason) {
