@@ -287,6 +287,11 @@ const rows = {
     meaning: 'KVM was requested, but cannot run a guest on this host or for this user.',
     hint: 'Leave out --accelerator kvm, or give --accelerator tcg, to run the enclave in emulation, which is slower.',
   },
+  ERR_VMM_HUGE_PAGES: {
+    nitro: 27,
+    meaning: '--huge-pages needs more free huge pages than this host has reserved.',
+    hint: 'Reserve more as root: `sysctl vm.nr_hugepages=<pages of 2 MiB>`, or leave out --huge-pages.',
+  },
   ERR_VMM_CONTROL: {
     nitro: 39,
     meaning: 'QEMU refused a control command, or has exited.',

@@ -1,6 +1,6 @@
 // run-enclave --config: nitro-cli's JSON file, snake_case keys, instead of the flags. As there, unknown
-// keys and null are passed over. Our own keys are parent_ports, guest_ports, vsock, config_data, cgroup, egress
-// and dns, written like the flags' values.
+// keys and null are passed over. Our own keys are parent_ports, guest_ports, vsock, config_data, cgroup,
+// huge_pages, egress and dns, written like the flags' values.
 
 import { CloisterError, messageOf } from '../errors.ts'
 import { cgroupUses, type CgroupUse } from '../enclaves/index.ts'
@@ -29,6 +29,7 @@ const keys: Readonly<Record<string, Reader>> = {
   guest_ports: (value) => ({ guestPorts: checkPortList(as('string', value)) }),
   config_data: (value) => ({ configData: as('string', value) }),
   cgroup: (value) => ({ cgroup: cgroupUse(value) }),
+  huge_pages: (value) => ({ hugePages: as('boolean', value) }),
   egress: (value) => ({ egress: as('string', value) }),
   dns: (value) => ({ dns: strings(value) }),
   attach_console: (value) => ({ attachConsole: as('boolean', value) }),
@@ -55,6 +56,7 @@ export function applyRunConfig(options: RunOptions): RunOptions {
     'vsock',
     'configData',
     'cgroup',
+    'hugePages',
     'egress',
     'dns',
   ] as const

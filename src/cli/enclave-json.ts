@@ -75,6 +75,7 @@ function restartJson({ description, restart }: EnclaveRecord): Json {
 function aliveJson(record: AliveRecord, { registry, vsock }: DescribeContext): Json {
   return {
     Accelerator: record.description.accelerator,
+    ...(record.description.hugePages === true && { HugePages: true }),
     ...limitsJson(limitsOf(record)),
     Assurance: record.state === 'STARTING' ? '' : record.assurance,
     VsockSocket: vsockSocketPath(registry.directory(record.id)),

@@ -35,6 +35,13 @@ export function cgroupOption(): Option {
   ).choices(cgroupUses)
 }
 
+export function hugePagesOption(): Option {
+  return new Option(
+    '--huge-pages',
+    'memory in huge pages of 2 MiB, which the host must have reserved (vm.nr_hugepages)',
+  )
+}
+
 export function configDataOption(): Option {
   return new Option(
     '--config-data <path>',

@@ -31,6 +31,7 @@ import {
   attachOption,
   cgroupOption,
   configDataOption,
+  hugePagesOption,
   DEFAULT_STOP_TIMEOUT,
   restartOption,
   stopTimeoutOption,
@@ -81,6 +82,7 @@ export function runEnclaveCommand(): Command {
     .addOption(acceleratorOption())
     .option('--role <arn>', 'identity to extend into PCR3, as AWS does with an IAM role')
     .addOption(configDataOption())
+    .addOption(hugePagesOption())
     .addOption(cgroupOption())
     .addOption(restartOption())
     .addOption(attachOption())
@@ -207,6 +209,7 @@ function launchOptions(
     eifPath: imageOf(options),
     name: options.enclaveName,
     memoryMib: options.memory,
+    hugePages: options.hugePages,
     cpuCount: options.cpuCount,
     cpuIds: options.cpuIds,
     cid: options.enclaveCid,

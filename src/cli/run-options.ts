@@ -7,6 +7,7 @@ import type { Accelerator } from '../vmm/index.ts'
 export interface RunOptions {
   readonly eifPath?: string
   readonly memory?: number
+  readonly hugePages?: boolean
   readonly cpuCount?: number
   readonly cpuIds?: readonly number[]
   readonly enclaveCid?: number

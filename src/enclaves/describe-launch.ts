@@ -6,7 +6,7 @@ import { availableParallelism, totalmem } from 'node:os'
 import { basename, resolve } from 'node:path'
 import { CloisterError } from '../errors.ts'
 import { checkInputPath } from '../files/index.ts'
-import { checkKvm, probeAccelerator, type Accelerator } from '../vmm/index.ts'
+import { checkHugePages, checkKvm, probeAccelerator, type Accelerator } from '../vmm/index.ts'
 import {
   checkPortList,
   checkVsockKind,
@@ -42,6 +42,8 @@ export interface LaunchOptions {
   readonly name?: string | undefined
   /** Default: 512. */
   readonly memoryMib?: number | undefined
+  /** Whether the memory is to be huge pages, which the host must have reserved. Default: no. */
+  readonly hugePages?: boolean | undefined
   /** Default: 1, or as many as `cpuIds`. */
   readonly cpuCount?: number | undefined
   /** What the image asks for, where the operator says nothing: no more than this host can well give. */
@@ -103,16 +105,20 @@ export function launchRequest(options: LaunchOptions): LaunchRequest {
 /**
  * @throws `ERR_CLI_ARGUMENT` for a name or CID that cannot be, `ERR_KEEPER_MEMORY`,
  * `ERR_KEEPER_HOST_MEMORY`, `ERR_KEEPER_CPU`, `ERR_KEEPER_CPU_REPEATED`, `ERR_KEEPER_CPU_COUNT`,
- * `ERR_EIF_UNREADABLE`, `ERR_VSOCK_PORTS`, `ERR_VMM_KVM`, `ERR_VSOCK_HOST`
+ * `ERR_EIF_UNREADABLE`, `ERR_VSOCK_PORTS`, `ERR_VMM_KVM`, `ERR_VMM_HUGE_PAGES`,
+ * `ERR_VSOCK_HOST`
  */
 export function describeLaunch(options: LaunchOptions): LaunchDescription {
   const { eifPath, role, restart, cgroup } = options
   checkInputPath(eifPath, 'ERR_EIF_UNREADABLE')
   const cpuIds = hostCpus(options.cpuIds ?? [])
+  const memoryMib = checkedMemory(memoryOf(options))
+  if (options.hugePages === true) checkHugePages(memoryMib)
   return {
     eifPath: resolve(eifPath),
     name: enclaveName(options.name ?? basename(eifPath).replace(/\.eif$/, '')),
-    memoryMib: checkedMemory(memoryOf(options)),
+    memoryMib,
+    ...(options.hugePages === true ? { hugePages: true } : {}),
     cpuCount: cpuIds.length > 0 ? cpuIds.length : checkedCpuCount(cpuCountOf(options)),
     cpuIds,
     cid: guestCid(options.cid ?? 0),

@@ -11,6 +11,8 @@ export interface LaunchDescription {
   readonly eifPath: string
   readonly name: string
   readonly memoryMib: number
+  /** In huge pages of the host; absent: no. */
+  readonly hugePages?: true
   readonly cpuCount: number
   /** Host CPUs to run on; empty: any. */
   readonly cpuIds: readonly number[]

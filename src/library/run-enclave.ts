@@ -26,6 +26,8 @@ export interface RunEnclaveOptions {
   readonly eif: string
   readonly name?: string
   readonly memoryMib?: number
+  /** Whether the memory is huge pages of 2 MiB, which the host must have reserved. */
+  readonly hugePages?: boolean
   readonly cpuCount?: number
   /** Host CPUs to run on, one vCPU each. */
   readonly cpuIds?: readonly number[]
@@ -74,13 +76,13 @@ export async function runEnclave(options: RunEnclaveOptions): Promise<Enclave> {
 async function launchOptions(options: RunEnclaveOptions): Promise<Omit<LaunchOptions, 'asked'>> {
   const { eif, guestPorts, parentPorts, egress } = options
   const { name, memoryMib, cpuCount, cpuIds, cid, debug, accelerator } = options
-  const { role, configData, restart, cgroup, vsock, bootTimeoutMs } = options
+  const { role, configData, restart, cgroup, vsock, hugePages, bootTimeoutMs } = options
   const network = egress === undefined ? undefined : await networkOf(egress)
   return {
     eifPath: eif,
     ports: { ...noPorts, ...defined({ guestPorts, parentPorts }) },
     ...defined({ name, memoryMib, cpuCount, cpuIds, cid, debug, accelerator, role, configData }),
-    ...defined({ restart, network, cgroup, vsock, bootTimeoutMs }),
+    ...defined({ restart, network, cgroup, vsock, hugePages, bootTimeoutMs }),
   }
 }
 

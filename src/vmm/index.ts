@@ -8,6 +8,7 @@ export {
   type AcceleratorChoice,
 } from './accelerator.ts'
 export { cmdlineSuffix, isStockImage, looksForNsmCard } from './device-places.ts'
+export { checkHugePages } from './huge-pages.ts'
 export type { MachineReport } from './machine-report.ts'
 export { Machine, type MachineOptions } from './machine.ts'
 export type { MachineSpec, SerialPort } from './machine-spec.ts'

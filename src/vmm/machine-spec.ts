@@ -6,6 +6,8 @@ import type { Accelerator } from './accelerator.ts'
 export interface MachineSpec {
   readonly accelerator: Accelerator
   readonly memoryMib: number
+  /** In huge pages of 2 MiB. */
+  readonly hugePages?: boolean
   readonly cpuCount: number
   /** Host CPUs that QEMU may run on; empty: any. */
   readonly cpuIds: readonly number[]

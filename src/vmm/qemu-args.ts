@@ -2,6 +2,7 @@
 // and for a stock AWS image with a second one, the NSM: no PCI, no ACPI, and outside debug mode no
 // serial port but that of a stock AWS image, whose output QEMU drops. QEMU's own sandbox is on.
 
+import { HUGE_PAGE_MIB } from './huge-pages.ts'
 import { machineFds, type MachineSpec } from './machine-spec.ts'
 
 /**
@@ -53,9 +54,10 @@ function processor({ accelerator, cpuCount }: MachineSpec): readonly string[] {
 }
 
 /** Shared, because the vsock card maps the guest's memory. */
-function memory({ memoryMib }: MachineSpec): readonly string[] {
+function memory({ memoryMib, hugePages = false }: MachineSpec): readonly string[] {
   const size = `${String(memoryMib)}M`
-  return ['-m', size, '-object', `memory-backend-memfd,id=ram,size=${size},share=on`]
+  const pages = hugePages ? `,hugetlb=on,hugetlbsize=${String(HUGE_PAGE_MIB)}M` : ''
+  return ['-m', size, '-object', `memory-backend-memfd,id=ram,size=${size},share=on${pages}`]
 }
 
 /** After the vsock card: QEMU gives devices their places, which the guest is told, in this order. */

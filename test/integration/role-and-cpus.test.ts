@@ -1,6 +1,6 @@
-// What run-enclave promises of an identity and of CPUs, from its flags to the document and the kernel.
+// What run-enclave promises of an identity, of CPUs and of memory, from its flags to the document and the kernel.
 
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { X509Certificate } from 'node:crypto'
 import { verifyAttestation } from '@cloister/attestation'
@@ -8,27 +8,42 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { requestDocument } from '../../src/cli/hello-client.ts'
 import { TestHost, type DescribedEnclave } from '../host.ts'
 
+/** Of 2 MiB each; the kernel's figures for the whole host. */
+const HUGE_PAGES = '/proc/sys/vm/nr_hugepages'
+const MEMORY_MIB = 128
 const ROLE = 'arn:aws:iam::123456789012:role/Webserver'
 
 let host: TestHost
 let enclave: DescribedEnclave & { readonly CPUIDs: readonly number[] }
 /** The last of the CPUs that this process may run on. */
 let cpu: string
+let reserved: string
+let freeBefore: number
 
 beforeAll(async () => {
   host = new TestHost()
   cpu = allowedCpus('self').split(/[,-]/).at(-1) ?? '0'
   await host.build('hello')
+  reserved = readFileSync(HUGE_PAGES, 'utf8')
+  writeFileSync(HUGE_PAGES, String(Number(reserved) + MEMORY_MIB / 2))
+  freeBefore = hugePages('Free')
   const launched = await host.json<{ readonly EnclaveID: string }>(
-    ...['run-enclave', '--eif-path', host.path('hello.eif'), '--memory', '128'],
-    ...['--guest-ports', '5005', '--role', ROLE, '--cpu-ids', cpu],
+    ...['run-enclave', '--eif-path', host.path('hello.eif'), '--memory', String(MEMORY_MIB)],
+    ...['--guest-ports', '5005', '--role', ROLE, '--cpu-ids', cpu, '--huge-pages'],
   )
   enclave = (await host.describe(launched.EnclaveID)) as typeof enclave
 })
 
 afterAll(async () => {
   await host[Symbol.asyncDispose]()
+  writeFileSync(HUGE_PAGES, reserved)
 })
+
+/** meminfo's `HugePages_…` of this host. */
+function hugePages(name: 'Free' | 'Rsvd'): number {
+  const text = readFileSync('/proc/meminfo', 'utf8')
+  return Number(new RegExp(`^HugePages_${name}:\\s+(\\d+)`, 'm').exec(text)?.[1])
+}
 
 /** CPUs that a task may run on (proc_pid_status(5)). */
 function allowedCpus(task: string): string {
@@ -58,4 +73,14 @@ test('--cpu-ids keeps every thread of QEMU on the CPUs it names, and nothing els
   for (const thread of threads) expect(allowedCpus(join(pid, 'task', thread))).toBe(cpu)
   const swtpm = String(enclave.Processes['swtpm'])
   expect(allowedCpus(swtpm)).toBe(allowedCpus('self'))
+})
+
+test('--huge-pages takes the memory from what the host has reserved, and gives it back', async () => {
+  const pid = String(enclave.Processes['QEMU'])
+  const maps = readFileSync(`/proc/${pid}/maps`, 'utf8')
+  expect(maps).toMatch(/memory-backend-memfd/)
+  expect(freeBefore - hugePages('Free') + hugePages('Rsvd')).toBe(MEMORY_MIB / 2)
+  expect(enclave).toMatchObject({ HugePages: true })
+  await host.json('terminate-enclave', '--enclave-id', enclave.EnclaveID, '--timeout', '0')
+  expect(hugePages('Free') - hugePages('Rsvd')).toBe(freeBefore)
 })

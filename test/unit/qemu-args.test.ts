@@ -28,6 +28,12 @@ test('a machine of ours outside debug mode has one device and no serial port', (
   expect(valueOf(args, '-machine')).toContain('isa-serial=off')
 })
 
+test('memory in huge pages is shared with the cards like any other', () => {
+  expect(valueOf(qemuArgs({ ...spec, hugePages: true }), '-object')).toBe(
+    'memory-backend-memfd,id=ram,size=256M,share=on,hugetlb=on,hugetlbsize=2M',
+  )
+})
+
 test('the NSM card is the second device, as virtio device 33, over a descriptor of its own', () => {
   const args = qemuArgs({ ...spec, nsmCard: true })
   const devices = args.filter((_, index) => args[index - 1] === '-device')

@@ -102,6 +102,11 @@ const rows: readonly Row[] = [
     'more memory than there is',
     'cloister run --eif-path "$EIF" --memory 9T',
   ],
+  [
+    'ERR_VMM_HUGE_PAGES',
+    'more huge pages than are reserved',
+    'cloister run --eif-path "$EIF" --memory 1G --huge-pages --accelerator tcg',
+  ],
   ['ERR_KEEPER_CPU_REPEATED', 'a CPU named twice', `${run} --cpu-ids 0 0`],
   ['ERR_KEEPER_NO_SUCH_ENCLAVE', 'an unknown id', 'cloister console --enclave-id i-0-enc0'],
   ['ERR_KEEPER_NO_SUCH_NAME', 'an unknown name', 'cloister console --enclave-name nobody'],
