@@ -26,7 +26,7 @@ test_packages+=(pkgconf softhsm2 opensc tpm2-openssl)
 # A store that several key brokers share.
 test_packages+=(postgresql)
 # For the lab, a host with KVM, a TPM and UEFI in software: what makes its images and runs in it.
-test_packages+=(squashfs-tools busybox-static kmod e2fsprogs iproute2 ovmf swtpm-tools)
+test_packages+=(squashfs-tools busybox-static kmod e2fsprogs iproute2 ovmf swtpm-tools systemd dbus-user-session)
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 
@@ -164,6 +164,12 @@ install_lab_kernel() {
   ln -sfn "$cache/lab-kernel" build/lab-kernel
 }
 
+# The versions of Node.js beside the oldest one.
+install_node_versions() {
+  bash scripts/node-versions.sh "$cache/node-versions"
+  ln -sfn "$cache/node-versions" build/node-versions
+}
+
 # The cards, what runs parent programs, and what writes root file systems, with the zstd that Cargo.lock
 # names and no other; for the cards' tests also the guest that the vsock card's run.
 build_cards() {
@@ -196,6 +202,7 @@ main() {
   [ -z "$purpose" ] || step 'QEMU of Debian backports, for tests' install_recent_qemu
   [ -z "$purpose" ] || step "AWS's reader and writer of images, for tests" install_aws_eif
   [ -z "$purpose" ] || step "kernel of the lab's host" install_lab_kernel
+  [ "$purpose" != --test ] || step 'other versions of Node.js, for tests' install_node_versions
   [ -z "$purpose" ] || step 'boto3 and the AWS CLI, for tests' install_python_clients
   [ "$purpose" != --bench ] || step "moto's server" install_moto
   [ "$purpose" != --bench ] || step "vhost-device-vsock $stock_vsock_version" install_stock_vsock
