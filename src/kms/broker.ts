@@ -2,17 +2,22 @@
 // the policies allow it. Whatever the outcome, it is in the audit log before the answer is sent.
 
 import { CloisterError } from '../errors.ts'
-import type { RequestFacts } from './access/request-context.ts'
 import type { Credentials } from './auth/credentials-file.ts'
 import { presignedTarget } from './auth/presigned.ts'
 import { authenticate } from './auth/sigv4.ts'
 import { Fields } from './fields.ts'
 import type { ReceivedRequest } from './http/server.ts'
 import { KmsError, unsupported } from './kms-error.ts'
-import { Call, type Answer, type Operation } from './operations/call.ts'
+import {
+  Call,
+  type Answer,
+  type Operation,
+  type QuickOperation,
+  type SlowOperation,
+} from './operations/call.ts'
 import { EXTENSIONS, MISSING, OPERATIONS } from './operations/index.ts'
 import type { Place } from './operations/key-names.ts'
-import type { RecipientVerifier, Recipient } from './recipient/recipient.ts'
+import type { RecipientVerifier } from './recipient/recipient.ts'
 import type { AuditEntry } from './store/audit-log.ts'
 import type { Store } from './store/store.ts'
 import { parseStrictJson } from './strict-json.ts'
@@ -54,33 +59,36 @@ export async function answerRequest(
     const operation = operationOf(name)
     const fields = new Fields(parseBody(request.body))
     const recipient = operation.takesRecipient === true ? await recipients.verify(fields) : null
-    call = new Call({ store, place, fields, recipient, facts: factsWith(facts, recipient) })
-    return await perform(operation, call, start)
+    const newCall = (atMs: number): Call => {
+      const all = { ...facts, nowMs: atMs, attestation: recipient?.attestation ?? null }
+      return (call = new Call({ store, place, fields, recipient, facts: all }))
+    }
+    if (!('prepare' in operation)) return perform(operation, newCall(nowMs), start)
+    const run = await prepare(operation, newCall(nowMs))
+    return perform({ run }, newCall(now()), start)
   } catch (error) {
     recordFailure(store, start, { call, error })
     throw error
   }
 }
 
-/** A change and its entry in the log are one transaction. */
-async function perform(operation: Operation, call: Call, start: AuditStart): Promise<Answer> {
+/** Outside of any transaction: nothing is changed, whether it succeeds or not. */
+async function prepare({ prepare }: SlowOperation, call: Call): Promise<QuickOperation['run']> {
+  call.lookAtNonce()
+  return await prepare(call)
+}
+
+/** A change, the nonce it uses and its entry in the log are one transaction. */
+function perform({ run, afterwards }: QuickOperation, call: Call, start: AuditStart): Answer {
   const { store } = call
-  const logged = (work: () => Answer): Answer => {
-    const answer = work()
-    store.audit.append(entryOf(start, call))
-    return answer
-  }
-  const result = store.transaction(() => {
+  const answer = store.transaction(() => {
     call.useNonce()
-    const answer = operation.run(call)
-    return answer instanceof Promise ? answer : logged(() => answer)
+    const done = run(call)
+    store.audit.append(entryOf(start, call))
+    return done
   })
-  if (result instanceof Promise) {
-    const lastStep = await result
-    return store.transaction(() => logged(lastStep))
-  }
-  operation.afterwards?.(call)
-  return result
+  afterwards?.(call)
+  return answer
 }
 
 type AuditStart = Pick<AuditEntry, 'time' | 'requestId' | 'sourceIp' | 'principal' | 'operation'>
@@ -116,13 +124,6 @@ function recordFailure(
     ? { error: error.type, message: error.message }
     : { error: error instanceof CloisterError ? error.code : 'KMSInternalException' }
   store.transaction(() => store.audit.append({ ...entryOf(start, call), ...failure }))
-}
-
-function factsWith(
-  facts: Omit<RequestFacts, 'attestation'>,
-  recipient: Recipient | null,
-): RequestFacts {
-  return { ...facts, attestation: recipient?.attestation ?? null }
 }
 
 /** Before anybody is asked who they are: what is not for this service at all. */

@@ -121,8 +121,9 @@ test('every request is answered, or refused with one of AWS’s errors', async (
         const recipient = operation.takesRecipient ? await recipients.verify(fields) : null
         const place = { region: REGION, account: ACCOUNT }
         const all = { ...facts, attestation: recipient?.attestation ?? null }
-        const answer = operation.run(new Call({ store, place, fields, recipient, facts: all }))
-        if (answer instanceof Promise) (await answer)()
+        const call = new Call({ store, place, fields, recipient, facts: all })
+        const run = 'prepare' in operation ? await operation.prepare(call) : operation.run
+        run(call)
       } catch (error) {
         expect((error as Error).name, String((error as Error).stack)).toBe('KmsError')
       }

@@ -23,16 +23,28 @@ import { aliasArn, findKey, keyArn, type FoundKey, type Place } from './key-name
 /** What an operation answers: the JSON of the response, null for an empty body. */
 export type Answer = Readonly<Record<string, unknown>> | null
 
-/** The last step of an operation that first had to wait: it runs in the transaction that writes. */
-export type LastStep = () => Answer
-
 /** One operation of the API. */
-export interface Operation {
+export type Operation = QuickOperation | SlowOperation
+
+interface AnyOperation {
   /** Whether AWS's model has `Recipient` for it. */
   readonly takesRecipient?: boolean
-  readonly run: (call: Call) => Answer | Promise<LastStep>
-  /** Done when what `run` wrote, without waiting for anything, is on the disk. */
+}
+
+export interface QuickOperation extends AnyOperation {
+  /** Reads and authorizes the request and does the work, in the transaction that also logs it. */
+  readonly run: (call: Call) => Answer
+  /** Done when what `run` wrote is on the disk. */
   readonly afterwards?: (call: Call) => void
+}
+
+/** An operation that generates a key, which takes time. */
+export interface SlowOperation extends AnyOperation {
+  /**
+   * Authorizes the request, changes nothing, and returns what does the rest. That reads and authorizes the request again:
+   * the key, its policy and the nonce may have changed.
+   */
+  readonly prepare: (call: Call) => Promise<QuickOperation['run']>
 }
 
 /** What a request is made of. */
@@ -74,10 +86,18 @@ export class Call {
 
   /** Uses the nonce in the document up, if there is one, unless the request fails. */
   useNonce(): void {
+    this.#judgeNonce((nonce) => this.store.nonces.use(nonce, this.nowMs))
+  }
+
+  /** Only looks whether it could be used. */
+  lookAtNonce(): void {
+    this.#judgeNonce((nonce) => this.store.nonces.isUnused(nonce, this.nowMs))
+  }
+
+  #judgeNonce(isUnused: (nonce: Uint8Array) => boolean): void {
     const nonce = this.recipient?.attestation.nonce ?? null
     if (nonce === null) return
-    const isUnused = this.store.nonces.use(nonce, this.nowMs)
-    this.#context = { ...this.#context, [NONCE_KEY]: String(isUnused) }
+    this.#context = { ...this.#context, [NONCE_KEY]: String(isUnused(nonce)) }
   }
 
   /** The key that a KeyId names. Names of keys count where `aliases` says so. */

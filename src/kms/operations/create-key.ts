@@ -23,25 +23,30 @@ const ENCAPSULATE = 'ENCAPSULATE_DECAPSULATE'
 const ORIGINS = ['AWS_KMS', 'EXTERNAL', 'AWS_CLOUDHSM', 'EXTERNAL_KEY_STORE'] as const
 
 export const createKey: Operation = {
-  async run(call) {
-    const { fields } = call
-    const description = fields.possiblyEmptyText('Description', 8192) ?? ''
-    const given = fields.text('Policy', MAX_POLICY)
-    const bypass = fields.flag('BypassPolicyLockoutSafetyCheck')
-    const { spec, usage, origin } = readKind(call)
-    fields.end()
-    call.authorize('kms:CreateKey', {
-      'kms:KeySpec': spec,
-      'kms:KeyUsage': usage,
-      'kms:KeyOrigin': origin,
-      'kms:MultiRegion': 'false',
-      'kms:BypassPolicyLockoutSafetyCheck': String(bypass),
-    })
-    const policy = given ?? defaultPolicy(call.place.account)
-    checkNewPolicy(call, policy, bypass)
+  async prepare(call) {
+    const { spec, origin } = authorized(call)
     const material = origin === 'AWS_KMS' ? await generateMaterial(spec) : null
-    return () => create(call, { description, policy, spec, usage, origin, material })
+    return (again) => create(again, { ...authorized(again), material })
   },
+}
+
+function authorized(call: Call): Omit<New, 'material'> {
+  const { fields } = call
+  const description = fields.possiblyEmptyText('Description', 8192) ?? ''
+  const given = fields.text('Policy', MAX_POLICY)
+  const bypass = fields.flag('BypassPolicyLockoutSafetyCheck')
+  const { spec, usage, origin } = readKind(call)
+  fields.end()
+  call.authorize('kms:CreateKey', {
+    'kms:KeySpec': spec,
+    'kms:KeyUsage': usage,
+    'kms:KeyOrigin': origin,
+    'kms:MultiRegion': 'false',
+    'kms:BypassPolicyLockoutSafetyCheck': String(bypass),
+  })
+  const policy = given ?? defaultPolicy(call.place.account)
+  checkNewPolicy(call, policy, bypass)
+  return { description, policy, spec, usage, origin }
 }
 
 type New = Pick<KeyRecord, 'description' | 'policy' | 'spec' | 'usage' | 'origin'> & {

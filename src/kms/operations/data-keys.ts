@@ -2,7 +2,7 @@
 // @see https://docs.aws.amazon.com/kms/latest/APIReference/API_GenerateDataKey.html
 
 import { randomBytes } from 'node:crypto'
-import { generatePair, PAIR_SPECS } from '../crypto/key-pair.ts'
+import { generatePair, PAIR_SPECS, type DataKeyPair, type PairSpec } from '../crypto/key-pair.ts'
 import type { EncryptionContext } from '../fields.ts'
 import { invalid } from '../kms-error.ts'
 import { base64, endDryRun, type Answer, type Call, type Operation } from './call.ts'
@@ -30,15 +30,21 @@ export const generateDataKeyWithoutPlaintext: Operation = {
 
 export const generateDataKeyPair: Operation = {
   takesRecipient: true,
-  async run(call) {
-    const { privateKey, answer } = await dataKeyPair(call, 'GenerateDataKeyPair')
-    return () => ({ ...answer(), ...call.answerSecret('PrivateKeyPlaintext', privateKey) })
+  async prepare(call) {
+    const operation = 'GenerateDataKeyPair'
+    const pair = await generatePair(authorizedPair(call, operation).spec)
+    return (again) => ({
+      ...dataKeyPair(again, operation, pair),
+      ...again.answerSecret('PrivateKeyPlaintext', pair.privateKey),
+    })
   },
 }
 
 export const generateDataKeyPairWithoutPlaintext: Operation = {
-  async run(call) {
-    return (await dataKeyPair(call, 'GenerateDataKeyPairWithoutPlaintext')).answer
+  async prepare(call) {
+    const operation = 'GenerateDataKeyPairWithoutPlaintext'
+    const pair = await generatePair(authorizedPair(call, operation).spec)
+    return (again) => dataKeyPair(again, operation, pair)
   },
 }
 
@@ -71,24 +77,25 @@ function dataKey(call: Call, operation: string): DataKey {
   return { plaintext, answer: sealed(call, sealing, { field: 'CiphertextBlob', plaintext }) }
 }
 
-interface KeyPair {
-  readonly privateKey: Uint8Array
-  readonly answer: () => Exclude<Answer, null>
+function authorizedPair(
+  call: Call,
+  operation: string,
+): { readonly spec: PairSpec; readonly sealing: Sealing } {
+  const spec = call.fields.requiredChoice('KeyPairSpec', PAIR_SPECS)
+  return { spec, sealing: authorizedKey(call, operation, { 'kms:DataKeyPairSpec': spec }) }
 }
 
-async function dataKeyPair(call: Call, operation: string): Promise<KeyPair> {
-  const spec = call.fields.requiredChoice('KeyPairSpec', PAIR_SPECS)
-  const sealing = authorizedKey(call, operation, { 'kms:DataKeyPairSpec': spec })
-  const { privateKey, publicKey } = await generatePair(spec)
-  const answer = () => ({
-    ...sealed(call, stillUsable(call, sealing, operation), {
-      field: 'PrivateKeyCiphertextBlob',
-      plaintext: privateKey,
-    }),
+function dataKeyPair(
+  call: Call,
+  operation: string,
+  { privateKey, publicKey }: DataKeyPair,
+): Exclude<Answer, null> {
+  const { spec, sealing } = authorizedPair(call, operation)
+  return {
+    ...sealed(call, sealing, { field: 'PrivateKeyCiphertextBlob', plaintext: privateKey }),
     PublicKey: base64(publicKey),
     KeyPairSpec: spec,
-  })
-  return { privateKey, answer }
+  }
 }
 
 /** What a data key is encrypted with. */
@@ -108,13 +115,6 @@ function sealed(
     KeyId: keyArn(found.key.id, call.place),
     ...materialIdOf('KeyMaterialId', call, { blob, found }),
   }
-}
-
-/** Generating a pair takes time, in which the key may have been disabled or deleted. */
-function stillUsable(call: Call, { found, context }: Sealing, operation: string): Sealing {
-  const again = { ...call.key(found.key.id), alias: found.alias }
-  checkUsable(again, call.place, { operation, usage: 'ENCRYPT_DECRYPT', algorithm: SYMMETRIC })
-  return { found: again, context }
 }
 
 function authorizedKey(

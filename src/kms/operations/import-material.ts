@@ -27,33 +27,46 @@ const MATERIAL_ID = /^[a-f0-9]{64}$/
 const DESCRIPTION = /^[a-zA-Z0-9:/_\s.-]+$/
 
 export const getParametersForImport: Operation = {
-  async run(call) {
-    const { fields, nowMs, place, store } = call
-    const keyId = fields.requiredText('KeyId', MAX_KEY_ID)
-    const algorithm = fields.requiredChoice('WrappingAlgorithm', WRAPPING_ALGORITHMS)
-    const spec = fields.requiredChoice('WrappingKeySpec', WRAPPING_SPECS)
-    fields.end()
-    const found = call.key(keyId, false)
-    call.authorizeKey('kms:GetParametersForImport', found, {
-      'kms:WrappingAlgorithm': algorithm,
-      'kms:WrappingKeySpec': spec,
-    })
-    checkTakesMaterial(call, found)
-    if (!canUnwrap(algorithm) || spec === 'SM2')
-      throw unsupported(
-        `WrappingAlgorithm ${algorithm} with ${spec}: this broker does not support it`,
-      )
-    const pair = await generatePair(spec)
-    const validToMs = nowMs + DAY_MS
-    const privateKey = base64(pair.privateKey)
-    const token = { keyId: found.key.id, algorithm, validToMs, privateKey }
-    return () => ({
-      KeyId: keyArn(found.key.id, place),
-      ImportToken: base64(store.importTokens.seal(token)),
-      PublicKey: base64(pair.publicKey),
-      ParametersValidTo: validToMs / 1000,
-    })
+  async prepare(call) {
+    const pair = await generatePair(authorizedWrapping(call).spec)
+    return (again) => {
+      const { found, algorithm } = authorizedWrapping(again)
+      const validToMs = again.nowMs + DAY_MS
+      const privateKey = base64(pair.privateKey)
+      const token = { keyId: found.key.id, algorithm, validToMs, privateKey }
+      return {
+        KeyId: keyArn(found.key.id, again.place),
+        ImportToken: base64(again.store.importTokens.seal(token)),
+        PublicKey: base64(pair.publicKey),
+        ParametersValidTo: validToMs / 1000,
+      }
+    }
   },
+}
+
+interface Wrapping {
+  readonly found: FoundKey
+  readonly algorithm: WrappingAlgorithm
+  readonly spec: Exclude<(typeof WRAPPING_SPECS)[number], 'SM2'>
+}
+
+function authorizedWrapping(call: Call): Wrapping {
+  const { fields } = call
+  const keyId = fields.requiredText('KeyId', MAX_KEY_ID)
+  const algorithm = fields.requiredChoice('WrappingAlgorithm', WRAPPING_ALGORITHMS)
+  const spec = fields.requiredChoice('WrappingKeySpec', WRAPPING_SPECS)
+  fields.end()
+  const found = call.key(keyId, false)
+  call.authorizeKey('kms:GetParametersForImport', found, {
+    'kms:WrappingAlgorithm': algorithm,
+    'kms:WrappingKeySpec': spec,
+  })
+  checkTakesMaterial(call, found)
+  if (!canUnwrap(algorithm) || spec === 'SM2')
+    throw unsupported(
+      `WrappingAlgorithm ${algorithm} with ${spec}: this broker does not support it`,
+    )
+  return { found, algorithm, spec }
 }
 
 export const importKeyMaterial: Operation = {

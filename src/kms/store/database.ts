@@ -50,6 +50,8 @@ export abstract class Database implements Disposable {
     this.begin()
     try {
       const result = work()
+      // What is still to come would be outside, and what fails would not undo this.
+      if (result instanceof Promise) throw new TypeError('the work of a transaction must not wait')
       this.execute('COMMIT', [])
       return result
     } catch (error) {

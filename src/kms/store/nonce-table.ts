@@ -33,13 +33,18 @@ export class NonceTable {
    * before.
    */
   use(nonce: Uint8Array, nowMs: number): boolean {
-    if (nonce.length !== NONCE_BYTES) return false
-    const head = Buffer.from(nonce.subarray(0, RANDOM_BYTES + TIME_BYTES))
-    if (!timingSafeEqual(this.#macOf(head), nonce.subarray(-MAC_BYTES))) return false
-    const validToMs = Number(head.readBigUInt64BE(RANDOM_BYTES))
-    if (validToMs <= nowMs) return false
+    const valid = this.#read(nonce, nowMs)
+    if (valid === null) return false
     const sql = 'INSERT INTO used_nonces VALUES (?, ?) ON CONFLICT (nonce) DO NOTHING'
-    return this.#database.append(sql, [head, validToMs]) === 1
+    return this.#database.append(sql, [valid.head, valid.validToMs]) === 1
+  }
+
+  /** Whether it could be used. */
+  isUnused(nonce: Uint8Array, nowMs: number): boolean {
+    const valid = this.#read(nonce, nowMs)
+    if (valid === null) return false
+    const sql = 'SELECT 1 AS found FROM used_nonces WHERE nonce = ?'
+    return this.#database.get(sql, [valid.head]) === null
   }
 
   /** Forgets used nonces that would not be accepted any more. */
@@ -49,6 +54,18 @@ export class NonceTable {
     this.#database.transaction(() =>
       this.#database.append('DELETE FROM used_nonces WHERE valid_to_ms <= ?', [nowMs]),
     )
+  }
+
+  /** Null unless it is the broker's own and valid. */
+  #read(
+    nonce: Uint8Array,
+    nowMs: number,
+  ): { readonly head: Uint8Array; readonly validToMs: number } | null {
+    if (nonce.length !== NONCE_BYTES) return null
+    const head = Buffer.from(nonce.subarray(0, RANDOM_BYTES + TIME_BYTES))
+    if (!timingSafeEqual(this.#macOf(head), nonce.subarray(-MAC_BYTES))) return null
+    const validToMs = Number(head.readBigUInt64BE(RANDOM_BYTES))
+    return validToMs <= nowMs ? null : { head, validToMs }
   }
 
   #macOf(head: Uint8Array): Uint8Array {

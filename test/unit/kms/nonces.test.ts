@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import {
   DecryptCommand,
   EncryptCommand,
+  GenerateDataKeyPairCommand,
   type DecryptCommandInput,
   type RecipientInfo,
 } from '@aws-sdk/client-kms'
@@ -67,6 +68,23 @@ test('a request that was refused does not use the nonce up', async () => {
   const recipient = await suite.recipient(undefined, { nonce: await newNonce() })
   expect(await refusalOf(other(recipient))).toBe('AccessDeniedException')
   expect(await decrypt(recipient)).toHaveProperty('CiphertextForRecipient')
+})
+
+test('a refused request for a key pair does not use the nonce up, and of several at once one succeeds', async () => {
+  const pair = async (Condition: object) => {
+    const KeyId = await suite.newKey(policyFor(Condition))
+    return (Recipient: RecipientInfo) =>
+      suite
+        .client('app')
+        .send(new GenerateDataKeyPairCommand({ KeyId, KeyPairSpec: 'ECC_NIST_P256', Recipient }))
+  }
+  const allowed = await pair(once)
+  const other = await pair({ ...once, StringEquals: { 'kms:EncryptionContext:a': 'b' } })
+  const recipient = await suite.recipient(undefined, { nonce: await newNonce() })
+  expect(await refusalOf(other(recipient))).toBe('AccessDeniedException')
+  const results = await Promise.allSettled(Array.from({ length: 4 }, () => allowed(recipient)))
+  expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(1)
+  expect(await refusalOf(allowed(recipient))).toBe('AccessDeniedException')
 })
 
 test('a nonce expires, and is not kept longer', () => {
