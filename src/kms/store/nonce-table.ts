@@ -1,5 +1,5 @@
 // Nonces for documents. One says by itself that this broker issued it and until when it is valid; the store remembers
-// those that were used until they have expired.
+// those that were used until they have expired by every broker's clock.
 
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import type { Database } from './database.ts'
@@ -8,6 +8,8 @@ import type { MasterKey } from './master-key.ts'
 const RANDOM_BYTES = 16
 const TIME_BYTES = 8
 const MAC_BYTES = 32
+/** By less, the clocks of brokers that share a store may differ, and a clock may be set back. */
+const CLOCKS_APART_MS = 24 * 60 * 60 * 1000
 const NONCE_BYTES = RANDOM_BYTES + TIME_BYTES + MAC_BYTES
 
 /** Issues nonces, and accepts each once. */
@@ -47,12 +49,13 @@ export class NonceTable {
     return this.#database.get(sql, [valid.head]) === null
   }
 
-  /** Forgets used nonces that would not be accepted any more. */
+  /** Forgets used nonces that no broker would accept any more. */
   forgetExpired(nowMs: number): void {
+    const endMs = nowMs - CLOCKS_APART_MS
     const sql = 'SELECT 1 AS found FROM used_nonces WHERE valid_to_ms <= ? LIMIT 1'
-    if (this.#database.get(sql, [nowMs]) === null) return
+    if (this.#database.get(sql, [endMs]) === null) return
     this.#database.transaction(() =>
-      this.#database.append('DELETE FROM used_nonces WHERE valid_to_ms <= ?', [nowMs]),
+      this.#database.append('DELETE FROM used_nonces WHERE valid_to_ms <= ?', [endMs]),
     )
   }
 
