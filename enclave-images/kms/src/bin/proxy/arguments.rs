@@ -38,8 +38,8 @@ pub struct Arguments {
     pub ca_file: Option<PathBuf>,
     pub credentials: Option<PathBuf>,
     pub attests_sign: bool,
-    /// The listening socket is standard input. For this program's own use.
-    pub inherits_listener: bool,
+    /// The listening socket is standard input, of the process with this id. For this program's own use.
+    pub inherits_from: Option<u32>,
     /// Empty to serve only.
     pub program: Vec<OsString>,
 }
@@ -54,7 +54,7 @@ pub fn parse(words: Vec<OsString>) -> Result<Command, Failure> {
         ca_file: None,
         credentials: None,
         attests_sign: false,
-        inherits_listener: false,
+        inherits_from: None,
         program: Vec::new(),
     };
     let mut words = words.into_iter();
@@ -72,7 +72,7 @@ pub fn parse(words: Vec<OsString>) -> Result<Command, Failure> {
             "--ca-file" => arguments.ca_file = Some(value()?.into()),
             "--credentials" => arguments.credentials = Some(value()?.into()),
             "--attest-sign" => arguments.attests_sign = true,
-            INHERIT_LISTENER => arguments.inherits_listener = true,
+            INHERIT_LISTENER => arguments.inherits_from = Some(number(&flag, &value()?)?),
             "--" => {
                 arguments.program = words.collect();
                 if arguments.program.is_empty() {

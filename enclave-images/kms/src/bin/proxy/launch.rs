@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, parent_id};
 use std::process::{Command, Stdio};
 
 const SELF: &str = "/proc/self/exe";
@@ -24,7 +24,7 @@ pub fn launch(listener: TcpListener, program: &[OsString]) -> Failure {
     let own = std::env::args_os().skip(1).take_while(|word| word != "--");
     let child = Command::new(SELF)
         .arg0("cloister-kms-proxy")
-        .arg(INHERIT_LISTENER)
+        .args([INHERIT_LISTENER, &std::process::id().to_string()])
         .args(own)
         .stdin(Stdio::from(OwnedFd::from(listener)))
         .spawn();
@@ -39,14 +39,19 @@ pub fn launch(listener: TcpListener, program: &[OsString]) -> Failure {
     Failure::new(Code::Argument, format!("cannot start {name}: {error}"))
 }
 
-/// In the child: the socket that it was started with. It ends when the program does.
-pub fn inherited_listener() -> Result<TcpListener, Failure> {
+/// In the child: the socket that it was started with. It ends when the program does, whose process id is `program`;
+/// nothing when that has ended already.
+pub fn inherited_listener(program: u32) -> Result<Option<TcpListener>, Failure> {
     set_pdeathsig(Signal::SIGKILL).map_err(|error| internal(&error.into()))?;
+    // No signal comes for what has happened before.
+    if parent_id() != program {
+        return Ok(None);
+    }
     let descriptor = io::stdin()
         .as_fd()
         .try_clone_to_owned()
         .map_err(|error| internal(&error))?;
-    Ok(TcpListener::from(descriptor))
+    Ok(Some(TcpListener::from(descriptor)))
 }
 
 fn internal(error: &io::Error) -> Failure {

@@ -32,9 +32,12 @@ fn run() -> Result<(), Failure> {
         Command::Serve(arguments) => arguments,
     };
     let proxy = proxy(&arguments)?;
-    let listener = match arguments.inherits_listener {
-        true => launch::inherited_listener()?,
-        false => loopback::listen(arguments.port)?,
+    let listener = match arguments.inherits_from {
+        Some(program) => launch::inherited_listener(program)?,
+        None => Some(loopback::listen(arguments.port)?),
+    };
+    let Some(listener) = listener else {
+        return Ok(());
     };
     if !arguments.program.is_empty() {
         return Err(launch::launch(listener, &arguments.program));
