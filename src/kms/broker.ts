@@ -63,11 +63,11 @@ export async function answerRequest(
       const all = { ...facts, nowMs: atMs, attestation: recipient?.attestation ?? null }
       return (call = new Call({ store, place, fields, recipient, facts: all }))
     }
-    if (!('prepare' in operation)) return perform(operation, newCall(nowMs), start)
+    if (!('prepare' in operation)) return await perform(operation, newCall(nowMs), start)
     const run = await prepare(operation, newCall(nowMs))
-    return perform({ run }, newCall(now()), start)
+    return await perform({ run }, newCall(now()), start)
   } catch (error) {
-    recordFailure(store, start, { call, error })
+    await recordFailure(store, start, { call, error })
     throw error
   }
 }
@@ -78,10 +78,14 @@ async function prepare({ prepare }: SlowOperation, call: Call): Promise<QuickOpe
   return await prepare(call)
 }
 
-/** A change, the nonce it uses and its entry in the log are one transaction. */
-function perform({ run, afterwards }: QuickOperation, call: Call, start: AuditStart): Answer {
+/** A change, the nonce it uses and its entry in the log are one step. */
+async function perform(
+  { run, afterwards }: QuickOperation,
+  call: Call,
+  start: AuditStart,
+): Promise<Answer> {
   const { store } = call
-  const answer = store.transaction(() => {
+  const answer = await store.step(() => {
     call.useNonce()
     const done = run(call)
     store.audit.append(entryOf(start, call))
@@ -114,16 +118,18 @@ function isZero(hex: string): boolean {
   return /^0+$/.test(hex)
 }
 
-function recordFailure(
+async function recordFailure(
   store: Store,
   start: AuditStart,
   { call, error }: { readonly call: Call | undefined; readonly error: unknown },
-): void {
+): Promise<void> {
   const known = error instanceof KmsError
   const failure = known
     ? { error: error.type, message: error.message }
     : { error: error instanceof CloisterError ? error.code : 'KMSInternalException' }
-  store.transaction(() => store.audit.append({ ...entryOf(start, call), ...failure }))
+  await store.step(() => {
+    store.audit.append({ ...entryOf(start, call), ...failure })
+  })
 }
 
 /** Before anybody is asked who they are: what is not for this service at all. */

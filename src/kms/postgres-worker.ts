@@ -75,7 +75,9 @@ async function execute({ sql, values, mayConnect }: PostgresRequest): Promise<Po
   if (client === undefined && !mayConnect) throw new Error('the connection was lost')
   // One that was lost while nobody used it is noticed now; nothing has been done on it.
   const result = await (await connected()).query(sql, values.length > 0 ? [...values] : undefined)
-  const { rows, rowCount } = Array.isArray(result) ? { rows: [], rowCount: 0 } : result
+  // Of several statements, the last one's.
+  const last = Array.isArray(result) ? (result as pg.QueryResult[]).at(-1) : result
+  const { rows = [], rowCount = 0 } = last ?? {}
   return { rows: rows as PostgresReply['rows'], changes: rowCount ?? 0 }
 }
 

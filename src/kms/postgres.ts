@@ -2,6 +2,7 @@
 // one waits for a thread that talks to PostgreSQL (postgres-worker.ts). Writing transactions of all brokers take turns, by
 // an advisory lock: each continues the one audit log.
 
+import { randomBytes } from 'node:crypto'
 import { check, CloisterError } from '../errors.ts'
 import {
   parsePostgresAddress,
@@ -11,6 +12,7 @@ import {
   type PostgresRequest,
 } from './postgres-thread.ts'
 import { Database, type Row, type Value } from './store/database.ts'
+import { writeMeta } from './store/meta-table.ts'
 import { migrationsFor } from './store/schema.ts'
 
 const CODE = 'ERR_KMS_STORE'
@@ -18,6 +20,8 @@ const HINT = 'Check that the server runs, and that this user may connect to it a
 /** After a failure to connect, or an answer that did not come, requests fail at once for this long. */
 const PAUSE_MS = 1000
 const BEGIN = `BEGIN; SELECT pg_advisory_xact_lock(1668639597, hashtext(current_schema()))`
+/** Another value after each change, by which every broker notices those of the others. */
+const GENERATION = 'generation'
 
 export class PostgresDatabase extends Database {
   readonly name: string
@@ -26,6 +30,9 @@ export class PostgresDatabase extends Database {
   #thread: PostgresThread
   readonly #translated = new Map<string, string>()
   #inTransaction = false
+  #begun = { count: 0, changes: 0 }
+  /** Null until the tables are there. */
+  #generation: string | null = null
   #isLost = true
   #failed = { atMs: -Infinity, reason: '' }
 
@@ -44,6 +51,7 @@ export class PostgresDatabase extends Database {
     const database = new PostgresDatabase(url)
     try {
       database.#migrate()
+      database.#generation = ''
       return database
     } catch (error) {
       database[Symbol.dispose]()
@@ -66,17 +74,6 @@ export class PostgresDatabase extends Database {
     return this.get(sql, [name]) !== null
   }
 
-  /** PostgreSQL removes deleted rows by vacuum, when it chooses to. */
-  forgetDeleted(): void {
-    return undefined
-  }
-
-  copyTo(): never {
-    throw new CloisterError('ERR_KMS_BACKUP', `${this.name} is not in a file`, {
-      hint: 'Use pg_dump.',
-    })
-  }
-
   /** Others may use it: nothing is removed. */
   abandon(): void {
     this[Symbol.dispose]()
@@ -86,22 +83,39 @@ export class PostgresDatabase extends Database {
     this.#thread[Symbol.dispose]()
   }
 
+  /** Outside of a transaction, another broker may change something at any time. */
+  override get keyVersion(): number {
+    return this.isInTransaction ? super.keyVersion : Number.NaN
+  }
+
+  override get logVersion(): number {
+    return super.logVersion + this.#begun.count
+  }
+
+  protected get isInTransaction(): boolean {
+    return this.#inTransaction && !this.#isLost
+  }
+
   protected execute(sql: string, values: readonly Value[]): number {
-    const { changes } = this.#ask(this.#translate(sql), values)
-    if (sql === 'COMMIT') this.#inTransaction = false
-    return changes
+    return this.#ask(this.#translate(sql), values).changes
   }
 
   protected begin(): void {
     const wasConnected = !this.#isLost
     try {
-      this.#ask(BEGIN, [])
+      this.#begin()
     } catch (error) {
       // Nothing was done on the connection that turned out to be lost.
       if (!wasConnected || !this.#isLost) throw error
-      this.#ask(BEGIN, [])
+      this.#begin()
     }
     this.#inTransaction = true
+  }
+
+  protected commit(): void {
+    if (this.changes !== this.#begun.changes) this.#setGeneration()
+    this.execute('COMMIT', [])
+    this.#inTransaction = false
   }
 
   protected rollBack(): void {
@@ -109,6 +123,36 @@ export class PostgresDatabase extends Database {
     this.#inTransaction = false
     // A transaction whose connection is lost has ended.
     if (!this.#isLost) this.#ask('ROLLBACK', [])
+  }
+
+  /** PostgreSQL removes deleted rows by vacuum, when it chooses to. */
+  protected removeDeleted(): void {
+    return undefined
+  }
+
+  protected copy(): never {
+    throw new CloisterError('ERR_KMS_BACKUP', `${this.name} is not in a file`, {
+      hint: 'Use pg_dump.',
+    })
+  }
+
+  #begin(): void {
+    const isReady = this.#generation !== null
+    const sql = `${BEGIN}; SELECT value FROM meta WHERE name = '${GENERATION}'`
+    const { rows } = this.#ask(isReady ? sql : BEGIN, [])
+    const value = rows[0]?.['value']
+    const generation = value instanceof Uint8Array ? Buffer.from(value).toString('hex') : ''
+    if (isReady && generation !== this.#generation) {
+      this.#generation = generation
+      this.forget()
+    }
+    this.#begun = { count: this.#begun.count + 1, changes: this.changes }
+  }
+
+  #setGeneration(): void {
+    const generation = randomBytes(16)
+    writeMeta(this, GENERATION, generation)
+    this.#generation = generation.toString('hex')
   }
 
   #ask(sql: string, values: readonly Value[]): PostgresReply {
@@ -119,6 +163,7 @@ export class PostgresDatabase extends Database {
     const { failure: reason, isLost = false, isLate = false } = reply
     this.#isLost = isLost
     if (reason === undefined) return reply
+    this.spoil()
     if (isLate || (wasLost && isLost && !isPaused)) this.#failed = { atMs: Date.now(), reason }
     throw new CloisterError(CODE, `the store ${this.name} fails: ${reason}`, { hint: HINT })
   }

@@ -9,6 +9,8 @@ import { rotateKey } from './rotate-key.ts'
 import type { Store } from './store/store.ts'
 
 const INTERVAL_MS = 60_000
+/** Another broker may have given a shared store something to do meanwhile. */
+const LOOK_MS = 1000
 
 /** Who does it, in the audit log. */
 const BROKER = 'cloister'
@@ -30,6 +32,8 @@ export class Upkeep implements Disposable {
   readonly #timer: NodeJS.Timeout
   /** When it last failed for a key, in milliseconds since the epoch: it keeps nothing else waiting. */
   readonly #failedMs = new Map<string, number>()
+  /** When it last found nothing to do, and until when there is nothing. */
+  #idle = { changes: -1, sinceMs: 0, untilMs: 0 }
 
   constructor(keeping: Keeping) {
     this.#keeping = keeping
@@ -45,6 +49,7 @@ export class Upkeep implements Disposable {
   work(): void {
     const { store, now } = this.#keeping
     const nowMs = now()
+    if (this.#isIdle(nowMs)) return
     const { deletion, rotation } = store.keys.due(nowMs)
     const deleted = deletion.filter((id) => this.#try(id, () => this.#delete(id, nowMs)))
     if (deleted.length > 0) store.forgetDeleted()
@@ -52,6 +57,14 @@ export class Upkeep implements Disposable {
     const ended = expired.filter((id) => this.#try(id, () => this.#expire(id, nowMs)))
     if (ended.length > 0) store.forgetDeleted()
     for (const id of rotation) this.#try(id, () => this.#rotate(id, nowMs))
+    const untilMs = Math.min(store.keys.nextDueMs(), store.materials.nextEndMs())
+    this.#idle = { changes: store.changes, sinceMs: nowMs, untilMs }
+  }
+
+  #isIdle(nowMs: number): boolean {
+    const { changes, sinceMs, untilMs } = this.#idle
+    const isRecent = Math.abs(nowMs - sinceMs) < LOOK_MS
+    return isRecent && nowMs < untilMs && changes === this.#keeping.store.changes
   }
 
   [Symbol.dispose](): void {

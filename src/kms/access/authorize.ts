@@ -5,6 +5,7 @@ import {
   parseKeyPolicy,
   type Decision,
   type Grant,
+  type PolicyDocument,
   type RequestContext,
 } from '@cloister/attestation/policy'
 import type { Principal } from '../auth/credentials-file.ts'
@@ -32,11 +33,25 @@ export function decideAccess(
   account: string,
   { action, resource, keyPolicy, context, grants }: AccessQuestion,
 ): Decision {
-  const key = keyPolicy === null ? null : parseKeyPolicy(JSON.parse(keyPolicy))
+  const key = keyPolicy === null ? null : parsed(keyPolicy)
   const request = { principal, action, resource, context }
   const decision = decide(request, { key, identity, account })
   if (decision.reason !== 'no-allow' || grants === undefined) return decision
   return decide(request, { key, identity, account, grants: grants() })
+}
+
+const MOST_POLICIES = 200
+const policies = new Map<string, PolicyDocument>()
+
+/** A policy by its text, which is parsed once. */
+function parsed(text: string): PolicyDocument {
+  const known = policies.get(text)
+  if (known !== undefined) return known
+  const policy = parseKeyPolicy(JSON.parse(text))
+  const [oldest] = policies.size < MOST_POLICIES ? [] : policies.keys()
+  if (oldest !== undefined) policies.delete(oldest)
+  policies.set(text, policy)
+  return policy
 }
 
 /** The decision in the form of the audit log. */

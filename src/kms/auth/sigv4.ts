@@ -45,11 +45,12 @@ export function authenticate(
   const { presigned } = authorization
   checkScope(authorization, region)
   checkSignedHeaders(authorization, headers)
-  checkBodyHash(request, presigned ? presigned.contentSha256 : headers.get('x-amz-content-sha256'))
+  const bodyHash = sha256(request.body)
+  checkBodyHash(bodyHash, presigned ? presigned.contentSha256 : headers.get('x-amz-content-sha256'))
   const time = presigned?.time ?? headers.get('x-amz-date') ?? ''
   checkTime(time, authorization, nowMs)
   const key = credentials.keys.get(authorization.accessKeyId)
-  checkSignature(request, { authorization, headers, time, secret: key?.secret ?? '' })
+  checkSignature(request, { authorization, headers, time, bodyHash, key })
   const token = presigned ? presigned.token : headers.get('x-amz-security-token')
   return principalOf(key, token, nowMs)
 }
@@ -100,11 +101,11 @@ function mustBeSigned(presigned: Presigned | undefined): readonly string[] {
   return presigned.hasTarget ? ['host'] : ['host', 'x-amz-target']
 }
 
-function checkBodyHash({ body }: SignedRequest, claimed: string | undefined): void {
+function checkBodyHash(bodyHash: string, claimed: string | undefined): void {
   if (claimed === undefined) return
   if (OTHER_PAYLOADS.test(claimed))
     throw rejected(`${claimed}: the body must be signed as a whole.`)
-  if (claimed !== sha256(body)) throw rejected('x-amz-content-sha256 is not the hash of the body.')
+  if (claimed !== bodyHash) throw rejected('x-amz-content-sha256 is not the hash of the body.')
 }
 
 function checkTime(time: string, { date, presigned }: Authorization, nowMs: number): void {
@@ -125,19 +126,20 @@ interface Signed {
   readonly authorization: Authorization
   readonly headers: Headers
   readonly time: string
-  readonly secret: string
+  /** SHA-256 of the body, hexadecimal. */
+  readonly bodyHash: string
+  /** Undefined if there is none by the name in the request. */
+  readonly key: AccessKey | undefined
 }
 
-/** An unknown key is computed with too: how long the answer takes says nothing about it. */
 function checkSignature(request: SignedRequest, signed: Signed): void {
-  const { authorization, time, secret } = signed
+  const { authorization, time, key } = signed
   const { date, region, service, signature } = authorization
   const scope = `${date}/${region}/${service}/aws4_request`
   const canonical = sha256(Buffer.from(canonicalRequest(request, signed)))
-  const key = [date, region, service, 'aws4_request'].reduce<string | Buffer>(hmac, `AWS4${secret}`)
-  const expected = hmac(key, `AWS4-HMAC-SHA256\n${time}\n${scope}\n${canonical}`)
-  if (timingSafeEqual(expected, Buffer.from(signature, 'hex')) && secret !== '') return
-  if (secret === '')
+  const expected = hmac(signingKey(key, scope), `AWS4-HMAC-SHA256\n${time}\n${scope}\n${canonical}`)
+  if (timingSafeEqual(expected, Buffer.from(signature, 'hex')) && key !== undefined) return
+  if (key === undefined)
     throw new KmsError(
       'UnrecognizedClientException',
       'The security token included in the request is invalid.',
@@ -147,11 +149,24 @@ function checkSignature(request: SignedRequest, signed: Signed): void {
   )
 }
 
-function canonicalRequest({ method, body }: SignedRequest, signed: Signed): string {
+/** By access key: the last one derived, and for which scope. */
+const signingKeys = new WeakMap<AccessKey, { readonly scope: string; readonly signingKey: Buffer }>()
+
+/** An access key's key for a day, region and service, which is derived once. */
+function signingKey(key: AccessKey | undefined, scope: string): Buffer {
+  const known = key && signingKeys.get(key)
+  if (known?.scope === scope) return known.signingKey
+  const [first = '', ...others] = scope.split('/')
+  const derived = others.reduce<Buffer>(hmac, hmac(`AWS4${key?.secret ?? ''}`, first))
+  if (key) signingKeys.set(key, { scope, signingKey: derived })
+  return derived
+}
+
+function canonicalRequest({ method }: SignedRequest, signed: Signed): string {
   const { signedHeaders } = signed.authorization
   const lines = signedHeaders.map((name) => `${name}:${signed.headers.get(name) ?? ''}\n`)
   const query = signed.authorization.presigned?.canonicalQuery ?? ''
-  return [method, '/', query, lines.join(''), signedHeaders.join(';'), sha256(body)].join('\n')
+  return [method, '/', query, lines.join(''), signedHeaders.join(';'), signed.bodyHash].join('\n')
 }
 
 function principalOf(

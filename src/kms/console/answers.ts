@@ -42,13 +42,14 @@ export interface ConsoleRequest {
 const KEYS_PER_PAGE = 100
 const ENTRIES_PER_ANSWER = 100
 const MAX_GRANTS = 500
-const MAX_ALIASES = 50
 const KEY_PATH = /^\/api\/keys\/([0-9a-f-]{36})(?:\/(decision|enable|disable))?$/
 const PRINCIPAL = 'console'
 
 /** @throws ConsoleError */
 export function answerConsole(request: ConsoleRequest): object {
-  const { method, path } = request
+  const { method, path, store } = request
+  // It shows nothing that might still be undone.
+  store.settle()
   const [, id = '', action] = KEY_PATH.exec(path) ?? []
   if (method === 'POST' && (action === 'enable' || action === 'disable'))
     return setEnabled(request, id, action)
@@ -67,7 +68,7 @@ function listKeys({ store, query, canChange }: ConsoleRequest): object {
 }
 
 function summaryOf(store: Store, key: KeyRecord): object {
-  const aliases = store.aliases.list('', MAX_ALIASES, key.id).map(({ name }) => name)
+  const aliases = store.aliases.namesOf(key.id)
   const { id, spec, usage } = key
   return { id, aliases, spec, usage, state: stateOf(key) }
 }

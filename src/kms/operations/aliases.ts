@@ -3,8 +3,8 @@
 // @see https://docs.aws.amazon.com/kms/latest/developerguide/alias-access.html
 
 import { invalid, KmsError } from '../kms-error.ts'
-import type { AliasRecord } from '../store/alias-table.ts'
-import { MAX_ALIASES, type Call, type Operation } from './call.ts'
+import { MAX_ALIASES, type AliasRecord } from '../store/alias-table.ts'
+import type { Call, Operation } from './call.ts'
 import { ALIAS, aliasArn, MAX_KEY_ID, notFound } from './key-names.ts'
 import { checkState } from './key-state.ts'
 import { pageOf, readPage } from './pages.ts'
@@ -91,7 +91,7 @@ function readTarget(call: Call): ReturnType<Call['key']> {
 
 /** All names of a key are in `kms:ResourceAliases`, so that it must not have more than fit there. */
 function checkRoom({ store }: Call, keyId: string): void {
-  if (store.aliases.list('', MAX_ALIASES, keyId).length < MAX_ALIASES) return
+  if (store.aliases.namesOf(keyId).length < MAX_ALIASES) return
   const message = `the key has ${String(MAX_ALIASES)} aliases already`
   throw new KmsError('LimitExceededException', message)
 }

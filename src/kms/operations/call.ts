@@ -201,7 +201,7 @@ export class Call {
   }
 
   #keyContext(key: KeyRecord, alias: string | null): RequestContext {
-    const aliases = this.store.aliases.list('', MAX_ALIASES, key.id).map(({ name }) => name)
+    const aliases = this.store.aliases.namesOf(key.id)
     return {
       'kms:KeySpec': key.spec,
       'kms:KeyUsage': key.usage,
@@ -216,9 +216,6 @@ export class Call {
 /** Grants on one key. AWS allows 50,000, and does not look through them for each request. */
 export const MAX_GRANTS = 500
 const ALL_GRANTS = { after: '', count: MAX_GRANTS } as const
-
-/** AWS's quota of names for one key. */
-export const MAX_ALIASES = 50
 
 /** Binary fields are base64 in JSON 1.1. */
 export function base64(bytes: Uint8Array): string {

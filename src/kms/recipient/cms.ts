@@ -12,8 +12,12 @@ import {
   type KeyObject,
 } from 'node:crypto'
 
-/** Encrypts for an RSA public key. */
-export function envelop(plaintext: Uint8Array, key: KeyObject): Uint8Array {
+/** Encrypts for an RSA public key, whose DER SubjectPublicKeyInfo may be at hand already. */
+export function envelop(
+  plaintext: Uint8Array,
+  key: KeyObject,
+  spki: Uint8Array = key.export({ type: 'spki', format: 'der' }),
+): Uint8Array {
   const contentKey = randomBytes(32)
   const iv = randomBytes(16)
   const cipher = createCipheriv('aes-256-cbc', contentKey, iv)
@@ -23,13 +27,12 @@ export function envelop(plaintext: Uint8Array, key: KeyObject): Uint8Array {
     SEQUENCE,
     ...[DATA, algorithm, ber(CONTEXT_0, der(OCTET_STRING, content))],
   )
-  const recipients = der(SET, recipientInfo(contentKey, key))
+  const recipients = der(SET, recipientInfo(contentKey, key, spki))
   const envelopedData = ber(SEQUENCE, VERSION_2, recipients, contentInfo)
   return ber(SEQUENCE, ENVELOPED_DATA, ber(CONTEXT_0, envelopedData))
 }
 
-function recipientInfo(contentKey: Uint8Array, key: KeyObject): Buffer {
-  const spki = key.export({ type: 'spki', format: 'der' })
+function recipientInfo(contentKey: Uint8Array, key: KeyObject, spki: Uint8Array): Buffer {
   const keyId = createHash('sha256').update(spki).digest()
   const padding = constants.RSA_PKCS1_OAEP_PADDING
   const encrypted = publicEncrypt({ key, padding, oaepHash: 'sha256' }, contentKey)

@@ -60,8 +60,8 @@ export class RecipientVerifier {
     recipient.end()
     if (algorithm === undefined) throw invalid('Recipient.KeyEncryptionAlgorithm is missing')
     const attestation = await this.#verifyDocument(document)
-    const key = recipientKey(attestation)
-    return { attestation, encrypt: (plaintext) => envelop(plaintext, key) }
+    const { key, spki } = recipientKey(attestation)
+    return { attestation, encrypt: (plaintext) => envelop(plaintext, key, spki) }
   }
 
   async #verifyDocument(document: Uint8Array): Promise<Attestation> {
@@ -86,13 +86,13 @@ function refused({ code, message }: AttestationError): KmsError {
   return invalid(`the attestation document is not accepted: ${code}: ${message}`)
 }
 
-function recipientKey({ publicKey }: Attestation): KeyObject {
+function recipientKey({ publicKey }: Attestation): { key: KeyObject; spki: Uint8Array } {
   if (publicKey === null) throw invalid('the attestation document has no public_key')
   const key = parseSpki(publicKey)
   const { modulusLength = 0, publicExponent } = key?.asymmetricKeyDetails ?? {}
   const right =
     key?.asymmetricKeyType === 'rsa' && RSA_BITS.includes(modulusLength) && publicExponent === F4
-  if (right) return key
+  if (right) return { key, spki: publicKey }
   throw invalid(
     "the attestation document's public_key is not a DER SubjectPublicKeyInfo of RSA with 2048, 3072 or 4096 bits",
   )

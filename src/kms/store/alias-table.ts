@@ -3,6 +3,10 @@
 
 import type { Database, Row } from './database.ts'
 import type { MasterKey } from './master-key.ts'
+import { Recent } from './recent.ts'
+
+/** AWS's quota of names for one key. */
+export const MAX_ALIASES = 50
 
 export interface AliasRecord {
   /** With `alias/`. */
@@ -18,10 +22,12 @@ export interface AliasRecord {
 export class AliasTable {
   readonly #database: Database
   readonly #master: MasterKey
+  readonly #names: Recent<readonly string[]>
 
   constructor(database: Database, master: MasterKey) {
     this.#database = database
     this.#master = master
+    this.#names = new Recent(() => database.keyVersion)
   }
 
   find(name: string): AliasRecord | undefined {
@@ -47,6 +53,13 @@ export class AliasTable {
     const sql = `SELECT * FROM aliases WHERE name > ?1 AND (CAST(?2 AS TEXT) IS NULL OR key_id = ?2)
       ORDER BY name LIMIT ?3`
     return this.#database.all(sql, [after, keyId, count]).map((row) => this.#checked(row))
+  }
+
+  /** All names of a key, in order. */
+  namesOf(keyId: string): readonly string[] {
+    return this.#names.get(keyId, () =>
+      this.list('', MAX_ALIASES, keyId).map((record) => record.name),
+    )
   }
 
   #checked(row: Row): AliasRecord {

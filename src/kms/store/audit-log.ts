@@ -47,9 +47,17 @@ export interface AuditHead {
 const ZERO = new Uint8Array(32)
 const BATCH = 1000
 
+interface LogEnd {
+  readonly version: number
+  readonly seq: number
+  readonly hash: Uint8Array
+}
+
 /** Appends entries to the hash chain of a store. */
 export class AuditLog {
   readonly #database: Database
+  /** Where the log ends, as long as its version is the database's. */
+  #end: LogEnd = { version: Number.NaN, seq: 0, hash: ZERO }
 
   constructor(database: Database) {
     this.#database = database
@@ -75,16 +83,24 @@ export class AuditLog {
     return entry === undefined ? undefined : (JSON.parse(String(entry)) as AuditEntry).time
   }
 
+  /** Within a transaction. */
   append(entry: AuditEntry): void {
     const text = JSON.stringify(entry)
+    const end = this.#ended()
+    const seq = end.seq + 1
+    const hash = hashOf(end.hash, seq, text)
+    this.#database.append('INSERT INTO audit VALUES (?, ?, ?)', [seq, text, hash])
+    this.#end = { ...end, seq, hash }
+  }
+
+  #ended(): LogEnd {
+    const version = this.#database.logVersion
+    if (this.#end.version === version) return this.#end
     const last = this.#last()
-    const previous = (last?.['hash'] ?? ZERO) as Uint8Array
-    const seq = Number(last?.['seq'] ?? 0) + 1
-    this.#database.append('INSERT INTO audit VALUES (?, ?, ?)', [
-      seq,
-      text,
-      hashOf(previous, seq, text),
-    ])
+    return {
+      ...{ version, seq: Number(last?.['seq'] ?? 0) },
+      hash: (last?.['hash'] ?? ZERO) as Uint8Array,
+    }
   }
 
   #last(): Row | null {

@@ -5,6 +5,7 @@ import { randomUUID } from 'node:crypto'
 import { KEY_SPECS, KEY_USAGES, type KeySpec, type KeyUsage } from '../crypto/key-specs.ts'
 import type { Database, Row, Value } from './database.ts'
 import type { MasterKey } from './master-key.ts'
+import { Recent } from './recent.ts'
 
 /** Where the material of a key comes from. */
 export type KeyOrigin = 'AWS_KMS' | 'EXTERNAL'
@@ -61,10 +62,12 @@ const PUT = `INSERT INTO keys (${ALL.join(', ')}) VALUES (${ALL.map(() => '?').j
 export class KeyTable {
   readonly #database: Database
   readonly #master: MasterKey
+  readonly #recent: Recent<KeyRecord | undefined>
 
   constructor(database: Database, master: MasterKey) {
     this.#database = database
     this.#master = master
+    this.#recent = new Recent(() => database.keyVersion)
   }
 
   /** Makes a key without material. */
@@ -79,6 +82,10 @@ export class KeyTable {
   }
 
   find(id: string): KeyRecord | undefined {
+    return this.#recent.get(id, () => this.#read(id))
+  }
+
+  #read(id: string): KeyRecord | undefined {
     const row = this.#database.get(`SELECT ${ALL.join(', ')} FROM keys WHERE id = ?`, [id])
     if (row === null) return undefined
     const record = recordOf({ ...row, id })
@@ -102,6 +109,15 @@ export class KeyTable {
       deletion: ids('deletion_ms <= ?'),
       rotation: ids('next_rotation_ms <= ? AND enabled = 1 AND deletion_ms IS NULL'),
     }
+  }
+
+  /** When it is time for the next one, in milliseconds since the epoch; Infinity for never. */
+  nextDueMs(): number {
+    const sql = `SELECT min(deletion_ms) AS deletion, min(CASE WHEN enabled = 1 AND deletion_ms IS NULL
+      THEN next_rotation_ms END) AS rotation FROM keys
+      WHERE deletion_ms IS NOT NULL OR next_rotation_ms IS NOT NULL`
+    const row = this.#database.get(sql)
+    return Math.min(...['deletion', 'rotation'].map((name) => Number(row?.[name] ?? Infinity)))
   }
 
   /** Removes a key and all that is its own. */

@@ -4,6 +4,7 @@
 import type { Database, Row, Value } from './database.ts'
 import type { KeyRecord } from './key-table.ts'
 import type { MasterKey } from './master-key.ts'
+import { Recent } from './recent.ts'
 
 /** How a material came to be. */
 export type MaterialCause = 'CREATED' | 'ON_DEMAND' | 'AUTOMATIC' | 'IMPORTED'
@@ -41,10 +42,14 @@ const PUT = `INSERT INTO materials (${ALL}) VALUES (?,?,?,?,?,?,?,?,?)
 export class MaterialTable {
   readonly #database: Database
   readonly #master: MasterKey
+  readonly #recent: Recent<MaterialRecord | undefined>
+  readonly #secrets: Recent<Uint8Array | undefined>
 
   constructor(database: Database, master: MasterKey) {
     this.#database = database
     this.#master = master
+    this.#recent = new Recent(() => database.keyVersion)
+    this.#secrets = new Recent(() => database.keyVersion)
   }
 
   /** Adds a secret to a key. */
@@ -70,6 +75,10 @@ export class MaterialTable {
   }
 
   find(keyId: string, number: number): MaterialRecord | undefined {
+    return this.#recent.get(bindingOf(keyId, number), () => this.#read(keyId, number))
+  }
+
+  #read(keyId: string, number: number): MaterialRecord | undefined {
     const sql = `SELECT ${ALL} FROM materials WHERE key_id = ? AND number = ?`
     const row = this.#database.get(sql, [keyId, number])
     return row === null ? undefined : this.#checked({ ...row, key_id: keyId, number })
@@ -90,6 +99,12 @@ export class MaterialTable {
   expired(nowMs: number): readonly string[] {
     const sql = 'SELECT DISTINCT key_id FROM materials WHERE valid_to_ms <= ?'
     return this.#database.all(sql, [nowMs]).map((row) => String(row['key_id']))
+  }
+
+  /** When the next imported material expires, in milliseconds since the epoch; Infinity for never. */
+  nextEndMs(): number {
+    const sql = 'SELECT min(valid_to_ms) AS next FROM materials WHERE valid_to_ms IS NOT NULL'
+    return Number(this.#database.get(sql)?.['next'] ?? Infinity)
   }
 
   /** The number of the last material; 0 when there is none. */
@@ -113,8 +128,11 @@ export class MaterialTable {
 
   /** The secret; undefined when the key has no such material, or it is deleted. */
   secret(keyId: string, number: number): Uint8Array | undefined {
-    const wrapped = this.find(keyId, number)?.wrapped
-    return wrapped ? this.#master.unwrap(wrapped, bindingOf(keyId, number)) : undefined
+    const binding = bindingOf(keyId, number)
+    return this.#secrets.get(binding, () => {
+      const wrapped = this.find(keyId, number)?.wrapped
+      return wrapped ? this.#master.unwrap(wrapped, binding) : undefined
+    })
   }
 
   #checked(row: Row): MaterialRecord {

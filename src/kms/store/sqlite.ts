@@ -22,7 +22,7 @@ import {
 } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join, resolve } from 'node:path'
-import type { Database as Sqlite } from 'node-sqlite3-wasm'
+import type { Database as Sqlite, Statement } from 'node-sqlite3-wasm'
 import { check, CloisterError, messageOf } from '../../errors.ts'
 import { checkPrivate } from '../private-file.ts'
 import { Database, type Row, type Value } from './database.ts'
@@ -57,6 +57,7 @@ export class SqliteDatabase extends Database {
   readonly #sqlite: Sqlite
   readonly #lock: number
   readonly #made: MadeHere
+  readonly #statements = new Map<string, Statement>()
   readonly name: string
   readonly isNew: boolean
 
@@ -91,12 +92,13 @@ export class SqliteDatabase extends Database {
     })
   }
 
+  /** Read to the end: a statement that is not holds up the next checkpoint. */
   get(sql: string, values: readonly Value[] = []): Row | null {
-    return this.#guarded(() => this.#sqlite.get(sql, whole(values)) as Row | null)
+    return this.all(sql, values)[0] ?? null
   }
 
   all(sql: string, values: readonly Value[] = []): readonly Row[] {
-    return this.#guarded(() => this.#sqlite.all(sql, whole(values)) as readonly Row[])
+    return this.#guarded(() => this.#with(sql, (one) => one.all(whole(values)) as readonly Row[]))
   }
 
   hasTable(name: string): boolean {
@@ -104,40 +106,68 @@ export class SqliteDatabase extends Database {
     return this.get(sql, [name]) !== null
   }
 
-  /** Writes a complete copy of the store to a file that does not exist. */
-  copyTo(path: string): void {
-    this.append('VACUUM INTO ?', [path])
-  }
-
-  /** Moves the write-ahead log into the file and empties it. */
-  forgetDeleted(): void {
-    this.get('PRAGMA wal_checkpoint(TRUNCATE)')
-  }
-
   /** Closes the store; one that this opening made is removed, while nobody else can have it. */
   abandon(): void {
     if (!this.#sqlite.isOpen) return
-    this.#sqlite.close()
+    this.#close()
     if (this.isNew) removeStore(this.name, this.#made.firstDirectory)
     closeSync(this.#lock)
   }
 
   [Symbol.dispose](): void {
     if (!this.#sqlite.isOpen) return
-    this.#sqlite.close()
+    this.settle()
+    this.#close()
     closeSync(this.#lock)
   }
 
+  protected get isInTransaction(): boolean {
+    return this.#sqlite.inTransaction
+  }
+
   protected execute(sql: string, values: readonly Value[]): number {
-    return this.#guarded(() => this.#sqlite.run(sql, whole(values)).changes)
+    return this.#guarded(() => this.#with(sql, (one) => one.run(whole(values)).changes))
   }
 
   protected begin(): void {
     this.execute('BEGIN IMMEDIATE', [])
   }
 
+  protected commit(): void {
+    this.execute('COMMIT', [])
+  }
+
   protected rollBack(): void {
-    if (this.#sqlite.inTransaction) this.execute('ROLLBACK', [])
+    if (this.isInTransaction) this.execute('ROLLBACK', [])
+  }
+
+  protected copy(path: string): void {
+    this.execute('VACUUM INTO ?', [path])
+  }
+
+  /** Moves the write-ahead log into the file and empties it. */
+  protected removeDeleted(): void {
+    this.get('PRAGMA wal_checkpoint(TRUNCATE)')
+  }
+
+  /** A statement is prepared once, and again after it has failed: it reports its failure until then. */
+  #with<T>(sql: string, work: (statement: Statement) => T): T {
+    const statement = this.#statements.get(sql) ?? this.#sqlite.prepare(sql)
+    this.#statements.set(sql, statement)
+    try {
+      return work(statement)
+    } catch (error) {
+      this.#statements.delete(sql)
+      finalize(statement)
+      throw error
+    }
+  }
+
+  /** SQLite closes the file when the last statement is gone. */
+  #close(): void {
+    for (const statement of this.#statements.values()) finalize(statement)
+    this.#statements.clear()
+    this.#sqlite.close()
   }
 
   #guarded<T>(work: () => T): T {
@@ -148,6 +178,15 @@ export class SqliteDatabase extends Database {
       const reason = `${messageOf(cause)}${diskNote(dirname(this.name))}`
       throw new CloisterError(CODE, `the store ${this.name} fails: ${reason}`, { cause })
     }
+  }
+}
+
+/** Whether its last execution failed is known already. */
+function finalize(statement: Statement): void {
+  try {
+    statement.finalize()
+  } catch (error) {
+    if (!statement.isFinalized) throw error
   }
 }
 

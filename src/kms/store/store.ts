@@ -4,6 +4,7 @@ import { AliasTable } from './alias-table.ts'
 import { AuditLog } from './audit-log.ts'
 import type { Database } from './database.ts'
 import { GrantTable } from './grant-table.ts'
+import { GroupCommit } from './group-commit.ts'
 import { ImportTokens } from './import-tokens.ts'
 import { KeyTable } from './key-table.ts'
 import { MasterKey, type MasterSecret } from './master-key.ts'
@@ -27,10 +28,12 @@ export class Store implements Disposable {
   readonly audit: AuditLog
   readonly #database: Database
   readonly #master: MasterKey
+  readonly #groups: GroupCommit
 
   private constructor(database: Database, master: MasterKey) {
     this.#database = database
     this.#master = master
+    this.#groups = new GroupCommit(database)
     this.keys = new KeyTable(database, master)
     this.materials = new MaterialTable(database, master)
     this.aliases = new AliasTable(database, master)
@@ -85,12 +88,31 @@ export class Store implements Disposable {
     const bytes = Buffer.alloc(8)
     bytes.writeBigUInt64BE(value)
     const mac = this.#master.sign('meta', [EPOCH, counter, String(value)])
-    writeMeta(this.#database, EPOCH, Buffer.concat([bytes, mac]))
+    this.transaction(() => {
+      writeMeta(this.#database, EPOCH, Buffer.concat([bytes, mac]))
+    })
   }
 
   /** All of it, or nothing; on the disk when it returns. */
   transaction<T>(work: () => T): T {
     return this.#database.transaction(work)
+  }
+
+  /**
+   * All of it, or nothing, in one transaction with what others do at the same time; on the disk when the promise resolves.
+   */
+  async step<T>(work: () => T): Promise<T> {
+    return await this.#groups.step(work)
+  }
+
+  /** What steps have done so far is on the disk when it returns. */
+  settle(): void {
+    this.#database.settle()
+  }
+
+  /** While it stays the same, what was read of keys and what belongs to them is still so. */
+  get version(): number {
+    return this.#database.keyVersion
   }
 
   /** After a deletion: nothing of it stays in the files. */
