@@ -142,6 +142,22 @@ export class Fields {
     return value === undefined ? undefined : new Fields(value, this.#nameOf(name))
   }
 
+  /** The fields of each structure of a list. */
+  structures(name: string): readonly Fields[] | undefined {
+    const values = this.#take(name)
+    if (values === undefined) return undefined
+    if (!Array.isArray(values)) throw this.#mistyped(name, 'a list')
+    return values.map((one) => new Fields(one, `${this.#nameOf(name)}[]`))
+  }
+
+  requiredTexts(
+    name: string,
+    bounds: { readonly most: number; readonly longest: number },
+  ): readonly string[] {
+    if (this.#take(name) === undefined) this.#missing(name)
+    return this.texts(name, bounds)
+  }
+
   /** A list of texts; empty when absent. */
   texts(
     name: string,

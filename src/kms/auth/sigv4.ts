@@ -150,7 +150,10 @@ function checkSignature(request: SignedRequest, signed: Signed): void {
 }
 
 /** By access key: the last one derived, and for which scope. */
-const signingKeys = new WeakMap<AccessKey, { readonly scope: string; readonly signingKey: Buffer }>()
+const signingKeys = new WeakMap<
+  AccessKey,
+  { readonly scope: string; readonly signingKey: Buffer }
+>()
 
 /** An access key's key for a day, region and service, which is derived once. */
 function signingKey(key: AccessKey | undefined, scope: string): Buffer {

@@ -202,7 +202,9 @@ export class Call {
 
   #keyContext(key: KeyRecord, alias: string | null): RequestContext {
     const aliases = this.store.aliases.namesOf(key.id)
+    const tags = Object.entries(key.tags).map(([name, value]) => [`aws:ResourceTag/${name}`, value])
     return {
+      ...(Object.fromEntries(tags) as RequestContext),
       'kms:KeySpec': key.spec,
       'kms:KeyUsage': key.usage,
       'kms:KeyOrigin': key.origin,

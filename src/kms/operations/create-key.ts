@@ -16,6 +16,7 @@ import type { KeyRecord } from '../store/key-table.ts'
 import type { Answer, Call, Operation } from './call.ts'
 import { metadataOf } from './key-metadata.ts'
 import { keyArn } from './key-names.ts'
+import { readTags, tagKeys } from './tags.ts'
 import { checkNewPolicy, defaultPolicy, MAX_POLICY } from './policy-rules.ts'
 
 /** Of ML-KEM keys. */
@@ -36,6 +37,7 @@ function authorized(call: Call): Omit<New, 'material'> {
   const given = fields.text('Policy', MAX_POLICY)
   const bypass = fields.flag('BypassPolicyLockoutSafetyCheck')
   const { spec, usage, origin } = readKind(call)
+  const tags = readTags(fields) ?? {}
   fields.end()
   call.authorize('kms:CreateKey', {
     'kms:KeySpec': spec,
@@ -43,13 +45,15 @@ function authorized(call: Call): Omit<New, 'material'> {
     'kms:KeyOrigin': origin,
     'kms:MultiRegion': 'false',
     'kms:BypassPolicyLockoutSafetyCheck': String(bypass),
+    ...tagKeys(tags),
   })
+  if (Object.keys(tags).length > 0) call.authorize('kms:TagResource', tagKeys(tags))
   const policy = given ?? defaultPolicy(call.place.account)
   checkNewPolicy(call, policy, bypass)
-  return { description, policy, spec, usage, origin }
+  return { description, policy, spec, usage, origin, tags }
 }
 
-type New = Pick<KeyRecord, 'description' | 'policy' | 'spec' | 'usage' | 'origin'> & {
+type New = Pick<KeyRecord, 'description' | 'policy' | 'spec' | 'usage' | 'origin' | 'tags'> & {
   /** Null for a key that waits for material from outside. */
   readonly material: KeyMaterial | null
 }
@@ -79,7 +83,6 @@ function readKind({ fields }: Call): Pick<KeyRecord, 'spec' | 'usage' | 'origin'
     MultiRegion: 'this broker has no regions to copy keys to',
     CustomKeyStoreId: 'this broker has no custom key stores',
     XksKeyId: 'this broker has no external key stores',
-    Tags: 'this broker has no tags yet',
   })
   return { spec, usage: usageFor(spec, usage), origin }
 }

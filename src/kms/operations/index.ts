@@ -36,6 +36,7 @@ import {
 } from './rotation.ts'
 import { deriveSharedSecret } from './shared-secret.ts'
 import { getPublicKey, sign, verify } from './signing.ts'
+import { listResourceTags, tagResource, untagResource } from './tags.ts'
 
 export const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
   Object.entries({
@@ -69,6 +70,7 @@ export const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
     ListKeyPolicies: listKeyPolicies,
     ListKeyRotations: listKeyRotations,
     ListKeys: listKeys,
+    ListResourceTags: listResourceTags,
     ListRetirableGrants: listRetirableGrants,
     PutKeyPolicy: putKeyPolicy,
     ReEncrypt: reEncrypt,
@@ -77,6 +79,8 @@ export const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
     RotateKeyOnDemand: rotateKeyOnDemand,
     ScheduleKeyDeletion: scheduleKeyDeletion,
     Sign: sign,
+    TagResource: tagResource,
+    UntagResource: untagResource,
     UpdateAlias: updateAlias,
     UpdateKeyDescription: updateKeyDescription,
     Verify: verify,
@@ -93,6 +97,5 @@ export const EXTENSIONS: ReadonlyMap<string, Operation> = new Map([
 export const MISSING: ReadonlySet<string> = new Set([
   ...['ConnectCustomKeyStore', 'CreateCustomKeyStore', 'Decapsulate', 'DeleteCustomKeyStore'],
   ...['DescribeCustomKeyStores', 'DisconnectCustomKeyStore', 'Encapsulate', 'GetKeyLastUsage'],
-  ...['ListResourceTags', 'ReplicateKey', 'TagResource', 'UntagResource', 'UpdateCustomKeyStore'],
-  'UpdatePrimaryRegion',
+  ...['ReplicateKey', 'UpdateCustomKeyStore', 'UpdatePrimaryRegion'],
 ])

@@ -7,8 +7,6 @@ import { check } from '../../errors.ts'
 export type Value = number | string | Uint8Array | null
 export type Row = Readonly<Record<string, Value>>
 
-const SAVEPOINT = 'step'
-
 /** An open database. Every method throws ERR_KMS_STORE when the database fails. */
 export abstract class Database implements Disposable {
   #changes = 0

@@ -33,13 +33,18 @@ export interface KeyRecord {
   /** The period of automatic rotation; null when it is off. */
   readonly rotationDays: number | null
   readonly nextRotationMs: number | null
+  readonly tags: KeyTags
 }
+
+/** Values by name. */
+export type KeyTags = Readonly<Record<string, string>>
 
 /** What a new key is given. */
 export type NewKey = Pick<
   KeyRecord,
   'description' | 'policy' | 'spec' | 'usage' | 'origin' | 'publicKey'
->
+> &
+  Partial<Pick<KeyRecord, 'tags'>>
 
 /** Ids of keys for which it is time. */
 export interface Due {
@@ -50,7 +55,7 @@ export interface Due {
 const COLUMNS = [
   ...['id', 'created_ms', 'description', 'enabled', 'policy', 'spec', 'usage', 'origin'],
   ...['public_key', 'material', 'pending_import', 'deletion_ms', 'rotation_days'],
-  'next_rotation_ms',
+  ...['next_rotation_ms', 'tags'],
 ] as const
 const ALL = [...COLUMNS, 'mac']
 const PUT = `INSERT INTO keys (${ALL.join(', ')}) VALUES (${ALL.map(() => '?').join(', ')})
@@ -73,7 +78,7 @@ export class KeyTable {
   /** Makes a key without material. */
   create(fields: NewKey, nowMs: number): KeyRecord {
     const record = {
-      ...{ id: randomUUID(), createdMs: nowMs, enabled: true, material: 0, ...fields },
+      ...{ id: randomUUID(), createdMs: nowMs, enabled: true, material: 0, tags: {}, ...fields },
       pendingImport: fields.origin === 'EXTERNAL',
       ...{ deletionMs: null, rotationDays: null, nextRotationMs: null },
     }
@@ -89,7 +94,7 @@ export class KeyTable {
     const row = this.#database.get(`SELECT ${ALL.join(', ')} FROM keys WHERE id = ?`, [id])
     if (row === null) return undefined
     const record = recordOf({ ...row, id })
-    this.#master.checkRow('keys', valuesOf(record), row['mac'] as Uint8Array)
+    this.#master.checkRow('keys', signedOf(valuesOf(record)), row['mac'] as Uint8Array)
     return record
   }
 
@@ -131,7 +136,7 @@ export class KeyTable {
   /** Writes a key, new or changed. */
   put(record: KeyRecord): void {
     const values = valuesOf(record)
-    this.#database.run(PUT, [...values, this.#master.sign('keys', values)])
+    this.#database.run(PUT, [...values, this.#master.sign('keys', signedOf(values))])
   }
 }
 
@@ -142,8 +147,18 @@ function valuesOf(record: KeyRecord): Value[] {
   return [
     ...[id, createdMs, description, Number(enabled), policy, spec, usage, origin],
     ...[publicKey, material, Number(pendingImport), deletionMs],
-    ...[record.rotationDays, record.nextRotationMs],
+    ...[record.rotationDays, record.nextRotationMs, tagsText(record.tags)],
   ]
+}
+
+/** Empty for none. */
+function tagsText(tags: KeyTags): string {
+  return Object.keys(tags).length === 0 ? '' : JSON.stringify(tags)
+}
+
+/** What the MAC covers. Rows of before there were tags have none, and no column for them. */
+function signedOf(values: readonly Value[]): readonly Value[] {
+  return values.at(-1) === '' ? values.slice(0, -1) : values
 }
 
 function recordOf(row: Row): KeyRecord {
@@ -166,5 +181,6 @@ function recordOf(row: Row): KeyRecord {
     deletionMs: number('deletion_ms'),
     rotationDays: number('rotation_days'),
     nextRotationMs: number('next_rotation_ms'),
+    tags: row['tags'] === '' ? {} : (JSON.parse(String(row['tags'])) as KeyTags),
   }
 }

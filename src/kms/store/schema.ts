@@ -88,4 +88,5 @@ const MIGRATIONS: readonly (readonly Statement[])[] = [
       STRICT, WITHOUT ROWID`,
     'CREATE INDEX used_nonces_by_end ON used_nonces (valid_to_ms)',
   ],
+  ["ALTER TABLE keys ADD COLUMN tags TEXT NOT NULL DEFAULT ''"],
 ]

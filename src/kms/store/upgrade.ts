@@ -37,7 +37,7 @@ function upgradeKey(row: Row, { master, keys, materials }: Tables): void {
     ...{ id, createdMs, description: String(row['description']), enabled: row['enabled'] === 1 },
     ...{ policy: String(row['policy']), spec: 'SYMMETRIC_DEFAULT', usage: 'ENCRYPT_DECRYPT' },
     ...{ origin: 'AWS_KMS', publicKey: null, material: 1, pendingImport: false },
-    ...{ deletionMs: null, rotationDays: null, nextRotationMs: null },
+    ...{ deletionMs: null, rotationDays: null, nextRotationMs: null, tags: {} },
   })
   materials.add(secret, { keyId: id, number: 1, createdMs, cause: 'CREATED' })
 }

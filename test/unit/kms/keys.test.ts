@@ -58,7 +58,6 @@ describe('keys', () => {
       { MultiRegion: true },
       { Origin: 'AWS_CLOUDHSM' },
       { CustomKeyStoreId: 'cks-1' },
-      { Tags: [{ TagKey: 'a', TagValue: 'b' }] },
     ]
     for (const input of kinds) {
       const sent = suite.client('root').send(new CreateKeyCommand(input))

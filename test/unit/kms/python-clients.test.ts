@@ -95,7 +95,7 @@ test('the AWS CLI makes a key, reads its policy and is told what is not there', 
     'Policy',
   )
   expect(policy.stdout).toContain(`arn:aws:iam::${ACCOUNT}:root`)
-  await expect(aws('list-resource-tags', '--key-id', id)).rejects.toThrow(
-    /UnsupportedOperationException.*ListResourceTags: this broker does not have this operation yet/,
+  await expect(aws('get-key-last-usage', '--key-id', id)).rejects.toThrow(
+    /UnsupportedOperationException.*GetKeyLastUsage: this broker does not have this operation yet/,
   )
 })
