@@ -4,11 +4,12 @@
 #
 #   enclave-images/build.sh <blobs directory> [<output directory>]
 #
-# <blobs> receives init (the agent), cmdline and the kernel of the flavour `standard`: bzImage,
-# vmlinux, kernel.config. <blobs>/minimal receives those of the flavour `minimal`. <output> (default:
-# the directory that holds <blobs>) receives hello/rootfs, signer/rootfs and, in kms, the programs for AWS
-# KMS. The same sources give the same bytes, whatever the checkout directory, user, cargo home or target
-# directory, and agent, hello and kernels also on Debian 12 and 13 (toolchain.sh).
+# <blobs> receives init (the agent), companion (the program of what runs beside an app that asks for it),
+# cmdline and the kernel of the flavour `standard`: bzImage, vmlinux, kernel.config. <blobs>/minimal
+# receives those of the flavour `minimal`. <output> (default: the directory that holds <blobs>) receives
+# hello/rootfs, signer/rootfs and, in kms, the programs for AWS KMS. The same sources give the same bytes,
+# whatever the checkout directory, user, cargo home or target directory, and agent, hello and kernels also
+# on Debian 12 and 13 (toolchain.sh).
 #
 #   CLOISTER_KERNEL_FLAVOURS  the flavours to build (default "standard minimal")
 #
@@ -68,9 +69,12 @@ build_binaries() {
   flags=$(rust_flags "$pinned")
   # Rust calls the linker `cc`, and chooses how by that name.
   export PATH=${pinned:+$pinned/tools:}$PATH CARGO_ENCODED_RUSTFLAGS=${flags%$'\x1f'} CARGO_INCREMENTAL=0
-  # On their own: the features that other programs want of a crate would be those of the agent too.
-  compile --package cloister-agent --package hello
-  compile --package cloister-kms --package signer
+  # Each on its own: the features that other programs want of a crate would be its features too, and a
+  # dependency of one would change the measurements of another.
+  local package
+  for package in cloister-agent cloister-companion hello cloister-kms signer; do
+    compile --package "$package"
+  done
 }
 
 # Installs through a rename, so that a reader sees the old file or the new one.
@@ -89,7 +93,7 @@ place_kernel() {
 }
 
 main() {
-  (($# == 1 || $# == 2)) || { sed -n '2,16s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 64; }
+  (($# == 1 || $# == 2)) || { sed -n '2,17s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 64; }
   mkdir -p "$1" "${2:-$(dirname "$1")}"/{hello/rootfs,kms,signer/rootfs}
   local blobs out flavour binaries program
   blobs=$(cd "$1" && pwd)
@@ -104,6 +108,7 @@ main() {
   build_binaries
   binaries=$target_dir/$target/release
   place 755 "$binaries/cloister-agent" "$blobs/init"
+  place 755 "$binaries/cloister-companion" "$blobs/companion"
   place 644 <(printf '%s' "$cmdline") "$blobs/cmdline"
   place 755 "$binaries/hello" "$out/hello/rootfs/hello"
   place 755 "$binaries/signer" "$out/signer/rootfs/signer"

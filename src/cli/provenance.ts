@@ -7,7 +7,7 @@ import { basename } from 'node:path'
 import type { Content } from '../eif/index.ts'
 import { CloisterError, check } from '../errors.ts'
 import { openInputFile, writeOutputFile } from '../files/index.ts'
-import type { BuildOptions, BuiltImage } from '../image/index.ts'
+import { companionOf, type BuildOptions, type BuiltImage } from '../image/index.ts'
 import { parseManifest } from '../manifest/index.ts'
 import {
   writeProvenance,
@@ -66,17 +66,20 @@ export async function subjectsOf(
   return [{ name: basename(path), digest: { sha256: await fileDigest(path) } }, ...registers]
 }
 
-/** The kernel, the agent and, where there is one, the container image. */
+/** The kernel, the agent, the program of its companions and the container image, where there are any. */
 export async function resourcesOf(
-  { blobs }: Pick<BuildOptions, 'blobs'>,
+  options: Pick<BuildOptions, 'blobs' | 'manifest'>,
   { imageId }: Pick<BuiltImage, 'imageId'>,
 ): Promise<readonly Resource[]> {
   const image = imageId === undefined ? [] : [{ name: 'image', digest: { sha256: imageId } }]
-  return [
-    { name: 'kernel', digest: { sha256: await contentDigest(blobs.kernel) } },
-    { name: 'init', digest: { sha256: await contentDigest(blobs.init) } },
-    ...image,
-  ]
+  const { kernel, init } = options.blobs
+  const parts = { kernel, init, companion: companionOf(options) }
+  const files: Resource[] = []
+  for (const [name, content] of Object.entries(parts)) {
+    if (content === undefined) continue
+    files.push({ name, digest: { sha256: await contentDigest(content) } })
+  }
+  return [...files, ...image]
 }
 
 function parametersOf({ flags, manifest, metadata, buildTime }: BuildInputs): BuildParameters {

@@ -6,6 +6,7 @@ import {
   parseSigningCertificate,
   signEif,
   writeEif,
+  type Content,
   type EifInput,
   type EifMetadata,
   type EifSigner,
@@ -51,6 +52,9 @@ export interface BuildOptions {
   /** Signs PCR0, which gives the image a PCR8. */
   readonly signer?: EifSigner
 }
+
+/** Keys of a manifest with something that runs beside the app. */
+const COMPANIONS = ['egress', 'api', 'tls'] as const
 
 /** The tool's name and version in the metadata. */
 const BUILD_TOOL = { buildTool: 'cloister', buildToolVersion: '0.1.0' } as const
@@ -108,6 +112,7 @@ async function withInput<T>(
   const { report = ignoreProgress } = options
   const { architecture } = blobs
   checkNetwork(options)
+  const companion = companionOf(options)
   const { kind, cmdline } = chooseRoot(options.root, blobs)
   const directory = { ...options.directory, attributes: kind === 'squashfs' }
   await using source = await openSource(options.source, { architecture, directory, report })
@@ -127,7 +132,7 @@ async function withInput<T>(
     kernel: blobs.kernel,
     cmdline,
     metadata: metadataOf(options, source),
-    ramdisks: [platformRamdisk(blobs.init), applicationRamdisk(root, runConfig)],
+    ramdisks: [platformRamdisk(blobs.init), applicationRamdisk({ root, config: runConfig, companion })],
   }
   return await use(input, {
     report,
@@ -140,6 +145,21 @@ async function withInput<T>(
 function checkNetwork({ manifest, blobs }: Pick<BuildOptions, 'manifest' | 'blobs'>): void {
   const canReach = manifest?.egress === undefined || blobs.hasTun !== false
   check(canReach, 'ERR_IMAGE_EGRESS', 'the manifest has egress rules, and the kernel has no TUN')
+}
+
+/**
+ * The program that an image needs for what its manifest has beside the app, if there is anything.
+ * @throws ERR_IMAGE_BLOBS when it is needed and not there
+ */
+export function companionOf({
+  manifest,
+  blobs,
+}: Pick<BuildOptions, 'manifest' | 'blobs'>): Content | undefined {
+  const wanted = COMPANIONS.filter((key) => manifest?.[key] !== undefined)
+  if (wanted.length === 0) return undefined
+  const message = `the manifest has ${wanted.join(' and ')}, for which the blobs directory has no file companion`
+  check(blobs.companion !== undefined, 'ERR_IMAGE_BLOBS', message)
+  return blobs.companion
 }
 
 function manifestOf({ manifest }: Pick<BuildOptions, 'manifest'>): Pick<BuildOptions, 'manifest'> {

@@ -1,21 +1,23 @@
-//! Processes beside the app: the agent's program in another role, each as a user of its own without
-//! privileges, and started again whenever it ends.
+//! Processes beside the app, each as a user of its own without privileges, and started again whenever it
+//! ends. Their program is another one (`cloister-companion`), which is in an image whose manifest asks for
+//! any of them.
 #![forbid(unsafe_code)]
 
 use crate::manifest::User;
 use crate::surroundings::attempt;
 use crate::{console, kernel};
-use nix::sys::prctl::{set_dumpable, set_name, set_no_new_privs};
-use nix::sys::resource::{Resource, setrlimit};
 use std::collections::HashMap;
-use std::ffi::CString;
-use std::io;
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// In the initramfs, beside the application's files.
+const PROGRAM: &str = "/companion";
 /// How long a companion stays away after its end, doubled each time it ends soon.
 const MIN_PAUSE: Duration = Duration::from_millis(100);
 const MAX_PAUSE: Duration = Duration::from_secs(10);
@@ -25,20 +27,13 @@ type Equip = Box<dyn Fn(&mut Command) -> io::Result<()> + Send>;
 
 /// What one companion is, and how it starts.
 pub struct Companion {
-    /// Its first argument, by which [`is_meant`] knows it.
+    /// Its first argument, by which it knows its role.
     pub name: &'static str,
     pub user: User,
     /// What the console says when it has ended.
     pub farewell: &'static str,
     /// Gives a new process its descriptors.
     pub equip: Equip,
-}
-
-/// Whether this process is to be the companion of that name.
-pub fn is_meant(name: &str) -> bool {
-    std::env::args_os()
-        .next()
-        .is_some_and(|argument| argument == name)
 }
 
 /// User and group of a companion: `id`, or the next one where the app has that. No image has either, as
@@ -52,23 +47,32 @@ pub fn user(id: u32, app_uid: u32) -> User {
     }
 }
 
-/// A role that neither gains privileges nor is looked into by processes of its user.
-pub fn confine(name: &str, descriptors: u64) -> io::Result<()> {
-    set_name(&CString::new(name)?)?;
-    set_no_new_privs()?;
-    set_dumpable(false)?;
-    setrlimit(Resource::RLIMIT_NOFILE, descriptors, descriptors)?;
-    Ok(())
+/// Opens the companions' program, where the image has it. To be called in the initramfs, which the app's
+/// root hides.
+pub fn open_program() -> io::Result<Option<File>> {
+    match File::open(PROGRAM) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        result => result.map(Some),
+    }
 }
 
 /// The companions that run, by name, while they are not reaped.
-#[derive(Default)]
 pub struct Companions {
+    program: Option<File>,
     processes: Mutex<HashMap<&'static str, u32>>,
     ended: Condvar,
 }
 
 impl Companions {
+    /// None yet.
+    pub fn of(program: Option<File>) -> Arc<Self> {
+        Arc::new(Self {
+            program,
+            processes: Mutex::default(),
+            ended: Condvar::default(),
+        })
+    }
+
     /// Starts a companion, and a thread that starts it again.
     pub fn start(self: &Arc<Self>, companion: Companion) -> io::Result<()> {
         self.start_process(&companion)?;
@@ -82,7 +86,8 @@ impl Companions {
     /// Nothing is reaped meanwhile.
     fn start_process(&self, companion: &Companion) -> io::Result<()> {
         let mut processes = self.lock();
-        let mut command = Command::new("/proc/self/exe");
+        let program = self.program.as_ref().ok_or_else(no_program)?;
+        let mut command = Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()));
         command.arg0(companion.name).env_clear().current_dir("/");
         (companion.equip)(&mut command)?;
         kernel::become_user_before_exec(&mut command, &companion.user);
@@ -132,4 +137,11 @@ impl Companions {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn no_program() -> io::Error {
+    io::Error::new(
+        ErrorKind::NotFound,
+        format!("the image has no {PROGRAM}, which its manifest asks for"),
+    )
 }

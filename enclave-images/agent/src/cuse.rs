@@ -9,6 +9,7 @@ mod protocol;
 
 use crate::event::Event;
 use crate::nsm;
+use cloister_roles::nsm::DEVICE;
 use nix::errno::Errno;
 use protocol::Action;
 use std::fs::{self, File, Permissions};
@@ -28,7 +29,7 @@ pub fn offer(nsm: nsm::Channel) -> io::Result<()> {
     let length = cuse.read(&mut buffer)?;
     let reply = protocol::initialise(&buffer[..length]).ok_or(ErrorKind::InvalidData)?;
     cuse.write_all(&reply)?;
-    fs::set_permissions(nsm::DEVICE, Permissions::from_mode(MODE))?;
+    fs::set_permissions(DEVICE, Permissions::from_mode(MODE))?;
     let server = move || {
         let Err(error) = serve(cuse, buffer, nsm);
         crate::end(&Event::failed("serve /dev/nsm", &error.to_string()))

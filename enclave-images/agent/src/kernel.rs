@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::mem;
 use std::net::UdpSocket;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus};
@@ -83,34 +83,6 @@ pub fn credit_entropy(seed: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// `_IOWR(0x0a, 0, struct nsm_raw)` of Linux include/uapi/linux/nsm.h.
-const NSM_IOCTL_RAW: libc::Ioctl = 0xc020_0a00;
-
-/// `struct nsm_raw`: where the request lies, and where the response goes.
-#[repr(C)]
-struct NsmRaw {
-    request: libc::iovec,
-    response: libc::iovec,
-}
-
-/// Sends a request to the kernel's NSM device; returns how many bytes of `response` were filled.
-pub fn ask_nsm(device: &File, request: &[u8], response: &mut [u8]) -> io::Result<usize> {
-    let mut message = NsmRaw {
-        request: libc::iovec {
-            iov_base: request.as_ptr().cast_mut().cast(),
-            iov_len: request.len(),
-        },
-        response: libc::iovec {
-            iov_base: response.as_mut_ptr().cast(),
-            iov_len: response.len(),
-        },
-    };
-    // SAFETY: the kernel reads the request and writes at most iov_len bytes of the response, and both
-    // outlive the call; it leaves the number of bytes in iov_len.
-    check(unsafe { libc::ioctl(device.as_raw_fd(), NSM_IOCTL_RAW, &raw mut message) })?;
-    Ok(message.response.iov_len.min(response.len()))
-}
-
 /// Makes the command lead a session of its own and drop to `user` just before it is executed.
 pub fn become_user_before_exec(command: &mut Command, user: &User) {
     let User { uid, gid, groups } = user;
@@ -148,17 +120,6 @@ pub fn keep_open_on_exec(command: &mut Command, descriptors: Vec<RawFd>) {
     };
     // SAFETY: between fork and exec the closure makes system calls only; it does not allocate.
     unsafe { command.pre_exec(keep_open) };
-}
-
-/// A descriptor that [`keep_open_on_exec`] left, to be taken once. It is not left to further programs.
-pub fn inherit(number: RawFd) -> io::Result<OwnedFd> {
-    if number <= libc::STDERR_FILENO {
-        return Err(ErrorKind::InvalidInput.into());
-    }
-    // SAFETY: fcntl with F_SETFD takes no memory, and fails where there is no such descriptor.
-    check(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) })?;
-    // SAFETY: it is open, and nothing else in this process owns it: its number came as an argument.
-    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// Signals a process group. A group that is already gone is not an error.

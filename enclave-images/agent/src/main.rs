@@ -29,7 +29,6 @@ mod kernel;
 mod logs;
 mod manifest;
 mod mounts;
-mod netd;
 mod network;
 mod nsm;
 mod parent;
@@ -40,6 +39,7 @@ mod surroundings;
 mod tls;
 
 use app::App;
+use cloister_roles::nsm as nsm_device;
 use companions::Companions;
 use config::Register;
 use declared::Declared;
@@ -53,15 +53,6 @@ use std::sync::Arc;
 /// Called by the entry point in `kernel`; never returns in an enclave.
 fn run() -> i32 {
     if std::process::id() != 1 {
-        if companions::is_meant(netd::NAME) {
-            return netd::run();
-        }
-        if companions::is_meant(api::NAME) {
-            return api::run();
-        }
-        if companions::is_meant(tls::NAME) {
-            return tls::run();
-        }
         eprintln!("cloister-agent is the init process of an enclave; it does nothing elsewhere");
         return 64;
     }
@@ -89,6 +80,7 @@ fn boot() -> Result<(Arc<App>, Option<Drain>), Failure> {
     }
     let image_bytes = completeness::check()?;
     let mut manifest = Manifest::read().step("read cloister.yaml")?;
+    let program = companions::open_program().step("open the companions' program")?;
     if let Some(bytes) = image_bytes {
         image::mount_root(bytes).step("mount the root file system's image")?;
     }
@@ -103,7 +95,8 @@ fn boot() -> Result<(Arc<App>, Option<Drain>), Failure> {
         clock::set(channel).step("set the clock")?;
     }
     let declared = manifest.declared.as_ref();
-    let companions = start_companions(declared, manifest.user.uid)?;
+    let companions = Companions::of(program);
+    start_companions(&companions, declared, manifest.user.uid)?;
     let outlet = Outlet::open(declared.map(|it| &it.logs));
     let (app, logs) = App::start(&manifest, outlet, companions)?;
     if let Ok(channel) = channel {
@@ -115,10 +108,13 @@ fn boot() -> Result<(Arc<App>, Option<Drain>), Failure> {
 }
 
 /// What the manifest asks for beside the app.
-fn start_companions(declared: Option<&Declared>, app_uid: u32) -> Result<Arc<Companions>, Failure> {
-    let companions = Arc::new(Companions::default());
+fn start_companions(
+    companions: &Arc<Companions>,
+    declared: Option<&Declared>,
+    app_uid: u32,
+) -> Result<(), Failure> {
     let Some(declared) = declared else {
-        return Ok(companions);
+        return Ok(());
     };
     if let Some(policy) = &declared.egress {
         let started = network::prepare(policy, app_uid).and_then(|it| companions.start(it));
@@ -132,7 +128,7 @@ fn start_companions(declared: Option<&Declared>, app_uid: u32) -> Result<Arc<Com
         let started = tls::prepare(&declared.tls, app_uid).and_then(|it| companions.start(it));
         started.step("start attested TLS")?;
     }
-    Ok(companions)
+    Ok(())
 }
 
 /// The kernel's NSM where the machine has one, else the parent's behind a device of ours. Returns PCR16
@@ -140,10 +136,10 @@ fn start_companions(declared: Option<&Declared>, app_uid: u32) -> Result<Arc<Com
 fn offer_nsm() -> Result<Register, Failure> {
     const SEED: &str = "get entropy from the NSM";
     const READ: &str = "read PCR16 from the NSM";
-    if let Some(device) = nsm::open_kernel_device().step("open /dev/nsm")? {
-        entropy::seed(|request| nsm::call_kernel(&device, request)).step(SEED)?;
+    if let Some(device) = nsm_device::open().step("open /dev/nsm")? {
+        entropy::seed(|request| nsm_device::call(&device, request)).step(SEED)?;
         entropy::select_generator().step("choose the random number generator")?;
-        return Register::read(|request| nsm::call_kernel(&device, request)).step(READ);
+        return Register::read(|request| nsm_device::call(&device, request)).step(READ);
     }
     let mut nsm = nsm::Channel::default();
     entropy::seed(|request| nsm.call(request)).step(SEED)?;

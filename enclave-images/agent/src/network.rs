@@ -4,11 +4,12 @@
 #![forbid(unsafe_code)]
 
 use crate::companions::{self, Companion};
+use crate::kernel;
 use crate::manifest::read_file;
 use crate::surroundings::{append, attempt, read_text};
-use crate::{kernel, netd};
 use cloister_egress_policy::{HOST_ADDRESS, HOST_NAME, Name, Policy};
 use cloister_netd::{addresses, device};
+use cloister_roles::NETD;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Seek, Write};
@@ -27,7 +28,7 @@ pub fn prepare(policy: &Policy, app_uid: u32) -> io::Result<Companion> {
     attempt("name the host in /etc/hosts", name_host(policy));
     let policy = serde_json::to_vec(policy)?;
     Ok(Companion {
-        name: netd::NAME,
+        name: NETD,
         user: companions::user(NETD_ID, app_uid),
         farewell: "netd has ended: flows are gone, and new ones wait until it is back",
         equip: Box::new(move |command| equip(command, &device, &policy)),

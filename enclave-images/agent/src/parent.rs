@@ -1,12 +1,7 @@
 //! Where the parent is: its CID and the ports that every enclave's parent serves.
 #![forbid(unsafe_code)]
 
-use nix::errno::Errno;
-use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, VsockAddr, connect as connect_socket, socket,
-};
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 use vsock::VsockStream;
 
@@ -16,7 +11,6 @@ const PARENT_CID: u32 = 3;
 pub const HEARTBEAT_PORT: u32 = 9000;
 pub const NSM_PORT: u32 = 9001;
 pub const AGENT_PORT: u32 = 9002;
-pub const NETWORK_PORT: u32 = cloister_egress_policy::PARENT_PORT;
 
 /// Connects to a port of the parent. The kernel gives up after 2 s. Reads and writes on the
 /// stream fail after `timeout`; without one they may block indefinitely.
@@ -25,15 +19,4 @@ pub fn connect(port: u32, timeout: Option<Duration>) -> io::Result<VsockStream> 
     stream.set_read_timeout(timeout)?;
     stream.set_write_timeout(timeout)?;
     Ok(stream)
-}
-
-/// Begins to connect to a port of the parent; the stream does not block, and is writable once it is
-/// connected.
-pub fn connect_soon(port: u32) -> io::Result<OwnedFd> {
-    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-    let stream = socket(AddressFamily::Vsock, SockType::Stream, flags, None)?;
-    match connect_socket(stream.as_raw_fd(), &VsockAddr::new(PARENT_CID, port)) {
-        Ok(()) | Err(Errno::EINPROGRESS) => Ok(stream),
-        Err(error) => Err(error.into()),
-    }
 }

@@ -1,24 +1,20 @@
 //! Attested TLS in front of the app's ports, where the manifest asks for it: the listeners, which outlive
-//! the process behind them, and the role of that process.
+//! the process behind them.
 #![forbid(unsafe_code)]
 
 use crate::companions::{self, Companion};
 use crate::declared::ServedTls;
-use crate::{api, kernel, netd};
-use cloister_edge::Served;
-use std::convert::Infallible;
-use std::io::{self, ErrorKind};
+use crate::kernel;
+use cloister_roles::TLS;
+use cloister_roles::tls_port::TlsPort;
+use std::io;
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::AsRawFd;
 use std::process::Command;
 use vsock::{VMADDR_CID_ANY, VsockListener};
 
-/// The process's first argument, by which it is known.
-pub const NAME: &str = "cloister-tls";
-/// Its user and group.
+/// The process's user and group.
 const ID: u32 = 2_147_419_007;
-/// A client's connection, and one to the program for each of its requests.
-const MAX_DESCRIPTORS: u64 = 8192;
 
 /// What listens on one port.
 struct Listeners {
@@ -31,7 +27,7 @@ struct Listeners {
 pub fn prepare(ports: &[ServedTls], app_uid: u32) -> io::Result<Companion> {
     let listeners: Vec<Listeners> = ports.iter().map(listen).collect::<io::Result<_>>()?;
     Ok(Companion {
-        name: NAME,
+        name: TLS,
         user: companions::user(ID, app_uid),
         farewell: "attested TLS has ended: its connections are gone, and new ones wait for another key",
         equip: Box::new(move |command| {
@@ -49,45 +45,13 @@ fn listen(served: &ServedTls) -> io::Result<Listeners> {
     })
 }
 
-/// The process gets the listeners under their numbers, and an argument `vsock:tcp:to` for each port.
+/// The process gets the listeners under their numbers, and an argument for each port.
 fn equip(command: &mut Command, listeners: &[Listeners]) {
     let mut kept = Vec::new();
     for Listeners { vsock, tcp, to } in listeners {
-        let (vsock, tcp) = (vsock.as_raw_fd(), tcp.as_raw_fd());
-        command.arg(format!("{vsock}:{tcp}:{to}"));
+        let (vsock, tcp, to) = (vsock.as_raw_fd(), tcp.as_raw_fd(), *to);
+        command.arg(TlsPort { vsock, tcp, to }.to_string());
         kept.extend([vsock, tcp]);
     }
     kernel::keep_open_on_exec(command, kept);
-}
-
-/// Serves until something fails; returns the exit status.
-pub fn run() -> i32 {
-    let Err(error) = serve();
-    eprintln!("cloister: {NAME}: {error}");
-    1
-}
-
-fn serve() -> io::Result<Infallible> {
-    companions::confine(NAME, MAX_DESCRIPTORS)?;
-    let arguments = std::env::args().skip(1);
-    let ports = arguments
-        .map(|it| inherit(&it))
-        .collect::<io::Result<_>>()?;
-    cloister_edge::run(ports, api::nsm_of_all_users()?, netd::buffer_bytes()?)
-}
-
-fn inherit(argument: &str) -> io::Result<Served> {
-    let numbers: Vec<&str> = argument.split(':').collect();
-    let [vsock, tcp, to] = numbers[..] else {
-        return Err(ErrorKind::InvalidInput.into());
-    };
-    let descriptor = |text: &str| -> io::Result<OwnedFd> {
-        let number: RawFd = text.parse().map_err(io::Error::other)?;
-        kernel::inherit(number)
-    };
-    Ok(Served {
-        vsock: descriptor(vsock)?,
-        tcp: descriptor(tcp)?.into(),
-        to: to.parse().map_err(io::Error::other)?,
-    })
 }

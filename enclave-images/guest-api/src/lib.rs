@@ -30,11 +30,6 @@ use std::io;
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 
-/// The port on the guest's loopback.
-pub const PORT: u16 = 9010;
-/// The unix socket in the guest.
-pub const SOCKET: &str = "/run/cloister/api.sock";
-
 /// Serves both listeners until something fails.
 ///
 /// # Errors

@@ -1,6 +1,7 @@
 // What every image has in common: the kernel, its command line and the agent that is PID 1. They
 // come from the blobs directory, which `npm run setup` fills: the kernel `standard` is at its top.
 
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { errorTable } from '../../error-table.ts'
@@ -20,6 +21,8 @@ export interface PlatformBlobs extends KernelLabels {
   readonly architecture: Architecture
   readonly kernel: Content
   readonly init: Content
+  /** The program of the agent's companions, for images that ask for any; absent in blobs that lack it. */
+  readonly companion?: Content
   readonly cmdline: string
   /** Whether they are Cloister's, not the user's own. */
   readonly isOwnInit: boolean
@@ -96,6 +99,7 @@ export async function openPlatformBlobs(
   const config = overrides.kernel === undefined ? readConfig(kernels, format) : undefined
   const labels = parseKernelConfig(config ?? '')
   checkFlavour(kernel, overrides.kernelFlavour, labels)
+  const companion = join(path, 'companion')
   const cmdline = overrides.cmdline ?? readOptional(join(path, 'cmdline'))?.trim()
   return {
     architecture,
@@ -104,6 +108,7 @@ export async function openPlatformBlobs(
       overrides.init === undefined ? advice : INIT,
       fileContent(overrides.init ?? join(path, 'init'), CODE),
     ),
+    ...(existsSync(companion) && { companion: await fileContent(companion, CODE) }),
     cmdline: cmdline ?? DEFAULT_CMDLINE,
     isOwnInit: overrides.init === undefined,
     isOwnCmdline: overrides.cmdline === undefined,

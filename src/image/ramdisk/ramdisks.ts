@@ -35,18 +35,27 @@ export type RootContents =
   | { readonly kind: 'cpio'; readonly tree: Directory }
   | { readonly kind: 'squashfs'; readonly image: Content }
 
+/** What an application ramdisk is made of. */
+export interface Application {
+  readonly root: RootContents
+  readonly config: RunConfig
+  /** The program of what runs beside the app, where the app asks for it (enclave-images/companion). */
+  readonly companion: Content | undefined
+}
+
 /**
- * Ramdisk 1: `cloister.yaml`, `cmd`, `env`, the root file system, and last, because archives are in
+ * Ramdisk 1: `cloister.yaml`, `cmd`, `companion`, `env`, the root file system, and last, because archives are in
  * the order of names, `unpacked.json`. The root is a tree under `rootfs/`; or that is an empty mount
  * point, and its image is the untyped member `rootfs.squashfs`.
  */
-export function applicationRamdisk(root: RootContents, config: RunConfig): Content {
+export function applicationRamdisk({ root, config, companion }: Application): Content {
   const contents = directory(0o755, [
     ['cloister.yaml', file(contentOfBytes(encodeRunConfig(config)))],
     ['cmd', file(contentOfBytes(encodeLines([...config.entrypoint, ...config.cmd])))],
     ['env', file(contentOfBytes(encodeLines(config.env)))],
     ['rootfs', root.kind === 'cpio' ? root.tree : directory()],
   ])
+  if (companion !== undefined) contents.entries.set('companion', file(companion, 0o755))
   const promise = encodePromise(contents, root.kind === 'squashfs' ? root.image.size : undefined)
   if (root.kind === 'squashfs') contents.entries.set(SQUASHFS_MEMBER, untyped(root.image))
   contents.entries.set('unpacked.json', file(contentOfBytes(promise)))

@@ -4,7 +4,7 @@
 
 use super::abi::{Iovec, Reader, ioctl_done, ioctl_retry, reply};
 use super::protocol::Action;
-use crate::nsm::{MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES};
+use cloister_roles::nsm::{MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES};
 use nix::errno::Errno;
 
 /// `_IOWR(0x0A, 0, 32 bytes)`.
