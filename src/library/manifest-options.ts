@@ -76,12 +76,12 @@ export function runOf(
   flags: Partial<ImageConfig>,
   { run = {} }: ManifestText,
 ): Partial<ImageConfig> {
-  const { entrypoint, cmd, env = {}, workdir, user } = run
+  const { entrypoint, cmd, env = {}, workdir, user, volumes } = run
   const ours = Object.entries(env).map(([name, value]) => `${name}=${value}`)
   const replaced = new Set((flags.env ?? []).map((item) => item.split('=', 1)[0]))
   const kept = ours.filter((item) => !replaced.has(item.split('=', 1)[0]))
   return {
-    ...defined({ entrypoint, workdir, user }),
+    ...defined({ entrypoint, workdir, user, volumes }),
     ...(flags.entrypoint === undefined && defined({ cmd })),
     ...flags,
     ...defined({ env: ours.length > 0 ? [...kept, ...(flags.env ?? [])] : flags.env }),

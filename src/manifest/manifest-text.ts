@@ -21,6 +21,7 @@ export interface ManifestText {
     readonly env?: Readonly<Record<string, string>>
     readonly workdir?: string
     readonly user?: string
+    readonly volumes?: readonly string[]
   }
   readonly resources?: {
     /** MiB, or with M, G or T. */

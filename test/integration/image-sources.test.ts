@@ -49,7 +49,8 @@ const upper: readonly Member[] = [
   { name: 'etc/.wh.secret' },
   { name: 'srv/grüße', data: 'x', uid: 7 },
 ]
-const config = { Entrypoint: ['/bin/app'], Cmd: ['--flag'], Env: ['A=b'], User: 'app' }
+const volumes = { '/srv/b': {}, '/srv/a': {} }
+const config = { Volumes: volumes, Entrypoint: ['/bin/app'], Cmd: ['--flag'], Env: ['A=b'], User: 'app' }
 
 beforeAll(async () => {
   await compileCli()

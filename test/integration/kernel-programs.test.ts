@@ -2,7 +2,7 @@
 // mode: iptables in its two forms, and podman.
 
 import { execFileSync } from 'node:child_process'
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, linkSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { guestReport } from '../fixtures/guest-program.ts'
@@ -20,11 +20,18 @@ afterAll(async () => {
 
 const BASE = ['bash', 'sh', 'socat', 'cat', 'sleep', 'base64', 'mkdir', 'ls']
 
+interface Use {
+  readonly script: string
+  readonly memoryMib: number
+  /** Directories that are volumes. */
+  readonly volumes?: readonly string[]
+}
+
 /** Runs a script in an enclave of its own and returns what it printed. */
 async function inEnclave(
   name: string,
   { programs, files = [] }: HostTree,
-  { script, memoryMib }: { readonly script: string; readonly memoryMib: number },
+  { script, memoryMib, volumes = [] }: Use,
 ): Promise<string> {
   const root = join(host.directory, name)
   makeHostTree(root, { programs: [...BASE, ...programs], files })
@@ -40,11 +47,24 @@ exec socat VSOCK-LISTEN:5006,fork,reuseaddr SYSTEM:'cat /tmp/report'
 `,
   )
   chmodSync(join(root, 'script'), 0o755)
-  const eif = await host.build(name, '--rootfs', root, '--entrypoint', '/script')
+  for (const volume of volumes) fillVolume(join(root, volume))
+  const manifest = join(host.directory, `${name}.yaml`)
+  const run = JSON.stringify({ entrypoint: ['/script'], volumes })
+  writeFileSync(manifest, `cloister: 1\nname: ${name}\nversion: '1'\nrun: ${run}\n`)
+  const eif = await host.build(name, '--rootfs', root, '--manifest', manifest)
   const enclave = await host.start(eif, '--memory', String(memoryMib))
   const report = await guestReport<string>(enclave.VsockSocket, 40_000)
   await host.run('terminate-enclave', '--enclave-id', enclave.EnclaveID)
   return Buffer.from(report, 'base64').toString('utf8')
+}
+
+/** What an image may have in a volume: a private directory, and a file with two names. */
+function fillVolume(directory: string): void {
+  mkdirSync(join(directory, 'private'), { recursive: true })
+  writeFileSync(join(directory, 'private/first'), 'of the image\n', { mode: 0o640 })
+  linkSync(join(directory, 'private/first'), join(directory, 'second'))
+  chmodSync(join(directory, 'private'), 0o700)
+  chmodSync(directory, 0o710)
 }
 
 test('iptables redirects connections, with nf_tables and with tables of its own', async () => {
@@ -78,7 +98,7 @@ test('iptables redirects connections, with nf_tables and with tables of its own'
 })
 
 // Its storage is an overlay, which cannot lie on the overlay that the root is.
-test('podman runs a container, with its storage on a tmpfs', async () => {
+test('podman runs a container, with its storage in a volume that has what the image has there', async () => {
   const image = join(host.directory, 'image')
   mkdirSync(join(image, 'bin'), { recursive: true })
   execFileSync('cp', ['/bin/busybox', join(image, 'bin/busybox')])
@@ -86,18 +106,25 @@ test('podman runs a container, with its storage on a tmpfs', async () => {
   const output = await inEnclave(
     'podman',
     {
-      programs: ['podman', 'crun', 'conmon', 'busybox'],
+      programs: ['podman', 'crun', 'conmon', 'busybox', 'stat'],
       files: ['/etc/containers', '/usr/share/containers', join(host.directory, 'image.tar')],
     },
     {
       memoryMib: 512,
+      volumes: ['/var/lib/containers'],
       script: `
         mkdir -p /var/tmp
-        flags="--cgroup-manager cgroupfs --events-backend file --root /run/storage"
+        cd /var/lib/containers && stat -c '%n %a %h' . private second && cat second
+        stat -f -c %T / .
+        flags="--cgroup-manager cgroupfs --events-backend file"
         podman $flags import -q ${host.directory}/image.tar small > /dev/null &&
         podman $flags run --rm --network none --log-driver none small /bin/busybox sh -c \\
           'echo pid $$ of $(/bin/busybox id -u), $(/bin/busybox wc -l < /proc/net/dev) lines of devices'`,
     },
   )
-  expect(output).toBe('pid 1 of 0, 3 lines of devices\n')
+  expect(output.split('\n')).toEqual([
+    ...['. 710 3', 'private 700 2', 'second 640 2', 'of the image'],
+    ...['overlayfs', 'tmpfs'],
+    ...['pid 1 of 0, 3 lines of devices', ''],
+  ])
 })

@@ -3,13 +3,16 @@
 
 use crate::entropy::MAX_SEED_BYTES;
 use crate::manifest::User;
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::mem;
 use std::net::UdpSocket;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{Command, ExitStatus};
 
 /// Where the C start-up code jumps to.
@@ -242,4 +245,46 @@ pub fn attach_loop(file: &File, target: &LoopTarget) -> io::Result<String> {
     // SAFETY: the kernel reads one loop_config, which outlives the call.
     check(unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CONFIGURE, &raw const config) })?;
     Ok(path)
+}
+
+/// Gives a file the extended attributes of another; links are not followed. A file system that has none
+/// is like one where the file has none.
+pub fn copy_attributes(from: &Path, to: &Path) -> io::Result<()> {
+    let from = CString::new(from.as_os_str().as_bytes())?;
+    let to = CString::new(to.as_os_str().as_bytes())?;
+    // SAFETY: the kernel writes at most `size` bytes to `list`; a null pointer goes with a size of 0.
+    let names =
+        read_sized(|list, size| unsafe { libc::llistxattr(from.as_ptr(), list.cast(), size) });
+    let names = match names {
+        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => return Ok(()),
+        names => names?,
+    };
+    for name in names.split_inclusive(|&byte| byte == 0) {
+        let name = CStr::from_bytes_with_nul(name).map_err(io::Error::other)?;
+        // SAFETY: as above, and both names end with a NUL.
+        let value = read_sized(|value, size| unsafe {
+            libc::lgetxattr(from.as_ptr(), name.as_ptr(), value.cast(), size)
+        })?;
+        // SAFETY: the kernel reads `value.len()` bytes of `value`, which outlives the call.
+        check(unsafe {
+            libc::lsetxattr(
+                to.as_ptr(),
+                name.as_ptr(),
+                value.as_ptr().cast(),
+                value.len(),
+                0,
+            )
+        })?;
+    }
+    Ok(())
+}
+
+/// What a call returns that says how much it has when it is given no room.
+fn read_sized(call: impl Fn(*mut u8, usize) -> libc::ssize_t) -> io::Result<Vec<u8>> {
+    let length =
+        |result: libc::ssize_t| usize::try_from(result).map_err(|_| io::Error::last_os_error());
+    let mut bytes = vec![0; length(call(std::ptr::null_mut(), 0))?];
+    let filled = length(call(bytes.as_mut_ptr(), bytes.len()))?;
+    bytes.truncate(filled);
+    Ok(bytes)
 }

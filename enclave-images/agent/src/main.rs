@@ -37,6 +37,7 @@ mod program;
 mod rootfs;
 mod surroundings;
 mod tls;
+mod volumes;
 
 use app::App;
 use cloister_roles::nsm as nsm_device;
@@ -86,6 +87,7 @@ fn boot() -> Result<(Arc<App>, Option<Drain>), Failure> {
     }
     rootfs::enter().step("enter /rootfs")?;
     mounts::mount_all()?;
+    volumes::mount_all(&manifest.volumes)?;
     kernel::bring_up_loopback().step("bring up lo")?;
     heartbeat::exchange().step("heartbeat on the parent's port 9000")?;
     let register = offer_nsm()?;

@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::ffi::OsStringExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// Largest file that is read, in bytes: what exec takes as arguments is smaller.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -23,6 +23,8 @@ pub struct Manifest {
     pub env: Vec<OsString>,
     pub workdir: PathBuf,
     pub user: User,
+    /// Directories that are to be file systems of their own, each after those that it lies in.
+    pub volumes: Vec<PathBuf>,
     pub declared: Option<Declared>,
 }
 
@@ -45,6 +47,8 @@ struct Document {
     env: Vec<String>,
     workdir: PathBuf,
     user: User,
+    #[serde(default)]
+    volumes: Vec<PathBuf>,
     #[serde(rename = "manifest")]
     declared: Option<Declared>,
 }
@@ -77,6 +81,7 @@ impl Manifest {
             env: document.env.into_iter().map(OsString::from).collect(),
             workdir: document.workdir,
             user: document.user,
+            volumes: document.volumes,
             declared: document.declared,
         }
         .checked()
@@ -89,6 +94,7 @@ impl Manifest {
             env: env.map_or_else(Vec::new, |bytes| lines(&bytes)),
             workdir: "/".into(),
             user: User::default(),
+            volumes: Vec::new(),
             declared: None,
         }
         .checked()
@@ -102,6 +108,12 @@ impl Manifest {
             return Err(invalid(format!(
                 "workdir {} is not absolute",
                 self.workdir.display()
+            )));
+        }
+        if let Some(volume) = self.volumes.iter().find(|it| !is_plain(it)) {
+            return Err(invalid(format!(
+                "the volume {} is not a path from the root",
+                volume.display()
             )));
         }
         if [self.user.uid, self.user.gid]
@@ -153,6 +165,13 @@ impl Manifest {
     pub fn variables(&self) -> impl Iterator<Item = (OsString, OsString)> {
         self.env.iter().filter_map(split_variable)
     }
+}
+
+/// Absolute, below the root and without `.` and `..`.
+fn is_plain(path: &Path) -> bool {
+    let mut parts = path.components();
+    let is_below_root = path.is_absolute() && path.parent().is_some();
+    is_below_root && parts.all(|it| matches!(it, Component::RootDir | Component::Normal(_)))
 }
 
 /// `None` when there is no `=` or nothing before it.

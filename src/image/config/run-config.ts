@@ -4,6 +4,7 @@
 
 import { check } from '../../errors.ts'
 import type { MeasuredManifest } from '../../manifest/index.ts'
+import { canonicalVolumes } from './volumes.ts'
 
 /** What an image asks for, in the terms of an OCI configuration (image-spec config.md). */
 export interface ImageConfig {
@@ -15,6 +16,8 @@ export interface ImageConfig {
   readonly workdir: string
   /** `user`, `uid`, `user:group` ...; empty for root. */
   readonly user: string
+  /** Directories that are to be file systems of their own; absent: none. */
+  readonly volumes?: readonly string[]
 }
 
 /** A user in numbers. */
@@ -58,18 +61,20 @@ export function makeRunConfig(config: ImageConfig, user: ResolvedUser): RunConfi
   checkConfig(/^\/[^\0\n]*$/.test(workdir), `the working directory ${workdir} is not absolute`)
   const hasPath = config.env.some((item) => item.startsWith('PATH='))
   const env = hasPath ? config.env : [DEFAULT_PATH, ...config.env]
-  return { entrypoint, cmd, env, workdir, user }
+  const volumes = canonicalVolumes(config.volumes ?? [])
+  return { entrypoint, cmd, env, workdir, user, volumes }
 }
 
 /** `cloister.yaml`: one line of JSON, which is YAML. */
 export function encodeRunConfig(config: RunConfig): Uint8Array {
-  const { entrypoint, cmd, env, workdir, user, manifest } = config
+  const { entrypoint, cmd, env, workdir, user, volumes = [], manifest } = config
   const { uid, gid, groups } = user
   const json = {
     version: 1,
     ...(manifest !== undefined && { manifest }),
     ...{ entrypoint, cmd, env, workdir },
     user: { uid, gid, groups },
+    ...(volumes.length > 0 && { volumes }),
   }
   return encodeLines([JSON.stringify(json)])
 }

@@ -105,12 +105,15 @@ function checkPlatform(config: JsonObject, architecture: Architecture): void {
 
 function readRunSettings(json: JsonObject): ImageConfig {
   const config = asObject(json['config'] ?? {}, 'config.config')
+  // A set in Go, whose order depends on who wrote it.
+  const volumes = Object.keys(asObject(config['Volumes'] ?? {}, 'Volumes')).sort()
   return {
     entrypoint: asTextList(config['Entrypoint'], 'Entrypoint'),
     cmd: asTextList(config['Cmd'], 'Cmd'),
     env: asTextList(config['Env'], 'Env'),
     workdir: asText(config['WorkingDir'] ?? '', 'WorkingDir'),
     user: asText(config['User'] ?? '', 'User'),
+    ...(volumes.length > 0 && { volumes }),
   }
 }
 

@@ -37,6 +37,14 @@ describe('cloister.yaml', () => {
     )
   })
 
+  it('names volumes from the root, a directory before those in it, each once', () => {
+    const volumes = ['/srv/db/log/', 'srv/db', '/a//b/../b', '/srv/db']
+    const config = makeRunConfig({ ...image, volumes }, root)
+    expect(Buffer.from(encodeRunConfig(config)).toString()).toContain(
+      '"volumes":["/a/b","/srv/db","/srv/db/log"]}\n',
+    )
+  })
+
   it('gives a PATH to an image that sets none', () => {
     const { env } = makeRunConfig(image, root)
     expect(env).toEqual([
@@ -52,6 +60,10 @@ describe('cloister.yaml', () => {
     ['a variable without a value', { env: ['A'] }],
     ['a variable without a name', { env: ['=b'] }],
     ['a relative working directory', { workdir: 'srv' }],
+    ['the root as a volume', { volumes: ['/srv/..'] }],
+    ['a volume without a name', { volumes: [''] }],
+    ['a volume with a line break', { volumes: ['/a\nb'] }],
+    ['65 volumes', { volumes: Array.from({ length: 65 }, (_, n) => `/v${String(n)}`) }],
   ])('refuses %s', (_, change) => {
     expect(() => makeRunConfig({ ...image, ...change }, root)).toThrow(
       expect.objectContaining({ code: 'ERR_IMAGE_CONFIG' }),
