@@ -60,7 +60,9 @@ export function checkTemporary(): Finding {
 /** The kernel and the agent that images are built with. */
 export function checkBlobs(directory: string): Finding {
   const name = 'guest kernel and agent'
-  const missing = ['bzImage', 'init', 'companion'].filter((file) => !existsSync(join(directory, file)))
+  const missing = ['bzImage', 'init', 'companion'].filter(
+    (file) => !existsSync(join(directory, file)),
+  )
   if (missing.length === 0) return ok(name, directory)
   return {
     ...{ name, status: 'failed', text: `${directory} has no ${missing.join(' and no ')}` },

@@ -132,7 +132,10 @@ async function withInput<T>(
     kernel: blobs.kernel,
     cmdline,
     metadata: metadataOf(options, source),
-    ramdisks: [platformRamdisk(blobs.init), applicationRamdisk({ root, config: runConfig, companion })],
+    ramdisks: [
+      platformRamdisk(blobs.init),
+      applicationRamdisk({ root, config: runConfig, companion }),
+    ],
   }
   return await use(input, {
     report,

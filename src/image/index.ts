@@ -1,7 +1,13 @@
 // Builds enclave images from a root directory, a container image or a Dockerfile, reproducibly and
 // without privileges.
 
-export { buildImage, companionOf, measureBuild, type BuildOptions, type BuiltImage } from './build-image.ts'
+export {
+  buildImage,
+  companionOf,
+  measureBuild,
+  type BuildOptions,
+  type BuiltImage,
+} from './build-image.ts'
 export { extractImage, type ExtractedImage } from './inspect/extract-image.ts'
 export { diffImages, lintImage } from './inspect/image-files.ts'
 export { MAX_ID } from './tree/tree.ts'

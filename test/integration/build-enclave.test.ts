@@ -15,14 +15,17 @@ import {
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 
+import { tarOf, writeLayout } from '../fixtures/image/archive.ts'
 import { makeScratch } from '../fixtures/temporary-directory.ts'
 import {
+  cliProgram,
   compileCli,
   makeBlobs,
   printedCode,
   runCli,
   tool,
   unpackRamdisk,
+  type Outcome,
 } from '../fixtures/image/image-workbench.ts'
 
 beforeAll(compileCli)
@@ -193,6 +196,63 @@ describe('a signed image', () => {
       eif,
     ])
     expect(half.stderr).toContain('ERR_CLI_ARGUMENT')
+  })
+})
+
+describe('the progress of a build', () => {
+  it('is a bar on a terminal, lines elsewhere and nothing with --quiet; JSON alone is on stdout', async () => {
+    const scratch = await makeScratch()
+    const blobs = await makeBlobs(join(scratch, 'blobs'))
+    await mkdir(join(scratch, 'rootfs'))
+    await writeFile(join(scratch, 'rootfs/app'), '', { mode: 0o755 })
+    await tool('truncate', '--size=300M', join(scratch, 'rootfs/app'))
+    const source = ['--rootfs', join(scratch, 'rootfs'), '--entrypoint', '/app', '--blobs', blobs]
+    const flags = [...source, '--output-file', join(scratch, 'x.eif')]
+    const onTerminal = async (...more: readonly string[]): Promise<[string, unknown]> => {
+      const command = `"$0" "$@" > ${scratch}/json`
+      const shell = ['sh', '-c', command, process.execPath, cliProgram, 'build-enclave']
+      const words = [...shell, ...flags, ...more].map((word) => `'${word}'`).join(' ')
+      const seen = await tool('script', '-qec', words, '/dev/null')
+      return [seen, JSON.parse(await readFile(join(scratch, 'json'), 'utf8'))]
+    }
+    const [seen, measured] = await onTerminal()
+    expect(seen).toMatch(/\r\x1b\[KWriting the image \[#+\.*\] +\d+ %/)
+    const [quiet, same] = await onTerminal('--quiet')
+    expect([quiet, same]).toEqual(['', measured])
+    const { stdout, stderr } = await runCli('build-enclave', flags)
+    expect(JSON.parse(stdout)).toEqual(measured)
+    expect(stderr).toMatch(/^Start building the Enclave Image\.\.\.\n/)
+    expect(stderr).not.toMatch(/[\r\x1b]/)
+  })
+})
+
+describe('an image for aarch64', () => {
+  const magic = 'ARM\u0064'
+
+  it('is built from a foreign kernel and init, and refused where it cannot run', async () => {
+    const scratch = await makeScratch()
+    const kernel = Buffer.alloc(4096)
+    kernel.write(magic, 0x38, 'latin1')
+    await writeFile(join(scratch, 'Image'), kernel)
+    await writeFile(join(scratch, 'init'), 'an init for ARM')
+    const layers = [await tarOf([{ name: 'app', data: 'x', mode: 0o755 }])]
+    await writeLayout(join(scratch, 'layout'), { layers, architecture: 'arm64' })
+    const own = ['--kernel', join(scratch, 'Image'), '--init', join(scratch, 'init')]
+    const eif = join(scratch, 'arm.eif')
+    const source = ['--docker-uri', `oci:${scratch}/layout`, '--output-file', eif]
+    const build = (...args: readonly string[]): Promise<Outcome> =>
+      runCli('build-enclave', [...source, ...args])
+    expect(await build('--arch', 'arm64', ...own)).toMatchObject({ status: 0 })
+    expect((await readFile(eif)).readUInt16BE(6) & 1).toBe(1)
+    const lint = await runCli('lint-eif', ['--eif-path', eif])
+    expect(lint).toMatchObject({ status: 1 })
+    expect(lint.stdout).toContain('"architecture"')
+    const run = await runCli('run-enclave', ['--eif-path', eif, '--memory', '128'])
+    expect(printedCode(run)).toBe('ERR_KEEPER_IMAGE')
+    expect(printedCode(await build(...own))).toBe('ERR_IMAGE_BLOBS')
+    const bare = await build('--arch', 'aarch64')
+    expect(printedCode(bare)).toBe('ERR_IMAGE_BLOBS')
+    expect(bare.stderr).toContain('for x86_64 only')
   })
 })
 

@@ -50,7 +50,13 @@ const upper: readonly Member[] = [
   { name: 'srv/grüße', data: 'x', uid: 7 },
 ]
 const volumes = { '/srv/b': {}, '/srv/a': {} }
-const config = { Volumes: volumes, Entrypoint: ['/bin/app'], Cmd: ['--flag'], Env: ['A=b'], User: 'app' }
+const config = {
+  Volumes: volumes,
+  Entrypoint: ['/bin/app'],
+  Cmd: ['--flag'],
+  Env: ['A=b'],
+  User: 'app',
+}
 
 beforeAll(async () => {
   await compileCli()
