@@ -17,7 +17,7 @@ interface GenerateFlags {
 
 const NOTES = `
 The administrator may encrypt, generate data keys without plaintext, describe, disable and enable, and read the
-policy; without --locked also change it, and with it every condition. The app may read the policy. Put a locked
+policy; without --locked also change it, and with it every condition. The app may describe the key and read the policy. Put a locked
 policy with BypassPolicyLockoutSafetyCheck: nobody can change it afterwards. The policy is one for AWS KMS too.
 
 Example:
@@ -60,7 +60,7 @@ function generate({ measurements, admin, app, locked = false }: GenerateFlags): 
     Version: '2012-10-17',
     Statement: [
       statement('Administer', { AWS: admin }, actions),
-      statement('ReadPolicy', { AWS: app }, ['kms:GetKeyPolicy']),
+      statement('ReadKey', { AWS: app }, ['kms:DescribeKey', 'kms:GetKeyPolicy']),
       {
         ...statement('Enclave', { AWS: app }, ['kms:Decrypt', 'kms:GenerateDataKey']),
         Condition: { StringEqualsIgnoreCase: Object.fromEntries(conditions) },

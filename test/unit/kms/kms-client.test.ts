@@ -68,7 +68,9 @@ const app = (Action: readonly string[], more: object = {}) => ({
 })
 const OPENING = ['Decrypt', 'GenerateDataKey', 'GenerateDataKeyPair', 'DeriveSharedSecret']
 const openings = OPENING.map((name) => `kms:${name}`)
-const reading = app(['kms:Encrypt', 'kms:GetKeyPolicy', 'kms:ListGrants', 'kms:GetPublicKey'])
+const reading = app([
+  ...['kms:Encrypt', 'kms:DescribeKey', 'kms:GetKeyPolicy', 'kms:ListGrants', 'kms:GetPublicKey'],
+])
 const opening = app(openings, { Condition: measured })
 
 const keyWith = (...Statement: readonly object[]): Promise<string> => {
@@ -213,6 +215,39 @@ describe('requireLockedPolicy', () => {
       expect(sent.includes('ListGrantsCommand')).toBe(verdict === 'without grants')
     },
   )
+
+  test('refuses a key whose material was imported: who did it may have kept it', async () => {
+    const Policy = JSON.stringify({ Version: '2012-10-17', Statement: [reading, opening] })
+    const BypassPolicyLockoutSafetyCheck = true
+    const external = { Policy, BypassPolicyLockoutSafetyCheck, Origin: 'EXTERNAL' } as const
+    const KeyId = await suite.newKey(external)
+    expect(await codeOf(requireLockedPolicy(suite.client('app'), KeyId))).toBe(
+      'ERR_KMS_CLIENT_POLICY_NOT_LOCKED',
+    )
+  })
+
+  test.each([
+    { Origin: 'AWS_KMS', MultiRegion: true },
+    { Origin: 'AWS_KMS' },
+    { Origin: 'EXTERNAL_KEY_STORE', MultiRegion: false },
+    {},
+  ] as const)('refuses a key that KMS describes as %j', async (described) => {
+    const KeyId = await keyWith(reading, opening)
+    const client = suite.broker.client('app')
+    client.middlewareStack.add(
+      (next, { commandName }) =>
+        async (args) => {
+          const { output, response } = await next(args)
+          if (commandName !== 'DescribeKeyCommand') return { output, response }
+          return { output: { ...output, KeyMetadata: { KeyId, ...described } }, response }
+        },
+      { step: 'initialize' },
+    )
+    expect(await codeOf(requireLockedPolicy(client, KeyId))).toBe(
+      'ERR_KMS_CLIENT_POLICY_NOT_LOCKED',
+    )
+    client.destroy()
+  })
 
   test('refuses a key with a grant that no Deny covers', async () => {
     const granting = app(['kms:CreateGrant', 'kms:PutKeyPolicy'])
