@@ -10,7 +10,11 @@ export {
   type BuiltEnclave,
   type Enclave,
   type EnclaveState,
+  type ListOptions,
+  type LogOptions,
   type RunEnclaveOptions,
+  type SignOptions,
+  type StopOptions,
   type WaitOptions,
   type WatchOptions,
 } from './library/index.ts'

@@ -6,6 +6,7 @@ import { openSigner } from '../signing/index.ts'
 import { readInputFile } from '../files/index.ts'
 import type { BuildFlags } from './build-flags.ts'
 import { buildOptions, readInputs } from './build-options.ts'
+import { checkOptions, type OptionKinds } from './check-options.ts'
 import { defined } from './defined.ts'
 
 export interface BuildEnclaveOptions {
@@ -58,16 +59,47 @@ export interface BuiltEnclave {
   readonly measurements: MeasurementTexts
 }
 
+const BUILD_OPTIONS: OptionKinds<Required<BuildEnclaveOptions>> = {
+  output: 'a string, required',
+  rootfs: 'a string',
+  image: 'a string',
+  dockerDir: 'a string',
+  manifest: 'a string or false',
+  entrypoint: 'an array of strings',
+  cmd: 'an array of strings',
+  env: 'an array of strings',
+  workdir: 'a string',
+  user: 'a string',
+  name: 'a string',
+  version: 'a string',
+  metadata: 'a string',
+  architecture: 'a string',
+  kernelFlavour: 'a string',
+  root: 'a string',
+  blobs: 'a string',
+  sign: 'an object',
+  signal: 'an AbortSignal',
+  onProgress: 'a function',
+}
+const SIGN_OPTIONS: OptionKinds<Required<SignOptions>> = {
+  certificate: 'a string, required',
+  privateKey: 'a string, required',
+  password: 'a string',
+}
+
 const MAX_CERTIFICATE_BYTES = 1024 * 1024
 
 /**
  * Builds an image; the same input gives the same bytes on every machine.
  *
  * @throws CloisterError with `ERR_IMAGE_*`, `ERR_EIF_*`, `ERR_MANIFEST_*`, `ERR_SIGNING_KEY`,
- * `ERR_FILE_*`, `ERR_CLI_ARGUMENT` for options that exclude each other; the reason of the signal.
+ * `ERR_FILE_*`, `ERR_CLI_ARGUMENT` for options that exclude each other; the reason of the signal; TypeError for
+ * an option that does not exist or has another type.
  */
 export async function buildEnclave(options: BuildEnclaveOptions): Promise<BuiltEnclave> {
+  checkOptions('buildEnclave', options, BUILD_OPTIONS)
   const { output, signal, onProgress, sign } = options
+  if (sign !== undefined) checkOptions('buildEnclave: sign', sign, SIGN_OPTIONS)
   signal?.throwIfAborted()
   const inputs = await readInputs(flagsOf(options))
   const report = (progress: Progress): void => {

@@ -20,20 +20,36 @@ import {
   type EnclaveReport,
   type LogEntry,
   type MeasurementTexts,
-  type ReadLogsOptions,
   type Registry,
 } from '../enclaves/index.ts'
-import { CloisterError } from '../errors.ts'
+import { check, CloisterError } from '../errors.ts'
 import { noPorts, type PortLists } from '../vsock/index.ts'
+import { checkOptions } from './check-options.ts'
+import { defined } from './defined.ts'
 
 /** How long an app may take to end after SIGTERM: that of `terminate-enclave`. */
 const GRACE_MS = 2000
+
+const PORT_OPTIONS = { guestPorts: 'a string', parentPorts: 'a string' } as const
+
+/** Which log lines. */
+export interface LogOptions {
+  /** Goes on with what comes, until the enclave has ended. */
+  readonly follow?: boolean
+  /** Leaves out what came earlier. */
+  readonly since?: Date
+}
 
 export type EnclaveState = EnclaveRecord['state']
 
 export interface WaitOptions {
   /** Ends the waiting, with its reason. */
   readonly signal?: AbortSignal
+}
+
+export interface StopOptions {
+  /** How long the app may take to end; 2000 by default. */
+  readonly graceMs?: number
 }
 
 /** Disposing of it stops the enclave; its record stays for `listEnclaves({ all: true })`. */
@@ -110,6 +126,7 @@ export class Enclave implements AsyncDisposable {
    * @throws CloisterError `ERR_VSOCK_PORTS`, `ERR_KEEPER_CONTROL`
    */
   async openPorts(ports: Partial<PortLists>): Promise<void> {
+    checkOptions('openPorts', ports, PORT_OPTIONS)
     await changePorts(this.#directory, { command: 'open-ports', ...noPorts, ...ports })
   }
 
@@ -119,6 +136,7 @@ export class Enclave implements AsyncDisposable {
    * @throws CloisterError `ERR_VSOCK_PORTS`, `ERR_KEEPER_CONTROL`
    */
   async closePorts(ports: Partial<PortLists>): Promise<void> {
+    checkOptions('closePorts', ports, PORT_OPTIONS)
     await changePorts(this.#directory, { command: 'close-ports', ...noPorts, ...ports })
   }
 
@@ -146,8 +164,11 @@ export class Enclave implements AsyncDisposable {
    *
    * @throws CloisterError `ERR_KEEPER_NO_LOGS`
    */
-  logs(options: ReadLogsOptions = {}): AsyncGenerator<LogEntry> {
-    return readLogs(this.#registry, this.record, options)
+  logs(options: LogOptions = {}): AsyncGenerator<LogEntry> {
+    checkOptions('logs', options, { follow: 'a boolean', since: 'a Date' })
+    const { follow, since } = options
+    const chosen = defined({ follow, sinceMs: since?.getTime() })
+    return readLogs(this.#registry, this.record, chosen)
   }
 
   /**
@@ -156,7 +177,9 @@ export class Enclave implements AsyncDisposable {
    *
    * @throws CloisterError `ERR_KEEPER_STOP`
    */
-  async stop({ graceMs = GRACE_MS }: { readonly graceMs?: number } = {}): Promise<void> {
+  async stop(options: StopOptions = {}): Promise<void> {
+    checkOptions('stop', options, { graceMs: 'a whole number' })
+    const { graceMs = GRACE_MS } = options
     const record = this.#recordIfAny()
     if (record === undefined || !isAlive(record)) return
     await endEnclave(this.#registry, record, graceMs)
@@ -164,10 +187,17 @@ export class Enclave implements AsyncDisposable {
     while (this.#recordIfAny()?.state === 'TERMINATING') await sleep(5)
   }
 
-  /** Removes its record, where it has ended. */
+  /**
+   * Removes its record.
+   *
+   * @throws CloisterError `ERR_KEEPER_STOP` while it has not ended.
+   */
   remove(): void {
     const record = this.#recordIfAny()
-    if (record !== undefined && !isAlive(record)) this.#registry.remove(record)
+    if (record === undefined) return
+    const options = { hint: 'Call stop() first.' }
+    check(!isAlive(record), 'ERR_KEEPER_STOP', `${this.name} has not ended`, options)
+    this.#registry.remove(record)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -16,6 +16,7 @@ import { readFileArgument } from '../files/index.ts'
 import { parseEgress } from '../manifest/index.ts'
 import type { Accelerator } from '../vmm/index.ts'
 import { noPorts, type VsockKind } from '../vsock/index.ts'
+import { checkOptions, type OptionKinds } from './check-options.ts'
 import { defined } from './defined.ts'
 import { Enclave } from './enclave.ts'
 import { planLaunch } from './plan-launch.ts'
@@ -58,14 +59,39 @@ export interface RunEnclaveOptions {
   readonly onAccepted?: () => void
 }
 
+const RUN_OPTIONS: OptionKinds<Required<RunEnclaveOptions>> = {
+  eif: 'a string, required',
+  name: 'a string',
+  memoryMib: 'a whole number',
+  hugePages: 'a boolean',
+  cpuCount: 'a whole number',
+  cpuIds: 'an array of whole numbers',
+  cid: 'a whole number',
+  guestPorts: 'a string',
+  parentPorts: 'a string',
+  debug: 'a boolean',
+  accelerator: 'a string',
+  role: 'a string',
+  configData: 'a string',
+  restart: 'a string',
+  cgroup: 'a string',
+  vsock: 'a string',
+  egress: 'a string',
+  bootTimeoutMs: 'a whole number',
+  signal: 'an AbortSignal',
+  onAccepted: 'a function',
+}
+
 const MAX_RULES_BYTES = 1024 * 1024
 
 /**
  * Starts an enclave and waits until its app runs. It outlives this process unless it is stopped.
  *
- * @throws CloisterError with the codes of `run-enclave` (docs/errors.md); the reason of the signal.
+ * @throws CloisterError with the codes of `run-enclave` (docs/errors.md); the reason of the signal;
+ * TypeError for an option that does not exist or has another type.
  */
 export async function runEnclave(options: RunEnclaveOptions): Promise<Enclave> {
+  checkOptions('runEnclave', options, RUN_OPTIONS)
   const { signal, onAccepted } = options
   signal?.throwIfAborted()
   const { request } = await planLaunch(await launchOptions(options))
@@ -90,8 +116,15 @@ async function networkOf(path: string): Promise<NetworkRequest> {
   return { egress: await parseEgress(readFileArgument('egress', path, MAX_RULES_BYTES), path) }
 }
 
+export interface ListOptions {
+  /** Also those that have ended. */
+  readonly all?: boolean
+}
+
 /** The enclaves of this host, the oldest first; with `all` also those that have ended. */
-export function listEnclaves({ all = false } = {}): readonly Enclave[] {
+export function listEnclaves(options: ListOptions = {}): readonly Enclave[] {
+  checkOptions('listEnclaves', options, { all: 'a boolean' })
+  const { all = false } = options
   const registry = openRegistry()
   const records = registry.list().filter((record) => all || isAlive(record))
   return records.map((record) => new Enclave(registry, record))
@@ -115,7 +148,9 @@ export interface WatchOptions {
 }
 
 /** What happens to the enclaves of this host, until the signal aborts. */
-export function watchEnclaves({ since, signal }: WatchOptions = {}): AsyncGenerator<EnclaveEvent> {
+export function watchEnclaves(options: WatchOptions = {}): AsyncGenerator<EnclaveEvent> {
+  checkOptions('watchEnclaves', options, { since: 'a Date', signal: 'an AbortSignal' })
+  const { since, signal } = options
   return readEvents(openRegistry(), {
     follow: true,
     ...defined({ sinceMs: since?.getTime(), signal }),
