@@ -213,7 +213,7 @@ const rows = {
   // --- policies
   ERR_POLICY_FORMAT: {
     meaning: 'A policy that is not what policy.schema.json describes.',
-    hint: 'See the message for the field. Unknown fields are refused: a misspelt rule checks nothing.',
+    hint: 'See the message for the field. Unknown fields are refused, because a misspelt rule would check nothing.',
   },
   ERR_CONDITION_FORMAT: {
     meaning: 'A condition block with an unknown operator, or values that it cannot compare.',
@@ -221,7 +221,7 @@ const rows = {
   },
   ERR_KEY_POLICY_FORMAT: {
     meaning: 'A key policy, or a policy of an identity, that AWS would not accept.',
-    hint: 'See the message for the statement and the element. Unknown elements are refused: a misspelt one decides nothing.',
+    hint: 'See the message for the statement and the element. Unknown elements are refused, because a misspelt one would have no effect.',
   },
   ERR_CONDITION_UNMET: {
     meaning: 'A condition on the document does not hold.',

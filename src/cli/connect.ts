@@ -3,14 +3,7 @@
 import type { Socket } from 'node:net'
 import { finished, pipeline } from 'node:stream/promises'
 import { Command } from 'commander'
-import {
-  isAlive,
-  openDirectories,
-  Registry,
-  vsockSocketPath,
-  connectWhenListening,
-  explainRefusal,
-} from '../enclaves/index.ts'
+import { isAlive, openDirectories, Registry, connectToPort } from '../enclaves/index.ts'
 import { CloisterError, reasonOf } from '../errors.ts'
 import { wholeNumber } from './arguments.ts'
 import {
@@ -61,12 +54,7 @@ async function connect({ port, timeout, ...flags }: ConnectOptions): Promise<voi
       `the enclave ${record.description.name} has ended`,
     )
   }
-  const directory = registry.directory(record.id)
-  const socket = await connectWhenListening(vsockSocketPath(directory), port, timeout * 1000).catch(
-    async (cause: unknown) => {
-      throw await explainRefusal(cause, { directory, name: record.description.name, port })
-    },
-  )
+  const socket = await connectToPort(registry, record, { port, timeoutMs: timeout * 1000 })
   await exchange(socket, port)
 }
 

@@ -4,7 +4,7 @@ import { Command } from 'commander'
 import { awsNitroRootG1 } from '@cloister/attestation'
 import { CloisterError } from '../errors.ts'
 import { startBroker, type BrokerOptions } from '../kms/index.ts'
-import { readFileArgument, wholeNumber } from './arguments.ts'
+import { wholeNumber } from './arguments.ts'
 import {
   masterKeyOf,
   masterKeyOptions,
@@ -12,8 +12,8 @@ import {
   storeOption,
   type MasterKeyFlags,
 } from './kms-store-options.ts'
-import { certificatesToDer } from './pem.ts'
 import { printJson } from './print.ts'
+import { readRoots } from './read-roots.ts'
 import { reportError } from './report-error.ts'
 
 interface ServeFlags extends MasterKeyFlags {
@@ -93,7 +93,7 @@ async function serve(flags: ServeFlags): Promise<void> {
   const { credentials, region, account, host, port, maxDocumentAge, requestsPerSecond } = flags
   if (!/^\d{12}$/.test(account)) throw wrong('--account is not twelve digits')
   if (!/^[a-z0-9-]{1,64}$/.test(region)) throw wrong(`--region ${region} is not a region's name`)
-  const files = flags.root.flatMap((path) => certificatesToDer(readFileArgument('--root', path)))
+  const files = flags.root.flatMap(readRoots)
   const roots = flags.awsRoot === true ? [awsNitroRootG1, ...files] : files
   const store = storeDirectory(flags.store)
   const broker = await startBroker({

@@ -6,6 +6,7 @@ import { errorTable } from '../error-table.ts'
 import { CloisterError } from '../errors.ts'
 import type { CommandRow } from './command-row.ts'
 import { commandTable } from './command-table.ts'
+import { shellWord } from '../shell-word.ts'
 import { checkOptionValues } from './parse-arguments.ts'
 import { packageVersion } from './version.ts'
 
@@ -173,6 +174,10 @@ function excessArguments(command: Command): CloisterError {
   const [value = ''] = command.args.slice(command.registeredArguments.length)
   const message = `unexpected argument '${value}'`
   const takesValues = command.options.some(({ required }) => required)
+  if (command.options.some(({ long }) => long === '--enclave-name'))
+    return new CloisterError('ERR_CLI_ARGUMENT', `${message} without an option in front`, {
+      hint: `Give \`--enclave-name ${shellWord(value)}\` if it is an enclave, or see \`${fullName(command)} --help\`.`,
+    })
   if (!takesValues) return new CloisterError('ERR_CLI_ARGUMENT', message)
   return new CloisterError('ERR_CLI_ARGUMENT', `${message} without an option in front`, {
     hint: `See \`${fullName(command)} --help\` for the option that takes this value.`,

@@ -2,7 +2,7 @@
 // docs/nitro-cli.md compares the two.
 
 import { Command, Option } from 'commander'
-import { CloisterError } from '../errors.ts'
+import { CloisterError, withHint } from '../errors.ts'
 import {
   DEFAULT_BOOT_TIMEOUT_MS,
   DEFAULT_MEMORY_MIB,
@@ -37,6 +37,7 @@ import {
   stopTimeoutOption,
 } from './life-flags.ts'
 import { printJson, printProgress } from './print.ts'
+import { shellWord } from '../shell-word.ts'
 import { notifyReady } from './service-manager.ts'
 import { Attached } from './attach.ts'
 import { applyRunConfig } from './config-file.ts'
@@ -125,7 +126,9 @@ async function runEnclave(flags: RunOptions): Promise<void> {
     return
   }
   printJson(launchJson(enclave.record))
-  await waitUntilReady(options, request, enclave)
+  await waitUntilReady(options, request, enclave).catch((error: unknown) => {
+    throw stillRuns(error, enclave)
+  })
   if (options.attachConsole === true) await attachConsole(request, enclave)
 }
 
@@ -156,6 +159,14 @@ async function waitUntilReady(
   if (port === undefined) return
   const registry = new Registry(directories.runtime)
   await waitForPort(registry, record, { port, timeoutMs: bootTimeout * 1000 })
+}
+
+/** An enclave whose port does not open is left as it is: its logs say why. */
+function stillRuns(error: unknown, { record }: RunningEnclave): unknown {
+  if (!(error instanceof CloisterError) || error.code !== 'ERR_VSOCK_CONNECT') return error
+  const name = shellWord(record.description.name)
+  const hint = `The enclave runs on, if it has not ended: read its logs, wait longer (--boot-timeout), or end it with \`cloister terminate-enclave --enclave-name ${name}\`.`
+  return withHint(error, hint)
 }
 
 /** Settings of a --config file are not flags, which commander would have checked. */

@@ -10,16 +10,14 @@ import {
   type Measurements,
   type VerifierOptions,
 } from '@cloister/attestation'
-import { parseCertificate } from '@cloister/attestation/x509'
 import { Command, Option } from 'commander'
-import { CloisterError, withHint } from '../errors.ts'
-import { namingFile } from '../files/index.ts'
+import { CloisterError } from '../errors.ts'
 import { readFileArgument, wholeNumber } from './arguments.ts'
 import { DOCUMENT_FORMATS, readDocument, type DocumentFormat } from './document-file.ts'
 import { hex } from './measurements-json.ts'
 import { pcrOption, withPins, type PcrPins } from './pcr-pins.ts'
-import { certificatesToDer } from './pem.ts'
 import { printJson } from './print.ts'
+import { ofFile, readRoots } from './read-roots.ts'
 
 interface VerifyFlags {
   readonly document: string
@@ -143,30 +141,6 @@ function trustedRoots(flags: VerifyFlags): VerifierOptions['roots'] {
   throw new CloisterError('ERR_CLI_ARGUMENT', 'no root to trust: give --root or --aws-root', {
     hint: "No root is trusted by default. Cloister's own is authority/root.pem in the state directory of the enclave's host: /var/lib/cloister for root, ~/.local/state/cloister for others.",
   })
-}
-
-/** The certificates of a file, each one that the verifier can use; an error names the file. */
-function readRoots(path: string): readonly Uint8Array[] {
-  const bytes = readFileArgument('--root', path)
-  try {
-    const roots = certificatesToDer(bytes)
-    for (const root of roots) parseCertificate(root)
-    return roots
-  } catch (error) {
-    throw error instanceof CloisterError
-      ? withHint(
-          namingFile(`--root: ${path}`, error),
-          'Give a root certificate in PEM or DER, such as authority/root.pem of the state directory.',
-        )
-      : ofFile(`--root: ${path}`, error)
-  }
-}
-
-/** The verifier's error with the name of the file that it is about. */
-function ofFile(name: string, error: unknown): unknown {
-  if (!(error instanceof AttestationError)) return error
-  const { code, message, details, cause } = error
-  return new AttestationError(code, `${name}: ${message}`, { details, cause })
 }
 
 function verificationTime(text: string): Date | 'now' | 'document' {

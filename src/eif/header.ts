@@ -30,17 +30,20 @@ export interface EifHeader {
   readonly crc32: number
 }
 
+/** @throws ERR_EIF_MAGIC unless there are too few bytes to tell. */
+export function checkMagic(bytes: Uint8Array): void {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const isEif = bytes.length < 4 || view.getUint32(HEADER.magic) === MAGIC
+  check(isEif, 'ERR_EIF_MAGIC', 'the file does not begin with ".eif"')
+}
+
 /**
  * Decodes 548 bytes.
  * @throws ERR_EIF_MAGIC, ERR_EIF_VERSION, ERR_EIF_HEADER
  */
 export function decodeHeader(bytes: Uint8Array): EifHeader {
+  checkMagic(bytes)
   const view = new DataView(bytes.buffer, bytes.byteOffset, HEADER_BYTES)
-  check(
-    view.getUint32(HEADER.magic) === MAGIC,
-    'ERR_EIF_MAGIC',
-    'the file does not begin with ".eif"',
-  )
   const version = view.getUint16(HEADER.version)
   check(
     version === EIF_VERSION,

@@ -6,7 +6,7 @@ import { check, CloisterError, type ErrorCode } from '../errors.ts'
 import { chunksOf, namingFile, type ByteSource } from '../files/index.ts'
 import { decodeCmdline } from './cmdline.ts'
 import { updateCrc32 } from './crc32.ts'
-import { decodeHeader, type EifHeader, type TableRow } from './header.ts'
+import { checkMagic, decodeHeader, type EifHeader, type TableRow } from './header.ts'
 import {
   EIF_VERSION,
   HEADER,
@@ -114,6 +114,7 @@ async function readNameless(
   sink: SectionSink | undefined,
   onFault: OnFault,
 ): Promise<Eif> {
+  checkMagic(await source.read(0, Math.min(4, source.size)))
   const headerBytes = await readExactly(source, 0, HEADER_BYTES)
   const header = decodeHeader(headerBytes)
   const sectionHeaders = await readSectionHeaders(source, header.table)

@@ -28,7 +28,7 @@ export async function explainRefusal(
     ? `nothing in ${name} listens on port ${String(port)}`
     : `port ${String(port)} of ${name} is not open`
   const hint = isOpen
-    ? 'Check that the app listens on this vsock port; `cloister connect --timeout` waits for it.'
+    ? 'Check that the app listens on this vsock port, or wait longer (--timeout; --boot-timeout of run-enclave).'
     : `Open it with \`cloister open-ports --enclave-name ${shellWord(name)} --guest-ports ${String(port)}\`, or give --guest-ports to run-enclave.`
   return new CloisterError('ERR_VSOCK_CONNECT', message, {
     ...{ cause, hint },

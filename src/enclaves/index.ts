@@ -47,7 +47,7 @@ export { openConsole } from './open-console.ts'
 export { connectWhenListening } from './connect-when-listening.ts'
 export { explainRefusal } from './explain-refusal.ts'
 export { untilEnd } from './until-end.ts'
-export { waitForPort, type AwaitedPort } from './wait-for-port.ts'
+export { connectToPort, waitForPort, type AwaitedPort } from './wait-for-port.ts'
 export { findCards, findNetworkCard, findParentProgram, findPrograms } from './programs.ts'
 export {
   endNow,

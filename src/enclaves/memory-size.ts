@@ -54,7 +54,7 @@ export function checkMemory(size: MachineSize, load: MemoryLoad, cmdline: string
   }
   throw new CloisterError(
     'ERR_KEEPER_MEMORY',
-    `${String(memoryMib)} MiB is too little: unpacking this image takes at least ${String(neededMib)} MiB`,
+    `${String(memoryMib)} MiB is too little: this image needs at least ${String(neededMib)} MiB`,
     { hint: `Use --memory ${String(neededMib)} plus what the app needs.`, details },
   )
 }

@@ -1,6 +1,7 @@
 // Until a port of a guest accepts a connection: an enclave runs as soon as its app does, and the app may
 // need a moment before it listens.
 
+import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CloisterError } from '../errors.ts'
 import { connectGuest, listsPort } from '../vsock/index.ts'
@@ -15,28 +16,41 @@ const ATTEMPT_MS = 1000
 
 export interface AwaitedPort {
   readonly port: number
+  /** How long to try; once at least. */
   readonly timeoutMs: number
 }
 
 /**
  * Dials the port, and hangs up, until that succeeds.
  *
- * @throws `ERR_VSOCK_CONNECT` when the time is over, and at once when the port is closed or the enclave
- * has ended
+ * @throws As `connectToPort`.
  */
 export async function waitForPort(
   registry: Registry,
+  record: EnclaveRecord,
+  awaited: AwaitedPort,
+): Promise<void> {
+  const socket = await connectToPort(registry, record, awaited)
+  socket.destroy()
+}
+
+/**
+ * Dials the port until something listens there.
+ *
+ * @throws `ERR_VSOCK_CONNECT` when the time is over, and at once when the port is closed or the enclave
+ * has ended
+ */
+export async function connectToPort(
+  registry: Registry,
   { id, description }: EnclaveRecord,
   { port, timeoutMs }: AwaitedPort,
-): Promise<void> {
+): Promise<Socket> {
   const directory = registry.directory(id)
   const deadline = performance.now() + timeoutMs
   for (;;) {
     try {
       const options = { timeoutMs: ATTEMPT_MS }
-      const socket = await connectGuest(vsockSocketPath(directory), port, options)
-      socket.destroy()
-      return
+      return await connectGuest(vsockSocketPath(directory), port, options)
     } catch (cause) {
       const latest = registry.find(id)
       if (!isAlive(latest)) throw endedFirst(description.name, port, latest.end.reason)

@@ -62,7 +62,10 @@ export function checkRegular(path: string, status: Stats, code: ErrorCode): void
   const kind = kindOf(status)
   check(kind === 'file', code, `${path} is a ${kind}, not a regular file`, {
     details: { path, kind },
-    hint: `Give the path of a regular file; copy the contents of a ${kind} into one first.`,
+    hint:
+      kind === 'directory'
+        ? 'Give the path of a regular file, such as one in the directory.'
+        : `Give the path of a regular file; copy the contents of a ${kind} into one first.`,
   })
 }
 

@@ -82,7 +82,7 @@ function readBounded(descriptor: number, name: string, { code, maxBytes }: ReadO
     size += count
     check(size <= maxBytes, code, `${name} has more than ${String(maxBytes)} bytes`, {
       details: { path: name, limit: maxBytes },
-      hint: `Check that this is the right file: ${String(maxBytes)} bytes is the limit here.`,
+      hint: `Check that this is the right file: the limit is ${String(maxBytes)} bytes.`,
     })
     chunks.push(chunk.subarray(0, count))
   }

@@ -6,9 +6,8 @@ import type { Socket } from 'node:net'
 import {
   askVsock,
   changePorts,
-  connectWhenListening,
+  connectToPort,
   endEnclave,
-  explainRefusal,
   isAlive,
   readEvents,
   readLogs,
@@ -104,11 +103,7 @@ export class Enclave implements AsyncDisposable {
    * @throws CloisterError `ERR_VSOCK_CONNECT`, which says whether the port is closed.
    */
   async connect(port: number, timeoutMs = 0): Promise<Socket> {
-    try {
-      return await connectWhenListening(this.vsockSocket, port, timeoutMs)
-    } catch (cause) {
-      throw await explainRefusal(cause, { directory: this.#directory, name: this.name, port })
-    }
+    return connectToPort(this.#registry, this.record, { port, timeoutMs })
   }
 
   /**

@@ -52,6 +52,8 @@ export class Proxy implements AsyncDisposable {
   static async start(plan: ProxyPlan, options: ProxyOptions): Promise<Proxy> {
     const proxy = new Proxy(options)
     try {
+      for (const target of plan.targets)
+        await allowedAddresses(target, plan.allowlist, proxy.#resolver)
       const [failure] = await proxy.#adopt(plan)
       if (failure !== undefined) throw failure as Error
       proxy.#running = proxy.#follow()
@@ -72,19 +74,17 @@ export class Proxy implements AsyncDisposable {
 
   /**
    * Proxies this from now on. What has not changed goes on; connections of targets that are no longer
-   * there are cut off.
-   *
-   * @throws `ERR_PROXY_DENIED`, `ERR_PROXY_RESOLVE` for a target that cannot be reached: everything then
-   * stays as it was. A port that cannot be served is one of the failures reported.
+   * there are cut off. Targets that the allowlist no longer allows get no new ones. What cannot be served or
+   * reached is reported as a failure.
    */
   async reload(plan: ProxyPlan): Promise<void> {
     for (const failure of await this.#adopt(plan)) this.#options.onFailure(failure)
+    for (const target of plan.targets)
+      await allowedAddresses(target, plan.allowlist, this.#resolver).catch(this.#options.onFailure)
   }
 
   /** Returns the ports that are not served. */
   async #adopt(plan: ProxyPlan): Promise<readonly unknown[]> {
-    for (const target of plan.targets)
-      await allowedAddresses(target, plan.allowlist, this.#resolver)
     this.#plan = plan
     return this.#sync()
   }

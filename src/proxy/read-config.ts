@@ -1,6 +1,7 @@
 // The configuration file of vsock-proxy: AWS's allowlist, and beside it Cloister's targets, so that one
 // process can proxy many. Keys that neither knows are ignored, as by AWS's vsock-proxy, and named.
 
+import { existsSync } from 'node:fs'
 import { CloisterError, messageOf } from '../errors.ts'
 import { readInputFile } from '../files/index.ts'
 import { parseYaml } from '../manifest/index.ts'
@@ -30,6 +31,9 @@ export const MAX_CONNECTIONS = 4096
 /** The one above is VMADDR_PORT_ANY of vsock(7). */
 const MAX_VSOCK_PORT = 0xffff_fffe
 
+const NO_FILE =
+  'Create the file, or name another one with --config: allowlist: [{address: HOST, port: PORT}]'
+
 type Fields = Readonly<Record<string, unknown>>
 
 /** @throws `ERR_PROXY_CONFIG` */
@@ -40,10 +44,12 @@ export function readProxyConfig(path: string, defaults: TargetDefaults): ProxyCo
     throw invalid(`${path} has neither allowlist nor targets`)
   return {
     ...(allowlist !== undefined && {
-      allowlist: listOf(allowlist, `${path}: allowlist`).map(allowedServer),
+      allowlist: listOf(allowlist, `${path}: allowlist`).map((value, index) =>
+        allowedServer(value, `${path}: allowlist[${String(index)}]`),
+      ),
     }),
     targets: listOf(targets ?? [], `${path}: targets`, MAX_TARGETS).map((value, index) =>
-      targetOf(value, `targets[${String(index)}]`, defaults),
+      targetOf(value, `${path}: targets[${String(index)}]`, defaults),
     ),
     unknown: Object.keys(others),
   }
@@ -54,13 +60,22 @@ function readYaml(path: string): unknown {
     const bytes = readInputFile(path, { code: 'ERR_FILE_INPUT', maxBytes: MAX_FILE_BYTES })
     return parseYaml(bytes, path).value
   } catch (cause) {
-    throw new CloisterError('ERR_PROXY_CONFIG', messageOf(cause), { cause, details: { path } })
+    const isMissing = !existsSync(path)
+    throw new CloisterError('ERR_PROXY_CONFIG', messageOf(cause), {
+      ...{ cause, details: { path } },
+      ...(isMissing && { hint: NO_FILE }),
+    })
   }
 }
 
-function allowedServer(value: unknown, index: number): AllowedServer {
-  const where = `allowlist[${String(index)}]`
-  const { address, port } = fieldsOf(value, where)
+/** AWS's program ignores other keys, too. */
+function allowedServer(value: unknown, where: string): AllowedServer {
+  const { address, port, ...others } = fieldsOf(value, where)
+  const [misspelt] = Object.keys(others)
+  if (address === undefined || port === undefined) {
+    const missing = `${where} has no ${address === undefined ? 'address' : 'port'}`
+    throw invalid(missing + (misspelt === undefined ? '' : `; ${misspelt} is an unknown key`))
+  }
   return { host: hostOf(address, where), port: tcpPortOf(port, where) }
 }
 

@@ -12,7 +12,7 @@ import { findProgram, PROGRAM_PATH } from './find-program.ts'
 /** How much of a process's standard error is kept: its end. */
 const LAST_WORDS_BYTES = 4096
 /** In place of the last words of a process that had none. */
-export const NO_WORDS = 'it printed nothing'
+export const NO_WORDS = 'no output'
 const FINAL_WORDS_MS = 1000
 
 /** The exit status or the signal that ended a process; the other one is null. */

@@ -139,17 +139,27 @@ test('a reload is done although somebody serves one of its ports', async () => {
   expect(await ask(enclave, 8015)).toBe('one word')
 })
 
-test('a file that cannot be used changes nothing', async () => {
-  writeFileSync(config, `allowlist: []\ntargets:\n${target(8000, two)}`)
+test('a server that the new allowlist does not contain gets no more connections', async () => {
+  const open = dial(enclave, 8000)
+  await once(open, 'data')
+  writeFileSync(config, `allowlist: []\ntargets:\n${target(8000, one)}`)
   await proxy.reload(/ERR_PROXY_DENIED/)
+  await untilEnd(dial(enclave, 8000))
+  expect((await exchange(open, 'word')).toString()).toBe('word')
+  writeFileSync(config, `targets:\n${target(8000, one)}${target(8007, two)}`)
+  await proxy.reload(/port 8007/)
+  expect(await ask(enclave, 8000)).toBe('one word')
+})
+
+test('a file that cannot be used changes nothing', async () => {
   writeFileSync(config, 'targets: [')
   await proxy.reload(/ERR_PROXY_CONFIG/)
   expect(await ask(enclave, 8000)).toBe('one word')
   const reloads = async (): Promise<unknown> =>
     (await metrics()).find(({ name }) => name === 'cloister_proxy_reloads_total')?.samples
   await expect.poll(reloads).toEqual([
-    { labels: { result: 'done' }, value: 2 },
-    { labels: { result: 'failed' }, value: 2 },
+    { labels: { result: 'done' }, value: 4 },
+    { labels: { result: 'failed' }, value: 1 },
   ])
 })
 
@@ -176,7 +186,8 @@ test.each([
   ['allowlist: []', 'ERR_PROXY_CONFIG'],
   ['allowlist: [{address: a, port: 65979}]', 'ERR_PROXY_CONFIG'],
   ['allowlist: [{address: a b, port: 443}]', 'ERR_PROXY_CONFIG'],
-  ['allowlist: [{port: 443}]', 'ERR_PROXY_CONFIG'],
+  ['allowlist: [{port: 443}]', 'bad.yaml: allowlist[0] has no address'],
+  ['allowlist: [{adress: a, port: 443}]', 'adress is an unknown key'],
   ['targets: [{local_port: 9001, address: 127.0.0.1, port: 1}]', 'ERR_PROXY_CONFIG'],
   ['targets: [{local_port: 8000, address: 127.0.0.1, port: 1, workers: 1}]', 'ERR_PROXY_CONFIG'],
   ['targets: [{local_port: 8000, address: 127.0.0.1, port: 1, ip: 5}]', 'ERR_PROXY_CONFIG'],

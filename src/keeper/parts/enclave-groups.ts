@@ -90,8 +90,7 @@ async function limited(request: GroupsRequest, base: GroupBase): Promise<Enclave
 let found: Promise<GroupBase | Unlimited> | undefined
 
 function baseFor(use: CgroupUse | undefined): Promise<GroupBase | Unlimited> {
-  if (use === 'off')
-    return Promise.resolve({ reason: 'they were turned off (--cgroup off)', fix: '' })
+  if (use === 'off') return Promise.resolve({ reason: 'turned off by --cgroup off', fix: '' })
   found ??= openGroupBase()
   return found
 }

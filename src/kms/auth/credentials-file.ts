@@ -110,7 +110,11 @@ function keyOf(value: unknown, where: string, principal: Principal): readonly [s
     `${where}: an accessKeyId is not 16 to 128 letters and digits`,
   )
   const isLong = secret.length >= 32 && secret.length <= 256
-  check(isLong, CODE, `${where}: the secretAccessKey of ${accessKeyId} has less than 32 characters`)
+  check(
+    isLong,
+    CODE,
+    `${where}: the secretAccessKey of ${accessKeyId} has fewer than 32 characters`,
+  )
   const expiresMs = expiresAt === undefined ? null : Date.parse(expiresAt)
   check(!Number.isNaN(expiresMs), CODE, `${where}: expiresAt of ${accessKeyId} is not a date`)
   return [accessKeyId, { principal, secret, sessionToken, expiresMs }]

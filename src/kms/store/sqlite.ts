@@ -253,7 +253,7 @@ function lockFile(path: string, directory: string): number {
   if (status === 0) return file
   closeSync(file)
   if (error) throw error
-  throw new CloisterError(CODE, `another broker has the store in ${directory}`, {
+  throw new CloisterError(CODE, `another broker has the store ${directory} open`, {
     details: { directory },
     hint: 'End it first, or give another directory with --store.',
   })

@@ -60,6 +60,10 @@ describe('readEif', () => {
     expect(await readCode(bytes)).toBe(code)
   })
 
+  it('says of a short file of another kind that it is not an EIF', async () => {
+    expect(await readCode(new TextEncoder().encode('{"Measurements":{}}'))).toBe('ERR_EIF_MAGIC')
+  })
+
   it('refuses every truncation', async () => {
     for (let length = 0; length < goldenBytes.length; length++) {
       expect(await readCode(goldenBytes.slice(0, length)), `${String(length)} bytes`).toBe(
