@@ -7,9 +7,9 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { extractImage } from '../src/image/index.ts'
-import { median, type BenchRow } from './row.ts'
+import { median, roundsOr, type BenchRow } from './row.ts'
 
-const ROUNDS = 5
+const ROUNDS = roundsOr(5)
 const FILES = 300
 const FILE_BYTES = 1_000_000
 const CLOISTER = resolve('bundle/cli/main.js')

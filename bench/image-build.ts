@@ -5,9 +5,9 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync }
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { buildImage, openPlatformBlobs } from '../src/image/index.ts'
-import { median, type BenchRow } from './row.ts'
+import { median, roundsOr, type BenchRow } from './row.ts'
 
-const ROUNDS = 5
+const ROUNDS = roundsOr(5)
 const FILES = 64
 const FILE_BYTES = 2 ** 20
 

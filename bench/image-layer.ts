@@ -9,9 +9,9 @@ import { join, resolve } from 'node:path'
 import { gzipSync } from 'node:zlib'
 
 import { writeLayout } from '../test/fixtures/image/archive.ts'
-import { median, type BenchRow } from './row.ts'
+import { median, roundsOr, type BenchRow } from './row.ts'
 
-const ROUNDS = 5
+const ROUNDS = roundsOr(5)
 const FILES = 200
 const FILE_BYTES = 1_000_000
 const BLOCK_BYTES = 512

@@ -7,9 +7,9 @@ import { join } from 'node:path'
 import { KERNEL_FLAVOURS, type KernelFlavour } from '../src/image/index.ts'
 import { buildHello } from './hello-image.ts'
 import { launchOurs, requestFor } from './launch-rounds.ts'
-import { median, type BenchRow } from './row.ts'
+import { median, roundsOr, type BenchRow } from './row.ts'
 
-const ROUNDS = 5
+const ROUNDS = roundsOr(5)
 const KERNELS: Readonly<Record<KernelFlavour, string>> = {
   standard: 'build/blobs/bzImage',
   minimal: 'build/blobs/minimal/bzImage',

@@ -9,10 +9,10 @@ import type { CloisterError } from '../src/errors.ts'
 import { buildImage, openPlatformBlobs, ROOT_KINDS, type RootKind } from '../src/image/index.ts'
 import { measureImage } from '../src/keeper/parts/measured-image.ts'
 import { launchOurs, requestFor } from './launch-rounds.ts'
-import { median, type BenchRow } from './row.ts'
+import { median, roundsOr, type BenchRow } from './row.ts'
 
 const SIZES_MB = [50, 200, 1000]
-const ROUNDS = 3
+const ROUNDS = roundsOr(3)
 /** Where the files come from, in this order; in each by name. */
 const SOURCES = ['/usr/bin', '/usr/lib', '/usr/share']
 

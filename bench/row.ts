@@ -9,6 +9,11 @@ export interface BenchRow {
   readonly ratio: number
 }
 
+/** How often each side runs, `CLOISTER_BENCH_ROUNDS` where it is set: the medians count. */
+export function roundsOr(usual: number): number {
+  return Number(process.env['CLOISTER_BENCH_ROUNDS'] ?? usual)
+}
+
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b)
   return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN

@@ -36,7 +36,8 @@ fail() {
 # values KEY: the rest of the lock file's lines that begin with it.
 values() { sed -n "s/^$1 //p" "$lock"; }
 
-# Each mirror with the suites of the release that it may have: Debian's own, and its security updates.
+# Each mirror with the suites of the release that it may have: Debian's own, and its security updates, which
+# lie beside it, also where apt does not read them.
 sources() {
   local codename suite base
   suite=$(values suite)
@@ -46,7 +47,8 @@ sources() {
   fi
   codename=$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-}")
   apt-get update --print-uris |
-    sed -n "s#^'\(.*\)/dists/$codename\(-security\|-updates\|\)/InRelease'.*#\1 $suite\2#p" | sort -u
+    sed -n "s#^'\(.*\)/dists/$codename\(-security\|-updates\|\)/InRelease'.*#\1 $suite\2#p" |
+    sed "s#^\(.*/debian\) $suite\$#&\n\1-security $suite-security#" | sort -u
 }
 
 # apt with its state, cache and sources in a directory of its own; for it nothing is installed.

@@ -75,6 +75,19 @@ beforeAll(async () => {
   await copy('--dest-compress-format=zstd', '--dest-compress', source, `oci:${scratch}/zstd:app`)
   await copy(plainHttp, source, `docker://${image}:oci`)
   await copy(plainHttp, '--format=v2s2', source, `docker://${image}:v2s2`)
+  const key = `${scratch}/signer.key`
+  const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-384', '-nodes', '-keyout', key]
+  await tool(
+    'openssl',
+    'req',
+    '-x509',
+    ...newKey,
+    '-subj',
+    '/CN=a',
+    '-out',
+    `${scratch}/signer.crt`,
+  )
+  await chmod(key, 0o644)
   for (const name of ['docker', 'oci']) {
     await tool('sh', '-c', `gzip -c ${scratch}/${name}.tar > ${scratch}/${name}.tgz`)
   }
@@ -85,19 +98,30 @@ afterAll(async () => {
   rmSync(scratch, { recursive: true, force: true })
 })
 
+type BytesOptions = Parameters<typeof runCli>[2] & { readonly isSigned?: boolean }
+
 function build(
   reference: string,
   output: string,
   options: Parameters<typeof runCli>[2] = {},
+  more: readonly string[] = [],
 ): Promise<Outcome> {
-  const flags = ['--docker-uri', reference, '--name', 'app', '--blobs', blobs, '--quiet']
+  const flags = ['--docker-uri', reference, '--name', 'app', '--blobs', blobs, '--quiet', ...more]
   return runCli('build-enclave', [...flags, '--output-file', output], options)
 }
 
-async function bytesOf(reference: string, options?: Parameters<typeof runCli>[2]): Promise<string> {
+/** Of the image that is built; a signed one where the options say so. */
+async function bytesOf(reference: string, options: BytesOptions = {}): Promise<string> {
+  const { isSigned = false, ...rest } = options
   const output = join(mkdtempSync(join(scratch, 'out-')), 'app.eif')
-  if (options?.wrapper !== undefined) await chmod(join(output, '..'), 0o777)
-  const { status, stderr } = await build(reference, output, options)
+  if (rest.wrapper !== undefined) await chmod(join(output, '..'), 0o777)
+  const signer = [
+    '--signing-certificate',
+    `${scratch}/signer.crt`,
+    '--private-key',
+    `${scratch}/signer.key`,
+  ]
+  const { status, stderr } = await build(reference, output, rest, isSigned ? signer : [])
   expect({ status, stderr }, reference).toEqual({ status: 0, stderr: '' })
   return (await readFile(output)).toString('base64')
 }
@@ -139,6 +163,17 @@ describe('the same image', () => {
       `${registry.host}/team/app:v2s2`,
     ]) {
       expect((await bytesOf(reference, options)) === expected, reference).toBe(true)
+    }
+  })
+
+  it('gives the same bytes when it is signed, wherever it came from and whoever signs', async () => {
+    const wrapper = asOtherUser('077')
+    const env = { PATH: process.env['PATH'], HOME: '/nonexistent', TZ: 'Asia/Kathmandu' }
+    const expected = await bytesOf(`oci:${layout}`, { isSigned: true })
+    expect(expected).not.toBe(await bytesOf(`oci:${layout}`))
+    for (const reference of [`docker-archive:${scratch}/docker.tgz`, `oci:${scratch}/zstd:app`]) {
+      const signed = await bytesOf(reference, { isSigned: true, wrapper, env, cwd: scratch })
+      expect(signed === expected, reference).toBe(true)
     }
   })
 })
