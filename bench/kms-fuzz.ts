@@ -9,6 +9,7 @@ import { parsePresigned } from '../src/kms/auth/presigned.ts'
 import { openBlob, readBlob, sealBlob } from '../src/kms/crypto/ciphertext-blob.ts'
 import { Fields } from '../src/kms/fields.ts'
 import { KmsError } from '../src/kms/kms-error.ts'
+import { readTags } from '../src/kms/operations/tags.ts'
 import { parseStrictJson } from '../src/kms/strict-json.ts'
 
 const KEY = { keyId: '0'.repeat(8) + '-0000-4000-8000-000000000000', context: { stage: 'prod' } }
@@ -16,6 +17,7 @@ const MATERIAL = Buffer.alloc(32, 7)
 
 const BODY = JSON.stringify({
   ...{ KeyId: 'alias/a', CiphertextBlob: 'AAAA', GrantTokens: ['a'], DryRun: false, Days: 7 },
+  Tags: [{ TagKey: 'stage', TagValue: 'prod' }],
   ...{ EncryptionContext: { a: 'b' }, Recipient: { AttestationDocument: 'AQID' } },
 })
 const POLICY = JSON.stringify({
@@ -79,6 +81,7 @@ function readRequest(input: Buffer): void {
   fields.texts('GrantTokens', { most: 10, longest: 8192 })
   fields.flag('DryRun')
   fields.integer('Days', 1, 30)
+  readTags(fields)
   fields.context('EncryptionContext')
   fields.structure('Recipient')?.blob('AttestationDocument', 262_144)
   fields.end()

@@ -788,6 +788,11 @@ const rows = {
     meaning: "The host's clock is behind the last entry of the key broker's audit log.",
     hint: 'Correct the clock: expirations, waiting periods and the age of documents depend on it.',
   },
+  ERR_KMS_CORE_DUMPS: {
+    nitro: 0,
+    meaning: 'The key broker could not prevent core dumps of its own process. It answers all the same.',
+    hint: 'Install prlimit (util-linux), or disable core dumps with `ulimit -c 0` before you start the broker.',
+  },
   ERR_KMS_LISTEN: {
     nitro: 0,
     meaning: 'The key broker cannot listen on that address and port.',

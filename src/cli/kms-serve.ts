@@ -3,7 +3,7 @@
 import { Command } from 'commander'
 import { awsNitroRootG1 } from '@cloister/attestation'
 import { CloisterError } from '../errors.ts'
-import { startBroker, type BrokerOptions } from '../kms/index.ts'
+import { preventCoreDumps, startBroker, type BrokerOptions } from '../kms/index.ts'
 import { wholeNumber } from './arguments.ts'
 import {
   masterKeyOf,
@@ -96,13 +96,15 @@ async function serve(flags: ServeFlags): Promise<void> {
   const files = flags.root.flatMap(readRoots)
   const roots = flags.awsRoot === true ? [awsNitroRootG1, ...files] : files
   const store = storeDirectory(flags.store)
+  const report = (fault: unknown): void => void reportError(fault, { isVerbose: false, command: 'kms' })
+  preventCoreDumps(report)
   const broker = await startBroker({
     ...{ credentials, region, account, host, port, store, roots, requestsPerSecond },
     masterKey: await masterKeyOf(flags),
     ...tlsOf(flags),
     ...consoleOf(flags),
     maxDocumentAgeMs: maxDocumentAge * 1000,
-    report: (fault) => void reportError(fault, { isVerbose: false, command: 'kms' }),
+    report,
   })
   process.once('exit', () => {
     broker.closeStore()

@@ -2,6 +2,7 @@
 
 export { verifyStoredAudit } from './audit.ts'
 export { backUp, restore, type BackupReport } from './backup.ts'
+export { preventCoreDumps } from './core-dumps.ts'
 export { startBroker, type Broker, type BrokerOptions } from './serve.ts'
 export type { AuditHead } from './store/audit-log.ts'
 export { isPostgres, type MasterKeySource } from './open-store.ts'

@@ -1,6 +1,6 @@
 // `cloister kms`: the broker as a person starts it, a policy put to the test, the audit log checked.
 
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
@@ -39,6 +39,15 @@ async function serve(
   }
   return { child, endpoint: (JSON.parse(printed) as { Endpoint: string }).Endpoint }
 }
+
+test('a broker that crashes leaves no core dump with its keys', async () => {
+  const { child } = await serve('--store', host.path('dumpless'))
+  const file = (name: string): string => readFileSync(`/proc/${String(child.pid)}/${name}`, 'utf8')
+  expect(file('limits')).toMatch(/^Max core file size +0 +0 /m)
+  expect(file('coredump_filter').trim()).toBe('00000000')
+  child.kill('SIGTERM')
+  await once(child, 'exit')
+})
 
 test('a broker answers until it is ended, and its audit log verifies', async () => {
   const { child, endpoint } = await serve('--region', 'eu-central-1')
