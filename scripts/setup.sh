@@ -134,13 +134,15 @@ fetch_example_packages() {
   done
 }
 
-# Clients of AWS KMS that nobody here wrote: boto3 and the AWS CLI, in versions that share a botocore.
+# Clients of AWS KMS that nobody here wrote: boto3, the AWS CLI and the AWS Encryption SDK, in versions
+# that share a botocore.
 install_python_clients() {
-  local root="$cache/python-clients-1"
+  local root="$cache/python-clients-2"
   if [ ! -e "$root/complete" ]; then
     rm -rf "$root"
     python3 -m venv "$root"
-    "$root/bin/pip" install --quiet --disable-pip-version-check 'awscli==1.46.3' 'boto3==1.44.8'
+    "$root/bin/pip" install --quiet --disable-pip-version-check 'awscli==1.46.3' 'boto3==1.44.8' \
+      'aws-encryption-sdk==4.0.7'
     touch "$root/complete"
   fi
   ln -sfn "$root" build/python-clients

@@ -790,7 +790,8 @@ const rows = {
   },
   ERR_KMS_CORE_DUMPS: {
     nitro: 0,
-    meaning: 'The key broker could not prevent core dumps of its own process. It answers all the same.',
+    meaning:
+      'The key broker could not prevent core dumps of its own process. It answers all the same.',
     hint: 'Install prlimit (util-linux), or disable core dumps with `ulimit -c 0` before you start the broker.',
   },
   ERR_KMS_LISTEN: {

@@ -96,7 +96,8 @@ async function serve(flags: ServeFlags): Promise<void> {
   const files = flags.root.flatMap(readRoots)
   const roots = flags.awsRoot === true ? [awsNitroRootG1, ...files] : files
   const store = storeDirectory(flags.store)
-  const report = (fault: unknown): void => void reportError(fault, { isVerbose: false, command: 'kms' })
+  const report = (fault: unknown): void =>
+    void reportError(fault, { isVerbose: false, command: 'kms' })
   preventCoreDumps(report)
   const broker = await startBroker({
     ...{ credentials, region, account, host, port, store, roots, requestsPerSecond },

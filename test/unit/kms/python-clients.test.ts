@@ -1,4 +1,4 @@
-// boto3 and the AWS CLI, unmodified, from the virtual environment that the set-up for tests makes.
+// boto3, the AWS Encryption SDK and the AWS CLI, unmodified, from the virtual environment that the set-up for tests makes.
 
 import { execFile } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
@@ -54,6 +54,18 @@ test('boto3 makes keys, encrypts, and gets the answer to a document', async () =
     ...{ signature: true, wrongSignature: 'KMSInvalidSignatureException', granted: 'granted' },
     ...{ revoked: 'AccessDeniedException', rotations: 1, deletion: 'PendingDeletion' },
     pending: 'KMSInvalidStateException',
+  })
+})
+
+test('the AWS Encryption SDK opens what it sealed under two keys, and nothing that was changed', async () => {
+  const { stdout } = await run(join(bin, 'python3'), [join(fixtures, 'encryption_sdk.py')], { env })
+  expect(JSON.parse(stdout)).toEqual({
+    ...{ opened: true, keys: 2, context: 'prod' },
+    ...{
+      changed: 'InvalidSignature',
+      changedContext: 'DecryptKeyError',
+      disabled: 'DecryptKeyError',
+    },
   })
 })
 
