@@ -32,6 +32,8 @@ const HOST = '127.0.0.1'
 const MIN_TOKEN = 16
 const LIMITS = { maxHeaderSize: 8192, headersTimeout: 10_000, requestTimeout: 10_000 } as const
 const MAX_CONNECTIONS = 64
+/** Also of a client that does not read. */
+const SILENCE_MS = 60_000
 const PAGE = new URL('../../src/kms/page/', import.meta.url)
 const FILES: Readonly<Record<string, readonly [file: string, type: string]>> = {
   '/': ['index.html', 'text/html'],
@@ -61,6 +63,7 @@ export class KmsConsole implements AsyncDisposable {
       this.#respond(request, response)
     })
     this.#server.maxConnections = MAX_CONNECTIONS
+    this.#server.setTimeout(SILENCE_MS, (socket) => socket.destroy())
   }
 
   /** @throws ERR_KMS_LISTEN, ERR_KMS_CREDENTIALS for the token */

@@ -45,6 +45,8 @@ const OPTIONS = {
 } as const
 const TLS_OPTIONS = { minVersion: 'TLSv1.2', handshakeTimeout: 10_000 } as const
 const MAX_CONNECTIONS = 512
+/** Without a byte from or to the client, which may not read its answers: longer than an operation takes. */
+const SILENCE_MS = 60_000
 
 /** A listening HTTP server; disposing of it closes its connections. */
 export class KmsServer implements AsyncDisposable {
@@ -69,6 +71,7 @@ export class KmsServer implements AsyncDisposable {
       ? createTlsServer({ ...OPTIONS, ...TLS_OPTIONS, ...tls }, listener)
       : createServer(OPTIONS, listener)
     server.maxConnections = MAX_CONNECTIONS
+    server.setTimeout(options.silenceMs ?? SILENCE_MS, (socket) => socket.destroy())
     try {
       server.listen(port, host)
       await once(server, 'listening')
@@ -91,6 +94,8 @@ interface ListenOptions {
   readonly port: number
   /** Null for plain HTTP. */
   readonly tls: TlsIdentity | null
+  /** How long a connection may be silent; a minute unless it is given. */
+  readonly silenceMs?: number
 }
 
 interface Handlers {

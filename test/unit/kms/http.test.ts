@@ -1,7 +1,10 @@
 // The broker's HTTP: AWS's form of an error, and clients that are not clients.
 
+import { once } from 'node:events'
 import { createConnection } from 'node:net'
+import { setTimeout as wait } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { KmsServer } from '../../../src/kms/http/server.ts'
 import { RunningBroker } from '../../fixtures/kms/running-broker.ts'
 
 let broker: RunningBroker
@@ -97,4 +100,26 @@ describe('a client that is none', () => {
       'MissingAuthenticationTokenException',
     ])
   })
+})
+
+test('a client that does not read its answer is disconnected', async () => {
+  const length = 40_000_000
+  const handlers = {
+    dispatch: () => Promise.resolve({ text: 'x'.repeat(length) }),
+    ...{ report: () => undefined, now: Date.now },
+  }
+  const options = { host: '127.0.0.1', port: 0, tls: null, silenceMs: 200 }
+  await using server = await KmsServer.listen(options, handlers)
+  const { hostname: host, port } = new URL(server.endpoint)
+  const socket = createConnection({ host, port: Number(port) })
+  socket.on('error', () => socket.destroy())
+  socket.pause()
+  socket.write('POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n')
+  await wait(3000)
+  let received = 0
+  socket.on('data', (chunk) => (received += chunk.length))
+  socket.resume().setTimeout(5000, () => socket.destroy())
+  await once(socket, 'close')
+  expect(received).toBeGreaterThan(0)
+  expect(received).toBeLessThan(length)
 })
