@@ -15,7 +15,8 @@ export interface Rate {
   readonly p99: number
 }
 
-const CONNECTIONS = 4
+/** Clients at a time: those that wait for the disk share a commit. A peer has as many. */
+export const CONNECTIONS = 32
 const WARM_UP = 50
 /** A server may close a connection just when it is used again. */
 const TRIES = 3
