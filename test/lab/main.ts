@@ -11,6 +11,7 @@ Output and exit status are the command's; 124 when it took too long.
   --user NAME            root (default), lab (in group kvm) or outsider (in no other group)
   --uefi                 measured boot with UEFI firmware
   --tpm                  a TPM 2.0 with EK certificates: /dev/tpm0, /dev/tpmrm0
+  --systemd              systemd is PID 1; COMMAND is the child of a service
   --no-user-namespaces   user.max_user_namespaces=0
   --module NAME          load a kernel module, for example vhost_vsock; repeat for more
   --root DIRECTORY       another Debian tree than this machine's own packages
@@ -28,6 +29,7 @@ const { values, positionals } = parseArgs({
     user: { type: 'string' },
     uefi: { type: 'boolean' },
     tpm: { type: 'boolean' },
+    systemd: { type: 'boolean' },
     'no-user-namespaces': { type: 'boolean' },
     module: { type: 'string', multiple: true },
     root: { type: 'string' },
@@ -48,6 +50,7 @@ async function main(): Promise<number> {
   await using lab = await Lab.start({
     uefi: values.uefi === true,
     tpm: values.tpm === true,
+    systemd: values.systemd === true,
     userNamespaces: values['no-user-namespaces'] !== true,
     modules: values.module ?? [],
     rootTree: values.root,

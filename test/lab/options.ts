@@ -6,6 +6,8 @@ export interface LabOptions {
   readonly uefi: boolean
   /** With a TPM 2.0: /dev/tpm0 and /dev/tpmrm0. */
   readonly tpm: boolean
+  /** With systemd as PID 1, and commands as children of a service. */
+  readonly systemd: boolean
   /** False: `user.max_user_namespaces` is 0. */
   readonly userNamespaces: boolean
   /** Kernel modules to load beside those for KVM and TUN, for example `vhost_vsock`. */
@@ -22,6 +24,7 @@ export const defaultOptions: LabOptions = {
   memoryMib: 4096,
   uefi: false,
   tpm: false,
+  systemd: false,
   userNamespaces: true,
   modules: [],
   rootTree: undefined,

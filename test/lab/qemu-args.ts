@@ -27,13 +27,16 @@ const CPU = 'EPYC,+svm,+npt,-erms,-fsrm'
  */
 const CMDLINE = 'console=ttyS0 quiet panic=1 mitigations=off tsc=reliable'
 
+/** For `inside/start`. */
+const WITH_SYSTEMD = 'lab.systemd'
+
 export function labQemuArgs(options: LabOptions, files: LabFiles): readonly string[] {
   return [
     ...['-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none', '-net', 'none'],
     ...['-machine', 'q35', '-accel', 'tcg,thread=multi', '-cpu', CPU],
     ...['-smp', '2', '-m', String(options.memoryMib)],
     ...['-kernel', files.kernel, '-initrd', files.initramfs],
-    ...['-append', CMDLINE],
+    ...['-append', options.systemd ? `${CMDLINE} ${WITH_SYSTEMD}` : CMDLINE],
     ...['-chardev', 'stdio,id=console', '-serial', 'chardev:console'],
     ...['-device', 'virtio-serial-pci', '-chardev', `socket,id=channel,fd=${String(CHANNEL_FD)}`],
     ...['-device', 'virtserialport,chardev=channel,name=lab', '-device', 'virtio-rng-pci'],

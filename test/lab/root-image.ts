@@ -31,6 +31,7 @@ const packages = [
     'socat',
     'python3-minimal',
   ],
+  ...['systemd', 'dbus', 'dbus-user-session'],
 ]
 
 /** In a file, because tar appends to nothing else; what is named twice stays as it was named first. */
