@@ -177,11 +177,11 @@ export class TestHost implements AsyncDisposable {
     }
   }
 
-  /** Command lines of processes that work in this host's directories. */
-  processes(): readonly string[] {
+  /** Command lines of processes that work in this host's directories, or in one of them. */
+  processes(directory: string = this.directory): readonly string[] {
     return readdirSync('/proc')
       .filter((name) => /^\d+$/.test(name))
-      .filter((pid) => worksBelow(pid, this.directory))
+      .filter((pid) => worksBelow(pid, directory))
       .map((pid) => `${pid} ${readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')}`)
   }
 

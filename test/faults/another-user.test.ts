@@ -97,8 +97,8 @@ test('everything he gets is his own and private', async () => {
   expect(listed.status, listed.stderr).toBe(0)
 })
 
-test.each(['QEMU', 'swtpm', 'vsock card', 'keeper'])(
-  'when %s is killed, everything of his is gone within a second and the record says so',
+test.each(['QEMU', 'keeper'])(
+  'when %s is killed, everything of theirs is gone and the record says so',
   async (part) => {
     const enclave = await started()
     const victim = part === 'keeper' ? enclave.ProcessID : enclave.Processes[part]

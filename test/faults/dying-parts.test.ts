@@ -1,12 +1,11 @@
-// Any part of an enclave may be killed at any time: the rest goes with it within a second, and the
-// record says who went first.
+// How parts end beside being killed, which fault-matrix.test.ts has, and starts that are interrupted: the rest goes
+// too, and the record says which part went first.
 
-import { existsSync, mkdirSync } from 'node:fs'
+import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { identifyProcess } from '../../src/subprocess/index.ts'
-import { buildAwsImage } from '../fixtures/aws-image.ts'
-import { recentQemu, TestHost, type DescribedEnclave } from '../host.ts'
+import { TestHost, type DescribedEnclave } from '../host.ts'
 
 let host: TestHost
 let eif: string
@@ -27,43 +26,6 @@ function pidsOf({ ProcessID, Processes }: DescribedEnclave): readonly number[] {
 function running(pids: readonly number[]): readonly number[] {
   return pids.filter((pid) => identifyProcess(pid) !== undefined)
 }
-
-/** Kills one part of an enclave, and expects that the others go and that the record tells it. */
-async function killPart(on: TestHost, enclave: DescribedEnclave, part: string): Promise<void> {
-  const pids = pidsOf(enclave)
-  const victim = part === 'keeper' ? enclave.ProcessID : enclave.Processes[part]
-  process.kill(victim ?? 0, 'SIGKILL')
-  await expect.poll(() => running(pids), { timeout: 20_000, interval: 20 }).toEqual([])
-  expect(await on.list()).toEqual([])
-  expect(await on.describe(enclave.EnclaveID)).toMatchObject({
-    State: 'TERMINATED',
-    End: {
-      First: part,
-      ...(part === 'keeper' ? {} : { PeakMemoryMiB: expect.any(Number) as number }),
-    },
-  })
-  expect(existsSync(enclave.VsockSocket)).toBe(false)
-  expect(on.leftovers()).toEqual([])
-}
-
-test.each(['QEMU', 'swtpm', 'vsock card', 'keeper'])(
-  'when %s is killed, everything is gone within a second and the record says who it was',
-  async (part) => {
-    const enclave = await host.start(eif)
-    expect(running(pidsOf(enclave))).toHaveLength(4)
-    await killPart(host, enclave, part)
-  },
-)
-
-test.each(['NSM card', 'QEMU', 'keeper'])(
-  'when %s of a stock image is killed, everything is gone too, its NSM card included',
-  async (part) => {
-    await using recent = new TestHost({ CLOISTER_QEMU: recentQemu() })
-    const enclave = await recent.start(await buildAwsImage(recent, 'probe'))
-    expect(running(pidsOf(enclave))).toHaveLength(5)
-    await killPart(recent, enclave, part)
-  },
-)
 
 test('a card that ends by a signal of its own making is named with it', async () => {
   const enclave = await host.start(eif)

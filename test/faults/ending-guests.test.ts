@@ -1,11 +1,8 @@
 // However a guest ends, its enclave has ended soon after, and the record says why.
 
-import { mkdirSync, writeFileSync } from 'node:fs'
-import { execFileSync } from 'node:child_process'
-import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { AWS_CMDLINE, buildAwsImage } from '../fixtures/aws-image.ts'
-import { guestProgram, guestReport, guestRootfs } from '../fixtures/guest-program.ts'
+import { guestProgram } from '../fixtures/guest-program.ts'
 import { helloRootfs, recentQemu, TestHost, type DescribedEnclave } from '../host.ts'
 
 const OUR_CMDLINE = 'reboot=t panic=-1 console=ttyS0 virtio_mmio.device=512@0xfeb00e00:12'
@@ -69,33 +66,3 @@ test("a stock image's kernel that panics has ended at once, although its own com
   const enclave = await host.start(await image('exit', cmdline))
   expect(await end(enclave)).toMatchObject({ First: 'guest' })
 })
-
-test('a TPM that cannot write its state any more ends the enclave, and the record says why', async () => {
-  mkdirSync(host.runtime, { mode: 0o700, recursive: true })
-  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=96m,mode=0700', 'none', host.runtime])
-  try {
-    const rootfs = await guestRootfs(host.directory, 'probe')
-    const eif = await host.build('extend', '--rootfs', rootfs, '--entrypoint', '/probe', 'extend')
-    const enclave = await host.start(eif)
-    expect(await guestReport<string>(enclave.VsockSocket)).toContain('ExtendPCR')
-    fill(join(host.runtime, 'fill'))
-    const answer = await guestReport<string>(enclave.VsockSocket, 5000).catch(() => 'gone')
-    expect(answer).not.toContain('ExtendPCR')
-    expect(await end(enclave)).toMatchObject({
-      First: 'swtpm',
-      Reason: expect.stringContaining('no space is left') as string,
-    })
-    await host.run('terminate-enclave', '--enclave-id', enclave.EnclaveID)
-  } finally {
-    execFileSync('umount', ['--lazy', host.runtime])
-  }
-})
-
-/** Writes zeros until the file system is full. */
-function fill(path: string): void {
-  try {
-    for (let size = 2 ** 24; ;) writeFileSync(path, Buffer.alloc(size), { flag: 'a' })
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error
-  }
-}

@@ -9,7 +9,8 @@ import { Registry, type EnclaveRecord } from '../../src/enclaves/index.ts'
 import { guestRootfs } from '../fixtures/guest-program.ts'
 import { TestHost } from '../host.ts'
 
-const KEEPER_KILLS = 15
+/** The phases of a start are in fault-matrix.test.ts; these are the moments between them. */
+const KEEPER_KILLS = 6
 
 let host: TestHost
 let eif: string
@@ -115,7 +116,7 @@ test('many readers settle the same killed keeper, and all of them are told the s
   expect(await host.describe(enclave.EnclaveID)).toMatchObject({ End: { First: 'keeper' } })
 })
 
-test.each(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)(
+test.each(['SIGTERM', 'SIGHUP'] as const)(
   'a keeper that gets %s ends its enclave and says so',
   async (signal) => {
     const enclave = await host.start(eif)
@@ -130,14 +131,7 @@ test.each(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)(
   },
 )
 
-test('a keeper that hangs is ended all the same', async () => {
-  const enclave = await host.start(eif)
-  process.kill(enclave.ProcessID, 'SIGSTOP')
-  await host.json('terminate-enclave', '--enclave-id', enclave.EnclaveID, '--timeout', '0')
-  await nothingIsLeft()
-})
-
-test.each([0, 150, 400, 700, 1000])('Ctrl-C after %i ms of a start leaves nothing', async (ms) => {
+test.each([0, 400, 1000])('Ctrl-C after %i ms of a start leaves nothing', async (ms) => {
   const start = host.interruptible(...run())
   const ended = once(start, 'exit')
   await expect.poll(keeperPid, { timeout: 60_000, interval: 2 }).toBeDefined()

@@ -11,9 +11,8 @@ mod hostile_agent;
 mod surroundings;
 #[allow(unsafe_code)]
 mod system;
+mod victim;
 
-use aws_nitro_enclaves_nsm_api::api::Request;
-use aws_nitro_enclaves_nsm_api::driver::{nsm_init, nsm_process_request};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::process::{Command, exit};
@@ -37,12 +36,12 @@ fn run() {
             sleep(Duration::from_secs(1));
             system::halt(false);
         }
-        "extend" => extend(),
         "orphans" => orphans(),
         "count" => serve(&surroundings::contents(word(1))),
         "leave-orphan" => leave_orphan(),
         "attack" => attack::run(),
         "dialler" => dialler::run(),
+        "victim" => victim::run(),
         "hostile-agent" => hostile_agent::run(word(1)),
         _ => serve(&surroundings::describe(&arguments)),
     }
@@ -73,17 +72,6 @@ fn leave_orphan() {
     let child = Command::new("/probe").args(["exit", "3"]).spawn();
     child.expect("a child starts");
     exit(0)
-}
-
-/// Extends PCR16 each time that somebody connects, and answers how that went.
-fn extend() {
-    let listener = VsockListener::bind_with_cid_port(VMADDR_CID_ANY, PORT).expect("a port");
-    let device = nsm_init();
-    for mut stream in listener.incoming().flatten() {
-        let data = vec![1];
-        let response = nsm_process_request(device, Request::ExtendPCR { index: 16, data });
-        let _ = stream.write_all(json!(format!("{response:?}")).to_string().as_bytes());
-    }
 }
 
 /// Writes `report` to every connection.
