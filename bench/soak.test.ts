@@ -1,9 +1,18 @@
-// `npm run soak`: 20 GiB through the vsock card; it takes minutes, so it is not in the tests.
+// `npm run soak`: what takes too long for the tests: 20 GiB through the vsock card, and many enclaves.
 
 import { expect, test } from 'vitest'
+import { manyAtOnce, manyInTurn, manyRequests } from './enclave-soak.ts'
 import { run } from './vsock-soak.ts'
 
-test('soak', { timeout: 7_200_000 }, async () => {
+const HOURS = 3_600_000
+
+test('20 GiB through the card come back as they were', { timeout: 2 * HOURS }, async () => {
   const [row] = await run()
   expect(row?.ratio).toBe(1)
 })
+
+test('twenty of the smallest enclaves at once come up', { timeout: HOURS }, manyAtOnce)
+
+test('200 starts and stops leave nothing, and nothing grows', { timeout: 2 * HOURS }, manyInTurn)
+
+test('a million requests to each port cost their keeper little', { timeout: HOURS }, manyRequests)
