@@ -162,6 +162,17 @@ describe('netd, which a program with root can find,', () => {
       [ "$(cat $it/comm 2>/dev/null)" = cloister-netd ] && kill -${name} \${it#/proc/}
     done`
 
+  test('has given up all but the calls that it needs', async () => {
+    const script = `
+      for it in /proc/[0-9]*; do
+        [ "$(cat $it/comm 2>/dev/null)" = cloister-netd ] && cat $it/status
+      done; true`
+    const status = await networked.guest(script)
+    expect(status).toMatch(/^NoNewPrivs:\t1$/m)
+    expect(status).toMatch(/^Seccomp:\t2$/m)
+    expect(status).toMatch(/^CapEff:\t0+$/m)
+  })
+
   test('is started again when it is killed, and its connections have ended', async () => {
     const script = `
       exec 3<>/dev/tcp/api.example.com/7

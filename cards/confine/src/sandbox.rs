@@ -1,6 +1,7 @@
-//! What a card gives up before it maps guest memory: every path (Landlock), every system call it
-//! does not need (seccomp), and being traced. Its sockets are open by then. An older kernel's
-//! Landlock enforces less, and the report says so; seccomp is required.
+//! What a card gives up before it maps guest memory, and its counterpart in the guest before it takes
+//! packets: every path (Landlock), every system call it does not need (seccomp), and being traced. Its
+//! sockets are open by then. An older kernel's Landlock enforces less, and the report says so; seccomp
+//! is required.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -41,6 +42,8 @@ pub enum Reach {
     UnixAndVsock,
     /// TCP and UDP of the host's network, from ports that the kernel chooses; nothing local.
     Internet,
+    /// The parent, by streams of `AF_VSOCK`: of a process in the guest, with one thread and no VMM.
+    Parent,
     Nothing,
 }
 
@@ -52,7 +55,8 @@ pub fn enter(reach: Reach, private_root: bool) -> io::Result<SandboxReport> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     let landlock = restrict_paths(reach).map_err(|error| io::Error::other(error.to_string()))?;
     // In a root of its own the card can make files only beside its own sockets.
-    let may_bind = reach != Reach::Internet && (landlock != "none" || private_root);
+    let may_bind =
+        !matches!(reach, Reach::Internet | Reach::Parent) && (landlock != "none" || private_root);
     restrict_system_calls(reach, may_bind).map_err(|error| io::Error::other(error.to_string()))?;
     Ok(SandboxReport {
         landlock,
@@ -83,7 +87,7 @@ fn restrict_paths(reach: Reach) -> Result<&'static str, landlock::RulesetError> 
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
-/// Calls allowed whatever their arguments.
+/// Calls allowed to all, whatever their arguments.
 const ALLOWED: &[i64] = &[
     // events
     libc::SYS_epoll_create1,
@@ -91,45 +95,32 @@ const ALLOWED: &[i64] = &[
     libc::SYS_epoll_wait,
     libc::SYS_epoll_pwait,
     libc::SYS_epoll_pwait2,
-    libc::SYS_eventfd2,
-    libc::SYS_timerfd_settime,
     libc::SYS_poll,
     libc::SYS_ppoll,
     // sockets and events' bytes
     libc::SYS_accept4,
     libc::SYS_shutdown,
     libc::SYS_recvfrom,
-    libc::SYS_recvmsg,
     libc::SYS_sendto,
-    libc::SYS_sendmsg,
     libc::SYS_read,
-    libc::SYS_readv,
     libc::SYS_write,
     libc::SYS_writev,
     libc::SYS_close,
     libc::SYS_fcntl,
-    libc::SYS_ioctl,
-    libc::SYS_fstat,
-    libc::SYS_statx,
-    libc::SYS_lseek,
     libc::SYS_getsockopt,
     // memory
     libc::SYS_brk,
     libc::SYS_munmap,
     libc::SYS_mremap,
     libc::SYS_madvise,
-    // threads and time
+    // time, and how a process ends
     libc::SYS_futex,
-    libc::SYS_set_robust_list,
-    libc::SYS_rseq,
-    libc::SYS_sched_getaffinity,
     libc::SYS_sched_yield,
     libc::SYS_clock_gettime,
     libc::SYS_clock_nanosleep,
     libc::SYS_nanosleep,
     libc::SYS_restart_syscall,
     libc::SYS_getrandom,
-    libc::SYS_prctl,
     libc::SYS_getpid,
     libc::SYS_gettid,
     libc::SYS_tgkill,
@@ -139,6 +130,23 @@ const ALLOWED: &[i64] = &[
     libc::SYS_rt_sigreturn,
     libc::SYS_exit,
     libc::SYS_exit_group,
+];
+
+/// Calls of those that have threads, and maybe a VMM.
+const OF_CARDS: &[i64] = &[
+    libc::SYS_eventfd2,
+    libc::SYS_timerfd_settime,
+    libc::SYS_recvmsg,
+    libc::SYS_sendmsg,
+    libc::SYS_readv,
+    libc::SYS_ioctl,
+    libc::SYS_fstat,
+    libc::SYS_statx,
+    libc::SYS_lseek,
+    libc::SYS_set_robust_list,
+    libc::SYS_rseq,
+    libc::SYS_sched_getaffinity,
+    libc::SYS_prctl,
 ];
 
 /// Calls that libc tries and does without: clone3, whose flags no filter can see (it then uses
@@ -196,10 +204,13 @@ fn allowed_calls(reach: Reach) -> Result<Rules, seccompiler::BackendError> {
         let is_data = compare(2, SeccompCmpOp::MaskedEq(executable), 0)?;
         rules.insert(call, vec![SeccompRule::new(vec![is_data])?]);
     }
-    // Threads, but no processes.
-    let thread = libc::CLONE_THREAD as u64;
-    let is_thread = compare(0, SeccompCmpOp::MaskedEq(thread), thread)?;
-    rules.insert(libc::SYS_clone, vec![SeccompRule::new(vec![is_thread])?]);
+    if reach != Reach::Parent {
+        rules.extend(OF_CARDS.iter().map(|call| (*call, Vec::new())));
+        // Threads, but no processes.
+        let thread = libc::CLONE_THREAD as u64;
+        let is_thread = compare(0, SeccompCmpOp::MaskedEq(thread), thread)?;
+        rules.insert(libc::SYS_clone, vec![SeccompRule::new(vec![is_thread])?]);
+    }
     Ok(rules)
 }
 
@@ -209,6 +220,7 @@ fn sockets_of(reach: Reach) -> &'static [(i32, i32)] {
     match reach {
         Reach::Nothing => &[],
         Reach::UnixSockets => &[(AF_UNIX, SOCK_STREAM)],
+        Reach::Parent => &[(AF_VSOCK, SOCK_STREAM)],
         Reach::UnixAndVsock => &[(AF_UNIX, SOCK_STREAM), (AF_VSOCK, SOCK_STREAM)],
         Reach::Internet => &[
             (AF_INET, SOCK_STREAM),

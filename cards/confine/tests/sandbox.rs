@@ -41,6 +41,7 @@ fn acts() {
         "sockets" => Reach::UnixSockets,
         "vsock" => Reach::UnixAndVsock,
         "internet" => Reach::Internet,
+        "parent" => Reach::Parent,
         _ => Reach::Nothing,
     };
     sandbox::enter(reach, false).unwrap();
@@ -59,6 +60,7 @@ fn acts() {
         "multipath" => dial(SocketType::STREAM, Some(ipproto::MPTCP)),
         "raw" => dial(SocketType::RAW, Some(ipproto::UDP)),
         "serve" => serve(),
+        "thread" => std::thread::Builder::new().spawn(|| ()).map(drop),
         _ => Command::new("/bin/true").status().map(drop),
     };
     std::process::exit(if outcome.is_ok() { DONE } else { DONE + 1 });
@@ -110,6 +112,26 @@ fn the_card_of_the_network_dials_tcp_and_udp_and_nothing_else() {
         assert_eq!(confined("internet", act).code(), Some(DONE + 1), "{act}");
     }
     assert_ne!(confined("internet", "start").code(), Some(DONE));
+}
+
+#[test]
+fn a_part_in_the_guest_opens_streams_to_its_parent_and_nothing_else() {
+    assert_eq!(confined("parent", "vsock-stream").code(), Some(DONE));
+    assert_eq!(confined("parent", "read").code(), Some(DONE));
+    for act in [
+        "connect",
+        "dial",
+        "send",
+        "datagram",
+        "vsock-datagram",
+        "thread",
+        "raw",
+    ] {
+        let signal = confined("parent", act).signal();
+        assert_eq!(signal, Some(libc::SIGSYS), "{act}");
+    }
+    assert_eq!(confined("parent", "open").code(), Some(DONE + 1));
+    assert_ne!(confined("parent", "start").code(), Some(DONE));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use crate::confine::confine;
 use crate::memory::buffer_bytes;
+use cloister_confine::sandbox::{self, Reach};
 use cloister_egress_policy::policy::MAX_POLICY_BYTES;
 use cloister_egress_policy::{PARENT_PORT, Policy};
 use cloister_roles::NETD;
@@ -23,7 +24,9 @@ pub fn relay() -> io::Result<Infallible> {
     confine(NETD, MAX_DESCRIPTORS)?;
     let policy = read_policy(io::stdout().as_fd().try_clone_to_owned()?)?;
     let device = io::stdin().as_fd().try_clone_to_owned()?;
-    cloister_netd::run(device, policy, Box::new(dial), buffer_bytes()?)
+    let relay = cloister_netd::ready(device, policy, Box::new(dial), buffer_bytes()?)?;
+    sandbox::enter(Reach::Parent, false)?;
+    relay()
 }
 
 fn read_policy(from: OwnedFd) -> io::Result<Policy> {

@@ -41,24 +41,27 @@ use std::os::fd::OwnedFd;
 use tun::Tun;
 pub use upstream::Dial;
 
-/// Relays until the device fails. `device` is a TUN device's descriptor, nonblocking, with
-/// `IFF_VNET_HDR`; all buffers together have at most about `buffer_bytes`.
+/// Gets everything ready for which files are read. What it returns relays until the device fails, and opens
+/// nothing but streams, so that the process can be confined before. `device` is a TUN device's descriptor,
+/// nonblocking, with `IFF_VNET_HDR`; all buffers together have at most about `buffer_bytes`.
 ///
 /// # Errors
-/// When the device or epoll fails.
-pub fn run(
+/// When epoll fails, and later the device.
+pub fn ready(
     device: OwnedFd,
     policy: Policy,
     dial: Dial,
     buffer_bytes: usize,
-) -> io::Result<Infallible> {
-    router(device, policy, dial, buffer_bytes)?.run()
+) -> io::Result<impl FnOnce() -> io::Result<Infallible>> {
+    let router = router(device, policy, dial, buffer_bytes)?;
+    let stale = stale::connections();
+    Ok(move || router.run(stale))
 }
 
-/// Does what is to be done now, each time it is called: [`run`] in the hands of a fuzzer.
+/// Does what is to be done now, each time it is called: [`ready`] in the hands of a fuzzer.
 ///
 /// # Errors
-/// As [`run`].
+/// As [`ready`].
 pub fn steps(
     device: OwnedFd,
     policy: Policy,

@@ -11,7 +11,6 @@ use crate::notices::Notices;
 use crate::packet::{Flags, Packet, Pair};
 use crate::resolver::{self, Client, Reply, Resolver};
 use crate::rules::Rules;
-use crate::stale;
 use crate::table::{Flow, Table};
 use crate::tun::{BUFFER_BYTES, Tun};
 use crate::upstream::{Dial, Upstream, watch};
@@ -79,9 +78,9 @@ impl Router {
         })
     }
 
-    /// Until the device fails.
-    pub fn run(mut self) -> io::Result<Infallible> {
-        for pair in stale::connections() {
+    /// Until the device fails. First it ends the connections of an earlier netd.
+    pub fn run(mut self, stale: impl IntoIterator<Item = Pair>) -> io::Result<Infallible> {
+        for pair in stale {
             self.tun.send(&answer::opening(&pair));
         }
         loop {

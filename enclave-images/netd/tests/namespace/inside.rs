@@ -113,7 +113,8 @@ pub fn run_netd(socket: &str, policy: &str) -> ExitCode {
         stream.set_nonblocking(true)?;
         Ok(OwnedFd::from(stream))
     };
-    let Err(error) = cloister_netd::run(device, policy, Box::new(dial), BUFFER_BYTES);
+    let relay = cloister_netd::ready(device, policy, Box::new(dial), BUFFER_BYTES);
+    let Err(error) = relay.and_then(|relay| relay());
     eprintln!("netd: {error}");
     ExitCode::FAILURE
 }
