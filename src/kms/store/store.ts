@@ -110,11 +110,6 @@ export class Store implements Disposable {
     this.#database.settle()
   }
 
-  /** While it stays the same, what was read of keys and what belongs to them is still so. */
-  get version(): number {
-    return this.#database.keyVersion
-  }
-
   /** After a deletion: nothing of it stays in the files. */
   forgetDeleted(): void {
     this.#database.forgetDeleted()
