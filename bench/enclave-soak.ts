@@ -4,7 +4,6 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { createConnection, type Socket } from 'node:net'
 import { join } from 'node:path'
-import { once } from 'node:events'
 import { expect } from 'vitest'
 import { requestDocument } from '../src/cli/hello-client.ts'
 import { encodeFrame, readFrames } from '../src/vsock/index.ts'
@@ -157,13 +156,23 @@ async function nsmRequests(path: string): Promise<void> {
 async function dial(path: string): Promise<Socket> {
   const socket = createConnection(path)
   socket.on('error', () => socket.destroy())
-  await Promise.race([once(socket, 'connect'), once(socket, 'close')])
+  await happened(socket, 'connect', 'close')
   return socket
 }
 
 async function gone(socket: Socket): Promise<void> {
   socket.resume()
-  if (!socket.closed) await once(socket, 'close')
+  if (!socket.closed) await happened(socket, 'close')
+}
+
+/** Unlike `once`, does not reject when the connection is reset, as it may be here. */
+function happened(socket: Socket, ...events: readonly ('connect' | 'close')[]): Promise<void> {
+  return new Promise((resolve) => {
+    for (const event of events)
+      socket.once(event, () => {
+        resolve()
+      })
+  })
 }
 
 function seconds(begin: number): string {
