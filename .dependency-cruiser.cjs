@@ -22,7 +22,7 @@ const arrows = {
   kms: ['chip'],
   network: ['manifest'],
   enclaves: ['cgroup', 'vmm', 'vsock', 'eif', 'manifest', 'network', 'nsm'],
-  library: ['enclaves', 'image', 'eif', 'manifest', 'signing', 'vmm', 'vsock'],
+  library: ['enclaves', 'image', 'eif', 'manifest', 'network', 'signing', 'vmm', 'vsock'],
   proxy: ['enclaves', 'vsock', 'manifest'],
   doctor: ['cgroup', 'enclaves', 'vmm'],
   keeper: ['cgroup', 'enclaves', 'manifest', 'vmm', 'vsock', 'network', 'nsm', 'chip', 'eif'],

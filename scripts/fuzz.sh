@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly targets=(packet connect_line arguments channel guest_queue device nsm_queue nsm_channel netd
-  egress_policy dns network_wire)
+  egress_policy dns network_wire socks arrival)
 readonly crate=cards/fuzz
 readonly host=x86_64-unknown-linux-gnu
 readonly state=build/fuzz

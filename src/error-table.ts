@@ -243,6 +243,24 @@ const rows = {
     meaning: 'A request to attested TLS cannot be passed on to the program (status 400).',
     hint: 'Send a request for a path, with a Host field or an :authority.',
   },
+  // --- the proxy in the enclave
+  ERR_EGRESS_DENIED: {
+    nitro: 0,
+    meaning: "The rules deny what the enclave's proxy was asked for (status 403).",
+    hint: "Add a rule that allows the destination to `egress` of the manifest, or to the operator's rules.",
+  },
+  ERR_EGRESS_REQUEST: {
+    nitro: 0,
+    meaning:
+      "A request to the enclave's proxy is not one for a proxy, or is malformed (status 400).",
+    hint: 'Use CONNECT HOST:PORT, or a request for an http:// URL in absolute form.',
+  },
+  ERR_EGRESS_SERVER: {
+    nitro: 0,
+    meaning:
+      "The server that the enclave's proxy was asked for was not found, refused or broke off (status 502), or did not answer (504).",
+    hint: 'Check that the name exists, and that the server accepts connections on this port.',
+  },
   // --- manifest
   ERR_MANIFEST_YAML: {
     nitro: 3,
@@ -269,6 +287,22 @@ const rows = {
     nitro: 0,
     meaning: 'The decision of the egress rules differs from what `policy test --expect` states.',
     hint: 'See the decision on standard output: it names the deciding rule, or a rule that would allow the destination.',
+  },
+  ERR_NETWORK_LISTEN: {
+    nitro: 11,
+    meaning: 'A port cannot be published at that address of the host.',
+    hint: 'Check that the address belongs to this host and that no other program uses the port, or give port 0 for a free one.',
+  },
+  ERR_NETWORK_PUBLISH: {
+    nitro: 11,
+    meaning: 'A value of --publish is not a valid port to publish, or is given twice.',
+    hint: 'Write [address:]host-port:guest-port[/tcp|/udp], for example 127.0.0.1:8080:80. The address is an IP address, IPv6 in brackets.',
+  },
+  ERR_NETWORK_UNDECLARED: {
+    nitro: 11,
+    meaning:
+      'A port to publish is not declared by the image, so the enclave would refuse its clients.',
+    hint: 'Publish a port that `ingress` or `tls` of the manifest declares (`cloister describe-eif` shows them), or declare it and build again.',
   },
   // --- NSM card
   ERR_NSM_CARD: {

@@ -29,3 +29,4 @@ export type {
 } from './enclaves/index.ts'
 export { CloisterError, type ErrorCode } from './errors.ts'
 export type { Progress } from './image/index.ts'
+export type { Publication } from './network/index.ts'

@@ -1,9 +1,10 @@
 // run-enclave --config: nitro-cli's JSON file, snake_case keys, instead of the flags. As there, unknown
 // keys and null are passed over. Our own keys are parent_ports, guest_ports, vsock, config_data, cgroup,
-// huge_pages, egress and dns, written like the flags' values.
+// huge_pages, egress, dns and publish, written like the flags' values.
 
 import { CloisterError, messageOf } from '../errors.ts'
 import { cgroupUses, type CgroupUse } from '../enclaves/index.ts'
+import { parsePublication } from '../network/index.ts'
 import { checkPortList, vsockKinds, type VsockKind } from '../vsock/index.ts'
 import { MAX_CPU_COUNT, memorySize, readFileArgument, wholeNumber } from './arguments.ts'
 import { printProgress } from './print.ts'
@@ -32,6 +33,7 @@ const keys: Readonly<Record<string, Reader>> = {
   huge_pages: (value) => ({ hugePages: as('boolean', value) }),
   egress: (value) => ({ egress: as('string', value) }),
   dns: (value) => ({ dns: strings(value) }),
+  publish: (value) => ({ publish: strings(value).map(parsePublication) }),
   attach_console: (value) => ({ attachConsole: as('boolean', value) }),
 }
 
@@ -59,6 +61,7 @@ export function applyRunConfig(options: RunOptions): RunOptions {
     'hugePages',
     'egress',
     'dns',
+    'publish',
   ] as const
   const clash = flags.find((flag) => options[flag] !== undefined)
   if (clash !== undefined) {

@@ -17,13 +17,15 @@ import {
   type Registry,
 } from '../enclaves/index.ts'
 import type { EifMetadata } from '../eif/index.ts'
+import { describePublication, type Publication } from '../network/index.ts'
 import { metadataJson } from './metadata-json.ts'
 import { networkJson, vsockJson } from './vsock-report.ts'
 
 type Json = Readonly<Record<string, unknown>>
 
 /** What run-enclave prints. */
-export function launchJson({ id, keeper, description }: EnclaveRecord): Json {
+export function launchJson(record: EnclaveRecord): Json {
+  const { id, keeper, description } = record
   return {
     EnclaveName: description.name,
     EnclaveID: id,
@@ -32,7 +34,15 @@ export function launchJson({ id, keeper, description }: EnclaveRecord): Json {
     NumberOfCPUs: description.cpuCount,
     CPUIDs: description.cpuIds,
     MemoryMiB: description.memoryMib,
+    ...('published' in record && { Published: record.published.map(publishedJson) }),
   }
+}
+
+/** Where a port of the guest is reached. */
+function publishedJson(publication: Publication): Json {
+  const { protocol, guestPort } = publication
+  const [HostAddress] = describePublication(publication).split('/')
+  return { HostAddress, GuestPort: guestPort, Protocol: protocol }
 }
 
 export interface DescribeContext {

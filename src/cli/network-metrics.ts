@@ -1,6 +1,6 @@
 // The metrics of enclaves' networks; enclaves without one have no samples.
 
-import type { NetworkReport } from '../network/index.ts'
+import type { ArrivalsReport, NetworkReport } from '../network/index.ts'
 import type { ReportMetric, Value } from './report-metric.ts'
 
 export const networkMetrics: readonly ReportMetric[] = [
@@ -31,7 +31,52 @@ export const networkMetrics: readonly ReportMetric[] = [
     [counters.bytesToGuest, { direction: 'to_guest' }],
     [counters.bytesFromGuest, { direction: 'from_guest' }],
   ]),
+  metric(
+    'clients_connected',
+    'gauge',
+    'Clients of published ports, now.',
+    arrivals(({ open }) => [[open]]),
+  ),
+  metric(
+    'clients_limit',
+    'gauge',
+    'How many clients there may be at once.',
+    arrivals(({ max }) => [[max]]),
+  ),
+  metric(
+    'clients_total',
+    'counter',
+    'Clients that the guest took, by protocol.',
+    arrivals(({ counters }) => [
+      [counters.tcp, { protocol: 'tcp' }],
+      [counters.udp, { protocol: 'udp' }],
+    ]),
+  ),
+  metric(
+    'clients_turned_away_total',
+    'counter',
+    'Clients that the guest did not take, or beyond the limit.',
+    arrivals(({ counters }) => [
+      [counters.failed, { reason: 'guest' }],
+      [counters.tooMany, { reason: 'limit' }],
+    ]),
+  ),
+  metric(
+    'client_bytes_total',
+    'counter',
+    'Bytes of clients passed on, by direction.',
+    arrivals(({ counters }) => [
+      [counters.bytesToGuest, { direction: 'to_guest' }],
+      [counters.bytesFromGuest, { direction: 'from_guest' }],
+    ]),
+  ),
 ]
+
+/** Of published ports; enclaves without them have no samples. */
+function arrivals(values: (report: ArrivalsReport) => readonly Value[]) {
+  return ({ arrivals }: NetworkReport): readonly Value[] =>
+    arrivals === undefined ? [] : values(arrivals)
+}
 
 function metric(
   name: string,

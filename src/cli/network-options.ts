@@ -4,7 +4,12 @@ import { Option } from 'commander'
 import { CloisterError } from '../errors.ts'
 import type { NetworkRequest } from '../enclaves/index.ts'
 import { parseEgress } from '../manifest/index.ts'
-import { parseResolver } from '../network/index.ts'
+import {
+  checkPublications,
+  parsePublication,
+  parseResolver,
+  type Publication,
+} from '../network/index.ts'
 import { readFileArgument } from './arguments.ts'
 import type { RunOptions } from './run-options.ts'
 
@@ -23,13 +28,28 @@ export function dnsOption(): Option {
   return new Option('--dns <addresses...>', "DNS resolvers for the enclave (default: the host's)")
 }
 
-/** @throws `ERR_CLI_ARGUMENT`, `ERR_MANIFEST_YAML`, `ERR_MANIFEST_FIELD` */
-export async function networkOf({ egress, dns }: RunOptions): Promise<NetworkRequest> {
+export function publishOption(): Option {
+  return new Option(
+    '-p, --publish <publication>',
+    '[address:]host-port:guest-port[/tcp|/udp]: clients of the host reach a port that the image declares; can be repeated',
+  ).argParser(collectPublication)
+}
+
+function collectPublication(
+  text: string,
+  before: readonly Publication[] = [],
+): readonly Publication[] {
+  return [...before, parsePublication(text)]
+}
+
+/** @throws `ERR_CLI_ARGUMENT`, `ERR_MANIFEST_YAML`, `ERR_MANIFEST_FIELD`, `ERR_NETWORK_PUBLISH` */
+export async function networkOf({ egress, dns, publish }: RunOptions): Promise<NetworkRequest> {
   return {
     ...(egress !== undefined && {
       egress: await parseEgress(readFileArgument('--egress', egress, MAX_BYTES), egress),
     }),
     ...(dns !== undefined && { resolvers: resolversOf(dns) }),
+    ...(publish !== undefined && { publications: checkPublications(publish) }),
   }
 }
 

@@ -41,7 +41,7 @@ import { shellWord } from '../shell-word.ts'
 import { notifyReady } from './service-manager.ts'
 import { Attached } from './attach.ts'
 import { applyRunConfig } from './config-file.ts'
-import { dnsOption, egressOption, networkOf } from './network-options.ts'
+import { dnsOption, egressOption, networkOf, publishOption } from './network-options.ts'
 import type { RunOptions } from './run-options.ts'
 
 /** `cloister run-enclave`; `--memory` in MiB, `--boot-timeout` in seconds. Throws as `launchRequest` and `startEnclave`. */
@@ -77,6 +77,7 @@ export function runEnclaveCommand(): Command {
     .addOption(vsockOption())
     .addOption(egressOption())
     .addOption(dnsOption())
+    .addOption(publishOption())
     .option('--debug-mode', 'make the console readable; attestation documents then carry zero PCRs')
     .option('--attach-console', 'print the console until the enclave ends; implies --debug-mode')
     .option('--config <file>', "nitro-cli's JSON file with these settings")
@@ -88,12 +89,7 @@ export function runEnclaveCommand(): Command {
     .addOption(restartOption())
     .addOption(attachOption())
     .addOption(stopTimeoutOption())
-    .option(
-      '--boot-timeout <seconds>',
-      'how long the guest may take to boot',
-      wholeNumber(1, 3600),
-      DEFAULT_BOOT_TIMEOUT_MS / 1000,
-    )
+    .addOption(bootTimeoutOption())
     .option(
       '--wait-port <port>',
       'return, or report ready, once the app listens on this guest port, waiting up to --boot-timeout once more',
@@ -104,6 +100,12 @@ export function runEnclaveCommand(): Command {
       '\nExample:\n  cloister run-enclave --eif-path hello.eif --memory 256 --cpu-count 1 --guest-ports 5005\n',
     )
     .action(runEnclave)
+}
+
+function bootTimeoutOption(): Option {
+  return new Option('--boot-timeout <seconds>', 'how long the guest may take to boot')
+    .argParser(wholeNumber(1, 3600))
+    .default(DEFAULT_BOOT_TIMEOUT_MS / 1000)
 }
 
 function cpuIds(text: string, before: readonly number[] = []): readonly number[] {
@@ -242,7 +244,9 @@ function manifestNotes(
   options: RunOptions,
 ): readonly string[] {
   const { guestPorts } = portsOf(options)
-  const served = [...(manifest?.ports ?? []), ...(manifest?.tls ?? []).map(({ port }) => port)]
+  const published = new Set((options.publish ?? []).map(({ guestPort }) => guestPort))
+  const tlsPorts = (manifest?.tls ?? []).map(({ port }) => port)
+  const served = [...(manifest?.ports ?? []), ...tlsPorts.filter((port) => !published.has(port))]
   const closed = served.filter((port) => !listsPort(guestPorts, port))
   const hasNetwork = manifest?.egress !== undefined
   const asksInVain = !hasNetwork && (options.egress ?? options.dns) !== undefined

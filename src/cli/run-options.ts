@@ -2,6 +2,7 @@
 
 import type { VsockKind } from '../vsock/index.ts'
 import type { CgroupUse, RestartRule } from '../enclaves/index.ts'
+import type { Publication } from '../network/index.ts'
 import type { Accelerator } from '../vmm/index.ts'
 
 export interface RunOptions {
@@ -26,6 +27,7 @@ export interface RunOptions {
   readonly vsock?: VsockKind
   readonly egress?: string
   readonly dns?: readonly string[]
+  readonly publish?: readonly Publication[]
   readonly cgroup?: CgroupUse
   readonly bootTimeout: number
   readonly waitPort?: number

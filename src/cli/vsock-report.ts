@@ -55,13 +55,20 @@ export function vsockJson(report: VsockReport): Json {
 
 /** The network's report with nitro-cli's manner of keys. */
 export function networkJson(report: NetworkReport): Json {
-  const { flows, maxFlows, counters, refused, refusals } = report
+  const { flows, maxFlows, counters, refused, refusals, arrivals } = report
   return {
     Flows: flows,
     MaxFlows: maxFlows,
     Counters: capitalized(counters),
     Refused: refused,
     Refusals: refusals.map(capitalized),
+    ...(arrivals !== undefined && {
+      Arrivals: {
+        Open: arrivals.open,
+        Max: arrivals.max,
+        Counters: capitalized(arrivals.counters),
+      },
+    }),
   }
 }
 

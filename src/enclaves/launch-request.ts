@@ -1,6 +1,7 @@
 // What a new keeper is asked to do. It travels as JSON over the keeper's IPC channel.
 
 import type { EgressPolicy } from '../manifest/index.ts'
+import type { Publication } from '../network/index.ts'
 import type { Accelerator } from '../vmm/index.ts'
 import type { PortLists, VsockKind } from '../vsock/index.ts'
 import type { Directories } from './directories.ts'
@@ -68,6 +69,8 @@ export interface NetworkRequest {
   readonly egress?: EgressPolicy
   /** `address:port` each; absent: the host's. */
   readonly resolvers?: readonly string[]
+  /** Ports of the guest that are reached at this host. */
+  readonly publications?: readonly Publication[]
 }
 
 export interface Programs {

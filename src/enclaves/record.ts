@@ -4,6 +4,7 @@
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { CloisterError } from '../errors.ts'
+import type { Publication } from '../network/index.ts'
 import { parseOwnJson, stringifyJson } from '../exact-json.ts'
 import type { PartName, ProcessIdentity } from '../subprocess/index.ts'
 import type { LaunchDescription } from './launch-request.ts'
@@ -101,6 +102,8 @@ export interface LaunchFacts {
   readonly limits?: LimitFacts
   /** RFC 3339: when the app had started. */
   readonly startedAt?: string
+  /** Ports of the guest, and where they are reached; absent when there are none. */
+  readonly published?: readonly Publication[]
   /** `software-tpm` or `hardware-tpm`. */
   readonly assurance: string
   readonly image: ImageFacts
@@ -112,7 +115,8 @@ export interface RunningRecord extends AnyRecord, LaunchFacts {
 }
 
 /** An enclave that has ended; launch facts are absent when it ended while it started. */
-export interface EndedRecord extends AnyRecord, Partial<Omit<LaunchFacts, 'processes' | 'limits'>> {
+export interface EndedRecord
+  extends AnyRecord, Partial<Omit<LaunchFacts, 'processes' | 'limits' | 'published'>> {
   readonly state: 'TERMINATED'
   readonly end: EnclaveEnd
 }

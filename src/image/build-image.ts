@@ -54,7 +54,7 @@ export interface BuildOptions {
 }
 
 /** Keys of a manifest with something that runs beside the app. */
-const COMPANIONS = ['egress', 'api', 'tls'] as const
+const COMPANIONS = ['egress', 'ingress', 'api', 'tls'] as const
 
 /** The tool's name and version in the metadata. */
 const BUILD_TOOL = { buildTool: 'cloister', buildToolVersion: '0.1.0' } as const

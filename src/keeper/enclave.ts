@@ -9,6 +9,7 @@ import { CloisterError } from '../errors.ts'
 import { Lifetime } from '../subprocess/index.ts'
 import type { EgressPolicy } from '../manifest/index.ts'
 import type { NsmCard, RequestStatistics } from '../nsm/index.ts'
+import { checkDeclared } from '../network/index.ts'
 import { Machine, type SerialPort } from '../vmm/index.ts'
 import type { VsockCard } from '../vsock/index.ts'
 import type { AgentChannel } from './guest/agent-channel.ts'
@@ -51,7 +52,7 @@ export class Enclave implements AsyncDisposable {
   readonly parts: readonly Part[]
   readonly console: ConsoleLog | undefined
   readonly vsock: EnclaveVsock
-  /** Where the image has egress. */
+  /** Where the image has egress, or ports are published. */
   readonly network: EnclaveNetwork | undefined
   /** Settles when the first part has ended; never rejects. */
   readonly ended: Promise<EndCause>
@@ -205,9 +206,10 @@ async function start(given: Launch): Promise<Started> {
   const chip = await startTpm(launch, image)
   await lifetime.own(chip)
   const egress = image.manifest?.egress
+  const isPublished = (request.network?.publications ?? []).length > 0
   const hasNsmCard = await needsNsmCard(launch, image)
   const { card, vsock } = await timeline.measure('start the vsock card', () =>
-    startEnclaveVsockCard({ ...launch, hasNsmCard, hasNetwork: egress !== undefined }),
+    startEnclaveVsockCard({ ...launch, hasNsmCard, hasNetwork: egress !== undefined, isPublished }),
   )
   launch.noteParts([chip.process, card.process])
   const handleNsm = hasNsmCard ? undefined : chip.handle
@@ -215,7 +217,8 @@ async function start(given: Launch): Promise<Started> {
   const nsmCard = hasNsmCard
     ? await timeline.measure('start the NSM card', () => startEnclaveNsmCard({ ...launch, chip }))
     : undefined
-  const network = egress && (await startNetwork(launch, egress, card))
+  const network =
+    egress !== undefined || isPublished ? await startNetwork(launch, egress, card) : undefined
   const deadline = performance.now() + description.bootTimeoutMs
   const machine = await timeline.measure('start QEMU', () =>
     startMachine(launch, image, { card, nsmCard }),
@@ -274,7 +277,7 @@ async function watchMemory({ lifetime, guest }: Launch, machine: Machine): Promi
 
 function startNetwork(
   launch: Launch,
-  egress: EgressPolicy,
+  egress: EgressPolicy | undefined,
   { socketPath }: VsockCard,
 ): Promise<EnclaveNetwork> {
   return launch.timeline.measure('start the network card', () =>
@@ -310,6 +313,7 @@ async function acceptImage(launch: Launch): Promise<MeasuredImage> {
   )
   try {
     if (expected !== undefined) checkSameImage(image.eif, expected)
+    checkDeclared(request.network?.publications ?? [], image.manifest)
     launch.accepted()
     return image
   } catch (error) {

@@ -32,9 +32,10 @@ export function startingRecord({ description }: LaunchRequest, id: string): Star
  */
 export function runningRecord(
   record: StartingRecord,
-  { eif, assurance, parts, limits }: Enclave,
+  { eif, assurance, parts, limits, network }: Enclave,
 ): RunningRecord {
   const { imageName, imageVersion } = eif.metadata
+  const published = network?.published ?? []
   return {
     ...record,
     state: 'RUNNING',
@@ -42,6 +43,7 @@ export function runningRecord(
     processes: identifyParts(parts),
     assurance,
     limits,
+    ...(published.length > 0 && { published }),
     image: {
       measurements: shownMeasurements(eif),
       name: imageName.slice(0, MAX_LABEL_CHARACTERS),

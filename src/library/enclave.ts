@@ -22,6 +22,7 @@ import {
   type Registry,
 } from '../enclaves/index.ts'
 import { check, CloisterError } from '../errors.ts'
+import type { Publication } from '../network/index.ts'
 import { noPorts, type PortLists } from '../vsock/index.ts'
 import { checkOptions } from './check-options.ts'
 import { defined } from './defined.ts'
@@ -85,6 +86,12 @@ export class Enclave implements AsyncDisposable {
   get measurements(): MeasurementTexts {
     const { record } = this
     return 'image' in record ? record.image.measurements : {}
+  }
+
+  /** Ports that `publish` has published, and where; none before it runs. */
+  get published(): readonly Publication[] {
+    const { record } = this
+    return ('published' in record && record.published) || []
   }
 
   /** The Unix socket through which programs of this host reach the guest. */

@@ -2,6 +2,7 @@
 // launch request.
 
 import { launchRequest, type LaunchOptions, type LaunchRequest } from '../enclaves/index.ts'
+import { checkDeclared } from '../network/index.ts'
 import { peekManifest, type MeasuredManifest } from '../manifest/index.ts'
 
 export interface LaunchPlan {
@@ -10,9 +11,10 @@ export interface LaunchPlan {
   readonly manifest: MeasuredManifest | undefined
 }
 
-/** @throws As `launchRequest`; `ERR_EIF_UNREADABLE` */
+/** @throws As `launchRequest`; `ERR_EIF_UNREADABLE`, `ERR_NETWORK_UNDECLARED` */
 export async function planLaunch(options: Omit<LaunchOptions, 'asked'>): Promise<LaunchPlan> {
   const manifest = await peekManifest(options.eifPath)
+  checkDeclared(options.network?.publications ?? [], manifest)
   const request = launchRequest({
     ...options,
     name: options.name ?? manifest?.name,

@@ -14,6 +14,7 @@ import {
 } from '../enclaves/index.ts'
 import { readFileArgument } from '../files/index.ts'
 import { parseEgress } from '../manifest/index.ts'
+import { checkPublications, parsePublication } from '../network/index.ts'
 import type { Accelerator } from '../vmm/index.ts'
 import { noPorts, type VsockKind } from '../vsock/index.ts'
 import { checkOptions, type OptionKinds } from './check-options.ts'
@@ -52,6 +53,8 @@ export interface RunEnclaveOptions {
   readonly vsock?: VsockKind
   /** Path of egress rules beside the image's: both must allow. */
   readonly egress?: string
+  /** Ports that the image declares, as `run-enclave --publish` takes them. */
+  readonly publish?: readonly string[]
   readonly bootTimeoutMs?: number
   /** Gives the start up; its reason is thrown, and nothing is left. */
   readonly signal?: AbortSignal
@@ -77,6 +80,7 @@ const RUN_OPTIONS: OptionKinds<Required<RunEnclaveOptions>> = {
   cgroup: 'a string',
   vsock: 'a string',
   egress: 'a string',
+  publish: 'an array of strings',
   bootTimeoutMs: 'a whole number',
   signal: 'an AbortSignal',
   onAccepted: 'a function',
@@ -100,10 +104,10 @@ export async function runEnclave(options: RunEnclaveOptions): Promise<Enclave> {
 }
 
 async function launchOptions(options: RunEnclaveOptions): Promise<Omit<LaunchOptions, 'asked'>> {
-  const { eif, guestPorts, parentPorts, egress } = options
+  const { eif, guestPorts, parentPorts } = options
   const { name, memoryMib, cpuCount, cpuIds, cid, debug, accelerator } = options
   const { role, configData, restart, cgroup, vsock, hugePages, bootTimeoutMs } = options
-  const network = egress === undefined ? undefined : await networkOf(egress)
+  const network = await networkOf(options)
   return {
     eifPath: eif,
     ports: { ...noPorts, ...defined({ guestPorts, parentPorts }) },
@@ -112,8 +116,15 @@ async function launchOptions(options: RunEnclaveOptions): Promise<Omit<LaunchOpt
   }
 }
 
-async function networkOf(path: string): Promise<NetworkRequest> {
-  return { egress: await parseEgress(readFileArgument('egress', path, MAX_RULES_BYTES), path) }
+async function networkOf({ egress, publish }: RunEnclaveOptions): Promise<NetworkRequest> {
+  return {
+    ...(egress !== undefined && {
+      egress: await parseEgress(readFileArgument('egress', egress, MAX_RULES_BYTES), egress),
+    }),
+    ...(publish !== undefined && {
+      publications: checkPublications(publish.map(parsePublication)),
+    }),
+  }
 }
 
 export interface ListOptions {

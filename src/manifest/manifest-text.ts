@@ -1,6 +1,7 @@
 // What a valid cloister.yaml says, as docs/manifest.schema.json has it.
 
 import type { EgressText } from './egress.ts'
+import type { IngressText } from './ingress.ts'
 import type { TlsPort } from './tls-ports.ts'
 
 /** `all`, or beginnings of lines. */
@@ -33,6 +34,8 @@ export interface ManifestText {
   readonly egress?: EgressText
   readonly api?: boolean
   readonly tls?: readonly TlsPort[]
+  readonly ingress?: IngressText
+  readonly proxy?: boolean
   readonly restart?: RestartRule
 }
 

@@ -6,6 +6,7 @@ import { DOCUMENT_BOUNDS, parseBoundedJson } from '../bounded-json.ts'
 import { asList, asObject, asWhole, demand } from './decode.ts'
 import { decodeEgress } from './decode-egress.ts'
 import { canonicalEgress, type EgressPolicy } from './egress.ts'
+import { canonicalIngress, decodeIngress, type IngressPorts } from './ingress.ts'
 import { canonicalTls, decodeTls, type TlsPort } from './tls-ports.ts'
 import type { DeclaredLines, ManifestText, RestartRule } from './manifest-text.ts'
 
@@ -25,6 +26,10 @@ export interface MeasuredManifest {
   readonly api?: boolean
   /** Where attested TLS is served; never written as empty. */
   readonly tls?: readonly TlsPort[]
+  /** Ports that the host may publish; never written as empty. */
+  readonly ingress?: IngressPorts
+  /** Whether programs have a proxy to what `egress` allows; never written as false. */
+  readonly proxy?: boolean
   readonly restart: RestartRule
 }
 
@@ -41,7 +46,7 @@ const MAX_PREFIX_UNITS = 256
 export function measuredPart(manifest: ManifestText): MeasuredManifest {
   const { name, version, resources = {}, ports = [], logs = {}, restart = 'no' } = manifest
   const { memory, cpus } = resources
-  const { egress, api, tls = [] } = manifest
+  const { egress, api, tls = [], ingress = {}, proxy } = manifest
   return {
     ...{ name, version },
     ...(memory !== undefined && { memoryMib: memoryMib(memory) }),
@@ -51,6 +56,8 @@ export function measuredPart(manifest: ManifestText): MeasuredManifest {
     ...(egress !== undefined && { egress: canonicalEgress(egress) }),
     ...(api === true && { api }),
     ...(tls.length > 0 && { tls: canonicalTls(tls) }),
+    ...((ingress.ports ?? []).length > 0 && { ingress: canonicalIngress(ingress) }),
+    ...(proxy === true && { proxy }),
     restart,
   }
 }
@@ -76,8 +83,8 @@ export function decodeMeasured(bytes: Uint8Array): MeasuredManifest | undefined 
   const file = asObject(parseBoundedJson(bytes, bounds), '/cloister.yaml')
   if (file['manifest'] === undefined) return undefined
   const manifest = asObject(file['manifest'], 'manifest')
-  const { name, version, memoryMib, cpus, ports, logs, egress, api, tls, restart, ...others } =
-    manifest
+  const { name, version, memoryMib, cpus, ports, logs, egress, api, ...more } = manifest
+  const { tls, ingress, proxy, restart, ...others } = more
   const { stdout, stderr, ...otherStreams } = asObject(logs, 'logs')
   demand([...Object.keys(others), ...Object.keys(otherStreams)].length === 0, 'keys')
   demand(typeof name === 'string' && /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/.test(name), 'name')
@@ -86,6 +93,7 @@ export function decodeMeasured(bytes: Uint8Array): MeasuredManifest | undefined 
     'version',
   )
   demand(api === undefined || api === true, 'api')
+  demand(proxy === undefined || (proxy === true && egress !== undefined), 'proxy')
   demand(restart === 'no' || restart === 'on-failure' || restart === 'always', 'restart')
   return {
     ...{ name, version },
@@ -96,6 +104,8 @@ export function decodeMeasured(bytes: Uint8Array): MeasuredManifest | undefined 
     ...(egress !== undefined && { egress: decodeEgress(egress) }),
     ...(api !== undefined && { api }),
     ...(tls !== undefined && { tls: decodeTls(tls) }),
+    ...(ingress !== undefined && { ingress: decodeIngress(ingress) }),
+    ...(proxy !== undefined && { proxy }),
     restart,
   }
 }

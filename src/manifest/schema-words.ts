@@ -63,7 +63,7 @@ function problemOf(error: ErrorObject): string {
 }
 
 function requirement({ keyword, params }: ErrorObject): string | undefined {
-  const { limit, type, allowedValues, allowedValue, missingProperty } = params as Params
+  const { limit, type, allowedValues, allowedValue, missingProperty, property } = params as Params
   switch (keyword) {
     case 'type':
       return `must be ${[type].flat().map(typeName).join(' or ')}`
@@ -73,6 +73,8 @@ function requirement({ keyword, params }: ErrorObject): string | undefined {
       return `must be ${JSON.stringify(allowedValue)}`
     case 'required':
       return `lacks the key ${String(missingProperty)}`
+    case 'dependencies':
+      return `has the key ${String(property)} but lacks the key ${String(missingProperty)}`
     case 'minimum':
       return `must be at least ${String(limit)}`
     case 'maximum':
@@ -102,6 +104,7 @@ interface Params {
   readonly allowedValues?: readonly string[]
   readonly allowedValue?: unknown
   readonly missingProperty?: string
+  readonly property?: string
 }
 
 function typeName(type: string | undefined): string {

@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs'
 import { Ajv, type ErrorObject } from 'ajv'
 import { CloisterError } from '../errors.ts'
 import { canonicalCidr } from './cidr.ts'
+import { arePublishable, type IngressPort } from './ingress.ts'
 import { isHostPattern, isPortRange, type EgressText } from './egress.ts'
 import type { ManifestText } from './manifest-text.ts'
 import { describeKey, describeValue, type SchemaNode } from './schema-words.ts'
@@ -57,6 +58,7 @@ function validate(bytes: Uint8Array, name: string, part: string): unknown {
   ajv.addFormat('cidr', (text) => canonicalCidr(text) !== undefined)
   ajv.addFormat('port-range', isPortRange)
   ajv.addKeyword({ keyword: 'distinctPorts', type: 'array', validate: hasDistinctPorts })
+  ajv.addKeyword({ keyword: 'publishablePorts', type: 'array', validate: isPublishable })
   ajv.addSchema(schema, 'manifest')
   const isValid = ajv.compile({ $ref: `manifest${part}` })
   if (isValid(document.value)) return document.value
@@ -67,6 +69,12 @@ function validate(bytes: Uint8Array, name: string, part: string): unknown {
 function hasDistinctPorts(_: true, ports: readonly TlsPort[]): boolean {
   const isPort = (port: unknown): boolean => typeof port === 'number'
   return !ports.every(({ port, to }) => isPort(port) && isPort(to)) || areDistinct(ports)
+}
+
+function isPublishable(_: true, ports: readonly (number | IngressPort)[]): boolean {
+  const isPort = (item: unknown): boolean =>
+    typeof item === 'number' || typeof (item as Partial<IngressPort> | null)?.port === 'number'
+  return !ports.every(isPort) || arePublishable(ports)
 }
 
 interface Context {

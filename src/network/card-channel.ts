@@ -3,18 +3,28 @@
 import type { Duplex } from 'node:stream'
 import { CloisterError } from '../errors.ts'
 import { LineChannel, type LineMessage } from '../subprocess/index.ts'
-import { parseRefusal, parseReport, type NetworkRefusal, type NetworkReport } from './report.ts'
+import {
+  parseRefusal,
+  parseReport,
+  parseTurnedAway,
+  type NetworkRefusal,
+  type NetworkReport,
+  type TurnedAway,
+} from './report.ts'
 
 /** Asks a running network card. */
 export class NetworkCardChannel {
   /** Takes what the card refuses, once for each destination. */
   onRefusal: (refusal: NetworkRefusal) => void = () => undefined
+  /** Takes why a client of a published port was turned away, once for each port and reason. */
+  onTurnedAway: (client: TurnedAway) => void = () => undefined
   readonly #channel: LineChannel
 
   constructor(channel: Duplex) {
     this.#channel = new LineChannel(channel, {
-      onEvent: ({ event, refused }) => {
+      onEvent: ({ event, refused, turnedAway }) => {
         if (event === 'refused') this.onRefusal(parseRefusal(refused))
+        if (event === 'turnedAway') this.onTurnedAway(parseTurnedAway(turnedAway))
       },
       failed,
     })

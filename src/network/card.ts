@@ -10,10 +10,11 @@ import {
   type Confinement,
   type ManagedProcess,
 } from '../subprocess/index.ts'
+import type { BoundSocket } from './bound-socket.ts'
 import { NetworkCardChannel } from './card-channel.ts'
 
-/** The card's descriptors: the channel to us, and the guest's way in. */
-const cardFds = { channel: 3, listen: 4 } as const
+/** The card's descriptors: the channel to us, the guest's way in, and then published ports. */
+const cardFds = { channel: 3, listen: 4, firstPublished: 5 } as const
 /** Fewer than the vsock card's 2048 connections, some of which are the agent's. */
 const MAX_FLOWS = 2032
 /** Two for a flow, one for each of 512 questions, and some for itself (cards/network, `serve`). */
@@ -35,6 +36,8 @@ export interface NetworkCardOptions {
   readonly host?: EgressPolicy | undefined
   /** `address:port` each. */
   readonly resolvers: readonly string[]
+  /** Bound sockets, which the keeper keeps. */
+  readonly published: readonly BoundSocket[]
 }
 
 /** A card that serves; disposing of it ends its process. */
@@ -53,10 +56,13 @@ export interface NetworkCard extends AsyncDisposable {
 export async function startNetworkCard(options: NetworkCardOptions): Promise<NetworkCard> {
   checkDescriptorLimit(NEEDED_DESCRIPTORS, 'an enclave with a network')
   const { image, host = null, resolvers } = options
+  const published = options.published.map(({ protocol, guestPort }, index) => ({
+    ...{ fd: cardFds.firstPublished + index, protocol, guestPort },
+  }))
   const card = await spawnCard(options)
   const channel = card.channel(cardFds.channel)
   try {
-    channel.write(`${JSON.stringify({ image, host, resolvers, maxFlows: MAX_FLOWS })}\n`)
+    channel.write(`${JSON.stringify({ image, host, resolvers, maxFlows: MAX_FLOWS, published })}\n`)
     const sandbox = await whenReady(card, channel, 'network card')
     return {
       process: card,
@@ -75,6 +81,7 @@ async function spawnCard({
   directory,
   confinement,
   guestSocket,
+  published,
 }: NetworkCardOptions): Promise<ManagedProcess> {
   const listener = await listenForChild(`${directory}/${SOCKET}`, guestSocket)
   // Before the event loop turns, so that no stream becomes ours.
@@ -86,7 +93,7 @@ async function spawnCard({
     ],
     cwd: directory,
     confinement,
-    extraStdio: ['pipe', listener.fd],
+    extraStdio: ['pipe', listener.fd, ...published.map(({ fd }) => fd)],
   })
   listener.release()
   return await starting

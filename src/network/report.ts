@@ -12,6 +12,15 @@ const counterNames = [
   'bytesToGuest',
 ] as const
 
+const arrivalCounterNames = [
+  'tcp',
+  'udp',
+  'failed',
+  'tooMany',
+  'bytesFromGuest',
+  'bytesToGuest',
+] as const
+
 /** The card names no more destinations one by one. */
 const MAX_REFUSALS = 256
 /** A name, a port and a rule. */
@@ -31,6 +40,31 @@ export interface NetworkRefusal {
   readonly count: number
 }
 
+const turnedAwayReasons = [
+  'refused',
+  'undeclared',
+  'tooMany',
+  'timedOut',
+  'unreachable',
+  'malformed',
+] as const
+
+/** Why the guest did not take a client of a published port. */
+export interface TurnedAway {
+  readonly guestPort: number
+  readonly protocol: 'tcp' | 'udp'
+  readonly why: (typeof turnedAwayReasons)[number]
+}
+
+/** Clients of published ports. */
+export interface ArrivalsReport {
+  /** Here now, and how many may be. */
+  readonly open: number
+  readonly max: number
+  /** Since the card's start: clients that the guest took, and did not, clients beyond the limit, bytes. */
+  readonly counters: Readonly<Record<(typeof arrivalCounterNames)[number], number>>
+}
+
 export interface NetworkReport {
   /** Open now, and how many may be. */
   readonly flows: number
@@ -40,21 +74,44 @@ export interface NetworkReport {
   readonly refused: number
   /** By destination, most frequent first. */
   readonly refusals: readonly NetworkRefusal[]
+  /** Where ports are published. */
+  readonly arrivals?: ArrivalsReport
 }
 
 /** @throws `ERR_NETWORK_CONTROL` */
 export function parseReport(value: unknown): NetworkReport {
-  const { flows, maxFlows, counters, refused, refusals } = fieldsOf(value)
+  const { flows, maxFlows, counters, refused, refusals, arrivals } = fieldsOf(value)
   if (!Array.isArray(refusals) || refusals.length > MAX_REFUSALS) throw malformed()
-  const values = fieldsOf(counters)
-  const entries = counterNames.map((name) => [name, count(values[name])] as const)
   return {
     flows: count(flows),
     maxFlows: count(maxFlows),
-    counters: Object.fromEntries(entries) as NetworkReport['counters'],
+    counters: counts(counterNames, counters),
     refused: count(refused),
     refusals: refusals.map(parseRefusal),
+    ...(arrivals !== undefined && arrivals !== null && { arrivals: parseArrivals(arrivals) }),
   }
+}
+
+function parseArrivals(value: unknown): ArrivalsReport {
+  const { open, max, counters } = fieldsOf(value)
+  return { open: count(open), max: count(max), counters: counts(arrivalCounterNames, counters) }
+}
+
+/** @throws `ERR_NETWORK_CONTROL` */
+export function parseTurnedAway(value: unknown): TurnedAway {
+  const { guestPort, protocol, why } = fieldsOf(value)
+  const reason = turnedAwayReasons.find((known) => known === why)
+  if (reason === undefined || (protocol !== 'tcp' && protocol !== 'udp')) throw malformed()
+  return { guestPort: count(guestPort), protocol, why: reason }
+}
+
+function counts<Name extends string>(
+  names: readonly Name[],
+  counters: unknown,
+): Readonly<Record<Name, number>> {
+  const values = fieldsOf(counters)
+  const entries = names.map((name) => [name, count(values[name])] as const)
+  return Object.fromEntries(entries) as Record<Name, number>
 }
 
 /** @throws `ERR_NETWORK_CONTROL` */

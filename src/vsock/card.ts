@@ -27,6 +27,8 @@ export interface VsockCardOptions {
   readonly guestCid: number
   /** Ports of the parent that stay open, as a list. */
   readonly reservedPorts: string
+  /** Ports of the guest that stay open, as a list; absent: none. */
+  readonly reservedGuestPorts?: string | undefined
   /** Open beside the reserved ones. */
   readonly ports: PortLists
   /** Whether a parent port without a listener here is dialled at the host's own AF_VSOCK. */
@@ -71,12 +73,14 @@ export async function startVsockCard(options: VsockCardOptions): Promise<VsockCa
 function cardArguments({
   guestCid,
   reservedPorts,
+  reservedGuestPorts,
   hostVsock = false,
 }: VsockCardOptions): readonly string[] {
   return [
     ...['--guest-cid', String(guestCid)],
     ...['--uds-path', HOST_SOCKET],
     ...['--reserved-ports', reservedPorts],
+    ...(reservedGuestPorts === undefined ? [] : ['--reserved-guest-ports', reservedGuestPorts]),
     ...(hostVsock ? ['--host-vsock'] : []),
     '--exit-on-disconnect',
   ]

@@ -22,4 +22,11 @@ export {
 export { encodeFrame, readFrames } from './frame.ts'
 export { checkSocketPath, listenForGuest, SUN_PATH_MAX_BYTES, type PortOptions } from './listen.ts'
 export { checkVsockKind, vsockKinds, type VsockKind } from './vsock-kind.ts'
-export { checkPortList, listsPort, noPorts, reservedPorts, type PortLists } from './port-list.ts'
+export {
+  checkPortList,
+  listsPort,
+  noPorts,
+  reservedGuestPorts,
+  reservedPorts,
+  type PortLists,
+} from './port-list.ts'

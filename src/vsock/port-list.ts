@@ -6,6 +6,9 @@ import { CloisterError } from '../errors.ts'
 /** Ports of the parent that belong to Cloister itself. */
 export const reservedPorts = { heartbeat: 9000, nsm: 9001, agent: 9002, network: 9003 } as const
 
+/** Ports of the guest that belong to Cloister itself. */
+export const reservedGuestPorts = { ingress: 9004 } as const
+
 /** Ports of each side, as lists. */
 export interface PortLists {
   /** Ports of the parent that the guest may dial. */

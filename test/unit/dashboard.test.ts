@@ -34,7 +34,10 @@ const anything = (): never =>
 const report: EnclaveReport = {
   ...{ parentPorts: 'none', guestPorts: 'none', connections: 1, bufferedBytes: 1 },
   ...{ counters: anything(), limits: anything() },
-  network: { flows: 1, maxFlows: 1, refused: 1, refusals: [], counters: anything() },
+  network: {
+    ...{ flows: 1, maxFlows: 1, refused: 1, refusals: [], counters: anything() },
+    arrivals: { open: 1, max: 1, counters: anything() },
+  },
   nsm: [{ request: 'GetRandom', results: { Success: 1 }, seconds: 1, buckets: [1] }],
 }
 const failures = { resolve: 0, denied: 0, connect: 0, limit: 0 }

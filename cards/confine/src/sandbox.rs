@@ -42,9 +42,17 @@ pub enum Reach {
     UnixAndVsock,
     /// TCP and UDP of the host's network, from ports that the kernel chooses; nothing local.
     Internet,
+    /// That, and listeners of the host: see `UnixSockets`.
+    InternetAndUnixSockets,
     /// The parent, by streams of `AF_VSOCK`: of a process in the guest, with one thread and no VMM.
     Parent,
     Nothing,
+}
+
+impl Reach {
+    fn has_internet(self) -> bool {
+        matches!(self, Self::Internet | Self::InternetAndUnixSockets)
+    }
 }
 
 /// Closes the sandbox around the process, which must still have only one thread.
@@ -56,7 +64,7 @@ pub fn enter(reach: Reach, private_root: bool) -> io::Result<SandboxReport> {
     let landlock = restrict_paths(reach).map_err(|error| io::Error::other(error.to_string()))?;
     // In a root of its own the card can make files only beside its own sockets.
     let may_bind =
-        !matches!(reach, Reach::Internet | Reach::Parent) && (landlock != "none" || private_root);
+        !reach.has_internet() && reach != Reach::Parent && (landlock != "none" || private_root);
     restrict_system_calls(reach, may_bind).map_err(|error| io::Error::other(error.to_string()))?;
     Ok(SandboxReport {
         landlock,
@@ -67,9 +75,10 @@ pub fn enter(reach: Reach, private_root: bool) -> io::Result<SandboxReport> {
 
 /// No rule is added: nothing of what is handled stays allowed.
 fn restrict_paths(reach: Reach) -> Result<&'static str, landlock::RulesetError> {
-    let network = match reach {
-        Reach::Internet => BitFlags::from(AccessNet::BindTcp),
-        _ => AccessNet::from_all(LANDLOCK),
+    let network = if reach.has_internet() {
+        BitFlags::from(AccessNet::BindTcp)
+    } else {
+        AccessNet::from_all(LANDLOCK)
     };
     let status = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
@@ -195,8 +204,9 @@ fn allowed_calls(reach: Reach) -> Result<Rules, seccompiler::BackendError> {
         rules.insert(libc::SYS_connect, Vec::new());
         rules.insert(libc::SYS_bind, Vec::new()); // to a name in the abstract namespace
     }
-    if reach == Reach::Internet {
+    if reach.has_internet() {
         rules.insert(libc::SYS_setsockopt, Vec::new());
+        rules.insert(libc::SYS_getsockname, Vec::new()); // of what a client has connected to
     }
     // Memory never becomes executable.
     let executable = libc::PROT_EXEC as u64;
@@ -228,6 +238,13 @@ fn sockets_of(reach: Reach) -> &'static [(i32, i32)] {
             (AF_INET, SOCK_DGRAM),
             (AF_INET6, SOCK_DGRAM),
         ],
+        Reach::InternetAndUnixSockets => &[
+            (AF_INET, SOCK_STREAM),
+            (AF_INET6, SOCK_STREAM),
+            (AF_INET, SOCK_DGRAM),
+            (AF_INET6, SOCK_DGRAM),
+            (AF_UNIX, SOCK_STREAM),
+        ],
     }
 }
 
@@ -239,7 +256,7 @@ fn allowed_sockets(reach: Reach) -> Result<Vec<SeccompRule>, seccompiler::Backen
             let is_family = compare(0, SeccompCmpOp::Eq, *family as u64)?;
             let is_kind = compare(1, SeccompCmpOp::MaskedEq(kind.into()), *of_kind as u64)?;
             let mut conditions = vec![is_family, is_kind];
-            if reach == Reach::Internet {
+            if reach.has_internet() {
                 // TCP and UDP are the defaults: no ping sockets, no UDP-Lite, no MPTCP.
                 conditions.push(compare(2, SeccompCmpOp::Eq, 0)?);
             }

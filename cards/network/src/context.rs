@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use cloister_egress_policy::dns::Query;
+use cloister_egress_policy::wire::Status;
 use serde::Serialize;
 
 use crate::judge::{Judge, Refusal};
@@ -28,11 +29,32 @@ pub struct Counters {
     pub bytes_to_guest: u64,
 }
 
+/// Of clients of published ports, since the card's start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ArrivalCounters {
+    pub tcp: u64,
+    pub udp: u64,
+    /// Those that the guest refused, or did not answer.
+    pub failed: u64,
+    /// Those beyond the limit.
+    pub too_many: u64,
+    pub bytes_from_guest: u64,
+    pub bytes_to_guest: u64,
+}
+
 /// Who asked a question: a flow's key, and its number, as keys are used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asker {
     pub key: usize,
     pub number: u64,
+}
+
+/// A client whose connection the guest did not take: at which of the doors, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TurnedAway {
+    pub door: usize,
+    pub why: Status,
 }
 
 pub struct Question {
@@ -45,6 +67,7 @@ pub struct Context {
     pub judge: Judge,
     pub resolvers: Vec<SocketAddr>,
     pub counters: Counters,
+    pub arrivals: ArrivalCounters,
     pub refusals: Refusals,
     pub buffer: Box<[u8]>,
     pub now: Instant,
@@ -55,6 +78,8 @@ pub struct Context {
     pub answers: Vec<(Vec<Question>, Vec<u8>)>,
     /// For the keeper.
     pub news: Vec<Refused>,
+    /// Clients that the guest has refused, for the keeper too.
+    pub turned_away: Vec<TurnedAway>,
     numbers: u64,
 }
 
@@ -66,6 +91,7 @@ impl Context {
             judge,
             resolvers,
             counters: Counters::default(),
+            arrivals: ArrivalCounters::default(),
             refusals: Refusals::default(),
             buffer: vec![0; BUFFER_BYTES].into_boxed_slice(),
             now: Instant::now(),
@@ -73,6 +99,7 @@ impl Context {
             questions: Vec::new(),
             answers: Vec::new(),
             news: Vec::new(),
+            turned_away: Vec::new(),
             numbers: 0,
         }
     }

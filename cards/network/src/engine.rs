@@ -13,8 +13,10 @@ use slab::Slab;
 
 use crate::channel::{Channel, Heard, Request, RequestBody};
 use crate::context::{Asker, Context, Question, token};
+use crate::doors::Door;
 use crate::flow::{Flow, Greeting, Lookup, failure, tell};
 use crate::poller::Ready;
+use crate::reception::Reception;
 use crate::socket::Socket;
 
 /// Questions to resolvers at once, beside the flows.
@@ -34,20 +36,29 @@ pub struct Engine {
     max_flows: usize,
     next_tick: Instant,
     context: Context,
+    reception: Reception,
+}
+
+/// The sockets that the card inherits.
+pub struct Sockets {
+    pub listener: OwnedFd,
+    pub channel: Channel,
+    pub doors: Vec<Door>,
 }
 
 impl Engine {
     /// # Errors
     /// When the inherited sockets cannot be watched.
-    pub fn new(
-        listener: OwnedFd,
-        channel: Channel,
-        max_flows: usize,
-        context: Context,
-    ) -> io::Result<Self> {
+    pub fn new(sockets: Sockets, max_flows: usize, context: Context) -> io::Result<Self> {
+        let Sockets {
+            listener,
+            channel,
+            doors,
+        } = sockets;
         context.poller.add(&listener, LISTENER)?;
         context.poller.add(&channel, CHANNEL)?;
         Ok(Self {
+            reception: Reception::new(doors, max_flows, &context)?,
             listener,
             channel,
             flows: Slab::new(),
@@ -81,22 +92,35 @@ impl Engine {
                             return Ok(());
                         }
                     }
-                    _ => self.note(*event),
+                    token => match Reception::door_of(token) {
+                        Some(door) => self.reception.open(door),
+                        None => self.note(*event),
+                    },
                 }
             }
+            self.receive();
             for key in std::mem::take(&mut self.context.again) {
                 self.work(key);
             }
             self.expire();
-            for refused in std::mem::take(&mut self.context.news) {
-                self.channel
-                    .tell(&json!({ "event": "refused", "refused": refused }));
+            self.tell_news();
+        }
+    }
+
+    fn tell_news(&mut self) {
+        for refused in std::mem::take(&mut self.context.news) {
+            self.channel
+                .tell(&json!({ "event": "refused", "refused": refused }));
+        }
+        for away in std::mem::take(&mut self.context.turned_away) {
+            if let Some(news) = self.reception.news_of(away) {
+                self.channel.tell(&news);
             }
         }
     }
 
     fn timeout(&self) -> Option<Duration> {
-        if !self.context.again.is_empty() {
+        if !self.context.again.is_empty() || self.reception.has_more() {
             return Some(Duration::ZERO);
         }
         (!self.flows.is_empty()).then_some(TICK)
@@ -110,6 +134,18 @@ impl Engine {
                 Err(Errno::INTR | Errno::CONNABORTED) => {}
                 // Until one of the descriptors is closed, those that wait are looked at with each tick.
                 Err(_) => return,
+            }
+        }
+    }
+
+    /// Lets in who waits at the doors.
+    fn receive(&mut self) {
+        for door in self.reception.take_open() {
+            while let Some(client) = self
+                .reception
+                .next(door, &mut self.context, &mut self.flows)
+            {
+                self.work(client);
             }
         }
     }
@@ -149,10 +185,14 @@ impl Engine {
         };
         let flow = std::mem::replace(slot, Flow::Away);
         let is_lookup = matches!(flow, Flow::Lookup(_));
+        let (is_arrival, visitor) = (flow.is_arrival(), flow.visitor());
         match act(flow, &mut self.context, key) {
             Some(flow) => self.flows[key] = flow,
             None => {
                 self.flows.remove(key);
+                if is_arrival {
+                    self.reception.leave(visitor);
+                }
                 if is_lookup {
                     self.lookups.retain(|it| *it != key);
                 }
@@ -230,6 +270,8 @@ impl Engine {
             self.serve_questions();
         }
         self.accept();
+        self.reception.open_all();
+        self.receive();
     }
 
     /// Answers the keeper; false when it has gone.
@@ -262,6 +304,7 @@ impl Engine {
             "counters": self.context.counters,
             "refused": self.context.refusals.total(),
             "refusals": self.context.refusals.list(),
+            "arrivals": self.reception.report(&self.context.arrivals),
         })
     }
 }

@@ -2,13 +2,16 @@
 //! here) asks for one flow, which is connected with a plain socket when the policies allow it. There is no packet and
 //! no network device on the host. The guest is never trusted: what it claims is checked against what was measured.
 //!
-//! Reading order: `judge` (the policies), `socket`, `pipe` and `outbox` (bytes), `flow` (one stream), `engine` (all of
-//! them), `main`.
+//! The other way round, clients that arrive at published ports are each connected with one stream to the guest.
+//!
+//! Reading order: `judge` (the policies), `socket`, `pipe` and `outbox` (bytes), `flow` (one stream), `doors` and
+//! `reception` (published ports), `engine` (all of them), `main`.
 #![forbid(unsafe_code)]
 
 pub mod arguments;
 pub mod channel;
 pub mod context;
+pub mod doors;
 pub mod engine;
 pub mod explain;
 pub mod flow;
@@ -16,6 +19,7 @@ pub mod judge;
 pub mod outbox;
 pub mod pipe;
 pub mod poller;
+pub mod reception;
 pub mod refusals;
 pub mod setup;
 pub mod socket;

@@ -15,7 +15,8 @@ use cloister_egress_policy::policy::MAX_POLICY_BYTES;
 use cloister_network::arguments::{Arguments, USAGE};
 use cloister_network::channel::Channel;
 use cloister_network::context::Context;
-use cloister_network::engine::{Engine, MAX_LOOKUPS};
+use cloister_network::doors::Door;
+use cloister_network::engine::{Engine, MAX_LOOKUPS, Sockets};
 use cloister_network::explain::explain;
 use cloister_network::judge::Judge;
 use cloister_network::poller::Poller;
@@ -50,15 +51,28 @@ fn serve(listen: i32, channel: i32) -> io::Result<()> {
     let listener = take_inherited(listen)?;
     rustix::fs::fcntl_setfl(&listener, OFlags::NONBLOCK)?;
     let setup = Setup::read(&channel)?;
+    let doors = setup.published.iter().map(|it| Door::open(*it));
+    let doors = doors.collect::<io::Result<Vec<_>>>()?;
     allow_descriptors((2 * setup.max_flows + MAX_LOOKUPS + OWN_DESCRIPTORS) as u64)?;
     let context = Context::new(
         Poller::new()?,
         Judge::new(setup.image, setup.host),
         setup.resolvers,
     );
-    let mut engine = Engine::new(listener, Channel::new(channel)?, setup.max_flows, context)?;
+    let reach = if doors.is_empty() {
+        Reach::Internet
+    } else {
+        Reach::InternetAndUnixSockets // of which the vsock card's is the only one in its root
+    };
+    let channel = Channel::new(channel)?;
+    let sockets = Sockets {
+        listener,
+        channel,
+        doors,
+    };
+    let mut engine = Engine::new(sockets, setup.max_flows, context)?;
     let has_private_root = private_root::enter(Network::Host).is_ok();
-    let report = sandbox::enter(Reach::Internet, has_private_root)?;
+    let report = sandbox::enter(reach, has_private_root)?;
     engine.tell(&json!({ "event": "ready", "sandbox": report }));
     engine.run()
 }

@@ -14,6 +14,8 @@ pub struct Pipe {
     outbox: Outbox,
     is_ended: bool,
     is_finished: bool,
+    /// The sender is gone as a whole, before it was told of an end: its end is a reset.
+    pub is_cut: bool,
 }
 
 /// How far a turn came.
@@ -67,6 +69,9 @@ impl Pipe {
             }
             match from.receive(buffer).map_err(Broken::Sender)? {
                 Received::Later => return Ok(Turn::Waits),
+                Received::Nothing if self.is_cut => {
+                    return Err(Broken::Sender(io::ErrorKind::ConnectionReset.into()));
+                }
                 Received::Nothing => self.is_ended = true,
                 Received::Bytes(count) => {
                     let sent = to.send(&buffer[..count]).map_err(Broken::Receiver)?;

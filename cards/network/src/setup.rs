@@ -2,9 +2,11 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
+use std::os::fd::RawFd;
 use std::os::unix::net::UnixStream;
 
-use cloister_egress_policy::Policy;
+use cloister_egress_policy::{Policy, Protocol};
 use serde::Deserialize;
 
 /// Two policies in JSON, and little else.
@@ -12,6 +14,7 @@ const MAX_BYTES: u64 = 2 * 1024 * 1024;
 const MAX_FLOWS: usize = 16 * 1024;
 /// As many as glibc asks.
 const MAX_RESOLVERS: usize = 3;
+const MAX_PUBLISHED: usize = 64;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -24,6 +27,18 @@ pub struct Setup {
     pub resolvers: Vec<SocketAddr>,
     /// Streams of the guest at once.
     pub max_flows: usize,
+    /// Ports of the guest that are reached at sockets of the host.
+    #[serde(default)]
+    pub published: Vec<Published>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Published {
+    /// An inherited socket, bound and not listening yet.
+    pub fd: RawFd,
+    pub protocol: Protocol,
+    pub guest_port: NonZeroU16,
 }
 
 impl Setup {
@@ -36,8 +51,9 @@ impl Setup {
         let mut reader = BufReader::new(channel.take(MAX_BYTES));
         reader.read_until(b'\n', &mut line)?;
         let setup: Self = serde_json::from_slice(&line)?;
-        let is_bounded =
-            setup.resolvers.len() <= MAX_RESOLVERS && (1..=MAX_FLOWS).contains(&setup.max_flows);
+        let is_bounded = setup.resolvers.len() <= MAX_RESOLVERS
+            && setup.published.len() <= MAX_PUBLISHED
+            && (1..=MAX_FLOWS).contains(&setup.max_flows);
         if !is_bounded {
             return Err(io::Error::other("the set-up is out of bounds"));
         }

@@ -16,6 +16,7 @@ usage: cloister-vsock --guest-cid N --vhost-user PATH|fd=N --uds-path PATH [opti
   --uds-path PATH             where the host connects; it listens for port P at PATH_P
   --channel fd=N              stream socket to the keeper: JSON lines; the card exits at its end
   --reserved-ports PORTS      parent ports that stay open (default 9000-9002)
+  --reserved-guest-ports PORTS  guest ports that stay open (default none)
   --parent-ports PORTS        further ports the guest may dial (default none)
   --guest-ports PORTS         ports the host may dial (default none)
                               PORTS: all, none, or a list such as 9000-9002,8080
@@ -68,6 +69,7 @@ struct Draft {
     uds_path: Option<PathBuf>,
     channel: Option<RawFd>,
     reserved: Option<PortSet>,
+    reserved_guest_ports: PortSet,
     open: Ports,
     limits: Limits,
     host_vsock: bool,
@@ -82,6 +84,7 @@ impl Draft {
             uds_path: None,
             channel: None,
             reserved: None,
+            reserved_guest_ports: PortSet::none(),
             open: Ports::none(),
             limits: Limits::default(),
             host_vsock: false,
@@ -94,7 +97,9 @@ impl Draft {
             .reserved
             .clone()
             .map_or_else(Policy::default, Policy::closed);
-        closed.with_open(&self.open)
+        closed
+            .with_reserved_guest_ports(&self.reserved_guest_ports)?
+            .with_open(&self.open)
     }
 
     fn take(&mut self, option: &str, value: Option<String>) -> Result<(), String> {
@@ -110,6 +115,7 @@ impl Draft {
             "--uds-path" => self.uds_path = Some(value.into()),
             "--channel" => self.channel = Some(parse_descriptor(value).map_err(|_| ())?),
             "--reserved-ports" => self.reserved = Some(parse(value)?),
+            "--reserved-guest-ports" => self.reserved_guest_ports = parse(value)?,
             "--parent-ports" => self.open.parent_ports = parse(value)?,
             "--guest-ports" => self.open.guest_ports = parse(value)?,
             "--max-connections" => self.limits.connections = parse(value)?,

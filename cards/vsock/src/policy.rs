@@ -170,10 +170,10 @@ impl Ports {
     }
 }
 
-/// What is open: the reserved parent ports, always, and what the keeper has opened.
+/// What is open: the reserved ports, always, and what the keeper has opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    reserved: PortSet,
+    reserved: Ports,
     open: Ports,
 }
 
@@ -181,17 +181,28 @@ impl Policy {
     /// A policy under which nothing but the reserved parent ports is open.
     #[must_use]
     pub fn closed(reserved: PortSet) -> Self {
-        let open = Ports {
-            parent_ports: reserved.clone(),
+        let reserved = Ports {
+            parent_ports: reserved,
             guest_ports: PortSet::none(),
         };
+        let open = reserved.clone();
         Self { reserved, open }
+    }
+
+    /// The same with guest ports that stay open.
+    ///
+    /// # Errors
+    /// When a set falls into too many ranges.
+    pub fn with_reserved_guest_ports(mut self, ports: &PortSet) -> Result<Self, PortSetError> {
+        self.reserved.guest_ports = self.reserved.guest_ports.with(ports)?;
+        self.open.guest_ports = self.open.guest_ports.with(ports)?;
+        Ok(self)
     }
 
     /// The parent ports that belong to the keeper.
     #[must_use]
     pub fn reserved(&self) -> &PortSet {
-        &self.reserved
+        &self.reserved.parent_ports
     }
 
     /// Every port that is open.
@@ -218,11 +229,12 @@ impl Policy {
     /// When a set falls into too many ranges.
     pub fn with_closed(&self, closed: &Ports) -> Result<Self, PortSetError> {
         let parent_ports = self.open.parent_ports.without(&closed.parent_ports)?;
+        let guest_ports = self.open.guest_ports.without(&closed.guest_ports)?;
         Ok(Self {
             reserved: self.reserved.clone(),
             open: Ports {
-                parent_ports: parent_ports.with(&self.reserved)?,
-                guest_ports: self.open.guest_ports.without(&closed.guest_ports)?,
+                parent_ports: parent_ports.with(&self.reserved.parent_ports)?,
+                guest_ports: guest_ports.with(&self.reserved.guest_ports)?,
             },
         })
     }
@@ -294,6 +306,10 @@ mod tests {
         let without_nsm = Policy::closed(port_set("9000,9002"));
         let closed = without_nsm.with_open(&all).unwrap().with_closed(&all);
         assert_eq!(closed.unwrap().open().parent_ports.to_string(), "9000,9002");
+        let with_guest_port = Policy::default().with_reserved_guest_ports(&port_set("9004"));
+        let closed = with_guest_port.unwrap().with_open(&all).unwrap();
+        let closed = closed.with_closed(&all).unwrap();
+        assert_eq!(closed.open().guest_ports.to_string(), "9004");
     }
 
     fn port_set(text: &str) -> PortSet {

@@ -6,9 +6,10 @@
 use crate::manifest::User;
 use crate::surroundings::attempt;
 use crate::{console, kernel};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Seek, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -45,6 +46,14 @@ pub fn user(id: u32, app_uid: u32) -> User {
         gid: id,
         groups: Vec::new(),
     }
+}
+
+/// Bytes for a companion to read, in a file without a name, at its beginning.
+pub fn file_of(name: &str, bytes: &[u8]) -> io::Result<File> {
+    let mut file = File::from(memfd_create(name, MFdFlags::MFD_CLOEXEC)?);
+    file.write_all(bytes)?;
+    file.rewind()?;
+    Ok(file)
 }
 
 /// Opens the companions' program, where the image has it. To be called in the initramfs, which the app's

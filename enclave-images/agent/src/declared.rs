@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use cloister_egress_policy::Policy;
+use cloister_ingress_wire::Ingress;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -32,6 +33,12 @@ pub struct Declared {
     /// Ports with attested TLS in front of the app.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tls: Vec<ServedTls>,
+    /// Ports of the app that the host may publish.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ingress: Option<Ingress>,
+    /// Whether programs have a proxy to what `egress` allows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub proxy: bool,
 }
 
 /// A port, of vsock and of the loopback, and the one that the app serves behind it.

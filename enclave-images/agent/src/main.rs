@@ -24,6 +24,7 @@ mod failure;
 mod frame;
 mod heartbeat;
 mod image;
+mod ingress;
 #[allow(unsafe_code)]
 mod kernel;
 mod logs;
@@ -34,6 +35,7 @@ mod nsm;
 mod parent;
 mod power;
 mod program;
+mod proxy;
 mod rootfs;
 mod surroundings;
 mod tls;
@@ -96,10 +98,10 @@ fn boot() -> Result<(Arc<App>, Option<Drain>), Failure> {
     if let Ok(channel) = &channel {
         clock::set(channel).step("set the clock")?;
     }
-    let declared = manifest.declared.as_ref();
     let companions = Companions::of(program);
-    start_companions(&companions, declared, manifest.user.uid)?;
-    let outlet = Outlet::open(declared.map(|it| &it.logs));
+    start_companions(&companions, manifest.declared.as_ref(), manifest.user.uid)?;
+    proxy::name(&mut manifest);
+    let outlet = Outlet::open(manifest.declared.as_ref().map(|it| &it.logs));
     let (app, logs) = App::start(&manifest, outlet, companions)?;
     if let Ok(channel) = channel {
         channel.send(&Event::Started { pid: app.pid() });
@@ -121,6 +123,10 @@ fn start_companions(
     if let Some(policy) = &declared.egress {
         let started = network::prepare(policy, app_uid).and_then(|it| companions.start(it));
         started.step("start the network")?;
+        if declared.proxy {
+            let started = proxy::prepare(policy, app_uid).and_then(|it| companions.start(it));
+            started.step("start the proxy")?;
+        }
     }
     if declared.api {
         let started = api::prepare(app_uid).and_then(|it| companions.start(it));
@@ -129,6 +135,11 @@ fn start_companions(
     if !declared.tls.is_empty() {
         let started = tls::prepare(&declared.tls, app_uid).and_then(|it| companions.start(it));
         started.step("start attested TLS")?;
+    }
+    let published = ingress::published(declared);
+    if !published.ports.is_empty() {
+        let started = ingress::prepare(&published, app_uid).and_then(|it| companions.start(it));
+        started.step("start the way in to published ports")?;
     }
     Ok(())
 }

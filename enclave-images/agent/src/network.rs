@@ -3,16 +3,15 @@
 //! none of them.
 #![forbid(unsafe_code)]
 
-use crate::companions::{self, Companion};
+use crate::companions::{self, Companion, file_of};
 use crate::kernel;
 use crate::manifest::read_file;
 use crate::surroundings::{append, attempt, read_text};
 use cloister_egress_policy::{HOST_ADDRESS, HOST_NAME, Name, Policy};
 use cloister_netd::{addresses, device};
 use cloister_roles::NETD;
-use nix::sys::memfd::{MFdFlags, memfd_create};
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Seek, Write};
+use std::fs::{self, OpenOptions};
+use std::io::{self, ErrorKind, Write};
 use std::os::fd::OwnedFd;
 use std::process::Command;
 
@@ -38,16 +37,8 @@ pub fn prepare(policy: &Policy, app_uid: u32) -> io::Result<Companion> {
 /// netd gets the device, which outlives it, as descriptor 0 and the policy as descriptor 1.
 fn equip(command: &mut Command, device: &OwnedFd, policy: &[u8]) -> io::Result<()> {
     let device = device.try_clone()?;
-    command.stdin(device).stdout(policy_file(policy)?);
+    command.stdin(device).stdout(file_of("policy", policy)?);
     Ok(())
-}
-
-/// Without a name, at its beginning.
-fn policy_file(policy: &[u8]) -> io::Result<File> {
-    let mut file = File::from(memfd_create("policy", MFdFlags::MFD_CLOEXEC)?);
-    file.write_all(policy)?;
-    file.rewind()?;
-    Ok(file)
 }
 
 /// Names the resolver in a file of our own, in place of the image's, of which only what does not name

@@ -1,5 +1,5 @@
-//! The program of the agent's companions: what runs beside an app whose manifest has `egress`, `api` or
-//! `tls`, and is in such an image alone. It is one program in three roles; the agent starts each as a
+//! The program of the agent's companions: what runs beside an app whose manifest has `egress`, `ingress`, `api`
+//! or `tls`, and is in such an image alone. It is one program in five roles; the agent starts each as a
 //! user of its own, and again whenever it ends (agent/src/companions.rs).
 //!
 //! What strangers send is read here, not in PID 1.
@@ -7,11 +7,13 @@
 
 mod api;
 mod confine;
+mod ingress;
 mod memory;
 mod netd;
+mod proxy;
 mod tls;
 
-use cloister_roles::{API, NETD, TLS};
+use cloister_roles::{API, INGRESS, NETD, PROXY, TLS};
 use std::process::ExitCode;
 
 /// What a process does that nothing asks for: EX_USAGE of sysexits.h.
@@ -23,6 +25,8 @@ fn main() -> ExitCode {
         NETD => netd::relay(),
         API => api::serve(),
         TLS => tls::serve(),
+        INGRESS => ingress::serve(),
+        PROXY => proxy::serve(),
         _ => {
             eprintln!(
                 "cloister-companion runs beside the app of an enclave; it does nothing elsewhere"

@@ -29,7 +29,8 @@ pub fn relay() -> io::Result<Infallible> {
     relay()
 }
 
-fn read_policy(from: OwnedFd) -> io::Result<Policy> {
+/// The policy, in a descriptor that the agent has made.
+pub fn read_policy(from: OwnedFd) -> io::Result<Policy> {
     let mut json = Vec::new();
     File::from(from)
         .take(MAX_POLICY_BYTES as u64 + 1)

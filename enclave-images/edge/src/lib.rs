@@ -14,7 +14,7 @@ mod connection;
 mod exchange;
 mod forward;
 mod front;
-mod headers;
+pub mod headers;
 mod identity;
 mod problem;
 

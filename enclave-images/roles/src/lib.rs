@@ -14,8 +14,12 @@ pub mod tls_port;
 pub const NETD: &str = "cloister-netd";
 pub const API: &str = "cloister-api";
 pub const TLS: &str = "cloister-tls";
+pub const INGRESS: &str = "cloister-ingress";
+pub const PROXY: &str = "cloister-proxy";
 
 /// The guest API's port on the guest's loopback.
 pub const API_PORT: u16 = 9010;
+/// The proxy's port on the guest's loopback.
+pub const PROXY_PORT: u16 = 9011;
 /// The guest API's unix socket.
 pub const API_SOCKET: &str = "/run/cloister/api.sock";

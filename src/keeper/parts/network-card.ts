@@ -1,18 +1,24 @@
-// The network of one enclave: the network card where the measured manifest has egress, started again when it ends by
-// itself, and what its journal keeps of refused flows.
+// The network of one enclave: the network card where the measured manifest has egress or ports are published, started
+// again when it ends by itself, and what its journal keeps of refused flows and clients.
 
-import { unwatchFile, watchFile } from 'node:fs'
+import { chmodSync, linkSync, unwatchFile, watchFile } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { networkDirectory } from '../../enclaves/index.ts'
+import { networkDirectory, vsockSocketPath } from '../../enclaves/index.ts'
 import { messageOf } from '../../errors.ts'
 import {
+  bindSocket,
+  describePublication,
   RESOLV_CONF,
   startNetworkCard,
   systemResolvers,
   type NetworkCard,
   type NetworkCardOptions,
   type NetworkRefusal,
+  type BoundSocket,
   type NetworkReport,
+  type Publication,
+  type TurnedAway,
 } from '../../network/index.ts'
 import { reservedPorts } from '../../vsock/index.ts'
 import type { EgressPolicy } from '../../manifest/index.ts'
@@ -25,6 +31,11 @@ const MAX_DELAY_MS = 10_000
 const SETTLED_MS = 60_000
 /** How often the host's resolvers are looked at. */
 const RESOLVERS_INTERVAL_MS = 5000
+
+/** The vsock card's socket, as the network card knows it. */
+const VSOCK_SOCKET = 'vsock.sock'
+/** Every user's: the network card is a user of its own. The directories above let in nobody else. */
+const FOR_THE_CARD = 0o666
 
 /** A running network; disposing of it ends its card. */
 export class EnclaveNetwork implements AsyncDisposable {
@@ -45,6 +56,13 @@ export class EnclaveNetwork implements AsyncDisposable {
     network.#adopt()
     void network.#keepRunning()
     return network
+  }
+
+  /** With the ports that they have. */
+  get published(): readonly Publication[] {
+    return this.#options.published.map(({ address, port, guestPort, protocol }) => ({
+      ...{ address, port, guestPort, protocol },
+    }))
   }
 
   get process(): NetworkCard['process'] {
@@ -80,6 +98,9 @@ export class EnclaveNetwork implements AsyncDisposable {
     )
     this.#card.channel.onRefusal = (refusal) => {
       this.#journal.writeOfGuest(describeNetworkRefusal(refusal))
+    }
+    this.#card.channel.onTurnedAway = (client) => {
+      this.#journal.writeOfGuest(describeTurnedAway(client))
     }
   }
 
@@ -117,14 +138,17 @@ export class EnclaveNetwork implements AsyncDisposable {
   }
 }
 
+/** Of an enclave without egress. */
+const NOTHING: EgressPolicy = { allow: [], deny: [] }
+
 /**
- * Starts the network of an enclave whose manifest has egress.
+ * Starts the network of an enclave whose manifest has egress, or whose ports are published.
  *
  * @param socketPath - The enclave's vsock socket.
- * @throws `ERR_PROCESS_SPAWN`, `ERR_NETWORK_CARD`, `ERR_HOST_DESCRIPTORS`
+ * @throws `ERR_PROCESS_SPAWN`, `ERR_NETWORK_CARD`, `ERR_NETWORK_LISTEN`, `ERR_HOST_DESCRIPTORS`
  */
 export async function startEnclaveNetwork(
-  launch: CardLaunch & { readonly egress: EgressPolicy; readonly socketPath: string },
+  launch: CardLaunch & { readonly egress: EgressPolicy | undefined; readonly socketPath: string },
 ): Promise<EnclaveNetwork> {
   const { request, place, users, journal, lifetime, egress, socketPath } = launch
   const { programs, network = {} } = request
@@ -137,15 +161,37 @@ export async function startEnclaveNetwork(
   const options = {
     ...home,
     guestSocket: { path, uid: users.vsockCard.uid },
-    image: egress,
+    image: egress ?? NOTHING,
     host: network.egress,
+    published: await publish(network.publications ?? [], launch, home.directory),
     resolvers: network.resolvers ?? systemResolvers(),
   }
-  if (options.resolvers.length === 0)
+  if (egress !== undefined && options.resolvers.length === 0)
     journal.write(`${RESOLV_CONF} names no resolver: names are not found; --dns names one`)
   const started = await lifetime.own(await EnclaveNetwork.start(options, journal))
   if (network.resolvers === undefined) await lifetime.own(followResolvers(started))
   return started
+}
+
+/** Binds the sockets, which stay bound while the card is started again, and gives the card a way to the guest. */
+async function publish(
+  publications: readonly Publication[],
+  { lifetime, journal, place }: CardLaunch,
+  directory: string,
+): Promise<readonly BoundSocket[]> {
+  if (publications.length === 0) return []
+  const socket = vsockSocketPath(place.directory)
+  linkSync(socket, join(directory, VSOCK_SOCKET))
+  chmodSync(socket, FOR_THE_CARD)
+  const bound: BoundSocket[] = []
+  for (const publication of publications) {
+    const socket = await lifetime.own(bindSocket(publication))
+    journal.write(
+      `port ${String(socket.guestPort)} of the guest is published at ${describePublication(socket)}`,
+    )
+    bound.push(socket)
+  }
+  return bound
 }
 
 /** The host's resolvers change when it moves to another network. */
@@ -173,4 +219,18 @@ export function describeNetworkRefusal({
     by === 'image' ? 'egress of the image denies' : 'the rules of run-enclave --egress deny'
   const advice = wouldAllow === undefined ? '' : `; in allow, ${wouldAllow} would allow it`
   return `the guest asked for ${destination}, which ${deniedBy}: ${why}${advice}`
+}
+
+const REASONS: Readonly<Record<TurnedAway['why'], string>> = {
+  refused: 'nothing listens there',
+  undeclared: 'the guest says that its image does not declare it',
+  tooMany: 'the guest has too many clients',
+  timedOut: 'the guest did not answer in time',
+  unreachable: 'the guest does not take clients, yet or any more',
+  malformed: 'the guest answered with something unknown',
+}
+
+/** For the journal: why clients of a published port were turned away. */
+export function describeTurnedAway({ guestPort, protocol, why }: TurnedAway): string {
+  return `a client of port ${String(guestPort)}/${protocol} of the guest was turned away: ${REASONS[why]}`
 }

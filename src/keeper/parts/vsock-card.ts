@@ -1,7 +1,12 @@
 // The vsock card of one enclave, and what its journal keeps of refused connections.
 
 import { vsockDirectory } from '../../enclaves/index.ts'
-import { reservedPorts, startVsockCard, type VsockCard } from '../../vsock/index.ts'
+import {
+  reservedGuestPorts,
+  reservedPorts,
+  startVsockCard,
+  type VsockCard,
+} from '../../vsock/index.ts'
 import { adoptCard, prepareCard, type CardLaunch } from './card-directory.ts'
 import { describeRefusal, EnclaveVsock } from './vsock-ports.ts'
 
@@ -17,6 +22,8 @@ export async function startEnclaveVsockCard(
     readonly hasNsmCard: boolean
     /** Whether the network card serves port 9003. */
     readonly hasNetwork: boolean
+    /** Whether the network card dials the guest for clients of published ports. */
+    readonly isPublished: boolean
   },
 ): Promise<EnclaveCard> {
   const { request, place, users, journal } = launch
@@ -25,6 +32,7 @@ export async function startEnclaveVsockCard(
     ...prepareCard(request.programs.vsockCard, directory, users.vsockCard),
     guestCid: place.cid,
     reservedPorts: servedPorts(launch).join(','),
+    reservedGuestPorts: launch.isPublished ? String(reservedGuestPorts.ingress) : undefined,
     ports: request.description.ports,
     hostVsock: request.description.vsock === 'host',
   })

@@ -41,8 +41,7 @@ pub fn dial(protocol: Protocol, target: SocketAddr) -> Result<OwnedFd, Errno> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = socket_with(family, kind, flags, None)?;
     if protocol == Protocol::Tcp {
-        sockopt::set_tcp_nodelay(&socket, true)?;
-        notice_silence(&socket)?;
+        prepare_connection(&socket)?;
     }
     loop {
         match connect(&socket, &target) {
@@ -51,6 +50,15 @@ pub fn dial(protocol: Protocol, target: SocketAddr) -> Result<OwnedFd, Errno> {
             Err(error) => return Err(error),
         }
     }
+}
+
+/// What every connection with the world is like.
+///
+/// # Errors
+/// When the kernel refuses an option.
+pub fn prepare_connection(socket: &OwnedFd) -> Result<(), Errno> {
+    sockopt::set_tcp_nodelay(socket, true)?;
+    notice_silence(socket)
 }
 
 /// Ends connections whose other side has gone without a word: an app that waits for it would hold a flow for ever.

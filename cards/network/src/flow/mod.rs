@@ -1,18 +1,26 @@
-//! One stream of the guest, from its request to its end, and the look-ups that streams ask for.
+//! One stream of the guest, from its request to its end, and the look-ups that streams ask for; one client of a published
+//! port, from its arrival to its end.
 
+mod arriving;
 mod connect;
 mod dns;
 mod greeting;
 mod lookup;
+mod summons;
 mod tcp;
 mod udp;
+mod visitor;
 
+pub use arriving::{Arriving, reset};
+pub use connect::prepare_connection;
 pub use dns::DnsFlow;
 pub use greeting::{Greeting, tell};
 pub use lookup::{Lookup, failure};
 pub use tcp::TcpFlow;
 pub use udp::UdpFlow;
+pub use visitor::Visitor;
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::context::Context;
@@ -26,6 +34,10 @@ pub enum Flow {
     Dns(DnsFlow),
     /// A question to a resolver.
     Lookup(Lookup),
+    /// A client's connection that the guest has not taken yet.
+    Arriving(Arriving),
+    /// Datagrams of a client.
+    Visitor(Visitor),
     /// Taken out for its turn.
     Away,
 }
@@ -39,6 +51,16 @@ impl Flow {
             Self::Udp(flow) => flow.socket(is_guest).note(ready),
             Self::Dns(flow) => flow.guest.note(ready),
             Self::Lookup(lookup) => lookup.note(ready),
+            Self::Arriving(flow) => {
+                if let Some(socket) = flow.socket(is_guest) {
+                    socket.note(ready);
+                }
+            }
+            Self::Visitor(flow) => {
+                if let Some(summons) = flow.summons() {
+                    summons.guest.note(ready);
+                }
+            }
             Self::Away => {}
         }
     }
@@ -52,6 +74,8 @@ impl Flow {
             Self::Udp(flow) => flow.work(context, key).map(Self::Udp),
             Self::Dns(flow) => flow.work(context, key).map(Self::Dns),
             Self::Lookup(lookup) => lookup.work(context, key).map(Self::Lookup),
+            Self::Arriving(flow) => flow.work(context, key),
+            Self::Visitor(flow) => flow.work(context, key).map(Self::Visitor),
             Self::Away => None,
         }
     }
@@ -64,6 +88,8 @@ impl Flow {
             Self::Tcp(flow) => flow.deadline(),
             Self::Udp(flow) => Some(flow.deadline),
             Self::Lookup(lookup) => Some(lookup.deadline),
+            Self::Arriving(flow) => Some(flow.deadline),
+            Self::Visitor(flow) => Some(flow.deadline),
             Self::Dns(_) | Self::Away => None,
         }
     }
@@ -74,6 +100,26 @@ impl Flow {
         match self {
             Self::Tcp(flow) => flow.expire(context),
             Self::Lookup(lookup) => lookup.try_next(context, key).map(Self::Lookup),
+            Self::Arriving(flow) => flow.expire(context, key),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a client of a published port.
+    #[must_use]
+    pub fn is_arrival(&self) -> bool {
+        match self {
+            Self::Tcp(flow) => flow.is_arrival,
+            Self::Arriving(_) | Self::Visitor(_) => true,
+            _ => false,
+        }
+    }
+
+    /// The client whose datagrams it has, and where it arrived.
+    #[must_use]
+    pub fn visitor(&self) -> Option<(usize, SocketAddr)> {
+        match self {
+            Self::Visitor(flow) => Some(flow.client()),
             _ => None,
         }
     }

@@ -24,9 +24,24 @@ pub struct TcpFlow {
     connecting_until: Option<Instant>,
     to_remote: Pipe,
     to_guest: Pipe,
+    /// The remote is a client that has connected to the guest.
+    pub is_arrival: bool,
 }
 
 impl TcpFlow {
+    /// A client's connection that the guest has taken; `early` is what the guest has said already.
+    #[must_use]
+    pub fn arrived(guest: Socket, client: Socket, early: &[u8]) -> Self {
+        Self {
+            guest,
+            remote: client,
+            connecting_until: None,
+            to_remote: Pipe::holding(early),
+            to_guest: Pipe::default(),
+            is_arrival: true,
+        }
+    }
+
     #[must_use]
     pub fn new(guest: Socket, remote: OwnedFd, early: &[u8], now: Instant) -> Self {
         Self {
@@ -35,6 +50,7 @@ impl TcpFlow {
             connecting_until: Some(now + CONNECT_TIMEOUT),
             to_remote: Pipe::holding(early),
             to_guest: Pipe::default(),
+            is_arrival: false,
         }
     }
 
@@ -90,14 +106,21 @@ impl TcpFlow {
 
     fn relay(mut self, context: &mut Context, key: usize) -> Option<Self> {
         let Context {
-            buffer, counters, ..
+            buffer,
+            counters,
+            arrivals,
+            ..
         } = context;
+        let (from_guest, to_guest) = if self.is_arrival {
+            (&mut arrivals.bytes_from_guest, &mut arrivals.bytes_to_guest)
+        } else {
+            (&mut counters.bytes_from_guest, &mut counters.bytes_to_guest)
+        };
         let (guest, remote) = (&mut self.guest, &mut self.remote);
-        let moved = &mut counters.bytes_from_guest;
-        let outward = self.to_remote.pump(guest, remote, buffer, moved);
-        let moved = &mut counters.bytes_to_guest;
+        self.to_remote.is_cut = self.is_arrival && guest.gone && !self.to_guest.is_finished();
+        let outward = self.to_remote.pump(guest, remote, buffer, from_guest);
         // Also where the other side takes nothing more: what it said before that may be why.
-        let inward = self.to_guest.pump(remote, guest, buffer, moved);
+        let inward = self.to_guest.pump(remote, guest, buffer, to_guest);
         let (outward, inward) = match (outward, inward) {
             (Ok(outward), Ok(inward)) => (outward, inward),
             (outward, inward) => {

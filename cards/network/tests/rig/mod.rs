@@ -36,7 +36,11 @@ impl Card {
     }
 
     pub fn start_with(setup: Value) -> Self {
-        let directory = TempDir::new().unwrap();
+        Self::start_in(TempDir::new().unwrap(), setup)
+    }
+
+    /// One that a directory is made for before.
+    pub fn start_in(directory: TempDir, setup: Value) -> Self {
         let listener = UnixListener::bind(directory.path().join("guest.sock")).unwrap();
         let (keeper, theirs) = UnixStream::pair().unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_cloister-network"))
@@ -159,7 +163,7 @@ pub fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|index| ((index * 31) >> 3) as u8).collect()
 }
 
-fn inherited(fd: &(impl AsFd + AsRawFd)) -> String {
+pub fn inherited(fd: &(impl AsFd + AsRawFd)) -> String {
     let flags = fcntl_getfd(fd).unwrap();
     fcntl_setfd(fd, flags - FdFlags::CLOEXEC).unwrap();
     format!("fd={}", fd.as_raw_fd())

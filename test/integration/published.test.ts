@@ -1,0 +1,262 @@
+// Ports of an enclave that are published on its host, and the proxy of the programs in it, with programs that know
+// nothing of Cloister on both sides.
+
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { PublishedEnclave } from '../fixtures/network/published-enclave.ts'
+
+let published: PublishedEnclave
+
+beforeAll(async () => {
+  published = await PublishedEnclave.start()
+})
+afterAll(async () => {
+  await published[Symbol.asyncDispose]()
+})
+
+const curl = (...words: readonly string[]): Promise<string> =>
+  published.client('curl', '-sS', '-m', '60', ...words)
+
+/** An address of this host as Python's sockets take it. */
+const python = (address: string): string => {
+  const [, host = '', port = ''] = /^(.+):(\d+)$/.exec(address) ?? []
+  return `("${host}", ${port})`
+}
+
+interface Described {
+  readonly Published: readonly unknown[]
+  readonly Network: {
+    readonly Arrivals: {
+      readonly Open: number
+      readonly Counters: Readonly<Record<string, number>>
+    }
+  }
+}
+
+const describedNetwork = async (): Promise<Described> =>
+  (await published.host.describe(published.enclave.EnclaveID)) as unknown as Described
+
+describe('clients of the host reach', () => {
+  test("Python's http.server, with curl", async () => {
+    expect(await curl(`http://${published.at(80)}/hello`)).toBe('hello\n')
+  })
+
+  test('a server that is told who asks, over IPv4 and IPv6', async () => {
+    const v4 = published.at(8001)
+    expect(await curl('--local-port', '41000-41100', `http://${v4}/`)).toMatch(
+      new RegExp(`^127\\.0\\.0\\.1:41\\d\\d\\d asked ${v4.replaceAll('.', '\\.')}\\n$`),
+    )
+    const v6 = published.at(8001, 'tcp', true)
+    expect(v6).toMatch(/^\[::1\]:\d+$/)
+    expect(await curl(`http://${v6}/`)).toMatch(/^\[::1\]:\d+ asked \[::1\]:\d+\n$/)
+  })
+
+  test('attested TLS', async () => {
+    const url = `https://${published.at(443)}`
+    expect(await curl('-k', `${url}/hello`)).toBe('hello\n')
+    const document = await curl(
+      '-k',
+      '-o',
+      '/dev/null',
+      '-w',
+      '%{http_code} %{content_type}',
+      `${url}/.well-known/attestation?nonce=00112233`,
+    )
+    expect(document).toBe('200 application/cbor')
+  })
+
+  test('a datagram server, each for itself', async () => {
+    const script = `
+import socket
+clients = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(3)]
+for number, it in enumerate(clients):
+    it.settimeout(30)
+    it.connect(${python(published.at(7, 'udp'))})
+    it.send(b"%d" % number)
+print([it.recv(100) for it in clients])`
+    expect(await published.python(script)).toBe("[b'0', b'1', b'2']\n")
+  })
+})
+
+test('an echo of much comes back whole, and after the end of what was said', async () => {
+  const script = `
+import hashlib, socket, threading
+it = socket.create_connection(${python(published.at(7))}, timeout=60)
+much = bytes(range(256)) * 40_000
+def say():
+    it.sendall(much)
+    it.shutdown(socket.SHUT_WR)
+threading.Thread(target=say).start()
+heard = hashlib.sha256()
+while bytes_ := it.recv(65536):
+    heard.update(bytes_)
+print(heard.digest() == hashlib.sha256(much).digest())`
+  expect(await published.python(script)).toBe('True\n')
+})
+
+test('a port where nothing listens resets its clients, and the journal says why', async () => {
+  const script = `
+import socket
+it = socket.create_connection(${python(published.at(9999))}, timeout=60)
+try: print(it.recv(1))
+except OSError as error: print(type(error).__name__)`
+  expect(await published.python(script)).toBe('ConnectionResetError\n')
+  expect(published.journal).toContain(
+    'a client of port 9999/tcp of the guest was turned away: nothing listens there',
+  )
+})
+
+test('200 clients at once, each with its own answer', async () => {
+  const script = `
+import asyncio
+async def echo(number):
+    reader, writer = await asyncio.open_connection(*${python(published.at(7))})
+    writer.write(b"%04d" % number)
+    answer = await reader.readexactly(4)
+    writer.close()
+    return int(answer) == number
+async def main():
+    print(sum(await asyncio.gather(*[echo(number) for number in range(200)])))
+asyncio.run(main())`
+  expect(await published.python(script)).toBe('200\n')
+})
+
+test('describe-enclaves and metrics count clients', async () => {
+  const { Published, Network } = await describedNetwork()
+  expect(Published).toHaveLength(7)
+  expect(Network.Arrivals.Counters['Tcp']).toBeGreaterThan(200)
+  expect(Network.Arrivals.Counters['Udp']).toBe(3)
+  expect(Network.Arrivals.Counters['Failed']).toBe(1)
+  const { stdout } = await published.host.run('metrics')
+  expect(stdout).toMatch(/^cloister_\w*clients_turned_away_total\{.*reason="guest".*\} 1$/m)
+})
+
+test('a network card that was killed is followed by one at the same ports', async () => {
+  const card = published.enclave.Processes['network card'] ?? 0
+  process.kill(card, 'SIGKILL')
+  await vi.waitFor(
+    async () => {
+      expect(await curl(`http://${published.at(80)}/hello`)).toBe('hello\n')
+    },
+    { timeout: 30_000 },
+  )
+})
+
+test('a way in that was killed in the guest is followed by another one', async () => {
+  const killed = await published.guest(`
+for it in /proc/[0-9]*; do
+  if grep -q '^Name:.cloister-ingres' $it/status; then kill -9 \${it#/proc/} && echo killed; fi
+done`)
+  expect(killed).toBe('killed\n')
+  await vi.waitFor(
+    async () => {
+      expect(await curl(`http://${published.at(80)}/hello`)).toBe('hello\n')
+    },
+    { timeout: 30_000 },
+  )
+})
+
+test('a port that is taken, or that the image does not declare, is refused', async () => {
+  const eif = published.host.path('published.eif')
+  const codeFor = async (publication: string) => {
+    const run = `run-enclave --eif-path '${eif}' -p ${publication}`
+    const { outside, host } = published
+    const command = `${outside.prefix} '${process.execPath}' '${host.cli}' ${run}`
+    return /ERR_\w+/.exec((await host.shell(command)).stderr)?.[0]
+  }
+  expect(await codeFor(`${published.at(80)}:80`)).toBe('ERR_NETWORK_LISTEN')
+  expect(await codeFor(`${published.at(7, 'udp')}:7/udp`)).toBe('ERR_NETWORK_LISTEN')
+  expect(await codeFor('0:81')).toBe('ERR_NETWORK_UNDECLARED')
+  expect(await codeFor('0:8001/udp')).toBe('ERR_NETWORK_UNDECLARED')
+})
+
+describe('the proxy', () => {
+  const environment = 'set -a; . /tmp/environment; set +a'
+
+  test.each([
+    [
+      'curl by the environment',
+      `${environment}; curl -sS http://api.example.com/e`,
+      'hello /e over 1.1\n',
+    ],
+    [
+      'curl by the environment, with TLS and HTTP/2',
+      `${environment}; curl -sS --cacert /outside.pem https://api.example.com/e`,
+      'hello /e over 2.0\n',
+    ],
+    [
+      'curl -x, by an alias',
+      'curl -sS -x http://127.0.0.1:9011 http://www.example.com/x http://api.example.com/y',
+      'hello /x over 1.1\nhello /y over 1.1\n',
+    ],
+    [
+      'curl with a body',
+      'head -c 3000000 /dev/zero | curl -sS -x http://127.0.0.1:9011 -T - http://api.example.com/ | cmp -n 64 - <(head -c 3000000 /dev/zero | sha256sum) && echo same',
+      'same\n',
+    ],
+    [
+      'curl --socks5-hostname, over IPv6',
+      'curl -sS --socks5-hostname 127.0.0.1:9011 http://v6.example.com/s',
+      'hello /s over 1.1\n',
+    ],
+  ])('serves %s', async (_, script, output) => {
+    expect(await published.guest(script)).toBe(output)
+  })
+
+  test("serves Python's requests", async () => {
+    const script = `
+import requests
+proxies = {"http": "http://127.0.0.1:9011", "https": "http://127.0.0.1:9011"}
+session = requests.Session()
+session.proxies = proxies
+for url in "http://api.example.com/p", "https://api.example.com/p":
+    answer = session.get(url, verify="/outside.pem")
+    print(answer.status_code, answer.text, end="")
+print(session.get("http://bad.example.com/").status_code)`
+    expect(await published.guest(`python3 - <<'END'\n${script}\nEND`)).toBe(
+      '200 hello /p over 1.1\n200 hello /p over 1.1\n403\n',
+    )
+  })
+
+  test('refuses by name what the rules deny, and says what would allow it', async () => {
+    const denied = [
+      'other.example.org',
+      ...['bad', 'moved', 'private', 'metadata', 'loopback'].map((it) => `${it}.example.com`),
+      ...['api.example.com:8', '127.0.0.1'],
+    ]
+    const urls = [...denied, 'nobody.example.com'].map((host) => `http://${host}/`).join(' ')
+    const answers = await published.guest(
+      `curl -sS -m 60 --noproxy '' -x http://127.0.0.1:9011 ${urls}
+curl -sS -m 30 --socks5-hostname 127.0.0.1:9011 http://bad.example.com/`,
+    )
+    const codes = Array.from(answers.matchAll(/"code":"(\w+)"/g), ([, code]) => code)
+    expect(codes).toEqual([...denied.map(() => 'ERR_EGRESS_DENIED'), 'ERR_EGRESS_SERVER'])
+    expect(answers).toContain('in allow, { host: other.example.org } would allow it')
+    expect(answers).toMatch(/\(2\)|not allowed/) // SOCKS5's reply
+    expect(published.journal).toContain('the guest asked for other.example.org')
+  })
+
+  test('refuses what it does not serve', async () => {
+    const script = String.raw`
+import socket
+def answer(said, length):
+    it = socket.create_connection(("127.0.0.1", 9011), timeout=30)
+    it.sendall(said)
+    heard = b""
+    while len(heard) < length and (more := it.recv(4096)): heard += more
+    return heard
+for asked in b"GET /", b"CONNECT a.example":
+    heard = answer(asked + b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 5000)
+    print(heard[:13], b"ERR_EGRESS_REQUEST" in heard)
+print(answer(b"\x05\x01\x00\x05\x03\x00\x01\x00\x00\x00\x00\x00\x00", 12)[:4]) # UDP ASSOCIATE
+print(answer(b"\x05\x01\x02", 2)) # a password
+print(answer(b"\x04\x01\x00\x50\x01\x02\x03\x04\x00", 5000)[:12]) # SOCKS4`
+    const answers = await published.guest(`python3 - <<'END'\n${script}\nEND`)
+    expect(answers.trimEnd().split('\n')).toEqual([
+      "b'HTTP/1.1 400 ' True",
+      "b'HTTP/1.1 400 ' True",
+      String.raw`b'\x05\x00\x05\x07'`,
+      String.raw`b'\x05\xff'`,
+      "b'HTTP/1.1 400'",
+    ])
+  })
+})
