@@ -96,8 +96,7 @@ print(heard.digest() == hashlib.sha256(much).digest())`
 test('a port where nothing listens resets its clients, and the journal says why', async () => {
   const script = `
 import socket
-it = socket.create_connection(${python(published.at(9999))}, timeout=60)
-try: print(it.recv(1))
+try: print(socket.create_connection(${python(published.at(9999))}, timeout=60).recv(1))
 except OSError as error: print(type(error).__name__)`
   expect(await published.python(script)).toBe('ConnectionResetError\n')
   expect(published.journal).toContain(
