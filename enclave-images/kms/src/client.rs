@@ -100,9 +100,11 @@ impl Kms {
         Ok(random)
     }
 
-    /// Refuses a key whose policy somebody can extend, or that opens without a document. What the policy says is
-    /// read from KMS: over a route without TLS, the parent can lie about it.
+    /// Refuses a key whose policy somebody can extend, that opens without a document, or whose material is not in KMS
+    /// alone. What the policy says is read from KMS: over a route without TLS, the parent can lie about it.
     pub fn require_locked_policy(&self, key_id: &str) -> Result<(), Failure> {
+        let description = self.call("DescribeKey", &object(json!({ "KeyId": key_id })))?;
+        locked_policy::check_material(&description)?;
         let request = object(json!({ "KeyId": key_id, "PolicyName": "default" }));
         let response = self.call("GetKeyPolicy", &request)?;
         let policy = text_field(&response, "Policy")?;

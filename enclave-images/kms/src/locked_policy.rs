@@ -48,6 +48,21 @@ pub enum Grants {
     MustBeNone,
 }
 
+/// Checks what DescribeKey answers. Who imported material has it, whatever the policy says; a replica in another region
+/// has a policy of its own.
+pub fn check_material(description: &Map<String, Value>) -> Result<(), Failure> {
+    let field = |name: &str| description.get("KeyMetadata").and_then(|it| it.get(name));
+    let origin = field("Origin").and_then(Value::as_str).unwrap_or_default();
+    if !["AWS_KMS", "AWS_CLOUDHSM"].contains(&origin) {
+        let reason = format!("its material was not made in KMS: Origin is {origin:?}");
+        return Err(not_locked(&reason));
+    }
+    if field("MultiRegion") != Some(&Value::Bool(false)) {
+        return Err(not_locked("it is a multi-region key"));
+    }
+    Ok(())
+}
+
 /// Checks the JSON text of a policy.
 pub fn check(policy: &str) -> Result<Grants, Failure> {
     let document =
@@ -234,6 +249,6 @@ fn matches(pattern: &[u8], text: &[u8]) -> bool {
 pub fn not_locked(reason: &str) -> Failure {
     Failure::new(
         Code::PolicyNotLocked,
-        format!("the key's policy is not locked: {reason}"),
+        format!("the key is not locked: {reason}"),
     )
 }

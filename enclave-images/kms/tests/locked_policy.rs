@@ -1,8 +1,16 @@
 //! Which key policies are taken for locked.
 
-use cloister_kms::failure::Code;
+use cloister_kms::client::Kms;
+use cloister_kms::credentials::AccessKey;
+use cloister_kms::document::Attester;
+use cloister_kms::endpoint::{Route, Url};
+use cloister_kms::failure::{Code, Failure};
+use cloister_kms::http::Messages;
 use cloister_kms::locked_policy::{Grants, check};
 use serde_json::{Value, json};
+use std::io::Write;
+use std::net::TcpListener;
+use std::thread;
 
 /// Policies and verdicts that this check and the one in `kms-client` share.
 const TABLE: &str = include_str!("../../../test/fixtures/kms/locked-policies.json");
@@ -148,5 +156,61 @@ fn refuses_what_lets_anyone_extend_or_bypass_the_policy() {
             Err(Code::PolicyNotLocked),
             "{text}"
         );
+    }
+}
+
+struct NoDocuments;
+
+impl Attester for NoDocuments {
+    fn attest(&self, _: &[u8]) -> Result<Vec<u8>, Failure> {
+        panic!("no document is needed to read a policy")
+    }
+}
+
+/// What `require_locked_policy` says of a key with a locked policy and this description.
+fn verdict(metadata: Value) -> Result<(), Code> {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let request = Messages::new(&stream).request().unwrap().unwrap();
+            let body = match request.headers.get("x-amz-target") {
+                Some("TrentService.DescribeKey") => json!({ "KeyMetadata": metadata }),
+                Some("TrentService.ListGrants") => json!({ "Grants": [] }),
+                _ => json!({ "Policy": policy(&[admin(), enclave()]) }),
+            };
+            let body = body.to_string();
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+            stream.write_all((head + &body).as_bytes()).unwrap();
+        }
+    });
+    let kms = Kms {
+        route: Route::new(Some(Url::parse(&endpoint).unwrap()), None, None).unwrap(),
+        region: "eu-central-1".into(),
+        key: AccessKey::new("AKIATEST".into(), "secret".into(), None).unwrap(),
+        attester: Box::new(NoDocuments),
+    };
+    kms.require_locked_policy("k")
+        .map_err(|failure| failure.code)
+}
+
+#[test]
+fn refuses_a_key_whose_material_may_be_elsewhere() {
+    for origin in ["AWS_KMS", "AWS_CLOUDHSM"] {
+        let metadata = json!({ "Origin": origin, "MultiRegion": false });
+        assert_eq!(verdict(metadata), Ok(()), "{origin}");
+    }
+    for metadata in [
+        json!({ "Origin": "EXTERNAL", "MultiRegion": false }),
+        json!({ "Origin": "EXTERNAL_KEY_STORE", "MultiRegion": false }),
+        json!({ "Origin": ["AWS_KMS"], "MultiRegion": false }),
+        json!({ "MultiRegion": false }),
+        json!({ "Origin": "AWS_KMS", "MultiRegion": true }),
+        json!({ "Origin": "AWS_KMS" }),
+        json!(null),
+    ] {
+        let shown = metadata.to_string();
+        assert_eq!(verdict(metadata), Err(Code::PolicyNotLocked), "{shown}");
     }
 }
