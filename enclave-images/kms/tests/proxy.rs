@@ -252,6 +252,7 @@ fn passes_on_operations_without_a_recipient_and_refusals_as_they_are() {
         ("Sign", r#"{"Message":"AA=="}"#, 200),
         ("Decrypt", r#"{"Recipient":{"own":1}}"#, 200),
         ("Decrypt", r#"{"DryRun":true}"#, 400),
+        ("Decrypt", "{}", 503),
     ] {
         let (endpoint, served) = upstream(move |_| http(status, r#"{"x": 1}"#));
         let answer = proxy(&endpoint).answer(&request(operation, body, &[]));
@@ -321,7 +322,9 @@ fn refuses_what_a_parent_makes_up() {
         ),
         ("CONNECT", String::new()),
     ];
-    for (code, text) in answers {
+    let not_of_kms = [201, 202, 203, 206, 226, 299, 302, 399]
+        .map(|status| ("RESPONSE", http(status, r#"{"Plaintext":"AA=="}"#)));
+    for (code, text) in answers.into_iter().chain(not_of_kms) {
         let shown = text.clone();
         let (endpoint, _) = upstream(move |_| text);
         let answer = proxy(&endpoint).answer(&request("Decrypt", "{}", &[]));

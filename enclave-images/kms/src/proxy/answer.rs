@@ -134,7 +134,9 @@ impl Proxy {
             user_agent: USER_AGENT,
             body,
         };
-        self.route.exchange(&url, &outgoing.signed(&caller.key))
+        let response = self.route.exchange(&url, &outgoing.signed(&caller.key))?;
+        check_status(response.status)?;
+        Ok(response)
     }
 }
 
@@ -160,6 +162,16 @@ fn operation_of(request: &Request) -> Result<&str, Refusal> {
             let message = "X-Amz-Target is not an operation of AWS KMS";
             Refusal::new("UnknownOperationException", message)
         })
+}
+
+/// KMS answers with 200 or an error. An SDK takes every other status below 300 for success too, so that what came
+/// with it would seem to be attested.
+fn check_status(status: u16) -> Result<(), Failure> {
+    if status == 200 || status >= 400 {
+        return Ok(());
+    }
+    let message = format!("the status is {status}, which KMS does not use");
+    Err(Failure::new(Code::Response, message))
 }
 
 fn opened(response: Response, field: &str, key: RecipientKey) -> Result<Answer, Failure> {
