@@ -59,13 +59,22 @@ pub fn ask_upgrade(headers: &mut HeaderMap, protocol: HeaderValue) {
 pub fn introduce(headers: &mut HeaderMap) {
     let claims: Vec<HeaderName> = headers
         .keys()
-        .filter(|name| name.as_str().starts_with(FORWARDED_PREFIX))
+        .filter(|name| is_claim(&as_programs_read(name)))
         .cloned()
         .collect();
-    for name in claims.iter().chain(&[FORWARDED, REAL_IP, EXPECT]) {
+    for name in claims.iter().chain(&[EXPECT]) {
         headers.remove(name);
     }
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static("https"));
+}
+
+fn is_claim(name: &str) -> bool {
+    name.starts_with(FORWARDED_PREFIX) || [FORWARDED, REAL_IP].iter().any(|it| it == name)
+}
+
+/// CGI (RFC 3875 section 4.1.18), and with it WSGI, Rack and PHP, tell `-` and `_` in a name apart no more.
+fn as_programs_read(name: &HeaderName) -> String {
+    name.as_str().replace('_', "-")
 }
 
 /// HTTP/2 may split what HTTP/1.1 has in one field (RFC 9113 section 8.2.3).
@@ -121,12 +130,20 @@ mod tests {
             ("x-forwarded-proto", "http"),
             ("x-forwarded-client-cert", "x"),
             ("x-real-ip", "127.0.0.1"),
+            ("x_forwarded_for", "127.0.0.1"),
+            ("x_forwarded-proto", "http"),
+            ("x-real_ip", "127.0.0.1"),
+            ("x_request_id", "1"),
             ("accept", "*/*"),
         ]);
         introduce(&mut given);
         assert_eq!(
             given,
-            headers(&[("accept", "*/*"), ("x-forwarded-proto", "https")])
+            headers(&[
+                ("x_request_id", "1"),
+                ("accept", "*/*"),
+                ("x-forwarded-proto", "https")
+            ])
         );
     }
 
