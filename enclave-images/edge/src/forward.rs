@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::headers;
+use crate::idle::{Activity, Tunnel, Watched, while_active};
 use crate::problem::{program, request as refuse};
 use cloister_guest_api::problem::Problem;
 use hyper::body::Incoming;
@@ -14,6 +15,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::net::Ipv4Addr;
+use std::pin::pin;
 use std::time::Duration;
 use tokio::io::copy_bidirectional;
 
@@ -26,7 +28,7 @@ const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// The way to one program.
 #[derive(Clone)]
 pub struct Program {
-    client: Client<HttpConnector, Incoming>,
+    client: Client<HttpConnector, Watched<Incoming>>,
     authority: Authority,
 }
 
@@ -51,7 +53,7 @@ impl Program {
     /// Passes a request on. `tunnel` is called with the two ends of a connection that changes its protocol.
     pub async fn answer<F>(
         &self,
-        mut request: Request<Incoming>,
+        mut request: Request<Watched<Incoming>>,
         tunnel: F,
     ) -> Result<Response<Incoming>, Problem>
     where
@@ -88,7 +90,7 @@ impl Program {
     }
 
     /// Makes of a client's request one to the program, with the same path and Host.
-    fn redirect(&self, request: &mut Request<Incoming>) -> Result<(), Problem> {
+    fn redirect<B>(&self, request: &mut Request<B>) -> Result<(), Problem> {
         if request.method() == Method::CONNECT {
             return Err(refuse("CONNECT is not passed on"));
         }
@@ -120,10 +122,13 @@ impl Program {
     }
 }
 
-/// Carries bytes between the two ends until both have ended.
-pub async fn carry(client: OnUpgrade, program: OnUpgrade) {
+/// Carries bytes between the two ends until both have ended, or nothing has moved for as long as the limit.
+pub async fn carry(client: OnUpgrade, program: OnUpgrade, idle_limit: Duration) {
     if let (Ok(client), Ok(program)) = (client.await, program.await) {
-        let (mut client, mut program) = (TokioIo::new(client), TokioIo::new(program));
-        let _ = copy_bidirectional(&mut client, &mut program).await;
+        let activity = Activity::new();
+        let mut client = Tunnel::new(TokioIo::new(client), &activity);
+        let mut program = TokioIo::new(program);
+        let both = pin!(copy_bidirectional(&mut client, &mut program));
+        let _ = while_active(both, &activity, idle_limit).await;
     }
 }

@@ -4,10 +4,11 @@
 
 use crate::Served;
 use crate::attestation::Attestation;
-use crate::connection::{MAX_BUFFER_BYTES, serve, shake_hands};
+use crate::connection::{IDLE_LIMIT, MAX_BUFFER_BYTES, serve, shake_hands};
 use crate::exchange::Exchange;
 use crate::forward::Program;
 use crate::identity::{Clocks, Identity};
+use crate::idle::Activity;
 use cloister_guest_api::desk::Desk;
 use std::convert::Infallible;
 use std::future::pending;
@@ -95,6 +96,8 @@ impl Front {
                     program,
                     channel,
                     place,
+                    activity: Activity::new(),
+                    idle_limit: IDLE_LIMIT,
                 };
                 let _ = serve(tls, exchange).await;
             });

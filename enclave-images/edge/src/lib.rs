@@ -6,7 +6,8 @@
 //! Its clients are hostile: connections, heads, buffers, documents and waiting are bounded.
 //!
 //! Reading order: `identity` (key and certificate), `front` (who is served), `connection` (TLS and HTTP),
-//! `exchange` (which request goes where), `attestation` (documents), `forward` and `headers` (the program).
+//! `exchange` (which request goes where), `idle` (whose turn it is), `attestation` (documents), `forward` and
+//! `headers` (the program).
 #![forbid(unsafe_code)]
 
 mod attestation;
@@ -16,6 +17,7 @@ mod forward;
 mod front;
 pub mod headers;
 mod identity;
+mod idle;
 mod problem;
 
 use cloister_guest_api::desk::{AskNsm, Desk};
