@@ -24,18 +24,20 @@ pub enum Way {
     Socket,
 }
 
-/// Answers requests, those of all connections together no faster than the quota.
+/// Answers requests, those of one listener no faster than its quota: a crowd on one leaves the other alone.
 pub struct Routes {
     desk: Desk,
-    quota: RefCell<Quota>,
+    loopback: RefCell<Quota>,
+    socket: RefCell<Quota>,
 }
 
 impl Routes {
     pub fn new(desk: Desk) -> Self {
-        let quota = Quota::new(PER_SECOND, BURST, Instant::now());
+        let quota = || RefCell::new(Quota::new(PER_SECOND, BURST, Instant::now()));
         Self {
             desk,
-            quota: RefCell::new(quota),
+            loopback: quota(),
+            socket: quota(),
         }
     }
 
@@ -47,11 +49,6 @@ impl Routes {
     }
 
     async fn try_answer<B>(&self, request: &Request<B>, way: Way) -> Result<Reply, Problem> {
-        if !self.quota.borrow_mut().take(Instant::now()) {
-            return Err(Problem::busy(format!(
-                "more than {PER_SECOND} requests per second"
-            )));
-        }
         check_header(request, way)?;
         let path = Path::of(request.uri().path())?;
         if request.method() != Method::GET {
@@ -59,6 +56,7 @@ impl Routes {
             let status = StatusCode::METHOD_NOT_ALLOWED;
             return Err(Problem::new(status, problem::PATH, message));
         }
+        self.take(way)?;
         let query = Query::parse(request.uri().query(), path.parameters())?;
         let headers = request.headers();
         match path {
@@ -67,6 +65,19 @@ impl Routes {
             Path::Time => clock::answer(headers, &self.desk).await,
             Path::Config => configuration::answer(headers),
         }
+    }
+
+    /// After the checks above: what strangers can have a program fetch is refused there, and costs it no request.
+    fn take(&self, way: Way) -> Result<(), Problem> {
+        let quota = match way {
+            Way::Loopback => &self.loopback,
+            Way::Socket => &self.socket,
+        };
+        if quota.borrow_mut().take(Instant::now()) {
+            return Ok(());
+        }
+        let message = format!("more than {PER_SECOND} requests per second");
+        Err(Problem::busy(message))
     }
 }
 
@@ -110,5 +121,68 @@ impl Path {
             Self::Random => random::PARAMETERS,
             Self::Time | Self::Config => &[],
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BEYOND_QUOTA: u32 = 2 * BURST + PER_SECOND;
+
+    fn answer(routes: &Routes, way: Way, request: Request<()>) -> StatusCode {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        runtime.block_on(routes.answer(&request, way)).status()
+    }
+
+    fn routes() -> Routes {
+        let ask = |_: &[u8]| Err(std::io::ErrorKind::Unsupported.into());
+        Routes::new(Desk::open(Box::new(ask)).unwrap())
+    }
+
+    fn request(method: Method, path: &str) -> Request<()> {
+        let request = Request::builder().method(method).uri(path);
+        request.header(HEADER, HEADER_VALUE).body(()).unwrap()
+    }
+
+    fn configuration() -> Request<()> {
+        request(Method::GET, "/v1/config")
+    }
+
+    #[test]
+    fn requests_that_are_refused_cost_the_others_nothing() {
+        let routes = routes();
+        for _ in 0..BEYOND_QUOTA {
+            let bare = Request::builder().uri("/v1/config").body(()).unwrap();
+            assert_eq!(
+                [
+                    answer(&routes, Way::Loopback, bare),
+                    answer(&routes, Way::Loopback, request(Method::GET, "/")),
+                    answer(&routes, Way::Loopback, request(Method::POST, "/v1/config")),
+                ],
+                [
+                    StatusCode::FORBIDDEN,
+                    StatusCode::NOT_FOUND,
+                    StatusCode::METHOD_NOT_ALLOWED
+                ]
+            );
+        }
+        let status = answer(&routes, Way::Loopback, configuration());
+        assert_ne!(status, StatusCode::TOO_MANY_REQUESTS);
+    }
+
+    #[test]
+    fn a_crowd_on_the_loopback_leaves_the_socket_alone() {
+        let routes = routes();
+        let mut is_busy = false;
+        for _ in 0..BEYOND_QUOTA {
+            let status = answer(&routes, Way::Loopback, configuration());
+            is_busy |= status == StatusCode::TOO_MANY_REQUESTS;
+        }
+        assert!(is_busy);
+        let status = answer(&routes, Way::Socket, configuration());
+        assert_ne!(status, StatusCode::TOO_MANY_REQUESTS);
     }
 }
