@@ -25,6 +25,8 @@ test_packages+=(zsh fish)
 test_packages+=(pkgconf softhsm2 opensc tpm2-openssl)
 # A store that several key brokers share.
 test_packages+=(postgresql)
+# Clients of a network: Redis is client and server in one program.
+test_packages+=(redis-tools iputils-ping python3-requests)
 # For the lab, a host with KVM, a TPM and UEFI in software: what makes its images and runs in it.
 test_packages+=(squashfs-tools busybox-static kmod e2fsprogs iproute2 ovmf swtpm-tools systemd dbus-user-session)
 
@@ -121,7 +123,7 @@ install_recent_qemu() {
 # The guests of the tests, which would build them one by one while the machine is busy.
 build_test_guests() {
   local name
-  for name in aws-init facilities nsm-check probe; do
+  for name in aws-init facilities hyper-client net-load nsm-check probe; do
     cargo build --quiet --locked --release --package "$name"
   done
 }

@@ -61,10 +61,25 @@ describe('a program that connects is told at once, and reaches nothing', () => {
     )
   })
 
-  test('where a redirect leads', async () => {
-    expect(await networked.guest('curl -sSL http://api.example.com/away')).toMatch(
-      /Couldn't connect/,
-    )
+  test.each([
+    ['a denied address', 0],
+    ['a denied IPv6 address', 1],
+    ['a private address', 2],
+    ['the metadata service', 3],
+    ['the metadata service with IPv6', 4],
+  ])('where a redirect leads: %s', async (_, index) => {
+    const fetched = await networked.guest(`curl -sSL http://api.example.com/away/${String(index)}`)
+    expect(fetched).toMatch(/Couldn't connect/)
+  })
+
+  test("another resolver, over TCP or by a name of the host's", async () => {
+    const script = `${attempt}
+for address in ["93.184.216.35", "10.0.0.9", "127.0.0.53", "198.18.0.1"]:
+    attempt(lambda: socket.create_connection((address, 53), 10))`
+    // 127.0.0.53 is the guest's own loopback, where nobody listens.
+    const ECONNREFUSED = '111'
+    const each = [EHOSTUNREACH, EHOSTUNREACH, ECONNREFUSED, EHOSTUNREACH]
+    expect(await networked.python(script)).toBe(`${each.join('\n')}\n`)
   })
 
   test('a name whose second answer is private', async () => {
@@ -109,6 +124,20 @@ for port in [9, 53, 443]:
     expect(await networked.python(script)).toBe(`${EHOSTUNREACH}\n`.repeat(3))
   })
 
+  test('to a denied IPv6 address, and to IPv4 addresses in IPv6', async () => {
+    const script = `${attempt}
+for address in ["2606:2800:220:2::35", "fd00:ec2::254", "::ffff:93.184.216.35", "::ffff:169.254.169.254"]:
+    for port in [53, 443]:
+        it = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        it.connect((address, port))
+        it.send(b"secret")
+        attempt(lambda: it.recv(10))`
+    const each = [EACCES, EACCES, EHOSTUNREACH, EHOSTUNREACH]
+    expect(await networked.python(script)).toBe(
+      each.map((errno) => `${errno}\n`.repeat(2)).join(''),
+    )
+  })
+
   test('from raw and packet sockets of root', async () => {
     const script = `${attempt}
 data = struct.pack("!4H", 4000, 53, 14, 0) + b"secret"
@@ -118,6 +147,17 @@ raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
 raw.sendto(header + data, ("93.184.216.35", 0))
 packet = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM)
 packet.sendto(header + data, ("cloister0", 0x0800))
+# The same in fragments, in IPv6, and the beginning of a connection.
+first = struct.pack("!BBHHHBBH", 0x45, 0, 28, 9, 0x2000, 64, 17, 0) + socket.inet_aton("198.18.0.2") + to
+rest = struct.pack("!BBHHHBBH", 0x45, 0, 26, 9, 1, 64, 17, 0) + socket.inet_aton("198.18.0.2") + to
+packet.sendto(first + data[:8], ("cloister0", 0x0800))
+packet.sendto(rest + data[8:], ("cloister0", 0x0800))
+guest = socket.inet_pton(socket.AF_INET6, "fd63:6c6f:6973::2")
+six = struct.pack("!IHBB", 0x60000000, len(data), 17, 64) + guest + socket.inet_pton(socket.AF_INET6, "2606:2800:220:2::35")
+packet.sendto(six + data, ("cloister0", 0x86dd))
+opening = struct.pack("!2H2I2B3H", 4000, 80, 1, 0, 0x50, 2, 1000, 0, 0)
+header = struct.pack("!BBHHHBBH", 0x45, 0, 40, 0, 0, 64, 6, 0) + socket.inet_aton("198.18.0.2") + to
+packet.sendto(header + opening, ("cloister0", 0x0800))
 print("sent")`
     expect(await networked.python(script)).toBe('sent\n')
   })
@@ -133,22 +173,39 @@ for family, protocol, address in [(socket.AF_INET, 1, "93.184.216.34"), (socket.
   })
 })
 
-test('the host part decides the same when a program asks it directly', async () => {
-  const script = `
+/** Asks the host part without netd: a program's own words on a stream to it. */
+const askHost = `
 import ipaddress, socket, struct
-def ask(address, port, name=b""):
+def request(kind, address, port, name=b""):
     address = ipaddress.ip_address(address)
     if address.version == 4: address = ipaddress.ip_address("::ffff:" + str(address))
     it = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
     it.connect((3, 9003))
-    it.send(b"\\1\\1" + address.packed + struct.pack("!HB", port, len(name)) + name)
-    print(it.recv(1))
-ask("93.184.216.35", 80)
-ask("10.0.0.9", 80, b"api.example.com")
-ask("93.184.216.35", 80, b"api.example.com")
-ask("169.254.169.254", 80, b"host.cloister.internal")
-ask("127.0.0.1", 80, b"host.cloister.internal")`
-  expect(await networked.python(script)).toBe("b'\\x01'\n".repeat(5))
+    it.send(bytes([1, kind]) + address.packed + struct.pack("!HB", port, len(name)) + name)
+    return it, it.recv(1)
+TCP, UDP, DNS = 1, 2, 3
+def question(name):
+    labels = b"".join(bytes([len(it)]) + it.encode() for it in name.split("."))
+    return struct.pack("!6H", 7, 256, 1, 0, 0, 0) + labels + b"\\0" + struct.pack("!2H", 1, 1)
+def look_up(name):
+    it, _ = request(DNS, "::", 0)
+    it.send(struct.pack("!H", len(question(name))) + question(name))
+    return it.recv(512)[5] & 15
+`
+
+test('the host part decides the same when a program asks it directly', async () => {
+  const script = `${askHost}
+for kind in [TCP, UDP]:
+    for address, port, name in [
+        ("93.184.216.35", 443, b""), ("2606:2800:220:2::35", 443, b""), ("10.0.0.9", 80, b"api.example.com"),
+        ("93.184.216.35", 80, b"api.example.com"), ("169.254.169.254", 80, b"host.cloister.internal"),
+        ("127.0.0.1", 80, b"host.cloister.internal"), ("64:ff9b:1:a9fe:a9:fe00::", 80, b"api.example.com"),
+    ]:
+        print(request(kind, address, port, name)[1])
+for name in ["other.example.org", "bad.example.com"]: print(look_up(name))`
+  expect(await networked.python(script)).toBe("b'\\x01'\n".repeat(14) + '5\n'.repeat(2))
+  const asked = await networked.outside.asked()
+  expect(asked.filter((name) => /other|bad/.test(name))).toEqual([])
 })
 
 test('what was refused is in the journal, with a rule that would allow it', () => {
@@ -182,6 +239,30 @@ describe('netd, which a program with root can find,', () => {
       until curl -s http://api.example.com/after; do sleep 0.1; done`
     const output = await networked.guest(script)
     expect(output).toMatch(/^before\n.*Connection reset by peer\nhello \/after over 1\.1\n$/)
+  })
+
+  test('is replaced by a program, which gets what the rules allow and no more', async () => {
+    const script = `
+cat > /tmp/kill <<'END'
+${signal('KILL')}
+END
+python3 - <<'END'
+${askHost}
+import subprocess
+def while_it_is_gone(what):
+    subprocess.run(["bash", "/tmp/kill"])
+    return what()
+print(while_it_is_gone(lambda: look_up("api.example.com")))
+print(while_it_is_gone(lambda: request(TCP, "93.184.216.34", 80, b"api.example.com")[1]))
+print(while_it_is_gone(lambda: request(TCP, "93.184.216.35", 80, b"api.example.com")[1]))
+try: open("/dev/net/tun", "r+b", buffering=0).read(1)
+except OSError as error: print(error.errno)
+END
+until curl -s http://api.example.com/after; do sleep 0.1; done`
+    const EBADFD = '77'
+    expect(await networked.guest(script)).toBe(
+      `0\nb'\\x00'\nb'\\x01'\n${EBADFD}\nhello /after over 1.1\n`,
+    )
   })
 
   test('lets nothing through while it is stopped, and goes on afterwards', async () => {

@@ -2,14 +2,18 @@
 
 import { createHash } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { HostServers } from '../fixtures/network/host-servers.ts'
 import { NetworkedEnclave } from '../fixtures/network/networked-enclave.ts'
 
 let networked: NetworkedEnclave
+let servers: HostServers
 
 beforeAll(async () => {
   networked = await NetworkedEnclave.start()
+  servers = await HostServers.start(networked.outside, networked.host.directory)
 })
 afterAll(async () => {
+  await servers[Symbol.asyncDispose]()
   await networked[Symbol.asyncDispose]()
 })
 
@@ -59,6 +63,22 @@ describe('what rules allow is reached by', () => {
       'http-client http://api.example.com/bytes/1000',
       '200 OK 1000 bytes <nil>\n',
     ],
+    [
+      "Rust's hyper in a static program of glibc",
+      'hyper-client http://api.example.com/bytes/1000 http://host.cloister.internal/h',
+      '200 OK, 1000 bytes\n200 OK, 18 bytes\n',
+    ],
+    [
+      "Go's resolver, the host's own loopback",
+      'http-client http://host.cloister.internal/g',
+      '200 OK 18 bytes <nil>\n',
+    ],
+    [
+      'redis-cli',
+      'export REDISCLI_HISTFILE=/dev/null; redis-cli -h host.cloister.internal incr visits',
+      '1\n',
+    ],
+    ['psql', `psql -h host.cloister.internal -U postgres -At -c 'select 6 * 7'`, '42\n'],
     ['busybox', 'busybox wget -q -O - http://api.example.com/w', 'hello /w over 1.1\n'],
   ])('%s', async (_, script, output) => {
     expect(await networked.guest(script)).toBe(output)
@@ -75,6 +95,29 @@ async def echo():
     writer.close()
 asyncio.run(echo())`
     expect(await networked.python(script)).toBe("b'hello /p over 1.1\\n'\nb'ping'\n")
+  })
+
+  test("Python's requests, in a session", async () => {
+    const script = `
+import requests
+with requests.Session() as session:
+    for path in ["r", "bytes/100000"]:
+        answer = session.get("http://api.example.com/" + path)
+        print(answer.status_code, len(answer.content))
+    print(session.get("https://api.example.com/s", verify="/outside.pem").text)`
+    expect(await networked.python(script)).toBe('200 18\n200 100000\nhello /s over 1.1\n\n')
+  })
+
+  test('apt-get, which installs a package', async () => {
+    const script = `
+      mkdir -p /etc/apt/apt.conf.d /etc/apt/preferences.d /var/lib/apt/lists/partial /var/cache/apt/archives/partial /var/log/apt
+      mkdir -p /var/lib/dpkg/info /var/lib/dpkg/updates
+      echo 'deb [trusted=yes] http://api.example.com/mirror ./' > /etc/apt/sources.list
+      echo 'APT::Sandbox::User "root"; Acquire::Languages "none"; Dpkg::Use-Pty "false";' > /etc/apt/apt.conf
+      : > /var/lib/dpkg/status
+      apt-get -qq update && apt-get -qq install greeting > /tmp/log 2>&1 || cat /tmp/log
+      cat /usr/share/greeting`
+    expect(await networked.guest(script)).toContain('hello from a package\n')
   })
 
   test('a user without privileges', async () => {
@@ -105,6 +148,19 @@ print(it.makefile().read())`
   expect(await networked.python(script)).toBe('3000000\n')
 })
 
+test('a program whose peer has said all still writes', async () => {
+  const script = `
+import socket, urllib.request
+it = socket.create_connection(("api.example.com", 19))
+print(it.makefile().read())
+it.sendall(bytes(3_000_000))
+it.shutdown(socket.SHUT_WR)
+counted = lambda: urllib.request.urlopen("http://api.example.com/counted").read()
+while counted() != b"3000000": pass
+it.close()`
+  expect(await networked.python(script)).toBe('first\n')
+})
+
 test('datagrams come back over both families, of any length', async () => {
   const script = `
 import socket
@@ -115,6 +171,20 @@ for host, count in [("api.example.com", 0), ("api.example.com", 60000), ("2606:2
     it.send(b"d" * count)
     print(it.recv(65536) == b"d" * count)`
   expect(await networked.python(script)).toBe('True\nTrue\nTrue\n')
+})
+
+test.each([
+  ['that are aliases of aliases', 'chain.example.com', 1],
+  ['that have another address each time and no time to live', 'turn.example.com', 3],
+])('names %s', async (_, name, times) => {
+  const script = `for _ in $(busybox seq ${String(times)}); do curl -sS http://${name}/; done`
+  expect(await networked.guest(script)).toBe('hello / over 1.1\n'.repeat(times))
+})
+
+test('ping is told that echoes are refused', async () => {
+  const output = await networked.guest('ping -n -c 1 -W 60 api.example.com')
+  expect(output).toMatch(/Packet filtered/)
+  expect(output).toMatch(/1 packets transmitted, 0 received, \+1 errors/)
 })
 
 test('a name with 200 addresses is answered over TCP', async () => {

@@ -5,6 +5,8 @@
 //!   net-load echo ADDRESS COUNT       64 bytes there and back: per second, p50 and p99 in ms
 //!   net-load connect ADDRESS COUNT    the same, each over a connection of its own
 //!   net-load hold ADDRESS COUNT       so many connections at once, each of which then echoes
+//!   net-load stall ADDRESS COUNT      so many that read nothing of what comes, while another one echoes; then all of it
+//!   net-load mirror ADDRESS BYTES     echoes of bytes that are compared
 #![forbid(unsafe_code)]
 
 use std::io::{self, Read, Write};
@@ -28,6 +30,8 @@ fn main() -> io::Result<()> {
         ["echo", address, times] => echo(address, count(times)?),
         ["connect", address, times] => connect(address, count(times)?),
         ["hold", address, times] => hold(address, count(times)?),
+        ["stall", address, times] => stall(address, count(times)?),
+        ["mirror", address, bytes] => mirror(address, number(bytes)?),
         _ => Err(io::Error::other("see the source for the arguments")),
     }
 }
@@ -152,5 +156,73 @@ fn hold(address: &str, count: usize) -> io::Result<()> {
     streams.iter_mut().try_for_each(ping)?;
     let rate = count as f64 / start.elapsed().as_secs_f64();
     println!(r#"{{"held":{count},"perSecond":{rate:.1}}}"#);
+    Ok(())
+}
+
+/// Of each connection that reads nothing at first: more than is buffered on the way.
+const STALLED_BYTES: u64 = 4_000_000;
+const STALL: Duration = Duration::from_secs(2);
+
+fn stall(address: &str, count: usize) -> io::Result<()> {
+    let dial_down = |_| dial(address, b'd', STALLED_BYTES);
+    let mut streams = (0..count).map(dial_down).collect::<io::Result<Vec<_>>>()?;
+    thread::sleep(STALL);
+    ping(&mut dial(address, b'e', 0)?)?;
+    let mut received = 0;
+    for stream in &mut streams {
+        let mut whole = stream.take(STALLED_BYTES);
+        received += io::copy(&mut whole, &mut io::sink())?;
+    }
+    println!(r#"{{"stalled":{count},"received":{received}}}"#);
+    Ok(())
+}
+
+/// Bytes that never repeat within a run: xorshift64 (Marsaglia, "Xorshift RNGs").
+struct Noise(u64);
+
+impl Noise {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        for word in bytes.chunks_mut(8) {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            word.copy_from_slice(&self.0.to_le_bytes()[..word.len()]);
+        }
+    }
+}
+
+fn mirror(address: &str, bytes: u64) -> io::Result<()> {
+    const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
+    let start = Instant::now();
+    let mut stream = dial(address, b'e', 0)?;
+    let mut sending = stream.try_clone()?;
+    let chunks = move || {
+        (0..bytes)
+            .step_by(CHUNK_BYTES)
+            .map(move |at| (bytes - at).min(CHUNK_BYTES as u64) as usize)
+    };
+    let lengths = chunks();
+    let sender = thread::spawn(move || -> io::Result<()> {
+        let (mut noise, mut chunk) = (Noise(SEED), vec![0; CHUNK_BYTES]);
+        for length in lengths {
+            noise.fill(&mut chunk[..length]);
+            sending.write_all(&chunk[..length])?;
+        }
+        Ok(())
+    });
+    let (mut noise, mut expected) = (Noise(SEED), vec![0; CHUNK_BYTES]);
+    let mut received = vec![0; CHUNK_BYTES];
+    for length in chunks() {
+        noise.fill(&mut expected[..length]);
+        stream.read_exact(&mut received[..length])?;
+        if received[..length] != expected[..length] {
+            return Err(io::Error::other("other bytes came back"));
+        }
+    }
+    sender
+        .join()
+        .map_err(|_| io::Error::other("the sender panicked"))??;
+    let seconds = start.elapsed().as_secs_f64();
+    println!(r#"{{"mirrored":{bytes},"seconds":{seconds:.1}}}"#);
     Ok(())
 }
