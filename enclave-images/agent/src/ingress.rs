@@ -3,13 +3,13 @@
 
 use crate::companions::{self, Companion, file_of};
 use crate::declared::Declared;
+use crate::vsock_listener;
 use cloister_ingress_wire::{GUEST_PORT, Ingress, Port};
 use cloister_roles::INGRESS;
 use std::io;
 use std::num::NonZeroU16;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::Command;
-use vsock::{VMADDR_CID_ANY, VsockListener};
 
 /// The process's user and group.
 const ID: u32 = 2_147_419_009;
@@ -28,7 +28,7 @@ pub fn published(declared: &Declared) -> Ingress {
 
 /// Makes the listener, and says how the process starts. `app_uid` is the one user that it must not have.
 pub fn prepare(ingress: &Ingress, app_uid: u32) -> io::Result<Companion> {
-    let listener = VsockListener::bind_with_cid_port(VMADDR_CID_ANY, GUEST_PORT)?;
+    let listener = vsock_listener::bind(GUEST_PORT)?;
     let listener = listener.as_fd().try_clone_to_owned()?;
     let json = serde_json::to_vec(ingress)?;
     Ok(Companion {

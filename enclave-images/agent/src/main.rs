@@ -40,6 +40,7 @@ mod rootfs;
 mod surroundings;
 mod tls;
 mod volumes;
+mod vsock_listener;
 
 use app::App;
 use cloister_roles::nsm as nsm_device;

@@ -5,13 +5,14 @@
 use crate::companions::{self, Companion};
 use crate::declared::ServedTls;
 use crate::kernel;
+use crate::vsock_listener;
 use cloister_roles::TLS;
 use cloister_roles::tls_port::TlsPort;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::AsRawFd;
 use std::process::Command;
-use vsock::{VMADDR_CID_ANY, VsockListener};
+use vsock::VsockListener;
 
 /// The process's user and group.
 const ID: u32 = 2_147_419_007;
@@ -39,7 +40,7 @@ pub fn prepare(ports: &[ServedTls], app_uid: u32) -> io::Result<Companion> {
 
 fn listen(served: &ServedTls) -> io::Result<Listeners> {
     Ok(Listeners {
-        vsock: VsockListener::bind_with_cid_port(VMADDR_CID_ANY, served.port.into())?,
+        vsock: vsock_listener::bind(served.port.into())?,
         tcp: TcpListener::bind((Ipv4Addr::LOCALHOST, served.port))?,
         to: served.to,
     })
