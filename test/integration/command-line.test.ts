@@ -2,6 +2,7 @@
 // nitro-cli's numbers and say what to do, and standard output has results alone.
 
 import { cpSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -236,7 +237,7 @@ test('Ctrl-C during build-enclave leaves nothing beside the output', async () =>
   const big = join(host.directory, 'big')
   mkdirSync(directory)
   mkdirSync(big)
-  writeFileSync(join(big, 'noise'), Buffer.alloc(200 * 2 ** 20))
+  writeFileSync(join(big, 'noise'), randomBytes(200 * 2 ** 20)) // slow to write: it cannot be compressed
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     const output = join(directory, 'big.eif')
     const args = [

@@ -170,16 +170,16 @@ import re, socket, time
 def ask(count):
     it = socket.socket(socket.AF_UNIX)
     it.connect("/run/cloister/api.sock")
-    request = b"GET /v1/keys HTTP/1.1\\r\\nHost: it\\r\\n"
+    request = b"GET /v1/random?no=1 HTTP/1.1\\r\\nHost: it\\r\\n"
     it.sendall((request + b"\\r\\n") * (count - 1) + request + b"Connection: close\\r\\n\\r\\n")
     return it.makefile("rb").read()
 answers = ask(3000)
 statuses = re.findall(rb"HTTP/1.1 (\\d+)", answers)
-print(len(statuses), statuses[0], statuses[-1], set(statuses) == {b"404", b"429"})
+print(len(statuses), statuses[0], statuses[-1], set(statuses) == {b"400", b"429"})
 print(answers.count(b"ERR_API_BUSY") == statuses.count(b"429") == answers.count(b"retry-after: 1"))
 time.sleep(1.1)
 print(re.findall(rb"HTTP/1.1 (\\d+)", ask(1)))`)
-    expect(answer).toBe("3000 b'404' b'429' True\nTrue\n[b'404']\n")
+    expect(answer).toBe("3000 b'400' b'429' True\nTrue\n[b'400']\n")
   })
 
   test('it runs without privileges, and is back when it was killed', async () => {
