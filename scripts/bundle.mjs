@@ -19,8 +19,9 @@ const options = {
   format: 'esm',
   platform: 'node',
   target: 'node20.19',
-  // It looks for its WebAssembly beside itself.
-  external: ['node-sqlite3-wasm'],
+  // The first looks for its WebAssembly beside itself. Of the second, which is loaded when a key of AWS KMS
+  // signs, the bundle would have the CommonJS form, whose names are not those of the module.
+  external: ['node-sqlite3-wasm', '@aws-sdk/client-kms'],
   // For the stacks that --verbose shows.
   sourcemap: true,
   sourcesContent: false,

@@ -74,6 +74,7 @@ const notProvoked: Partial<Record<ErrorCode, string>> = {
   ERR_API_CONFIG:
     'takes an enclave of its own, without a configuration; unit tests of the crate have it',
   ERR_API_NSM: 'takes a parent whose NSM fails; the crate is tested with answers of such a one',
+  ERR_KMS_CORE_DUMPS: 'is a warning of a broker that runs on; takes a host without prlimit',
   ERR_KMS_REQUEST:
     'is answered to a client, as SerializationException; property/kms-requests.test.ts',
   ERR_INTERNAL: 'a fault of Cloister that is known is fixed instead',

@@ -14,8 +14,8 @@ pub struct Pipe {
     outbox: Outbox,
     is_ended: bool,
     is_finished: bool,
-    /// The sender is gone as a whole, before it was told of an end: its end is a reset.
-    pub is_cut: bool,
+    /// The sender, a Unix socket, was told of no end: if it is closed as a whole, its end is a reset.
+    pub is_one_way: bool,
 }
 
 /// How far a turn came.
@@ -69,7 +69,7 @@ impl Pipe {
             }
             match from.receive(buffer).map_err(Broken::Sender)? {
                 Received::Later => return Ok(Turn::Waits),
-                Received::Nothing if self.is_cut => {
+                Received::Nothing if self.is_one_way && from.has_closed() => {
                     return Err(Broken::Sender(io::ErrorKind::ConnectionReset.into()));
                 }
                 Received::Nothing => self.is_ended = true,

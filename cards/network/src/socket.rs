@@ -86,6 +86,14 @@ impl Socket {
         Ok(0)
     }
 
+    /// Whether the other side has closed a Unix socket as a whole, also when the poller has not said so yet: such a
+    /// socket takes no bytes, not even none.
+    #[must_use]
+    pub fn has_closed(&self) -> bool {
+        let nothing = send(&self.fd, &[], SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
+        self.gone || matches!(nothing, Err(Errno::PIPE))
+    }
+
     /// Ends what is sent; what is received goes on.
     pub fn finish(&self) {
         // One that is gone has nobody who could miss the end.

@@ -117,7 +117,7 @@ impl TcpFlow {
             (&mut counters.bytes_from_guest, &mut counters.bytes_to_guest)
         };
         let (guest, remote) = (&mut self.guest, &mut self.remote);
-        self.to_remote.is_cut = self.is_arrival && guest.gone && !self.to_guest.is_finished();
+        self.to_remote.is_one_way = self.is_arrival && !self.to_guest.is_finished();
         let outward = self.to_remote.pump(guest, remote, buffer, from_guest);
         // Also where the other side takes nothing more: what it said before that may be why.
         let inward = self.to_guest.pump(remote, guest, buffer, to_guest);
