@@ -13,6 +13,7 @@ import {
   expectRecorded,
   lookBefore,
   running,
+  untilGone,
   untilKnown,
 } from '../fixtures/faults/aftermath.ts'
 import { inflict } from '../fixtures/faults/inflict.ts'
@@ -181,7 +182,8 @@ async function conclude(staged: Staged): Promise<undefined> {
   }
   expect([status, stdout]).toEqual([39, ''])
   expect(stderr).toMatch(/ERR_[\s\S]*What to do: \S/)
-  // A start that fails is forgotten, unless nobody was left to do so.
+  // A start that fails is forgotten by its keeper, which may outlive the command, unless nobody was left to do so.
+  await untilGone(staged, staged.seen)
   if (staged.record !== undefined) expectRecorded(staged, 'keeper')
   await expectNothingLeft(staged, staged.seen)
 }
