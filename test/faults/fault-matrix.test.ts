@@ -15,6 +15,7 @@ import {
   running,
   untilGone,
   untilKnown,
+  untilSettled,
 } from '../fixtures/faults/aftermath.ts'
 import { inflict } from '../fixtures/faults/inflict.ts'
 import { Staged } from '../fixtures/faults/stage.ts'
@@ -138,7 +139,7 @@ async function meetRunning(staged: Staged, meeting: Meeting): Promise<Staged | u
   settled.set(`${part}, ${fault}, ${staged.phase}`, Math.round(performance.now() - begin))
   if (outcome !== 'either') expect(state, part).toBe(outcome === 'ends' ? 'ended' : 'lives')
   if (state === 'lives') return staged
-  expectRecorded(staged, part, fault === 'disk full' ? /no space is left/ : undefined)
+  await expectRecorded(staged, part, fault === 'disk full' ? /no space is left/ : undefined)
   if (staged.stop !== undefined) expect(await staged.stop).toMatchObject({ status: 0 })
   await expectNothingLeft(staged, before)
   return undefined
@@ -175,7 +176,7 @@ async function conclude(staged: Staged): Promise<undefined> {
     await staged.host.json(
       ...['terminate-enclave', '--enclave-name', staged.name, '--timeout', '0'],
     )
-    expectRecorded(staged, 'request')
+    await expectRecorded(staged, 'request')
     if (staged.stop !== undefined) expect(await staged.stop).toMatchObject({ status: 0 })
     await expectNothingLeft(staged, latest)
     return
@@ -184,7 +185,8 @@ async function conclude(staged: Staged): Promise<undefined> {
   expect(stderr).toMatch(/ERR_[\s\S]*What to do: \S/)
   // A start that fails is forgotten by its keeper, which may outlive the command, unless nobody was left to do so.
   await untilGone(staged, staged.seen)
-  if (staged.record !== undefined) expectRecorded(staged, 'keeper')
+  await untilSettled(staged)
+  if (staged.record !== undefined) await expectRecorded(staged, 'keeper')
   await expectNothingLeft(staged, staged.seen)
 }
 
