@@ -174,9 +174,12 @@ function excessArguments(command: Command): CloisterError {
   const [value = ''] = command.args.slice(command.registeredArguments.length)
   const message = `unexpected argument '${value}'`
   const takesValues = command.options.some(({ required }) => required)
-  if (command.options.some(({ long }) => long === '--enclave-name'))
+  const wanted = ['--eif-path', '--enclave-name'].find((flag) =>
+    command.options.some(({ long }) => long === flag),
+  )
+  if (wanted !== undefined)
     return new CloisterError('ERR_CLI_ARGUMENT', `${message} without an option in front`, {
-      hint: `Give \`--enclave-name ${shellWord(value)}\` if it is an enclave, or see \`${fullName(command)} --help\`.`,
+      hint: `Give \`${wanted} ${shellWord(value)}\`, or see \`${fullName(command)} --help\`.`,
     })
   if (!takesValues) return new CloisterError('ERR_CLI_ARGUMENT', message)
   return new CloisterError('ERR_CLI_ARGUMENT', `${message} without an option in front`, {

@@ -132,7 +132,11 @@ test('a host that dials a closed port is refused, and the journal says why', asy
 test('connect says which it is: a port that is not open, or one that nothing listens on', async () => {
   const connect = (port: string): Promise<CliResult> =>
     host.run('connect', '--enclave-name', 'dialler', '--port', port, '--timeout', '0')
+  const refused = async (): Promise<number> => Number((await vsock()).Counters['RefusedByPolicy'])
+  const before = await refused()
   const closed = await connect('5007')
+  // Once: whether a port is open does not change by dialling it again.
+  expect(await refused()).toBe(before + 1)
   expect(closed).toMatchObject({ status: 11, stdout: '' })
   expect(closed.stderr).toContain('open-ports --enclave-name dialler --guest-ports 5007')
   await openPorts('--guest-ports', '5007')

@@ -33,6 +33,13 @@ async function refused(command: string): Promise<{ message: string; advice: stri
   return { message: lines[0] ?? '', advice: lines.at(-1) ?? '' }
 }
 
+test.each([
+  ['run a.eif', '`--eif-path a.eif`, or see `cloister run-enclave --help`'],
+  ['stop hello', '`--enclave-name hello`, or see `cloister terminate-enclave --help`'],
+])('the advice names the option that a lone value belongs to: %s', async (command, option) => {
+  expect((await refused(command)).advice).toBe(`What to do: Give ${option}.`)
+})
+
 describe('the advice names the help of the command, at its level', () => {
   test.each([
     ['list --al', 'cloister describe-enclaves --help'],
