@@ -19,18 +19,29 @@ import { Machine, probeAccelerator } from '../src/vmm/index.ts'
 import { listenForGuest, noPorts, reservedPorts, startVsockCard } from '../src/vsock/index.ts'
 
 const MEMORY_MIB = 128
+/** The one step that the guest takes. */
+export const BOOT = 'boot to the heartbeat'
 
-/** Milliseconds to the heartbeat of each round. */
+/** Of each round. */
 export interface LaunchTimes {
-  readonly ours: readonly number[]
+  readonly ours: readonly Launched[]
+  /** Milliseconds to the heartbeat. */
   readonly bare: readonly number[]
+}
+
+/** One launch of ours, in milliseconds from the request. */
+export interface Launched {
+  readonly heartbeatMs: number
+  readonly appMs: number
+  /** What each step took, the start of the keeper included. */
+  readonly steps: Readonly<Record<string, number>>
 }
 
 /** Launches the image `rounds` times each way, with this host's accelerator. */
 export async function measureLaunch(eifPath: string, rounds: number): Promise<LaunchTimes> {
   const scratch = mkdtempSync(join(tmpdir(), 'cloister-bench-'))
   try {
-    const ours: number[] = []
+    const ours: Launched[] = []
     const bare: number[] = []
     for (let round = 0; round < rounds; round++) {
       ours.push(await launchOurs(requestFor(eifPath, scratch)))
@@ -62,13 +73,19 @@ export function requestFor(
   }
 }
 
-/** Milliseconds from the request to the app's start; the enclave is gone afterwards. */
-export async function launchOurs(request: LaunchRequest): Promise<number> {
+/** From the request to the app's start; the enclave is gone afterwards. */
+export async function launchOurs(request: LaunchRequest): Promise<Launched> {
   const begin = performance.now()
-  const { record } = await startEnclave(request)
-  const took = performance.now() - begin
+  const { record, timeline } = await startEnclave(request)
+  const appMs = performance.now() - begin
   await endEnclave(new Registry(request.directories.runtime), record, 0)
-  return took
+  const ends = timeline.map(({ atMs, tookMs }) => atMs + tookMs)
+  const boot = timeline.findIndex(({ step }) => step === BOOT)
+  // What the keeper's clock does not know: its own start, and the way of its last word.
+  const keeperMs = appMs - Math.max(...ends)
+  const steps = Object.fromEntries(timeline.map(({ step, tookMs }) => [step, tookMs]))
+  const heartbeatMs = keeperMs + (ends[boot] ?? NaN)
+  return { heartbeatMs, appMs, steps: { 'start the keeper': keeperMs, ...steps } }
 }
 
 /** From the start of QEMU to the heartbeat; the kernel and ramdisks are ready, nothing is measured. */

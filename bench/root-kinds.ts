@@ -44,7 +44,7 @@ async function compare(scratch: string, sizeMb: number): Promise<readonly BenchR
   for (let round = 0; round < ROUNDS; round++) {
     for (const kind of ROOT_KINDS) {
       const request = requestFor(path(kind), scratch, needed.cpio)
-      times[kind].push(await launchOurs(request))
+      times[kind].push((await launchOurs(request)).appMs)
     }
   }
   const medians = { squashfs: median(times.squashfs), cpio: median(times.cpio) }

@@ -22,6 +22,8 @@ const options = {
   // The first looks for its WebAssembly beside itself. Of the second, which is loaded when a key of AWS KMS
   // signs, the bundle would have the CommonJS form, whose names are not those of the module.
   external: ['node-sqlite3-wasm', '@aws-sdk/client-kms'],
+  // Its main module looks for a native addon, which decodes; we encode alone.
+  alias: { 'cbor-x': 'cbor-x/encode' },
   // For the stacks that --verbose shows.
   sourcemap: true,
   sourcesContent: false,
@@ -39,7 +41,12 @@ await build({
   splitting: true,
   chunkNames: 'chunks/[name]-[hash]',
 })
-await build({ ...options, entryPoints: { 'keeper/main': 'src/keeper/main.ts' } })
+await build({
+  ...options,
+  entryPoints: { 'keeper/main': 'src/keeper/main.ts' },
+  splitting: true,
+  chunkNames: 'keeper/[name]-[hash]',
+})
 await build({
   ...options,
   entryPoints: { 'kms/postgres-worker': 'src/kms/postgres-worker.ts' },

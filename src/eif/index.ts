@@ -1,7 +1,7 @@
 // Enclave Image Format, version 4: read, write, measure, sign.
 
 export { checkCmdlineLength } from './cmdline.ts'
-export { type Architecture, type SectionType } from './layout.ts'
+export type { Architecture, SectionType } from './layout.ts'
 export {
   measureBytes,
   measureIdentity,

@@ -14,6 +14,8 @@ import type { LaunchRequest } from './launch-request.ts'
  * and a guest that sends without end costs the keeper less memory.
  */
 const KEEPER_HEAP = '--max-semi-space-size=1'
+/** Whoever starts it, a command or a library: as modules it would take twice as long to load. */
+const KEEPER = fileURLToPath(new URL('../../bundle/keeper/main.js', import.meta.url))
 
 export type RunningEnclave = Extract<KeeperMessage, { type: 'running' }>
 
@@ -79,7 +81,7 @@ async function gone(keeper: ChildProcess): Promise<void> {
 
 async function startKeeper(stderr: KeeperStderr): Promise<ChildProcess> {
   try {
-    const keeper = fork(fileURLToPath(new URL('../keeper/main.js', import.meta.url)), [], {
+    const keeper = fork(KEEPER, [], {
       detached: true,
       cwd: '/',
       // Not what this process was started with: it may be a program of its own, or a debugger's port.

@@ -6,7 +6,7 @@ import { constants } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Eif } from '../eif/index.ts'
 import { CloisterError } from '../errors.ts'
-import { Lifetime } from '../subprocess/index.ts'
+import { Lifetime, together } from '../subprocess/index.ts'
 import type { EgressPolicy } from '../manifest/index.ts'
 import type { NsmCard, RequestStatistics } from '../nsm/index.ts'
 import { checkDeclared } from '../network/index.ts'
@@ -203,13 +203,15 @@ async function start(given: Launch): Promise<Started> {
   using image = await acceptImage(given)
   const groups = await makeEnclaveGroups({ ...given, ...place, description })
   const launch = { ...given, users: groups.users }
-  const chip = await startTpm(launch, image)
-  await lifetime.own(chip)
   const egress = image.manifest?.egress
   const isPublished = (request.network?.publications ?? []).length > 0
   const hasNsmCard = await needsNsmCard(launch, image)
-  const { card, vsock } = await timeline.measure('start the vsock card', () =>
-    startEnclaveVsockCard({ ...launch, hasNsmCard, hasNetwork: egress !== undefined, isPublished }),
+  const hasNetwork = egress !== undefined
+  const [chip, { card, vsock }] = await together(
+    startTpm(launch, image).then((it) => lifetime.own(it)),
+    timeline.measure('start the vsock card', () =>
+      startEnclaveVsockCard({ ...launch, hasNsmCard, hasNetwork, isPublished }),
+    ),
   )
   launch.noteParts([chip.process, card.process])
   const handleNsm = hasNsmCard ? undefined : chip.handle

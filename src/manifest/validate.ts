@@ -10,7 +10,7 @@ import { isHostPattern, isPortRange, type EgressText } from './egress.ts'
 import type { ManifestText } from './manifest-text.ts'
 import { describeKey, describeValue, type SchemaNode } from './schema-words.ts'
 import { areDistinct, type TlsPort } from './tls-ports.ts'
-import { parseYaml, type Position, type YamlDocument } from './yaml.ts'
+import { parseYaml, type Position, type YamlDocument } from '../yaml.ts'
 
 /** Further ones are counted. */
 const MAX_PROBLEMS = 10

@@ -2,6 +2,5 @@
 
 export { startNsmCard, type NsmCard, type NsmCardOptions } from './card.ts'
 export { createNsm, type Nsm, type NsmIncident } from './nsm.ts'
-export { type Measurements } from './pcr-registers.ts'
-export { type PcrState } from './pcr-registers.ts'
+export type { Measurements, PcrState } from './pcr-registers.ts'
 export { LATENCY_BOUNDS_SECONDS, type RequestStatistics } from './statistics.ts'

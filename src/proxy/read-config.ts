@@ -4,7 +4,7 @@
 import { existsSync } from 'node:fs'
 import { CloisterError, messageOf } from '../errors.ts'
 import { readInputFile } from '../files/index.ts'
-import { parseYaml } from '../manifest/index.ts'
+import { parseYaml } from '../yaml.ts'
 import { reservedPorts } from '../vsock/index.ts'
 import type { AllowedServer } from './allowlist.ts'
 import { normalizeHost } from './host-name.ts'

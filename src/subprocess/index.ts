@@ -25,3 +25,4 @@ export {
   killProcess,
   type ProcessIdentity,
 } from './process-identity.ts'
+export { together } from './together.ts'

@@ -17,7 +17,7 @@ export {
   type StatementReport,
 } from './evaluate.ts'
 export { parseGrants, type Grant, type GrantContext } from './grants.ts'
-export { type CheckedCondition, type Condition, type RequestContext } from './key-conditions.ts'
+export type { CheckedCondition, Condition, RequestContext } from './key-conditions.ts'
 export {
   parseKeyPolicy,
   type Matcher,

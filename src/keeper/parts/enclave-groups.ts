@@ -14,7 +14,7 @@ import {
 } from '../../cgroup/index.ts'
 import type { CgroupUse, GroupFacts, LaunchDescription, LimitFacts } from '../../enclaves/index.ts'
 import { CloisterError, reasonOf } from '../../errors.ts'
-import { confine, type Confinement, type Lifetime } from '../../subprocess/index.ts'
+import { confine, together, type Confinement, type Lifetime } from '../../subprocess/index.ts'
 import type { Journal } from '../journal.ts'
 import type { PartUsers } from './part-users.ts'
 
@@ -56,14 +56,22 @@ function unlimited(request: GroupsRequest, why: Unlimited): EnclaveGroups {
   return { users, facts: { missing: why.reason } }
 }
 
-/** Each with a first process in it, which shows that they can be joined. */
-async function makeGroups(groups: readonly ControlGroup[], lifetime: Lifetime): Promise<void> {
-  for (const group of groups) {
+async function makeGroups(
+  qemu: ControlGroup,
+  others: ControlGroup,
+  lifetime: Lifetime,
+): Promise<void> {
+  for (const group of [qemu, others]) {
     group.make()
     await lifetime.own(group)
-    const [program = '', ...args] = confine(['true'], { controlGroups: group.directories })
-    await promisify(execFile)(program, args)
   }
+  await together(tryGroup(qemu), tryGroup(others))
+}
+
+/** A first process in it shows that it can be joined. */
+async function tryGroup({ directories }: ControlGroup): Promise<void> {
+  const [program = '', ...args] = confine(['true'], { controlGroups: directories })
+  await promisify(execFile)(program, args)
 }
 
 async function limited(request: GroupsRequest, base: GroupBase): Promise<EnclaveGroups> {
@@ -75,7 +83,7 @@ async function limited(request: GroupsRequest, base: GroupBase): Promise<Enclave
   const facts = { version: base.version, qemu: factsOf(qemu), others: factsOf(others) }
   request.noteLimits(facts)
   try {
-    await makeGroups([qemu, others], lifetime)
+    await makeGroups(qemu, others, lifetime)
   } catch (error) {
     if (error instanceof CloisterError) throw error
     return unlimited(request, {

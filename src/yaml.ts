@@ -2,7 +2,7 @@
 // or ambiguous (anchors, aliases, tags, directives, several documents), and where every value stands.
 
 import { Composer, CST, isMap, isScalar, isSeq, Lexer, LineCounter, Parser, type Node } from 'yaml'
-import { CloisterError } from '../errors.ts'
+import { CloisterError } from './errors.ts'
 
 const MAX_BYTES = 64 * 1024
 const MAX_DEPTH = 16
