@@ -126,7 +126,7 @@ function compare(
   built: readonly Resource[],
   isUnsigned: boolean,
 ): readonly Comparison[] {
-  const isFile = (name: string): boolean => !/^(PCR\d+|kernel|init|image)$/.test(name)
+  const isFile = (name: string): boolean => !/^(PCR\d+|kernel|init|companion|image)$/.test(name)
   const found = stated.map((resource): Comparison => {
     const { name } = resource
     const other = built.find((it) => (isFile(name) ? isFile(it.name) : it.name === name))

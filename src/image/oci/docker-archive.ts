@@ -69,9 +69,9 @@ function complete(name: string): string {
   return reference === undefined ? name : canonicalReference(reference)
 }
 
-/** The name is `<hex>.json`, and `blobs/sha256/<hex>` since Docker 25. */
+/** The name is `<hex>.json`, `blobs/sha256/<hex>` since Docker 25, and kaniko's `sha256:<hex>`. */
 function checkConfigDigest(path: string, bytes: Uint8Array): void {
-  const [, expected] = /^([0-9a-f]{64})(?:\.json)?$/.exec(basename(path)) ?? []
+  const [, expected] = /^(?:sha256:)?([0-9a-f]{64})(?:\.json)?$/.exec(basename(path)) ?? []
   if (expected === undefined) return
   const actual = createHash('sha256').update(bytes).digest('hex')
   check(actual === expected, 'ERR_IMAGE_DIGEST', `${path} has the wrong contents`, {

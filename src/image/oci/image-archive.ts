@@ -80,7 +80,11 @@ function openFile(archive: string, files: Index, name: string): Content & AsyncD
   }
   if (found === undefined || 'link' in found) {
     const message = `${archive} has no file ${showName(nameOfText(name))}`
-    throw new CloisterError('ERR_IMAGE_SOURCE_MISSING', message, { details: { archive, name } })
+    const hint = adviceOn(archive, files, name)
+    throw new CloisterError('ERR_IMAGE_SOURCE_MISSING', message, {
+      details: { archive, name },
+      ...(hint !== undefined && { hint }),
+    })
   }
   const content = found
   return {
@@ -88,4 +92,16 @@ function openFile(archive: string, files: Index, name: string): Content & AsyncD
     chunks: () => content.chunks(),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   }
+}
+
+/** What an archive is that lacks the first file of its kind: people confuse the kinds. */
+function adviceOn(archive: string, files: Index, name: string): string | undefined {
+  if (name === 'oci-layout' && files.has('manifest.json'))
+    return `It is an archive as docker save writes it: use docker-archive:${archive}.`
+  if (name !== 'oci-layout' && name !== 'manifest.json') return undefined
+  if (files.has('oci-layout'))
+    return `It is an OCI layout in an archive: use oci-archive:${archive}.`
+  if (files.has('repositories'))
+    return 'It was written by Docker before 1.10: load it into a newer version, and save it again.'
+  return 'If it is the archive of a root file system, as docker export writes it, unpack it and use dir:ROOTFS.'
 }

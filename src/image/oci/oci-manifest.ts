@@ -2,10 +2,9 @@
 // image-layout.md, image-index.md, manifest.md, config.md. Docker's schema 2 types are the same
 // documents under other names.
 
-import { check } from '../../errors.ts'
+import { CloisterError, check } from '../../errors.ts'
 import type { Architecture } from '../../eif/index.ts'
 import type { BlobStore } from './blob-store.ts'
-import type { Compression } from '../archive/compression.ts'
 import {
   asDescriptor,
   readBlob,
@@ -14,34 +13,17 @@ import {
   type Descriptor,
 } from './descriptor.ts'
 import {
-  PLATFORM_NAMES,
   pairLayers,
   parseConfig,
-  tagError,
   type ImageDescription,
   type ImageLayer,
   type ParsedConfig,
 } from './image-description.ts'
-import { asList, asObject, asText, type JsonObject } from './json-fields.ts'
+import { asList, asTextList, type JsonObject } from './json-fields.ts'
+import { INDEX_TYPES, checkConfigType, checkManifestType, layerCompression } from './media-types.ts'
+import { selectNamed, selectPlatform } from './select-image.ts'
 
-const REF_NAME = 'org.opencontainers.image.ref.name'
 const MAX_INDEX_DEPTH = 4
-
-const INDEX_TYPES = [
-  'application/vnd.oci.image.index.v1+json',
-  'application/vnd.docker.distribution.manifest.list.v2+json',
-]
-const MANIFEST_TYPES = [
-  'application/vnd.oci.image.manifest.v1+json',
-  'application/vnd.docker.distribution.manifest.v2+json',
-]
-const LAYER_TYPES: Readonly<Record<string, Compression>> = {
-  'application/vnd.oci.image.layer.v1.tar': 'none',
-  'application/vnd.oci.image.layer.v1.tar+gzip': 'gzip',
-  'application/vnd.oci.image.layer.v1.tar+zstd': 'zstd',
-  'application/vnd.docker.image.rootfs.diff.tar': 'none',
-  'application/vnd.docker.image.rootfs.diff.tar.gzip': 'gzip',
-}
 
 /**
  * Finds the image that `tag` names (or the only one) for an architecture.
@@ -55,38 +37,16 @@ export async function readOciImage(
   const layout = await readLayoutFile(store, 'oci-layout')
   check(layout['imageLayoutVersion'] === '1.0.0', 'ERR_IMAGE_LAYOUT', 'not an OCI layout 1.0.0')
   const index = await readLayoutFile(store, 'index.json')
-  const selected = selectImage(manifestsOf(index, 'index.json'), tag, architecture)
+  const selected = selectNamed(manifestsOf(index, 'index.json'), tag, architecture)
   const manifest = await readManifest(store, selected, architecture)
   const configBlob = asDescriptor(manifest['config'], 'manifest.config')
+  checkConfigType(configBlob.mediaType, manifest['artifactType'])
   const config = parseConfig(await readDocument(store, configBlob), architecture)
   return { ...config, layers: layersOf(store, manifest, config) }
 }
 
 function manifestsOf(index: JsonObject, name: string): readonly Descriptor[] {
   return asList(index['manifests'], `${name}.manifests`).map((entry) => asDescriptor(entry, name))
-}
-
-function selectImage(
-  manifests: readonly Descriptor[],
-  tag: string | undefined,
-  architecture: Architecture,
-): Descriptor {
-  const matches = manifests.filter((manifest) => tag === undefined || refName(manifest) === tag)
-  const candidates =
-    matches.length > 1 ? matches.filter((match) => isForPlatform(match, architecture)) : matches
-  const [match, second] = candidates
-  if (match !== undefined && second === undefined) return match
-  throw tagError(
-    tag,
-    manifests.flatMap((manifest) => refName(manifest) ?? []),
-    matches.length,
-  )
-}
-
-function refName({ json }: Descriptor): string | undefined {
-  if (json['annotations'] === undefined) return undefined
-  const name = asObject(json['annotations'], 'annotations')[REF_NAME]
-  return name === undefined ? undefined : asText(name, REF_NAME)
 }
 
 /** Follows image indexes to the manifest of the architecture. */
@@ -99,21 +59,10 @@ async function readManifest(
   for (let depth = 0; INDEX_TYPES.includes(descriptor.mediaType); depth++) {
     check(depth < MAX_INDEX_DEPTH, 'ERR_IMAGE_LAYOUT', 'image indexes are nested too deeply')
     const candidates = manifestsOf(await readDocument(store, descriptor), 'index')
-    const match = candidates.find((candidate) => isForPlatform(candidate, architecture))
-    check(match !== undefined, 'ERR_IMAGE_ARCHITECTURE', `no image for ${architecture}`)
-    descriptor = match
+    descriptor = selectPlatform(candidates, architecture)
   }
-  const { mediaType } = descriptor
-  check(MANIFEST_TYPES.includes(mediaType), 'ERR_IMAGE_LAYOUT', `${mediaType} is not an image`, {
-    details: { mediaType },
-  })
+  checkManifestType(descriptor.mediaType)
   return readDocument(store, descriptor)
-}
-
-function isForPlatform({ json }: Descriptor, architecture: Architecture): boolean {
-  if (json['platform'] === undefined) return false
-  const platform = asObject(json['platform'], 'platform')
-  return platform['os'] === 'linux' && platform['architecture'] === PLATFORM_NAMES[architecture]
 }
 
 function layersOf(
@@ -122,12 +71,27 @@ function layersOf(
   { diffIds }: ParsedConfig,
 ): readonly ImageLayer[] {
   const blobs = asList(manifest['layers'], 'layers').map((layer) => asDescriptor(layer, 'layer'))
-  return pairLayers(blobs, diffIds).map(([blob, diffId]) => {
-    const { mediaType } = blob
-    const compression = LAYER_TYPES[mediaType]
-    check(compression !== undefined, 'ERR_IMAGE_LAYOUT', `${mediaType} is not a layer`, {
-      details: { mediaType },
+  const compressions = blobs.map(({ mediaType }) => layerCompression(mediaType))
+  return pairLayers(blobs, diffIds).map(([blob, diffId], index) => ({
+    diffId,
+    compression: compressions[index],
+    chunks: () => readLayer(store, blob),
+  }))
+}
+
+/** A layout has the layers that others distribute ("foreign") only if somebody put them there. */
+async function* readLayer(store: BlobStore, blob: Descriptor): AsyncGenerator<Uint8Array> {
+  try {
+    yield* readBlob(store, blob)
+  } catch (error) {
+    const isMissing = error instanceof CloisterError && error.code === 'ERR_IMAGE_SOURCE_MISSING'
+    const [url] = asTextList(blob.json['urls'], 'urls')
+    if (!isMissing || url === undefined) throw error
+    const place = `blobs/${blob.digest.replace(':', '/')}`
+    throw new CloisterError(error.code, `the layer ${blob.digest} is not included: ${url} has it`, {
+      details: { ...error.details, digest: blob.digest, url },
+      cause: error,
+      hint: `Download it to ${place} of the layout; its digest is verified.`,
     })
-    return { diffId, compression, chunks: () => readBlob(store, blob) }
-  })
+  }
 }
