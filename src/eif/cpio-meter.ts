@@ -2,6 +2,12 @@
 // counts, a repeated one too.
 
 import { CpioReader, FILE_TYPE, type CpioEntry } from './cpio-reader.ts'
+import {
+  decodeVolumeLoad,
+  MAX_VOLUMES_FILE_BYTES,
+  VOLUMES_FILE,
+  type VolumeLoad,
+} from './volume-load.ts'
 
 const SLASH = '/'
 const PAGE_BYTES = 4096
@@ -29,24 +35,47 @@ export interface UnpackedSize {
 /** A {@link CpioReader} that counts. */
 export class CpioMeter extends CpioReader {
   readonly #size: { -readonly [K in keyof UnpackedSize]: UnpackedSize[K] }
+  readonly #volumes: Collected
 
   constructor() {
     const size = { inodes: 0, pages: 0, tableBytes: 0, mountedBytes: 0 }
+    const volumes: Collected = { chunks: [], isOpen: false }
     super({
       begin(entry) {
+        volumes.isOpen = isVolumesFile(entry)
         const pages = pagesOf(entry)
         size.inodes += 1
         size.pages += pages
         size.tableBytes += tableBytesOf(entry.name, pages)
         if ((entry.mode & FILE_TYPE.mask) === 0) size.mountedBytes += entry.size
       },
+      data(chunk) {
+        if (volumes.isOpen) volumes.chunks.push(Uint8Array.from(chunk))
+      },
     })
     this.#size = size
+    this.#volumes = volumes
+  }
+
+  /** What the archive says of the image's volumes; undefined where it says nothing. */
+  get volumes(): VolumeLoad | undefined {
+    return decodeVolumeLoad(Buffer.concat(this.#volumes.chunks))
   }
 
   get size(): UnpackedSize {
     return { ...this.#size }
   }
+}
+
+/** A file that is collected while its entry is the present one. */
+interface Collected {
+  readonly chunks: Uint8Array[]
+  isOpen: boolean
+}
+
+function isVolumesFile({ name, mode, size }: CpioEntry): boolean {
+  const isRegular = (mode & FILE_TYPE.mask) === FILE_TYPE.regular
+  return name === VOLUMES_FILE && isRegular && size <= MAX_VOLUMES_FILE_BYTES
 }
 
 function pagesOf({ mode, size }: CpioEntry): number {

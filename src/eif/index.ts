@@ -12,6 +12,7 @@ export {
 export { parseCustomMetadata, type BuildMetadata, type EifMetadata } from './metadata.ts'
 export { FirstFile, findRamdisk } from './first-file.ts'
 export { MemoryMeter, type MemoryLoad } from './memory-meter.ts'
+export { encodeVolumeLoad, VOLUMES_FILE, type VolumeLoad } from './volume-load.ts'
 export { inspectEif, readEif, type Eif, type EifInspection, type SectionSink } from './read-eif.ts'
 export type { EifSection } from './section-table.ts'
 export {

@@ -4,6 +4,7 @@ import { RamdiskMeter } from './ramdisk-meter.ts'
 import type { UnpackBudget } from './ramdisk-reader.ts'
 import type { UnpackedSize } from './cpio-meter.ts'
 import type { EifSection } from './section-table.ts'
+import { NO_VOLUMES, type VolumeLoad } from './volume-load.ts'
 
 /** Linux Documentation/arch/x86/boot.rst: the memory that a bzImage takes from its start on. */
 const SETUP_MAGIC = { offset: 0x202, text: 'HdrS' } as const
@@ -17,6 +18,8 @@ export interface MemoryLoad {
   readonly initrdBytes: number
   /** What they become. */
   readonly unpacked: UnpackedSize
+  /** What the agent then copies out of a compressed root file system. */
+  readonly volumes: VolumeLoad
 }
 
 /** Its {@link MemoryMeter.push} sees every section, as a {@link SectionSink} does. */
@@ -25,6 +28,7 @@ export class MemoryMeter {
   #kernelBytes = DEFAULT_KERNEL_BYTES
   #initrdBytes = 0
   #unpacked: UnpackedSize = { inodes: 0, pages: 0, tableBytes: 0, mountedBytes: 0 }
+  #volumes = NO_VOLUMES
   #section: EifSection | undefined
   #ramdisk: RamdiskMeter | undefined
 
@@ -47,6 +51,7 @@ export class MemoryMeter {
       kernelBytes: this.#kernelBytes,
       initrdBytes: this.#initrdBytes,
       unpacked: this.#unpacked,
+      volumes: this.#volumes,
     }
   }
 
@@ -67,6 +72,7 @@ export class MemoryMeter {
       tableBytes: this.#unpacked.tableBytes + tableBytes,
       mountedBytes: this.#unpacked.mountedBytes + mountedBytes,
     }
+    this.#volumes = this.#ramdisk.volumes ?? this.#volumes
     this.#ramdisk = undefined
   }
 }

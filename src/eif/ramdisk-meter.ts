@@ -3,6 +3,7 @@
 
 import { CpioMeter, type UnpackedSize } from './cpio-meter.ts'
 import { RamdiskReader, type UnpackBudget } from './ramdisk-reader.ts'
+import type { VolumeLoad } from './volume-load.ts'
 
 /** What xz and zstd make of an ordinary file system; lz4 and bzip2 pack less. */
 const ASSUMED_RATIO = 4
@@ -31,6 +32,11 @@ export class RamdiskMeter {
     const isOver = this.#budget.leftBytes < 0
     const estimate = isOver ? this.#budget.limitBytes : this.#bytes * ASSUMED_RATIO
     return { ...size, pages: Math.max(size.pages, Math.ceil(estimate / PAGE_BYTES)) }
+  }
+
+  /** What the ramdisk says of the image's volumes, if anything. */
+  get volumes(): VolumeLoad | undefined {
+    return this.#archives.volumes
   }
 
   push(chunk: Uint8Array): Promise<void> {

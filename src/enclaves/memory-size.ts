@@ -4,7 +4,7 @@
 // While it unpacks, the kernel holds the ramdisks as they came and the files that they become. The
 // figures are Linux 6.12's, measured on a microvm (docs/memory.md).
 
-import type { MemoryLoad } from '../eif/index.ts'
+import type { MemoryLoad, VolumeLoad } from '../eif/index.ts'
 import { CloisterError } from '../errors.ts'
 
 const KIB = 1024
@@ -32,6 +32,9 @@ const BYTES_PER_CPU = 512 * KIB
  * again. An unpacked root leaves as much when its ramdisk is let go.
  */
 const MOUNTED_ROOT_BYTES = 16 * MIB
+/** Of a file in a volume, and of each 64 pages of its contents, as in an unpacked root. */
+const BYTES_PER_INODE = KIB
+const BYTES_PER_PAGE = 10
 
 export interface MachineSize {
   readonly memoryMib: number
@@ -46,6 +49,7 @@ export function checkMemory(size: MachineSize, load: MemoryLoad, cmdline: string
   const details = {
     ...{ memoryMib, neededMib, entries: load.unpacked.inodes },
     ...{ unpackedBytes: load.unpacked.pages * PAGE_BYTES, ramdiskBytes: load.initrdBytes },
+    ...(load.volumes.pages > 0 && { volumeBytes: load.volumes.pages * PAGE_BYTES }),
   }
   if (neededMib === undefined) {
     const message = `this image exceeds the limits that its own command line sets: ${cmdline}`
@@ -83,18 +87,25 @@ export function neededMemoryMib(
 
 /** Once true it stays true for any larger memory. */
 function fits({ memoryMib, cpuCount }: MachineSize, load: MemoryLoad, cmdline: string): boolean {
-  const { unpacked } = load
+  const { unpacked, volumes } = load
   const usableBytes = usableMemory(memoryMib, load)
-  const limits = rootLimits(cmdline, Math.floor(usableBytes / PAGE_BYTES))
-  const contentBytes = unpacked.pages * PAGE_BYTES + unpacked.tableBytes
+  const usablePages = Math.floor(usableBytes / PAGE_BYTES)
+  const limits = rootLimits(cmdline, usablePages)
+  const contentBytes = unpacked.pages * PAGE_BYTES + unpacked.tableBytes + volumeBytes(volumes)
   const keptFreeBytes = Math.min(memoryMib * MIB * KEPT_FREE.share, KEPT_FREE.mostBytes)
   const blockBytes = unpacked.mountedBytes > 0 ? MOUNTED_ROOT_BYTES : 0
   const workingBytes = WORKING_BYTES + cpuCount * BYTES_PER_CPU + keptFreeBytes + blockBytes
   return (
     contentBytes + workingBytes <= usableBytes &&
     unpacked.pages <= limits.pages &&
-    unpacked.inodes <= limits.inodes
+    unpacked.inodes <= limits.inodes &&
+    // Each volume is a tmpfs without options.
+    Math.max(volumes.largestPages, volumes.largestInodes) <= usablePages / 2
   )
+}
+
+function volumeBytes({ inodes, pages }: VolumeLoad): number {
+  return inodes * BYTES_PER_INODE + pages * (PAGE_BYTES + BYTES_PER_PAGE)
 }
 
 /** What the kernel has when it mounts its root, before the ramdisks are unpacked and let go. */

@@ -26,6 +26,7 @@ import { ignoreProgress, type ReportProgress } from './progress.ts'
 import { applicationRamdisk, platformRamdisk, withMountPoints } from './ramdisk/ramdisks.ts'
 import { chooseRoot, type RootKind } from './root/root-kind.ts'
 import { squashfsOf } from './root/squashfs.ts'
+import { volumeLoadOf } from './root/volume-load.ts'
 import { makeRunConfig, type ImageConfig } from './config/run-config.ts'
 
 export interface BuildOptions {
@@ -127,6 +128,7 @@ async function withInput<T>(
   await using image = kind === 'squashfs' ? await squashfsOf(tree, report) : undefined
   const root =
     image === undefined ? ({ kind: 'cpio', tree } as const) : ({ kind: 'squashfs', image } as const)
+  const volumes = image && volumeLoadOf(tree, runConfig.volumes ?? [])
   const input = {
     architecture,
     kernel: blobs.kernel,
@@ -134,7 +136,7 @@ async function withInput<T>(
     metadata: metadataOf(options, source),
     ramdisks: [
       platformRamdisk(blobs.init),
-      applicationRamdisk({ root, config: runConfig, companion }),
+      applicationRamdisk({ root, config: runConfig, companion, ...(volumes && { volumes }) }),
     ],
   }
   return await use(input, {

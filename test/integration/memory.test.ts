@@ -60,6 +60,12 @@ test('the memory that a refusal names suffices for a root that stays compressed'
   await whole('noise', await build('noise', '--root', 'squashfs'))
 })
 
+test('the memory that a refusal names suffices for a volume with contents, which are unpacked', async () => {
+  const manifest = join(host.directory, 'volume.yaml')
+  writeFileSync(manifest, 'cloister: 1\nname: a\nversion: "1"\nrun: { volumes: [/data] }\n')
+  await whole('noise', await build('noise', '--manifest', manifest))
+})
+
 describe.each(['bytes', 'count'] as const)(
   'the memory that a refusal names suffices, by %s',
   (kind) => {

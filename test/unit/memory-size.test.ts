@@ -18,6 +18,7 @@ function load(contentMib: number, inodes = 100, initrdMib = contentMib): MemoryL
       tableBytes: inodes * 1024,
       mountedBytes: 0,
     },
+    volumes: { inodes: 0, pages: 0, largestInodes: 0, largestPages: 0 },
   }
 }
 
@@ -57,6 +58,23 @@ test('a compressed root of 1000 MiB needs its image and the blocks in use, and n
   const mib = needed('initramfs_options=size=80% retain_initrd', mounted)
   expect(mib).toBeGreaterThan(needed('', load(1, 10, 400)))
   expect(mib).toBeLessThan(500)
+})
+
+test('volumes need their contents beside the image, and half of the memory for the largest', () => {
+  const { unpacked, ...rest } = load(1, 10, 100)
+  const mounted = { ...rest, unpacked: { ...unpacked, mountedBytes: 100 * MIB } }
+  const cmdline = 'initramfs_options=size=80% retain_initrd'
+  const withVolumes = (pages: number, largestPages: number, inodes = 1): MemoryLoad => ({
+    ...mounted,
+    volumes: { inodes, pages, largestInodes: inodes, largestPages },
+  })
+  const without = needed(cmdline, mounted)
+  const many = needed(cmdline, withVolumes(400 * PAGES_PER_MIB, 4 * PAGES_PER_MIB))
+  expect(many - without).toBeGreaterThan(400)
+  expect(many - without).toBeLessThan(440)
+  const one = needed(cmdline, withVolumes(400 * PAGES_PER_MIB, 400 * PAGES_PER_MIB))
+  expect(one).toBeGreaterThan(many + 200)
+  expect(needed(cmdline, withVolumes(0, 0, 100_000))).toBeGreaterThan(without + 100)
 })
 
 test('what is enough stays enough when there is more, and a MiB less is refused', () => {

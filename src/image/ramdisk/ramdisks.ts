@@ -1,7 +1,13 @@
 // The two ramdisks of an image, in the layout of nitro-cli (EIF of aws-nitro-enclaves-cli 1.5.0): the
 // platform's, which is the same for every application, and the application's.
 
-import { contentOfBytes, type Content } from '../../eif/index.ts'
+import {
+  contentOfBytes,
+  encodeVolumeLoad,
+  VOLUMES_FILE,
+  type Content,
+  type VolumeLoad,
+} from '../../eif/index.ts'
 import { bytesOfName } from '../tree/byte-name.ts'
 import { cpioOf } from './cpio.ts'
 import { encodeLines, encodeRunConfig, type RunConfig } from '../config/run-config.ts'
@@ -41,14 +47,17 @@ export interface Application {
   readonly config: RunConfig
   /** The program of what runs beside the app, where the app asks for it (enclave-images/companion). */
   readonly companion: Content | undefined
+  /** What the agent copies into volumes, if it is anything. */
+  readonly volumes?: VolumeLoad
 }
 
 /**
  * Ramdisk 1: `cloister.yaml`, `cmd`, `companion`, `env`, the root file system, and last, because archives are in
  * the order of names, `unpacked.json`. The root is a tree under `rootfs/`; or that is an empty mount
- * point, and its image is the untyped member `rootfs.squashfs`.
+ * point, its image is the untyped member `rootfs.squashfs`, and `rootfs.volumes.json` says what is copied
+ * out of it.
  */
-export function applicationRamdisk({ root, config, companion }: Application): Content {
+export function applicationRamdisk({ root, config, companion, volumes }: Application): Content {
   const contents = directory(0o755, [
     ['cloister.yaml', file(contentOfBytes(encodeRunConfig(config)))],
     ['cmd', file(contentOfBytes(encodeLines([...config.entrypoint, ...config.cmd])))],
@@ -56,6 +65,8 @@ export function applicationRamdisk({ root, config, companion }: Application): Co
     ['rootfs', root.kind === 'cpio' ? root.tree : directory()],
   ])
   if (companion !== undefined) contents.entries.set('companion', file(companion, 0o755))
+  if (volumes !== undefined)
+    contents.entries.set(VOLUMES_FILE, file(contentOfBytes(encodeVolumeLoad(volumes))))
   const promise = encodePromise(contents, root.kind === 'squashfs' ? root.image.size : undefined)
   if (root.kind === 'squashfs') contents.entries.set(SQUASHFS_MEMBER, untyped(root.image))
   contents.entries.set('unpacked.json', file(contentOfBytes(promise)))

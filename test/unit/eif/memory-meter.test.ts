@@ -3,7 +3,13 @@
 import { gzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { MemoryMeter, type EifSection, type MemoryLoad } from '../../../src/eif/index.ts'
+import {
+  encodeVolumeLoad,
+  MemoryMeter,
+  VOLUMES_FILE,
+  type EifSection,
+  type MemoryLoad,
+} from '../../../src/eif/index.ts'
 import { archiveOf } from '../../fixtures/eif/cpio.ts'
 
 const LIMIT = 2 ** 30
@@ -67,6 +73,21 @@ describe('a ramdisk', () => {
     const image = { name: 'rootfs.squashfs', bytes: new Uint8Array(9001), mode: 0 }
     const { unpacked } = await measure(archiveOf([...files, image]))
     expect(unpacked).toMatchObject({ inodes: 6, pages: 4, mountedBytes: 9001 })
+  })
+
+  test('says what volumes take, in a file of that name and form only', async () => {
+    const load = { inodes: 3, pages: 2, largestInodes: 2, largestPages: 1 }
+    const bytes = encodeVolumeLoad(load)
+    const file = { name: VOLUMES_FILE, bytes }
+    expect((await measure(archiveOf([...files, file]), 7)).volumes).toEqual(load)
+    const none = { inodes: 0, pages: 0, largestInodes: 0, largestPages: 0 }
+    for (const other of [
+      { ...file, name: `rootfs/${VOLUMES_FILE}` },
+      { ...file, mode: 0o120777 },
+      { ...file, bytes: bytes.subarray(1) },
+      { ...file, bytes: Buffer.concat([bytes, Buffer.alloc(5000, ' ')]) },
+    ])
+      expect((await measure(archiveOf([...files, other]))).volumes).toEqual(none)
   })
 
   test('of a kind that cannot be read counts four times', async () => {
