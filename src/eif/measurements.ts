@@ -4,6 +4,7 @@
 import { createHash, type Hash } from 'node:crypto'
 
 import type { SectionType } from './layout.ts'
+import { ParallelHash } from './parallel-hash.ts'
 
 /** SHA-384. */
 export const PCR_BYTES = 48
@@ -49,36 +50,55 @@ export function measureIdentity(text: string): Uint8Array {
   return extend(new TextEncoder().encode(text))
 }
 
-/** Measures an image section by section, in file order. */
-export class ImageMeasurer {
+/** An application ramdisk from this size on is worth a thread, which takes some 40 ms to start. */
+const PARALLEL_BYTES = 64 * 1024 * 1024
+
+/** Measures an image section by section, in file order. To be disposed of when it is not finished. */
+export class ImageMeasurer implements Disposable {
   readonly #image = createHash('sha384')
   readonly #application = createHash('sha384')
+  /** Has the application's hash instead, if it is large. */
+  #thread: ParallelHash | undefined
   /** Splits off the image's hash when the first ramdisk of the application begins. */
   #boot: Hash | undefined
   #ramdisks = 0
 
-  /** To be called before the section's first byte. */
-  beginSection(type: SectionType): void {
+  /** To be called before the section's first byte, with the section's size. */
+  beginSection(type: SectionType, size: number): void {
     if (type !== 'ramdisk') return
     this.#ramdisks += 1
-    if (this.#ramdisks === 2) this.#boot = this.#image.copy()
+    if (this.#ramdisks !== 2) return
+    this.#boot = this.#image.copy()
+    if (size >= PARALLEL_BYTES) this.#thread = new ParallelHash()
   }
 
-  update(type: SectionType, chunk: Uint8Array): void {
+  /** Resolves when the chunk may be changed. */
+  async update(type: SectionType, chunk: Uint8Array): Promise<void> {
     if (type === 'metadata' || type === 'signature') return
+    const isApplication = type === 'ramdisk' && this.#ramdisks > 1
+    if (isApplication) await this.#thread?.push(chunk)
     this.#image.update(chunk)
-    if (type === 'ramdisk' && this.#ramdisks > 1) this.#application.update(chunk)
-    else this.#boot?.update(chunk)
+    if (!isApplication) this.#boot?.update(chunk)
+    else if (this.#thread === undefined) this.#application.update(chunk)
   }
 
-  finish(): Pick<Measurements, 'pcr0' | 'pcr1' | 'pcr2'> {
+  async finish(): Promise<Pick<Measurements, 'pcr0' | 'pcr1' | 'pcr2'>> {
     const boot = this.#boot ?? this.#image.copy()
-    return { pcr0: finish(this.#image), pcr1: finish(boot), pcr2: finish(this.#application) }
+    const [pcr0, pcr1] = [finish(this.#image), finish(boot)]
+    const application = this.#thread?.digest() ?? this.#application.digest()
+    return { pcr0, pcr1, pcr2: measurementOf(new Uint8Array(await application)) }
+  }
+
+  [Symbol.dispose](): void {
+    this.#thread?.[Symbol.dispose]()
   }
 }
 
 function finish(hash: Hash): Measurement {
-  const digest = new Uint8Array(hash.digest())
+  return measurementOf(new Uint8Array(hash.digest()))
+}
+
+function measurementOf(digest: Uint8Array): Measurement {
   return { digest, pcr: extend(digest) }
 }
 

@@ -173,24 +173,23 @@ async function readContents(
   sectionHeaders: readonly SectionHeader[],
   sink: SectionSink | undefined,
 ): Promise<Contents> {
-  const measurer = new ImageMeasurer()
+  using measurer = new ImageMeasurer()
   const buffers = new Map<SectionType, Uint8Array[]>()
   let crc = updateCrc32(0, headerBytes.subarray(0, HEADER.crc32))
   for (const { bytes, section } of sectionHeaders) {
     crc = updateCrc32(crc, bytes)
-    measurer.beginSection(section.type)
+    measurer.beginSection(section.type, section.size)
     for await (const chunk of readData(source, section)) {
       // The sink copies while the processor hashes.
       const copied = sink?.(section, chunk)
       crc = updateCrc32(crc, chunk)
-      measurer.update(section.type, chunk)
       if (section.type in MAX_BUFFERED_BYTES) push(buffers, section.type, chunk)
-      await copied
+      await Promise.all([measurer.update(section.type, chunk), copied])
     }
   }
   return {
     crc,
-    measurements: measurer.finish(),
+    measurements: await measurer.finish(),
     buffered: (type) => concatenate(buffers.get(type) ?? []),
   }
 }

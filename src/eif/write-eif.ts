@@ -67,7 +67,7 @@ export async function writeEif(input: EifInput, sink: ByteSink): Promise<Written
     table: tableOf(sections),
     crc32: 0,
   }
-  const measurer = new ImageMeasurer()
+  using measurer = new ImageMeasurer()
   let crc = updateCrc32(0, encodeHeader(header).subarray(0, HEADER.crc32))
   let offset = HEADER_BYTES
   const write = async (bytes: Uint8Array): Promise<void> => {
@@ -77,16 +77,15 @@ export async function writeEif(input: EifInput, sink: ByteSink): Promise<Written
   }
   for (const section of sections) {
     await write(encodeSectionHeader(section.type, section.size))
-    measurer.beginSection(section.type)
+    measurer.beginSection(section.type, section.size)
     for await (const chunk of exactly(section)) {
       // The disk writes while the processor hashes.
       const written = write(chunk)
-      measurer.update(section.type, chunk)
-      await written
+      await Promise.all([measurer.update(section.type, chunk), written])
     }
   }
   await sink.write(0, encodeHeader({ ...header, crc32: crc }))
-  return { size: offset, measurements: measurer.finish() }
+  return { size: offset, measurements: await measurer.finish() }
 }
 
 function sectionsOf(input: EifInput): readonly SectionInput[] {

@@ -55,7 +55,7 @@ export function sourceOfFile(file: ReadableFile, size: number, name?: string): B
     size,
     ...(name !== undefined && { name }),
     async read(offset, length) {
-      const bytes = new Uint8Array(length)
+      const bytes = Buffer.allocUnsafeSlow(length)
       let filled = 0
       while (filled < length) {
         const { bytesRead } = await file.read(bytes, filled, length - filled, offset + filled)

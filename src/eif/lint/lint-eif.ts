@@ -98,21 +98,21 @@ interface Contents {
 async function lintContents(image: Contents, findings: Findings): Promise<void> {
   const { source, header, sections, at, budget } = image
   const isAarch64 = header.getUint16(HEADER.flags) === FLAG_AARCH64
-  const measurer = new ImageMeasurer()
+  using measurer = new ImageMeasurer()
   const small = new Map<SectionType, Buffer>()
   const headerBytes = await source.read(0, HEADER.crc32)
   let [crc, initrdBytes] = [updateCrc32(0, headerBytes), 0]
   for (const section of sections) {
     const type = typeNames.get(section.type)
     crc = updateCrc32(crc, await source.read(section.offset, SECTION_HEADER_BYTES))
-    if (type !== undefined) measurer.beginSection(type)
+    if (type !== undefined) measurer.beginSection(type, section.size)
     const overwrites = new Overwrites()
     const ramdisk =
       type === 'ramdisk' ? new RamdiskReader(budget, new CpioReader(overwrites)) : undefined
     const start = section.offset + SECTION_HEADER_BYTES
     for await (const chunk of chunksOf(source, start, section.size)) {
       crc = updateCrc32(crc, chunk)
-      if (type !== undefined) measurer.update(type, chunk)
+      if (type !== undefined) await measurer.update(type, chunk)
       await ramdisk?.push(chunk)
     }
     if (ramdisk !== undefined) {
@@ -127,7 +127,7 @@ async function lintContents(image: Contents, findings: Findings): Promise<void> 
   }
   if (header.getUint32(HEADER.crc32) !== crc)
     findings.error('crc', PLATFORMS, 'the CRC does not match the contents')
-  lintSmall(small, { isAarch64, pcr0: measurer.finish().pcr0.pcr, at }, findings)
+  lintSmall(small, { isAarch64, pcr0: (await measurer.finish()).pcr0.pcr, at }, findings)
 }
 
 function lintSmall(

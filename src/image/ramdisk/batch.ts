@@ -3,14 +3,21 @@
 
 const BATCH_BYTES = 1024 * 1024
 
-/** The same bytes in chunks of up to 1 MiB; a chunk that is longer is passed on as it is. */
-export async function* batch(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+/**
+ * The same bytes in chunks of up to 1 MiB; a chunk that is longer is passed on as it is.
+ * @param memory - `reused`: a chunk is valid until the next one is asked for. Memory that is new for each
+ * would be most of what a large image allocates.
+ */
+export async function* batch(
+  chunks: AsyncIterable<Uint8Array>,
+  memory: 'new' | 'reused' = 'new',
+): AsyncGenerator<Uint8Array> {
   let buffer = new Uint8Array(BATCH_BYTES)
   let filled = 0
   for await (const chunk of chunks) {
     if (filled + chunk.length > BATCH_BYTES) {
       yield buffer.subarray(0, filled)
-      buffer = new Uint8Array(BATCH_BYTES)
+      if (memory === 'new') buffer = new Uint8Array(BATCH_BYTES)
       filled = 0
     }
     if (chunk.length >= BATCH_BYTES) {

@@ -43,10 +43,13 @@ interface Inode {
 
 const nothing: Content = { size: 0, chunks: () => [] }
 
-/** The archive of a tree, without a member for its root; its length is a multiple of 4. */
+/**
+ * The archive of a tree, without a member for its root; its length is a multiple of 4. A chunk is valid until the
+ * next one is asked for.
+ */
 export function cpioOf(root: Directory): Content {
   const { size, links } = sizeOf(root)
-  return { size, chunks: () => batch(write(root, links)) }
+  return { size, chunks: () => batch(write(root, links), 'reused') }
 }
 
 /** The archive's length, and how many names each file has that may have more than one. */
