@@ -82,7 +82,7 @@ function build(layout: string, output: string): number {
   const flags = ['build-enclave', ...source, '--output-file', output]
   const node = ['--import', `data:text/javascript,${encodeURIComponent(preload)}`]
   const script = '"$0" "$@" 2>&1 >/dev/null'
-  const argv = [process.execPath, ...node, resolve('dist/cli/main.js'), ...flags]
+  const argv = [process.execPath, ...node, resolve('bundle/cli/main.js'), ...flags]
   const words = execFileSync('sh', ['-c', script, ...argv], { encoding: 'utf8' })
   return Number(/peak (\d+) KiB/.exec(words)?.[1]) / 1024
 }

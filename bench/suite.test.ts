@@ -6,6 +6,7 @@ import * as attestation from './attestation.ts'
 import * as awsImageFormat from './aws-image-format.ts'
 import * as imageBuild from './image-build.ts'
 import * as imageLayer from './image-layer.ts'
+import * as imageMemory from './image-memory.ts'
 import * as kernelFlavours from './kernel-flavours.ts'
 import * as kms from './kms.ts'
 import * as launch from './launch.ts'
@@ -24,6 +25,7 @@ const benches = {
   awsImageFormat,
   imageBuild,
   imageLayer,
+  imageMemory,
   vsockCard,
   network,
   kms,

@@ -2,7 +2,7 @@
 // memory that docs/limits.md states, in a process of its own whose peak is measured by the kernel.
 
 import { spawn } from 'node:child_process'
-import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, readdir, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { beforeAll, describe, expect, it } from 'vitest'
@@ -10,6 +10,7 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import { contentOfBytes, writeEif } from '../../src/eif/index.ts'
 import { writeOutputFile } from '../../src/files/index.ts'
 import { digestOf, tarOf, writeLayout, type Member } from '../fixtures/image/archive.ts'
+import { writeSparseArchive } from '../fixtures/image/sparse-archive.ts'
 import { makeScratch } from '../fixtures/temporary-directory.ts'
 import { compileCli, makeBlobs } from '../fixtures/image/image-workbench.ts'
 
@@ -178,6 +179,39 @@ describe('a layer', () => {
     const maps = await build([await tarOf(many)])
     expect(maps.code).toBe('ERR_IMAGE_LIMIT')
     expect(maps.peakMib).toBeLessThan(BASE_MIB + 512)
+  })
+})
+
+/** Far more than the memory that a build may take. */
+const LARGE = 400 * MIB
+/** docs/limits.md: for a root of any size. */
+const BUILD_MIB = 200
+
+describe('a file of 400 MB', () => {
+  async function makeSource(kind: 'dir' | 'docker-archive'): Promise<string> {
+    const path = join(await makeScratch(), 'source')
+    if (kind === 'docker-archive') await writeSparseArchive(path, LARGE)
+    else {
+      await mkdir(path)
+      await writeFile(join(path, 'app'), '')
+      await truncate(join(path, 'app'), LARGE)
+    }
+    return `${kind}:${path}`
+  }
+
+  // A compressed root takes the blobs of the set-up, whose kernel can mount it.
+  it.each([
+    ['in a directory, unpacked in the image', 'dir', 'cpio'],
+    ['in a directory, compressed in the image', 'dir', 'squashfs'],
+    ['in a layer, unpacked in the image', 'docker-archive', 'cpio'],
+    ['in a layer, compressed in the image', 'docker-archive', 'squashfs'],
+  ] as const)('%s, is never in memory as a whole', async (_, kind, root) => {
+    const source = ['--docker-uri', await makeSource(kind), '--entrypoint', '/app']
+    const fake = await makeBlobs(join(await makeScratch(), 'blobs'))
+    const flags = ['--root', root, '--dry-run', ...(root === 'cpio' ? ['--blobs', fake] : [])]
+    const { code, peakMib } = await run('build-enclave', ...source, ...flags)
+    expect(code).toBeUndefined()
+    expect(peakMib).toBeLessThan(BUILD_MIB)
   })
 })
 
