@@ -174,6 +174,12 @@ install_node_versions() {
   ln -sfn "$cache/node-versions" build/node-versions
 }
 
+# Debian 13's Node.js, where images are built too.
+install_debian_13() {
+  bash scripts/debian-13.sh "$cache/debian-13"
+  ln -sfn "$cache/debian-13" build/debian-13
+}
+
 # The cards, what runs parent programs, and what writes root file systems, with the zstd that Cargo.lock
 # names and no other; for the cards' tests also the guest that the vsock card's run.
 build_cards() {
@@ -207,6 +213,7 @@ main() {
   [ -z "$purpose" ] || step "AWS's reader and writer of images, for tests" install_aws_eif
   [ -z "$purpose" ] || step "kernel of the lab's host" install_lab_kernel
   [ "$purpose" != --test ] || step 'other versions of Node.js, for tests' install_node_versions
+  [ "$purpose" != --test ] || step "Debian 13's Node.js, for tests" install_debian_13
   [ -z "$purpose" ] || step 'boto3 and the AWS CLI, for tests' install_python_clients
   [ "$purpose" != --bench ] || step "moto's server" install_moto
   [ "$purpose" != --bench ] || step "vhost-device-vsock $stock_vsock_version" install_stock_vsock
