@@ -13,6 +13,10 @@ export interface GuestPort {
   readonly port: number
 }
 
+const NO_LISTENER =
+  'Check that the app listens on this vsock port, or wait longer (--timeout; --boot-timeout of run-enclave). ' +
+  'A port of TCP is reached with run-enclave --publish (docs/network.md).'
+
 /**
  * @param cause - Why the connection failed, as it was seen.
  * @returns An error that says which of the two it is; `cause` itself when the keeper does not say.
@@ -28,7 +32,7 @@ export async function explainRefusal(
     ? `nothing in ${name} listens on port ${String(port)}`
     : `port ${String(port)} of ${name} is not open`
   const hint = isOpen
-    ? 'Check that the app listens on this vsock port, or wait longer (--timeout; --boot-timeout of run-enclave).'
+    ? NO_LISTENER
     : `Open it with \`cloister open-ports --enclave-name ${shellWord(name)} --guest-ports ${String(port)}\`, or give --guest-ports to run-enclave.`
   return new CloisterError('ERR_VSOCK_CONNECT', message, {
     ...{ cause, hint },
