@@ -1,5 +1,5 @@
 // AWS KMS from inside an enclave: an unmodified boto3 behind cloister-kms-proxy, and kmstool_enclave_cli, over a
-// port of the parent, with TLS and without.
+// port of the parent or the network, with TLS and without.
 
 import { X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
@@ -120,6 +120,12 @@ const EXPECTED = {
 describe('boto3, unmodified, gets every plain field where it looks for it', () => {
   test('through a port of the parent', async () => {
     const options = ['--endpoint', 'http://127.0.0.1:8470', '--parent-port', '8000']
+    expect(await boto3(...options)).toEqual(EXPECTED)
+  })
+
+  test('over the network of the enclave', async () => {
+    const { port } = new URL(broker.endpoint)
+    const options = ['--endpoint', `http://host.cloister.internal:${port}`]
     expect(await boto3(...options)).toEqual(EXPECTED)
   })
 })
