@@ -140,6 +140,16 @@ test('a network card that was killed is followed by one at the same ports', asyn
   )
 })
 
+test('the way in has given up all but the calls that it needs', async () => {
+  const status = await published.guest(`
+for it in /proc/[0-9]*; do
+  if grep -q '^Name:.cloister-ingres' $it/status; then cat $it/status; fi
+done`)
+  expect(status).toMatch(/^NoNewPrivs:\t1$/m)
+  expect(status).toMatch(/^Seccomp:\t2$/m)
+  expect(status).toMatch(/^CapEff:\t0+$/m)
+})
+
 test('a way in that was killed in the guest is followed by another one', async () => {
   const killed = await published.guest(`
 for it in /proc/[0-9]*; do

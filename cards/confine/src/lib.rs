@@ -7,3 +7,4 @@ pub mod inherited;
 pub mod private_root;
 pub mod program;
 pub mod sandbox;
+mod system_calls;

@@ -3,7 +3,6 @@
 //! sockets are open by then. An older kernel's Landlock enforces less, and the report says so; seccomp
 //! is required.
 
-use std::collections::BTreeMap;
 use std::io;
 
 use landlock::{
@@ -11,11 +10,9 @@ use landlock::{
     RulesetStatus, Scope,
 };
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
-use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
-    SeccompRule, apply_filter,
-};
 use serde::Serialize;
+
+use crate::system_calls::restrict_system_calls;
 
 /// The newest Landlock whose rights are asked for: files, TCP, abstract sockets and signals.
 const LANDLOCK: ABI = ABI::V6;
@@ -46,12 +43,21 @@ pub enum Reach {
     InternetAndUnixSockets,
     /// The parent, by streams of `AF_VSOCK`: of a process in the guest, with one thread and no VMM.
     Parent,
+    /// Programs of the guest, by TCP and UDP: of a process in the guest as well.
+    Programs,
     Nothing,
 }
 
 impl Reach {
-    fn has_internet(self) -> bool {
-        matches!(self, Self::Internet | Self::InternetAndUnixSockets)
+    pub(crate) fn has_internet(self) -> bool {
+        matches!(
+            self,
+            Self::Internet | Self::InternetAndUnixSockets | Self::Programs
+        )
+    }
+
+    pub(crate) fn is_in_guest(self) -> bool {
+        matches!(self, Self::Parent | Self::Programs)
     }
 }
 
@@ -64,7 +70,7 @@ pub fn enter(reach: Reach, private_root: bool) -> io::Result<SandboxReport> {
     let landlock = restrict_paths(reach).map_err(|error| io::Error::other(error.to_string()))?;
     // In a root of its own the card can make files only beside its own sockets.
     let may_bind =
-        !reach.has_internet() && reach != Reach::Parent && (landlock != "none" || private_root);
+        !reach.has_internet() && !reach.is_in_guest() && (landlock != "none" || private_root);
     restrict_system_calls(reach, may_bind).map_err(|error| io::Error::other(error.to_string()))?;
     Ok(SandboxReport {
         landlock,
@@ -92,183 +98,4 @@ fn restrict_paths(reach: Reach) -> Result<&'static str, landlock::RulesetError> 
         RulesetStatus::PartiallyEnforced => "partial",
         RulesetStatus::NotEnforced => "none",
     })
-}
-
-type Rules = BTreeMap<i64, Vec<SeccompRule>>;
-
-/// Calls allowed to all, whatever their arguments.
-const ALLOWED: &[i64] = &[
-    // events
-    libc::SYS_epoll_create1,
-    libc::SYS_epoll_ctl,
-    libc::SYS_epoll_wait,
-    libc::SYS_epoll_pwait,
-    libc::SYS_epoll_pwait2,
-    libc::SYS_poll,
-    libc::SYS_ppoll,
-    // sockets and events' bytes
-    libc::SYS_accept4,
-    libc::SYS_shutdown,
-    libc::SYS_recvfrom,
-    libc::SYS_sendto,
-    libc::SYS_read,
-    libc::SYS_write,
-    libc::SYS_writev,
-    libc::SYS_close,
-    libc::SYS_fcntl,
-    libc::SYS_getsockopt,
-    // memory
-    libc::SYS_brk,
-    libc::SYS_munmap,
-    libc::SYS_mremap,
-    libc::SYS_madvise,
-    // time, and how a process ends
-    libc::SYS_futex,
-    libc::SYS_sched_yield,
-    libc::SYS_clock_gettime,
-    libc::SYS_clock_nanosleep,
-    libc::SYS_nanosleep,
-    libc::SYS_restart_syscall,
-    libc::SYS_getrandom,
-    libc::SYS_getpid,
-    libc::SYS_gettid,
-    libc::SYS_tgkill,
-    libc::SYS_sigaltstack,
-    libc::SYS_rt_sigaction,
-    libc::SYS_rt_sigprocmask,
-    libc::SYS_rt_sigreturn,
-    libc::SYS_exit,
-    libc::SYS_exit_group,
-];
-
-/// Calls of those that have threads, and maybe a VMM.
-const OF_CARDS: &[i64] = &[
-    libc::SYS_eventfd2,
-    libc::SYS_timerfd_settime,
-    libc::SYS_recvmsg,
-    libc::SYS_sendmsg,
-    libc::SYS_readv,
-    libc::SYS_ioctl,
-    libc::SYS_fstat,
-    libc::SYS_statx,
-    libc::SYS_lseek,
-    libc::SYS_set_robust_list,
-    libc::SYS_rseq,
-    libc::SYS_sched_getaffinity,
-    libc::SYS_prctl,
-];
-
-/// Calls that libc tries and does without: clone3, whose flags no filter can see (it then uses
-/// clone), and opening `/proc/sys/vm/overcommit_memory` before it returns heap to the kernel.
-const DECLINED: &[i64] = &[libc::SYS_clone3, libc::SYS_openat];
-
-/// Two filters, of which the stricter answer counts. No filter sees which name bind(2) gives: where
-/// it could be that of any file its user may make, it is declined, and the card does without.
-fn restrict_system_calls(reach: Reach, may_bind: bool) -> Result<(), seccompiler::Error> {
-    let mut declined: Rules = DECLINED.iter().map(|call| (*call, Vec::new())).collect();
-    if !may_bind {
-        declined.insert(libc::SYS_bind, Vec::new());
-    }
-    let decline = SeccompAction::Errno(libc::ENOSYS as u32);
-    for filter in [
-        compile(declined, SeccompAction::Allow, decline)?,
-        compile(
-            allowed_calls(reach)?,
-            SeccompAction::KillProcess,
-            SeccompAction::Allow,
-        )?,
-    ] {
-        apply_filter(&filter)?;
-    }
-    Ok(())
-}
-
-fn compile(
-    rules: Rules,
-    otherwise: SeccompAction,
-    action: SeccompAction,
-) -> Result<BpfProgram, seccompiler::BackendError> {
-    let arch = std::env::consts::ARCH.try_into()?;
-    SeccompFilter::new(rules, otherwise, action, arch)?.try_into()
-}
-
-fn allowed_calls(reach: Reach) -> Result<Rules, seccompiler::BackendError> {
-    // A declined call passes this filter, as death would be the stricter answer.
-    let mut rules: Rules = ALLOWED
-        .iter()
-        .chain(DECLINED)
-        .map(|call| (*call, Vec::new()))
-        .collect();
-    if reach != Reach::Nothing {
-        rules.insert(libc::SYS_socket, allowed_sockets(reach)?);
-        rules.insert(libc::SYS_connect, Vec::new());
-        rules.insert(libc::SYS_bind, Vec::new()); // to a name in the abstract namespace
-    }
-    if reach.has_internet() {
-        rules.insert(libc::SYS_setsockopt, Vec::new());
-        rules.insert(libc::SYS_getsockname, Vec::new()); // of what a client has connected to
-    }
-    // Memory never becomes executable.
-    let executable = libc::PROT_EXEC as u64;
-    for call in [libc::SYS_mmap, libc::SYS_mprotect] {
-        let is_data = compare(2, SeccompCmpOp::MaskedEq(executable), 0)?;
-        rules.insert(call, vec![SeccompRule::new(vec![is_data])?]);
-    }
-    if reach != Reach::Parent {
-        rules.extend(OF_CARDS.iter().map(|call| (*call, Vec::new())));
-        // Threads, but no processes.
-        let thread = libc::CLONE_THREAD as u64;
-        let is_thread = compare(0, SeccompCmpOp::MaskedEq(thread), thread)?;
-        rules.insert(libc::SYS_clone, vec![SeccompRule::new(vec![is_thread])?]);
-    }
-    Ok(rules)
-}
-
-/// Families and types of the sockets that a card may make.
-fn sockets_of(reach: Reach) -> &'static [(i32, i32)] {
-    use libc::{AF_INET, AF_INET6, AF_UNIX, AF_VSOCK, SOCK_DGRAM, SOCK_STREAM};
-    match reach {
-        Reach::Nothing => &[],
-        Reach::UnixSockets => &[(AF_UNIX, SOCK_STREAM)],
-        Reach::Parent => &[(AF_VSOCK, SOCK_STREAM)],
-        Reach::UnixAndVsock => &[(AF_UNIX, SOCK_STREAM), (AF_VSOCK, SOCK_STREAM)],
-        Reach::Internet => &[
-            (AF_INET, SOCK_STREAM),
-            (AF_INET6, SOCK_STREAM),
-            (AF_INET, SOCK_DGRAM),
-            (AF_INET6, SOCK_DGRAM),
-        ],
-        Reach::InternetAndUnixSockets => &[
-            (AF_INET, SOCK_STREAM),
-            (AF_INET6, SOCK_STREAM),
-            (AF_INET, SOCK_DGRAM),
-            (AF_INET6, SOCK_DGRAM),
-            (AF_UNIX, SOCK_STREAM),
-        ],
-    }
-}
-
-fn allowed_sockets(reach: Reach) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
-    let kind = !(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC) as u32;
-    sockets_of(reach)
-        .iter()
-        .map(|(family, of_kind)| {
-            let is_family = compare(0, SeccompCmpOp::Eq, *family as u64)?;
-            let is_kind = compare(1, SeccompCmpOp::MaskedEq(kind.into()), *of_kind as u64)?;
-            let mut conditions = vec![is_family, is_kind];
-            if reach.has_internet() {
-                // TCP and UDP are the defaults: no ping sockets, no UDP-Lite, no MPTCP.
-                conditions.push(compare(2, SeccompCmpOp::Eq, 0)?);
-            }
-            SeccompRule::new(conditions)
-        })
-        .collect()
-}
-
-fn compare(
-    argument: u8,
-    operator: SeccompCmpOp,
-    value: u64,
-) -> Result<SeccompCondition, seccompiler::BackendError> {
-    SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value)
 }

@@ -42,11 +42,13 @@ fn acts() {
         "vsock" => Reach::UnixAndVsock,
         "internet" => Reach::Internet,
         "parent" => Reach::Parent,
+        "programs" => Reach::Programs,
         _ => Reach::Nothing,
     };
     sandbox::enter(reach, false).unwrap();
     let outcome = match act {
         "read" => before.read(&mut [0; 8]).map(drop),
+        "nonblocking" => set_nonblocking(&before),
         "open" => File::open("/etc/passwd").map(drop),
         "connect" => UnixStream::connect("/nowhere").map(drop),
         // A socket is made and closed: nothing is bound or dialled.
@@ -85,6 +87,10 @@ fn dial(kind: SocketType, protocol: Option<Protocol>) -> io::Result<()> {
         Ok(()) | Err(Errno::CONNREFUSED) => Ok(()),
         Err(error) => Err(error.into()),
     }
+}
+
+fn set_nonblocking(file: &File) -> io::Result<()> {
+    Ok(rustix::io::ioctl_fionbio(file, true)?)
 }
 
 fn serve() -> io::Result<()> {
@@ -132,6 +138,29 @@ fn a_part_in_the_guest_opens_streams_to_its_parent_and_nothing_else() {
     }
     assert_eq!(confined("parent", "open").code(), Some(DONE + 1));
     assert_ne!(confined("parent", "start").code(), Some(DONE));
+}
+
+#[test]
+fn a_part_in_the_guest_that_passes_on_clients_dials_tcp_and_udp_and_nothing_else() {
+    for act in ["dial", "send", "read", "nonblocking"] {
+        assert_eq!(confined("programs", act).code(), Some(DONE), "{act}");
+    }
+    for act in [
+        "connect",
+        "datagram",
+        "ping",
+        "multipath",
+        "raw",
+        "vsock-stream",
+        "thread",
+    ] {
+        let signal = confined("programs", act).signal();
+        assert_eq!(signal, Some(libc::SIGSYS), "{act}");
+    }
+    for act in ["open", "serve"] {
+        assert_eq!(confined("programs", act).code(), Some(DONE + 1), "{act}");
+    }
+    assert_ne!(confined("programs", "start").code(), Some(DONE));
 }
 
 #[test]

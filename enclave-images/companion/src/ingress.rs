@@ -2,6 +2,7 @@
 
 use crate::confine::confine;
 use crate::memory::buffer_bytes;
+use cloister_confine::sandbox::{self, Reach};
 use cloister_roles::INGRESS;
 use std::convert::Infallible;
 use std::fs::File;
@@ -18,5 +19,7 @@ pub fn serve() -> io::Result<Infallible> {
     let listener = io::stdin().as_fd().try_clone_to_owned()?;
     let json = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     let ingress = serde_json::from_reader(json.take(MAX_JSON_BYTES))?;
-    cloister_ingress::run(listener, ingress, buffer_bytes()?)
+    let serve = cloister_ingress::ready(listener, ingress, buffer_bytes()?)?;
+    sandbox::enter(Reach::Programs, false)?;
+    serve()
 }

@@ -2,8 +2,8 @@
 //! vsock stream to here, and says which port of the guest the client wants; if the image declares the port, the stream
 //! is connected with whatever listens there on the loopback.
 //!
-//! It runs as a process of its own, without privileges: what it gets is a listener and the declaration. It trusts
-//! neither the host nor the clients: streams, buffers and waiting are bounded.
+//! It runs as a process of its own, without privileges and confined: what it gets is a listener and the declaration. It
+//! trusts neither the host nor the clients: streams, buffers and waiting are bounded.
 //!
 //! Reading order: `door` (who is let in), `program` (to whom), `relay` (TCP), `datagrams` (UDP).
 #![forbid(unsafe_code)]
@@ -20,17 +20,24 @@ use std::io;
 use std::os::fd::OwnedFd;
 use tokio_vsock::VsockListener;
 
-/// Serves until something fails. `listener` is a listening vsock socket; all buffers together have at most about
-/// `buffer_bytes`.
+/// Makes the runtime. What it returns serves until something fails, in this thread, and needs no descriptors but
+/// clients' and programs', so that the process can be confined before. `listener` is a listening vsock socket; all
+/// buffers together have at most about `buffer_bytes`.
 ///
 /// # Errors
 /// When the runtime cannot be made.
-pub fn run(listener: OwnedFd, ingress: Ingress, buffer_bytes: usize) -> io::Result<Infallible> {
+pub fn ready(
+    listener: OwnedFd,
+    ingress: Ingress,
+    buffer_bytes: usize,
+) -> io::Result<impl FnOnce() -> io::Result<Infallible>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(async {
-        let listener = VsockListener::from(listener);
-        Door::new(ingress, buffer_bytes).serve(&listener).await
+    Ok(move || {
+        runtime.block_on(async {
+            let listener = VsockListener::from(listener);
+            Door::new(ingress, buffer_bytes).serve(&listener).await
+        })
     })
 }

@@ -2,8 +2,10 @@
 #![forbid(unsafe_code)]
 
 use cloister_egress_policy::{GUEST_ADDRESS, GUEST_ADDRESS_V6, Protocol};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, socket};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4};
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
@@ -27,7 +29,7 @@ pub enum Program {
 pub async fn connect(protocol: Protocol, port: u16) -> io::Result<Program> {
     match protocol {
         Protocol::Tcp => Ok(Program::Connection(connect_tcp(port).await?)),
-        Protocol::Udp => Ok(Program::Datagrams(connect_udp(port).await?)),
+        Protocol::Udp => Ok(Program::Datagrams(connect_udp(port)?)),
     }
 }
 
@@ -45,9 +47,12 @@ async fn connect_tcp(port: u16) -> io::Result<TcpStream> {
     Err(first.unwrap_or_else(|| io::ErrorKind::ConnectionRefused.into()))
 }
 
-/// Nothing tells whether somebody listens before a datagram is sent.
-async fn connect_udp(port: u16) -> io::Result<UdpSocket> {
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-    socket.connect((Ipv4Addr::LOCALHOST, port)).await?;
-    Ok(socket)
+/// Nothing tells whether somebody listens before a datagram is sent. The kernel chooses the socket's own port: the
+/// sandbox allows no bind(2).
+fn connect_udp(port: u16) -> io::Result<UdpSocket> {
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let socket = socket(AddressFamily::Inet, SockType::Datagram, flags, None)?;
+    let address = SockaddrIn::from(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port));
+    nix::sys::socket::connect(socket.as_raw_fd(), &address)?;
+    UdpSocket::from_std(socket.into())
 }
