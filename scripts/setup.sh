@@ -92,23 +92,23 @@ install_stock_vsock() {
   install -m 0755 -C "$root/bin/vhost-device-vsock" build/bin/vhost-device-vsock
 }
 
-# AWS's own reader and writer of enclave images, for tests; kept until its sources change.
-install_aws_eif() {
-  local crate=$PWD/test/oracles/aws-eif sum root
+# A program around a crate of AWS, for tests; kept until its sources change.
+install_oracle() {
+  local name=$1 crate=$PWD/test/oracles/$1 sum root
   sum=$(cat "$crate"/Cargo.{toml,lock} "$crate"/src/*.rs | sha256sum | cut -c1-16)
-  root="$cache/aws-eif-$sum"
+  root="$cache/$name-$sum"
   mkdir -p "$root"
   # Checkouts share it.
   exec 8>"$root/lock"
   flock 8
-  if [ ! -x "$root/aws-eif" ]; then
+  if [ ! -x "$root/$name" ]; then
     # From a directory of its own: the flags of this workspace are not meant for it.
     (cd "$root" && CARGO_TARGET_DIR="$root/target" cargo build --quiet --locked --release --manifest-path "$crate/Cargo.toml")
-    mv "$root"/target/release/aws-eif "$root/"
+    mv "$root/target/release/$name" "$root/"
     rm -rf "$root/target"
   fi
   exec 8>&-
-  install -m 0755 -C "$root/aws-eif" build/bin/aws-eif
+  install -m 0755 -C "$root/$name" "build/bin/$name"
 }
 
 # QEMU 10.2 or later, for what only such a one can do. It runs as a user of its own, who cannot look
@@ -210,7 +210,8 @@ main() {
   [ "$purpose" != --test ] || step 'guests of the tests' build_test_guests
   [ "$purpose" != --test ] || step 'packages of the example services' fetch_example_packages
   [ -z "$purpose" ] || step 'QEMU of Debian backports, for tests' install_recent_qemu
-  [ -z "$purpose" ] || step "AWS's reader and writer of images, for tests" install_aws_eif
+  [ -z "$purpose" ] || step "AWS's reader and writer of images, for tests" install_oracle aws-eif
+  [ "$purpose" != --test ] || step "AWS's SDK for Rust, for tests" install_oracle aws-sdk-rust
   [ -z "$purpose" ] || step "kernel of the lab's host" install_lab_kernel
   [ "$purpose" != --test ] || step 'other versions of Node.js, for tests' install_node_versions
   [ "$purpose" != --test ] || step "Debian 13's Node.js, for tests" install_debian_13
