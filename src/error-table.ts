@@ -798,8 +798,9 @@ const rows = {
   },
   ERR_KMS_MASTER_KEY: {
     nitro: 3,
-    meaning: "The key broker's master key cannot be read, or belongs to another store.",
-    hint: 'Give the passphrase or the key file that the store was made with. Without it the keys in the store are lost.',
+    meaning:
+      "The key broker's master key cannot be read or made by its token, or belongs to another store.",
+    hint: 'Give the passphrase, key file, token or TPM that the store was made with. Without it the keys in the store are lost.',
   },
   ERR_KMS_STORE: {
     nitro: 0,

@@ -4,8 +4,8 @@ import { Command, Option } from 'commander'
 import { CloisterError } from '../errors.ts'
 import { backUp, isPostgres, restore, type BackupReport } from '../kms/index.ts'
 import {
-  masterKeyFileOf,
-  masterKeyFileOptions,
+  masterKeySourceOf,
+  masterKeySourceOptions,
   masterKeyOf,
   masterKeyOptions,
   masterKeyTpmOption,
@@ -50,13 +50,13 @@ export function kmsRestoreCommand(): Command {
   const command = new Command('restore')
     .description('make a store from a backup')
     .argument('<file>', 'what `kms backup` wrote')
-  for (const option of masterKeyFileOptions()) command.addOption(option)
+  for (const option of masterKeySourceOptions()) command.addOption(option)
   return command
     .addOption(
       new Option(
         '--backup-passphrase-file <file>',
         'decrypts the master key in the backup',
-      ).conflicts(['passphraseFile', 'masterKeyFile']),
+      ).conflicts(['passphraseFile', 'masterKeyFile', 'masterKeyPkcs11']),
     )
     .addOption(masterKeyTpmOption())
     .addOption(storeOption())
@@ -81,7 +81,7 @@ async function writeBackup(file: string, flags: BackupFlags): Promise<void> {
 async function restoreBackup(file: string, flags: BackupFlags): Promise<void> {
   const { backupPassphraseFile } = flags
   const opensWith =
-    backupPassphraseFile === undefined ? masterKeyFileOf(flags) : { backupPassphraseFile }
+    backupPassphraseFile === undefined ? masterKeySourceOf(flags) : { backupPassphraseFile }
   if (opensWith === undefined) throw wrong('restore', 'nothing is given that opens the backup')
   checkDirectory('restore', flags.store)
   const store = storeDirectory(flags.store)

@@ -5,11 +5,13 @@ import { Option } from 'commander'
 import { deviceStorage, hostChipStorage, type StorageTpm } from '../chip/index.ts'
 import { openDirectories } from '../enclaves/index.ts'
 import { CloisterError } from '../errors.ts'
-import type { MasterKeySource } from '../kms/index.ts'
+import type { FileOrToken, MasterKeySource } from '../kms/index.ts'
 
 export interface MasterKeyFlags {
   readonly passphraseFile?: string
   readonly masterKeyFile?: string
+  readonly masterKeyPkcs11?: string
+  readonly pkcs11PinFile?: string
   /** True for the host chip. */
   readonly masterKeyTpm?: string | true
 }
@@ -27,15 +29,24 @@ export function storeDirectory(store: string | undefined): string {
 
 export function masterKeyOptions(): readonly Option[] {
   const tpm = masterKeyTpmOption()
-  return [...masterKeyFileOptions().map((one) => one.conflicts('masterKeyTpm')), tpm]
+  return [...masterKeySourceOptions().map((one) => one.conflicts('masterKeyTpm')), tpm]
 }
 
-export function masterKeyFileOptions(): readonly Option[] {
+/** Master keys that are not in a TPM. */
+export function masterKeySourceOptions(): readonly Option[] {
   return [
     new Option('--passphrase-file <file>', 'the master key is made from this passphrase').conflicts(
-      'masterKeyFile',
+      ['masterKeyFile', 'masterKeyPkcs11'],
     ),
-    new Option('--master-key-file <file>', 'the master key: 32 bytes, or 64 hexadecimal digits'),
+    new Option(
+      '--master-key-file <file>',
+      'the master key: 32 bytes, or 64 hexadecimal digits',
+    ).conflicts('masterKeyPkcs11'),
+    new Option(
+      '--master-key-pkcs11 <uri>',
+      'the master key is made by an AES-256 key on a PKCS#11 token (pkcs11:token=…;object=…?module-path=…)',
+    ),
+    new Option('--pkcs11-pin-file <file>', "the token's PIN"),
   ]
 }
 
@@ -49,19 +60,25 @@ export function masterKeyTpmOption(): Option {
 export async function masterKeyOf(flags: MasterKeyFlags): Promise<MasterKeySource> {
   const tpm = await tpmOf(flags)
   if (tpm !== undefined) return { tpm }
-  const file = masterKeyFileOf(flags)
-  if (file !== undefined) return file
-  throw new CloisterError('ERR_CLI_ARGUMENT', 'no master key is given', {
-    hint: 'Give --passphrase-file, --master-key-file or --master-key-tpm.',
-  })
+  const source = masterKeySourceOf(flags)
+  if (source !== undefined) return source
+  throw wrong(
+    'no master key is given',
+    'Give --passphrase-file, --master-key-file, --master-key-pkcs11 or --master-key-tpm.',
+  )
 }
 
-export function masterKeyFileOf({
-  passphraseFile,
-  masterKeyFile,
-}: MasterKeyFlags): { passphraseFile: string } | { keyFile: string } | undefined {
+export function masterKeySourceOf(flags: MasterKeyFlags): FileOrToken | undefined {
+  const { passphraseFile, masterKeyFile, masterKeyPkcs11: pkcs11, pkcs11PinFile: pinFile } = flags
+  if (pinFile !== undefined && pkcs11 === undefined)
+    throw wrong('--pkcs11-pin-file is given alone', 'Give --master-key-pkcs11, too.')
+  if (pkcs11 !== undefined) return { pkcs11, ...(pinFile === undefined ? {} : { pinFile }) }
   if (passphraseFile !== undefined) return { passphraseFile }
   return masterKeyFile === undefined ? undefined : { keyFile: masterKeyFile }
+}
+
+function wrong(message: string, hint: string): CloisterError {
+  return new CloisterError('ERR_CLI_ARGUMENT', message, { hint })
 }
 
 export async function tpmOf({ masterKeyTpm }: MasterKeyFlags): Promise<StorageTpm | undefined> {

@@ -16,7 +16,7 @@ import {
 import { dirname, join, resolve } from 'node:path'
 import { readCounter, type StorageTpm } from '../chip/index.ts'
 import { check, CloisterError, reasonOf } from '../errors.ts'
-import { openStore, type MasterKeySource } from './open-store.ts'
+import { openStore, secretOf, type FileOrToken, type MasterKeySource } from './open-store.ts'
 import { verifyAudit, type AuditHead } from './store/audit-log.ts'
 import { MasterKey, type MasterSecret } from './store/master-key.ts'
 import { readMeta, removeMeta, writeMeta } from './store/meta-table.ts'
@@ -43,7 +43,7 @@ export interface RestoreOptions {
   /** A directory without a store. */
   readonly store: string
   /** What opens the backup: the master key of its store, or the passphrase that wraps it. */
-  readonly opensWith: MasterSecret | { readonly backupPassphraseFile: string }
+  readonly opensWith: FileOrToken | { readonly backupPassphraseFile: string }
   /** Seals the master key to this TPM; without it, the master key stays where it was. */
   readonly tpm?: StorageTpm
 }
@@ -61,15 +61,16 @@ export async function backUp(path: string, options: BackupOptions): Promise<Back
   const isThere = existsSync(join(directory, 'kms.db'))
   check(isThere, 'ERR_KMS_STORE', `${directory} contains no store`, { details: { directory } })
   check(!existsSync(path), CODE, `${path} exists`, { hint: 'Give the path of a new file.' })
-  const { secret, wrapped } = await portableKey(options)
+  const portable = await portableKey(options)
   return await staged(dirname(resolve(path)), `cannot write ${path}`, async (staging) => {
     const copy = join(staging, 'kms.db')
     const { store } = await openStore(directory, masterKey, nowMs)
     using _ = store
     store.copyTo(copy)
     chmodSync(copy, 0o600)
+    const secret = await secretIn(staging, portable)
     const report = withStore(staging, secret, (database, copied) => {
-      if (wrapped !== null) writeMeta(database, WRAPPED, wrapped)
+      if ('wrapped' in portable) writeMeta(database, WRAPPED, portable.wrapped)
       return reportOf(database, copied)
     })
     // Unlike rename(2), it does not replace a file.
@@ -79,17 +80,18 @@ export async function backUp(path: string, options: BackupOptions): Promise<Back
 }
 
 /** The master key, and how the backup carries it: not at all, unless a TPM has it. */
-async function portableKey({ store, masterKey, backupPassphraseFile }: BackupOptions): Promise<{
-  readonly secret: MasterSecret
-  readonly wrapped: Uint8Array | null
-}> {
-  if (!('tpm' in masterKey)) return { secret: masterKey, wrapped: null }
+async function portableKey({
+  store,
+  masterKey,
+  backupPassphraseFile,
+}: BackupOptions): Promise<FileOrToken | WrappedKey> {
+  if (!('tpm' in masterKey)) return masterKey
   const message = 'the backup needs a passphrase for the master key, which is sealed to a TPM'
   check(backupPassphraseFile !== undefined, CODE, message, {
     hint: 'Give --backup-passphrase-file.',
   })
   const { secret } = await unsealKey(store, masterKey.tpm)
-  return { secret: { secret }, wrapped: MasterKey.wrapSecret(secret, backupPassphraseFile) }
+  return { secret, wrapped: MasterKey.wrapSecret(secret, backupPassphraseFile) }
 }
 
 /**
@@ -104,7 +106,16 @@ export async function restore(path: string, options: RestoreOptions): Promise<Ba
   return await staged(dirname(directory), `cannot restore ${path}`, async (staging) => {
     copyFileSync(path, join(staging, 'kms.db'))
     chmodSync(join(staging, 'kms.db'), 0o600)
-    const secret = secretIn(staging, opensWith)
+    const wrapsKey = 'backupPassphraseFile' in opensWith
+    check(
+      !wrapsKey || tpm !== undefined,
+      CODE,
+      'the master key of the backup was sealed to a TPM',
+      {
+        hint: 'Give --master-key-tpm, too.',
+      },
+    )
+    const secret = wrapsKey ? unwrapIn(staging, opensWith) : await secretIn(staging, opensWith)
     const report = withStore(staging, secret, reportOf)
     const { undo } = await moveToTpm(staging, secret, tpm)
     try {
@@ -128,14 +139,28 @@ function checkVacant(directory: string): void {
   })
 }
 
-function secretIn(staging: string, opensWith: RestoreOptions['opensWith']): MasterSecret {
-  if (!('backupPassphraseFile' in opensWith)) return opensWith
+/** A master key, and as a backup contains it. */
+interface WrappedKey {
+  readonly secret: Uint8Array
+  readonly wrapped: Uint8Array
+}
+
+async function secretIn(staging: string, source: FileOrToken | WrappedKey): Promise<MasterSecret> {
+  if ('wrapped' in source) return { secret: source.secret }
+  using database = SqliteDatabase.open(staging)
+  return await secretOf(database, source)
+}
+
+function unwrapIn(
+  staging: string,
+  { backupPassphraseFile }: { readonly backupPassphraseFile: string },
+): MasterSecret {
   using database = SqliteDatabase.open(staging)
   const wrapped = readMeta(database, WRAPPED)
   check(wrapped !== null, CODE, 'the backup contains no master key', {
-    hint: 'Give the --passphrase-file or --master-key-file of the store that it is a copy of.',
+    hint: 'Give the master key of the store that it is a copy of: --passphrase-file, --master-key-file or --master-key-pkcs11.',
   })
-  return { secret: MasterKey.unwrapSecret(wrapped, opensWith.backupPassphraseFile) }
+  return { secret: MasterKey.unwrapSecret(wrapped, backupPassphraseFile) }
 }
 
 /** Seals the master key to a TPM, where one is given; the store then belongs to the TPM's new counter. */
@@ -144,11 +169,7 @@ async function moveToTpm(
   opensWith: MasterSecret,
   tpm: StorageTpm | undefined,
 ): Promise<{ readonly undo: () => Promise<void> }> {
-  if (tpm === undefined) {
-    const message = 'the master key of the backup was sealed to a TPM'
-    check(!('secret' in opensWith), CODE, message, { hint: 'Give --master-key-tpm, too.' })
-    return { undo: () => Promise.resolve() }
-  }
+  if (tpm === undefined) return { undo: () => Promise.resolve() }
   const secret = withStore(staging, opensWith, (database) =>
     MasterKey.secretOf(database, opensWith),
   )

@@ -5,15 +5,19 @@ import { existsSync } from 'node:fs'
 import type { StorageTpm } from '../chip/index.ts'
 import { check } from '../errors.ts'
 import { PostgresDatabase } from './postgres.ts'
+import type { Database } from './store/database.ts'
 import { RollbackGuard } from './rollback.ts'
 import { MasterKey, type MasterSecret } from './store/master-key.ts'
 import { forgetKey, sealedKeyPath, sealKey, unsealKey } from './store/sealed-key.ts'
 import { SqliteDatabase } from './store/sqlite.ts'
 import { Store } from './store/store.ts'
+import { tokenSecret, type TokenSource } from './store/token-key.ts'
 
 /** Where the master key comes from. */
-export type MasterKeySource =
-  Exclude<MasterSecret, { readonly secret: Uint8Array }> | { readonly tpm: StorageTpm }
+export type MasterKeySource = FileOrToken | { readonly tpm: StorageTpm }
+
+/** The same without a TPM. */
+export type FileOrToken = Exclude<MasterSecret, { readonly secret: Uint8Array }> | TokenSource
 
 export interface OpenStore {
   readonly store: Store
@@ -30,10 +34,10 @@ export async function openStore(
   source: MasterKeySource,
   nowMs: number,
 ): Promise<OpenStore> {
-  if (isPostgres(directory)) return openShared(directory, source)
+  if (isPostgres(directory)) return await openShared(directory, source)
   const database = SqliteDatabase.open(directory)
   try {
-    if (!('tpm' in source)) return { store: Store.over(database, source), guard: null }
+    if (!('tpm' in source)) return await openPlain(database, source)
     return await openSealed(database, { directory, tpm: source.tpm, nowMs })
   } catch (error) {
     database.abandon()
@@ -46,18 +50,27 @@ export function isPostgres(store: string): boolean {
   return /^postgres(ql)?:\/\//.test(store)
 }
 
-function openShared(url: string, source: MasterKeySource): OpenStore {
+async function openPlain(database: Database, source: FileOrToken): Promise<OpenStore> {
+  return { store: Store.over(database, await secretOf(database, source)), guard: null }
+}
+
+/** Asks the token, if it is on one. */
+export async function secretOf(database: Database, source: FileOrToken): Promise<MasterSecret> {
+  return 'pkcs11' in source ? { secret: await tokenSecret(database, source) } : source
+}
+
+async function openShared(url: string, source: MasterKeySource): Promise<OpenStore> {
   check(
     !('tpm' in source),
     'ERR_KMS_MASTER_KEY',
     'several hosts can use a PostgreSQL store, but only one a master key in its TPM',
     {
-      hint: 'Give --passphrase-file or --master-key-file.',
+      hint: 'Give --passphrase-file, --master-key-file or --master-key-pkcs11.',
     },
   )
   const database = PostgresDatabase.open(url)
   try {
-    return { store: Store.over(database, source), guard: null }
+    return await openPlain(database, source)
   } catch (error) {
     database.abandon()
     throw error

@@ -3,9 +3,10 @@
 
 import { makeSigner, type EifSigner } from '../eif/index.ts'
 import { namingFile, readInputFile } from '../files/index.ts'
+import { isPkcs11Uri } from '../pkcs11/index.ts'
 import type { KeyOptions, OpenKey } from './key-options.ts'
 import { isArn, openKmsKey } from './kms-key.ts'
-import { isPkcs11Uri, openPkcs11Key } from './pkcs11-key.ts'
+import { openPkcs11Key } from './pkcs11-key.ts'
 import { isPkcs12, openPkcs12 } from './pkcs12.ts'
 import { openPemKey } from './pem-key.ts'
 import { isTpmHandle, isTpmKeyFile, openTpmHandle, openTpmKeyFile } from './tpm-key.ts'

@@ -1,0 +1,124 @@
+// One key on a PKCS#11 token. OpenSC's pkcs11-tool talks to the token's module, in a process of its own: a vendor's
+// library is never loaded into ours. The PIN goes through the environment, which other users cannot read.
+
+import { execFile } from 'node:child_process'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { check, CloisterError, type ErrorCode } from '../errors.ts'
+import { temporaryDirectory } from '../files/index.ts'
+import { parsePkcs11Uri, type Pkcs11Uri } from './uri.ts'
+
+/** Kinds of keys, by pkcs11-tool's names, and how its lists begin them. */
+const KINDS = { privkey: 'Private Key Object', secrkey: 'Secret Key Object' } as const
+const TOOL = 'pkcs11-tool'
+const PIN_VARIABLE = 'CLOISTER_PKCS11_PIN'
+const TIMEOUT_MS = 60_000
+/** Of what the tool says, in an error. */
+const MAX_SAID = 600
+
+export interface TokenOptions {
+  readonly kind: keyof typeof KINDS
+  readonly pin?: string | undefined
+  /** Of every error. */
+  readonly code: ErrorCode
+  /** Where the PIN is given. */
+  readonly pinOption: string
+}
+
+/** A key that was found on its token. */
+export interface Token {
+  /** The line in which the tool says what key it is, e.g. `AES length 32`. */
+  readonly description: string
+  /** Has the token do something with its key, e.g. `--sign`, and returns the result. */
+  use(args: readonly string[], input: Uint8Array): Promise<Buffer>
+}
+
+/**
+ * Finds the one key that a URI names.
+ * @throws the code of the options
+ */
+export async function openToken(uri: string, options: TokenOptions): Promise<Token> {
+  const { kind, pin, code } = options
+  const parsed = parsePkcs11Uri(uri, options)
+  const session = [
+    ...['--module', parsed.modulePath],
+    ...(parsed.token === undefined ? [] : ['--token-label', parsed.token]),
+    ...(pin === undefined ? [] : ['--login', '--pin', `env:${PIN_VARIABLE}`]),
+  ]
+  const run = (args: readonly string[]): Promise<Buffer> =>
+    runTool([...session, ...args], { pin, code })
+  const list = await run(['--list-objects', '--type', kind])
+  const { id, description } = findKey(list.toString(), parsed, options)
+  return {
+    description,
+    // The tool takes no label to name a key with.
+    async use(args, input) {
+      using directory = temporaryDirectory('token')
+      const file = join(directory.path, 'input')
+      await writeFile(file, input)
+      return await run([...args, '--id', id, '--input-file', file])
+    },
+  }
+}
+
+interface ListedKey {
+  readonly description: string
+  readonly label: string
+  readonly id: string
+}
+
+function findKey(list: string, { object, id }: Pkcs11Uri, { kind, code }: TokenOptions): ListedKey {
+  const keys = list
+    .split(new RegExp(`^${KINDS[kind]}`, 'm'))
+    .slice(1)
+    .map(keyOf)
+  const found = keys
+    .filter((key) => object === undefined || key.label === object)
+    .filter((key) => id === undefined || key.id === id)
+  const [key] = found
+  const kindName = kind === 'privkey' ? 'private' : 'secret'
+  check(
+    key !== undefined && found.length === 1 && key.id !== '',
+    code,
+    `${String(found.length)} ${kindName} keys on the token match the PKCS#11 URI, one is needed`,
+    { details: { keysOnToken: keys.length }, hint: 'Check token, object and id, and the PIN.' },
+  )
+  return key
+}
+
+function keyOf(text: string): ListedKey {
+  return {
+    description: /^; (.*)$/m.exec(text)?.[1] ?? '',
+    label: /^ {2}label: +(.*)$/m.exec(text)?.[1] ?? '',
+    id: /^ {2}ID: +([0-9a-f]+)$/m.exec(text)?.[1] ?? '',
+  }
+}
+
+/** What the tool writes to its standard output. */
+function runTool(
+  args: readonly string[],
+  { pin, code }: Pick<TokenOptions, 'pin' | 'code'>,
+): Promise<Buffer> {
+  const env = { ...process.env, LC_ALL: 'C', ...(pin !== undefined && { [PIN_VARIABLE]: pin }) }
+  const options = { env, timeout: TIMEOUT_MS, encoding: 'buffer' } as const
+  return new Promise((resolve, reject) => {
+    execFile(TOOL, args, options, (error, stdout, stderr) => {
+      if (error === null) resolve(stdout)
+      else reject(failure(error, stderr.toString(), code))
+    })
+  })
+}
+
+function failure(
+  cause: Error & { readonly code?: string | number | null },
+  said: string,
+  code: ErrorCode,
+): CloisterError {
+  if (cause.code === 'ENOENT')
+    return new CloisterError(code, `${TOOL} is missing`, {
+      hint: 'Install OpenSC: `apt-get install opensc`.',
+      cause,
+    })
+  const message = 'the PKCS#11 token refused to use its key'
+  return new CloisterError(code, message, { details: { said: said.slice(-MAX_SAID) } })
+}
