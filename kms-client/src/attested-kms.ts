@@ -4,9 +4,19 @@
 import type { KMSClient } from '@aws-sdk/client-kms'
 import { KmsClientError } from './errors.ts'
 import { RecipientKey } from './recipient-key.ts'
+import { ResponseKey } from './response-key.ts'
+import { ATTESTED, requireSignedResponses } from './signed-responses.ts'
 
 /** Obtains an attestation document with this `public_key`, DER SubjectPublicKeyInfo. */
 export type Attest = (publicKey: Uint8Array) => Promise<Uint8Array>
+
+export interface AttestedKmsOptions {
+  /**
+   * The public key in PEM with which Cloister's broker signs responses. With it, every response must be signed, and
+   * `CiphertextForRecipient` must be AuthEnvelopedData. AWS KMS does neither.
+   */
+  readonly responseKey?: string
+}
 
 /** The field that a client without a document reads. */
 const PLAIN_FIELDS: Readonly<Record<string, string>> = {
@@ -22,31 +32,35 @@ type Fields = Record<string, unknown>
 
 /**
  * `client.middlewareStack.use(attestedKms(attest))`. Requests that have a `Recipient` already are not changed.
- * @throws In a request: KmsClientError ERR_KMS_CLIENT_DOCUMENT, ERR_KMS_CLIENT_NOT_ATTESTED, ERR_KMS_CLIENT_CMS.
+ * @throws KmsClientError ERR_KMS_CLIENT_RESPONSE_KEY. In a request: ERR_KMS_CLIENT_DOCUMENT,
+ * ERR_KMS_CLIENT_NOT_ATTESTED, ERR_KMS_CLIENT_CMS, ERR_KMS_CLIENT_SIGNATURE.
  */
-export function attestedKms(attest: Attest): Plugin {
+export function attestedKms(attest: Attest, { responseKey }: AttestedKmsOptions = {}): Plugin {
+  const pinned = responseKey === undefined ? null : new ResponseKey(responseKey)
   return {
     applyToStack: (stack) => {
       stack.add(
-        (next, { commandName = '' }) =>
-          async (args) => {
-            const field = PLAIN_FIELDS[commandName]
-            const input = args.input as Fields
-            if (field === undefined || input['Recipient'] !== undefined) return next(args)
-            const key = await RecipientKey.generate()
-            const Recipient = {
-              KeyEncryptionAlgorithm: 'RSAES_OAEP_SHA_256',
-              AttestationDocument: await documentFor(attest, key),
-            }
-            const result = await next({
-              ...args,
-              input: { ...input, Recipient } as typeof args.input,
-            })
-            open(result.output as unknown as Fields, field, key)
-            return result
-          },
+        (next, context) => async (args) => {
+          const field = PLAIN_FIELDS[context.commandName ?? '']
+          const input = args.input as Fields
+          if (field === undefined || input['Recipient'] !== undefined) return next(args)
+          Object.assign(context, { [ATTESTED]: true })
+          const key = await RecipientKey.generate()
+          const Recipient = {
+            KeyEncryptionAlgorithm: 'RSAES_OAEP_SHA_256',
+            AttestationDocument: await documentFor(attest, key),
+          }
+          const result = await next({
+            ...args,
+            input: { ...input, Recipient } as typeof args.input,
+          })
+          const output = result.output as unknown as Fields
+          open(output, field, (cms) => key.open(cms, pinned !== null))
+          return result
+        },
         { step: 'initialize', name: 'attestedKms', override: true },
       )
+      if (pinned !== null) requireSignedResponses(stack, pinned)
     },
   }
 }
@@ -61,13 +75,13 @@ async function documentFor(attest: Attest, key: RecipientKey): Promise<Uint8Arra
 }
 
 /** A plaintext that was readable on its way is refused. */
-function open(output: Fields, field: string, key: RecipientKey): void {
+function open(output: Fields, field: string, decrypt: (cms: Uint8Array) => Uint8Array): void {
   const cms = output['CiphertextForRecipient']
   const isAttested = cms instanceof Uint8Array && (output[field] ?? null) === null
   if (!isAttested) {
     const message = 'what answered has not used the attestation document'
     throw new KmsClientError('ERR_KMS_CLIENT_NOT_ATTESTED', message)
   }
-  output[field] = key.open(cms)
+  output[field] = decrypt(cms)
   delete output['CiphertextForRecipient']
 }

@@ -6,6 +6,10 @@ export type KmsClientErrorCode =
   | 'ERR_KMS_CLIENT_CMS'
   /** The response has no CiphertextForRecipient, or the plaintext as well. */
   | 'ERR_KMS_CLIENT_NOT_ATTESTED'
+  /** The response is not signed by the pinned key, or not for this request. */
+  | 'ERR_KMS_CLIENT_SIGNATURE'
+  /** The pinned key is not a public key that Cloister's broker signs with. */
+  | 'ERR_KMS_CLIENT_RESPONSE_KEY'
   /** No attestation document could be had. */
   | 'ERR_KMS_CLIENT_DOCUMENT'
   /** The key's policy can be extended, or cannot be understood. */

@@ -7,10 +7,11 @@ import {
   createHash,
   generateKeyPair,
   privateDecrypt,
+  type Decipher,
   type KeyObject,
 } from 'node:crypto'
 import { promisify } from 'node:util'
-import { parseEnveloped } from './cms.ts'
+import { parseAuthEnveloped, parseEnveloped, type AuthEnveloped } from './cms.ts'
 import { KmsClientError } from './errors.ts'
 
 const CONTENT_KEY_BYTES = 32
@@ -33,16 +34,19 @@ export class RecipientKey {
 
   /**
    * Decrypts a CiphertextForRecipient.
+   * @param authenticated - Whether it must be AuthEnvelopedData; EnvelopedData otherwise.
    * @throws KmsClientError ERR_KMS_CLIENT_CMS
    */
-  open(cms: Uint8Array): Uint8Array {
-    const { keyId, encryptedKey, iv, ciphertext } = parseEnveloped(cms)
-    if (!createHash('sha256').update(this.spki).digest().equals(keyId))
+  open(cms: Uint8Array, authenticated = false): Uint8Array {
+    const sealed = authenticated ? parseAuthEnveloped(cms) : parseEnveloped(cms)
+    if (!createHash('sha256').update(this.spki).digest().equals(sealed.keyId))
       throw unopened('it is encrypted for another key')
-    const key = this.#contentKey(encryptedKey)
+    const key = this.#contentKey(sealed.encryptedKey)
     try {
-      const decipher = createDecipheriv('aes-256-cbc', key, iv)
-      return Uint8Array.from(Buffer.concat([decipher.update(ciphertext), decipher.final()]))
+      const decipher = sealed.mac
+        ? gcm(key, sealed)
+        : createDecipheriv('aes-256-cbc', key, sealed.iv)
+      return Uint8Array.from(Buffer.concat([decipher.update(sealed.ciphertext), decipher.final()]))
     } catch (cause) {
       throw unopened('its content cannot be decrypted', cause)
     }
@@ -59,6 +63,10 @@ export class RecipientKey {
     }
     throw unopened('its key is not an AES-256 key')
   }
+}
+
+function gcm(key: Uint8Array, { iv, mac }: AuthEnveloped): Decipher {
+  return createDecipheriv('aes-256-gcm', key, iv, { authTagLength: mac.length }).setAuthTag(mac)
 }
 
 function unopened(reason: string, cause?: unknown): KmsClientError {

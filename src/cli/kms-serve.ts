@@ -117,6 +117,7 @@ async function serve(flags: ServeFlags): Promise<void> {
     Account: account,
     Store: store,
     AcceptedRoots: roots.length,
+    ResponseKey: broker.responseKey,
     ProcessID: process.pid,
   })
 }

@@ -58,7 +58,10 @@ export async function answerRequest(
   try {
     const operation = operationOf(name)
     const fields = new Fields(parseBody(request.body))
-    const recipient = operation.takesRecipient === true ? await recipients.verify(fields) : null
+    const recipient =
+      operation.takesRecipient === true
+        ? await recipients.verify(fields, request.recipientContent)
+        : null
     const newCall = (atMs: number): Call => {
       const all = { ...facts, nowMs: atMs, attestation: recipient?.attestation ?? null }
       return (call = new Call({ store, place, fields, recipient, facts: all }))

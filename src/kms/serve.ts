@@ -48,6 +48,8 @@ export interface Broker extends AsyncDisposable {
   readonly endpoint: string
   /** Where the console is, if it was asked for. */
   readonly console: string | null
+  /** PEM of the public key whose private part signs responses. */
+  readonly responseKey: string
   /** Closes the store at once, for the end of the process: its write-ahead log goes into its file. */
   closeStore(): void
 }
@@ -79,12 +81,16 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     const parts = { store, credentials, recipients, place, now, upkeep, throttle }
     const server = await KmsServer.listen(
       { host, port, tls },
-      { dispatch: (request) => answerRequest(request, parts), report, now },
+      {
+        ...{ dispatch: (request) => answerRequest(request, parts), report, now },
+        sign: (text) => store.responseKey.sign(text),
+      },
     )
     const page = await openConsole(server, options.console, { store, place, now, report })
     return {
       endpoint: server.endpoint,
       console: page?.url ?? null,
+      responseKey: store.responseKey.publicKey,
       closeStore: close,
       async [Symbol.asyncDispose]() {
         await page?.[Symbol.asyncDispose]()

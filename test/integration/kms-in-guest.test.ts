@@ -1,7 +1,7 @@
 // AWS KMS from inside an enclave: an unmodified boto3 behind cloister-kms-proxy, and kmstool_enclave_cli, over a
 // port of the parent or the network, with TLS and without.
 
-import { X509Certificate } from 'node:crypto'
+import { generateKeyPairSync, X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -34,8 +34,8 @@ let root: Uint8Array
 let broker: RunningBroker
 let admin: KMSClient
 let forward: ChildProcess
-const keys = { symmetric: '', agreement: '', other: '' }
-const sealed = { symmetric: '', other: '' }
+const keys = { symmetric: '', agreement: '', other: '', once: '' }
+const sealed = { symmetric: '', other: '', once: '' }
 
 beforeAll(async () => {
   host = new TestHost()
@@ -68,7 +68,11 @@ async function makeKeys(): Promise<void> {
     ...{ measurements, KeySpec: 'ECC_NIST_P256', KeyUsage: 'KEY_AGREEMENT' },
   })
   keys.other = await newLockedKey(admin, { measurements: changed })
-  for (const name of ['symmetric', 'other'] as const) {
+  keys.once = await newLockedKey(admin, {
+    measurements,
+    condition: { Bool: { 'cloister:RecipientAttestation:UnusedNonce': 'true' } },
+  })
+  for (const name of ['symmetric', 'other', 'once'] as const) {
     const command = new EncryptCommand({ KeyId: keys[name], Plaintext: Buffer.from(SECRET) })
     const { CiphertextBlob = new Uint8Array() } = await admin.send(command)
     sealed[name] = Buffer.from(CiphertextBlob).toString('base64')
@@ -96,13 +100,22 @@ function asApp(script: string): Promise<string> {
   return inGuest(enclave.VsockSocket, `${exports.join('\n')}\n${script}`)
 }
 
-async function boto3(...options: readonly string[]): Promise<Readonly<Record<string, unknown>>> {
+/** The lines of a script that write a text to a file. */
+const saved = (path: string, text: string): string => `cat > ${path} <<'END'\n${text}END`
+
+const ROUTE = ['--endpoint', 'http://127.0.0.1:8470', '--parent-port', '8000']
+
+async function boto3(
+  options: readonly string[],
+  name: 'symmetric' | 'once' = 'symmetric',
+): Promise<Readonly<Record<string, unknown>>> {
   const command = new GetPublicKeyCommand({ KeyId: keys.agreement })
   const { PublicKey = new Uint8Array() } = await admin.send(command)
   const peer = Buffer.from(PublicKey).toString('base64')
-  const words = [sealed.symmetric, keys.symmetric, keys.agreement, sealed.other, peer]
+  const words = [sealed[name], keys[name], keys.agreement, sealed.other, peer]
   const program = `python3 /app.py ${words.join(' ')}`
-  const output = await asApp(`cloister-kms-proxy ${options.join(' ')} -- ${program}`)
+  const proxy = `cloister-kms-proxy ${options.join(' ')} -- ${program}`
+  const output = await asApp(`${saved('/tmp/response.pem', broker.responseKey)}\n${proxy}`)
   return JSON.parse(output) as Readonly<Record<string, unknown>>
 }
 
@@ -119,19 +132,24 @@ const EXPECTED = {
 
 describe('boto3, unmodified, gets every plain field where it looks for it', () => {
   test('through a port of the parent', async () => {
-    const options = ['--endpoint', 'http://127.0.0.1:8470', '--parent-port', '8000']
-    expect(await boto3(...options)).toEqual(EXPECTED)
+    expect(await boto3(ROUTE)).toEqual(EXPECTED)
+  })
+
+  test('with responses that the broker signs, and nonces that it accepts once', async () => {
+    const options = [...ROUTE, '--response-key', '/tmp/response.pem', '--broker-nonces']
+    expect(await boto3(options, 'once')).toEqual(EXPECTED)
   })
 
   test('over the network of the enclave', async () => {
     const { port } = new URL(broker.endpoint)
     const options = ['--endpoint', `http://host.cloister.internal:${port}`]
-    expect(await boto3(...options)).toEqual(EXPECTED)
+    expect(await boto3(options)).toEqual(EXPECTED)
   })
 })
 
-const kmstool = (words: string, endpoint = 'http://127.0.0.1:8470') =>
-  asApp(`CLOISTER_KMS_ENDPOINT=${endpoint} kmstool_enclave_cli ${words} --region ${REGION} \
+const kmstool = (words: string, prefix = '') =>
+  asApp(`${prefix}
+    CLOISTER_KMS_ENDPOINT=http://127.0.0.1:8470 kmstool_enclave_cli ${words} --region ${REGION} \
     --proxy-port 8000 --aws-access-key-id $AWS_ACCESS_KEY_ID \
     --aws-secret-access-key $AWS_SECRET_ACCESS_KEY --aws-session-token ''; echo $?`)
 
@@ -166,13 +184,29 @@ describe('kmstool_enclave_cli prints what AWS’s does', () => {
   })
 })
 
+test('a document counts only with a nonce, and a response only with the signature of the right key', async () => {
+  const decrypt = `decrypt --ciphertext ${sealed.once}`
+  const pinned = (pem: string) =>
+    `${saved('/tmp/pinned.pem', pem)}\nexport CLOISTER_KMS_RESPONSE_KEY=/tmp/pinned.pem`
+  expect(await kmstool(decrypt, pinned(broker.responseKey))).toMatch(
+    /ERR_GUEST_KMS_REFUSED: Decrypt: AccessDeniedException .*\n1\n$/,
+  )
+  const nonces = 'export CLOISTER_KMS_NONCES=1'
+  expect(await kmstool(decrypt, `${pinned(broker.responseKey)}\n${nonces}`)).toMatch(
+    /^PLAINTEXT: \S+\n0\n$/,
+  )
+  const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-384' })
+  const other = publicKey.export({ format: 'pem', type: 'spki' }).toString()
+  expect(await kmstool(decrypt, `${pinned(other)}\n${nonces}`)).toContain('ERR_GUEST_KMS_SIGNATURE')
+})
+
 test('TLS ends in the enclave, and a parent with another certificate is refused', async () => {
   const tls = makeTlsFiles((name) => host.path(name), 'tls', 'basicConstraints=critical,CA:FALSE')
   const port = Number(new URL(broker.endpoint).port)
   await broker.restart({ roots: [root], tls, port })
   const decrypt = `decrypt --ciphertext ${sealed.symmetric}`
   const pem = readFileSync(tls.certificate, 'utf8')
-  const save = `cat > /tmp/ca.pem <<'END'\n${pem}END\nexport CLOISTER_KMS_CA_FILE=/tmp/ca.pem`
+  const save = `${saved('/tmp/ca.pem', pem)}\nexport CLOISTER_KMS_CA_FILE=/tmp/ca.pem`
   const run = (prefix: string) =>
     asApp(`${prefix}\nexport CLOISTER_KMS_ENDPOINT=https://127.0.0.1:8470
       kmstool_enclave_cli ${decrypt} --region ${REGION} --aws-access-key-id $AWS_ACCESS_KEY_ID \

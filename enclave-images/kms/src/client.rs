@@ -10,7 +10,7 @@ use crate::endpoint::Route;
 use crate::failure::{Code, Failure};
 use crate::http::Response;
 use crate::locked_policy;
-use crate::outgoing::Outgoing;
+use crate::outgoing::{CREATE_NONCE, Outgoing, TARGET_PREFIX};
 use crate::recipient::RecipientKey;
 use crate::sigv4::Scope;
 use crate::strict_json;
@@ -28,6 +28,8 @@ pub struct Kms {
     pub region: String,
     pub key: AccessKey,
     pub attester: Box<dyn Attester>,
+    /// Gets a nonce from Cloister's broker for every document.
+    pub uses_nonces: bool,
 }
 
 /// A data key, and its form for storage.
@@ -129,6 +131,16 @@ impl Kms {
         operation: &str,
         request: &Map<String, Value>,
     ) -> Result<Map<String, Value>, Failure> {
+        let target = format!("{TARGET_PREFIX}{operation}");
+        self.exchange(&target, request, false)
+    }
+
+    fn exchange(
+        &self,
+        target: &str,
+        request: &Map<String, Value>,
+        is_attested: bool,
+    ) -> Result<Map<String, Value>, Failure> {
         let body = serde_json::to_vec(request).map_err(|error| unreadable(&error.to_string()))?;
         let time = amz_date();
         let scope = Scope {
@@ -142,17 +154,27 @@ impl Kms {
         let url = self.route.url(&self.region);
         let outgoing = Outgoing {
             url: &url,
-            operation,
+            target,
             time: &time,
             scope: &scope,
             user_agent: USER_AGENT,
             body: &body,
+            is_attested,
         };
-        let response = self.route.exchange(&url, &outgoing.signed(&self.key))?;
+        let response = self.route.send(&outgoing, &self.key)?;
         if response.status != 200 {
+            let operation = target.rsplit('.').next().unwrap_or(target);
             return Err(refusal(operation, &response));
         }
         strict_json::parse_object(&response.body).map_err(|error| unreadable(&error))
+    }
+
+    fn nonce(&self) -> Result<Option<Vec<u8>>, Failure> {
+        if !self.uses_nonces {
+            return Ok(None);
+        }
+        let response = self.exchange(CREATE_NONCE, &Map::new(), false)?;
+        attested::nonce_of(&response).map(Some)
     }
 
     fn attested(
@@ -162,9 +184,13 @@ impl Kms {
     ) -> Result<Attested, Failure> {
         let field = attested::plain_field(operation).unwrap_or_default();
         let key = RecipientKey::generate()?;
-        attested::add_recipient(&mut request, &self.attester.attest(key.spki())?);
-        let mut response = self.call(operation, &request)?;
-        let plaintext = attested::open(&mut response, field, key)?;
+        let nonce = self.nonce()?;
+        let document = self.attester.attest(key.spki(), nonce.as_deref())?;
+        attested::add_recipient(&mut request, &document);
+        let target = format!("{TARGET_PREFIX}{operation}");
+        let mut response = self.exchange(&target, &request, true)?;
+        let form = self.route.form();
+        let plaintext = attested::open(&mut response, field, |cms| key.open(cms, form))?;
         Ok((response, plaintext))
     }
 }

@@ -9,22 +9,22 @@ use serde_bytes::ByteBuf;
 
 /// What shows which enclave a public key belongs to.
 pub trait Attester: Send + Sync {
-    /// A fresh document with this `public_key`, DER SubjectPublicKeyInfo.
-    fn attest(&self, public_key: &[u8]) -> Result<Vec<u8>, Failure>;
+    /// A fresh document with this `public_key`, DER SubjectPublicKeyInfo, and this `nonce`, if there is one.
+    fn attest(&self, public_key: &[u8], nonce: Option<&[u8]>) -> Result<Vec<u8>, Failure>;
 }
 
 /// The NSM; opened for the time of a request, so that it may appear late.
 pub struct Nsm;
 
 impl Attester for Nsm {
-    fn attest(&self, public_key: &[u8]) -> Result<Vec<u8>, Failure> {
+    fn attest(&self, public_key: &[u8], nonce: Option<&[u8]>) -> Result<Vec<u8>, Failure> {
         let device = nsm_init();
         if device < 0 {
             return Err(failed("/dev/nsm cannot be opened"));
         }
         let request = Request::Attestation {
             user_data: None,
-            nonce: None,
+            nonce: nonce.map(ByteBuf::from),
             public_key: Some(ByteBuf::from(public_key)),
         };
         let response = nsm_process_request(device, request);

@@ -4,6 +4,7 @@
 
 use crate::failure::{Code, Failure};
 use crate::http::{Messages, Response};
+use crate::response_key::ResponseKey;
 use crate::wire::{Socket, Wire};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject;
@@ -110,6 +111,8 @@ pub struct Route {
     /// The parent's port that leads there. Without it, the enclave's network.
     parent_port: Option<u32>,
     tls: Arc<ClientConfig>,
+    /// Signs every response, where it is known.
+    pub(crate) response_key: Option<ResponseKey>,
 }
 
 impl Route {
@@ -133,7 +136,17 @@ impl Route {
             url,
             parent_port,
             tls: Arc::new(tls),
+            response_key: None,
         })
+    }
+
+    /// Accepts only responses that Cloister's broker has signed with this key.
+    #[must_use]
+    pub fn pinned(self, response_key: Option<ResponseKey>) -> Self {
+        Self {
+            response_key,
+            ..self
+        }
     }
 
     /// The URL for requests of a region, which the caller has checked.
@@ -143,7 +156,7 @@ impl Route {
     }
 
     /// Sends the bytes of a request and reads the response.
-    pub fn exchange(&self, url: &Url, request: &[u8]) -> Result<Response, Failure> {
+    pub(crate) fn exchange(&self, url: &Url, request: &[u8]) -> Result<Response, Failure> {
         let mut wire = self.connect(url).map_err(|error| {
             let way = match self.parent_port {
                 Some(port) => format!(" through port {port} of the parent"),

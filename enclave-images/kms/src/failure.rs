@@ -20,6 +20,8 @@ pub enum Code {
     Cms,
     /// KMS answered without CiphertextForRecipient: it has not looked at the document.
     NotAttested,
+    /// The response is not signed by the pinned key, or not for this request.
+    Signature,
     /// KMS refused the request.
     Refused,
     /// The key's policy can be extended, or cannot be understood.
@@ -41,6 +43,7 @@ impl Code {
             Self::Response => "ERR_GUEST_KMS_RESPONSE",
             Self::Cms => "ERR_GUEST_KMS_CMS",
             Self::NotAttested => "ERR_GUEST_KMS_NOT_ATTESTED",
+            Self::Signature => "ERR_GUEST_KMS_SIGNATURE",
             Self::Refused => "ERR_GUEST_KMS_REFUSED",
             Self::PolicyNotLocked => "ERR_GUEST_KMS_POLICY_NOT_LOCKED",
             Self::Request => "ERR_GUEST_KMS_REQUEST",

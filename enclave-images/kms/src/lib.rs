@@ -16,6 +16,7 @@ pub mod locked_policy;
 pub mod outgoing;
 pub mod proxy;
 pub mod recipient;
+pub mod response_key;
 pub mod sigv4;
 pub mod strict_json;
 pub mod wire;

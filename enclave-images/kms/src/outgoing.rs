@@ -6,26 +6,29 @@ use crate::endpoint::Url;
 use crate::sigv4::{Scope, Signed};
 
 pub const CONTENT_TYPE: &str = "application/x-amz-json-1.1";
-/// Before the operation's name in X-Amz-Target.
+/// Before the operation's name in X-Amz-Target, of AWS's operations and of Cloister's.
 pub const TARGET_PREFIX: &str = "TrentService.";
+pub const CREATE_NONCE: &str = "CloisterService.CreateNonce";
 
 /// Values of headers are checked by whoever makes this: they have no line breaks.
 pub struct Outgoing<'a> {
     pub url: &'a Url,
-    pub operation: &'a str,
+    /// The value of X-Amz-Target.
+    pub target: &'a str,
     /// The value of X-Amz-Date.
     pub time: &'a str,
     pub scope: &'a Scope,
     pub user_agent: &'a str,
     pub body: &'a [u8],
+    /// Whether the response will be opened by this crate.
+    pub is_attested: bool,
 }
 
 impl Outgoing<'_> {
-    /// The bytes of the request.
+    /// The bytes of the request, with more headers, whose names come after x-amz-target.
     #[must_use]
-    pub fn signed(&self, key: &AccessKey) -> Vec<u8> {
+    pub fn signed(&self, key: &AccessKey, more: &[(&str, &str)]) -> Vec<u8> {
         let length = self.body.len().to_string();
-        let target = format!("{TARGET_PREFIX}{}", self.operation);
         let mut headers = vec![
             ("content-length", length.as_str()),
             ("content-type", CONTENT_TYPE),
@@ -35,7 +38,8 @@ impl Outgoing<'_> {
         if let Some(token) = &key.session_token {
             headers.push(("x-amz-security-token", token));
         }
-        headers.push(("x-amz-target", &target));
+        headers.push(("x-amz-target", self.target));
+        headers.extend_from_slice(more);
         let signed = Signed {
             headers: &headers,
             time: self.time,

@@ -2,8 +2,9 @@
 //! is opened once. A response to another request is therefore never accepted.
 #![forbid(unsafe_code)]
 
-use crate::cms::{self, BLOCK_BYTES};
+use crate::cms::{self, BLOCK_BYTES, Content, Form, GCM_NONCE_BYTES};
 use crate::failure::{Code, Failure};
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::cipher::{AES_256, DecryptionContext, PaddedBlockDecryptingKey, UnboundCipherKey};
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::encoding::AsDer;
@@ -55,13 +56,16 @@ impl RecipientKey {
     }
 
     /// Decrypts a CiphertextForRecipient for this key, and uses the key up.
-    pub fn open(self, cms: &[u8]) -> Result<Zeroizing<Vec<u8>>, Failure> {
-        let enveloped = cms::parse(cms)?;
+    pub fn open(self, cms: &[u8], form: Form) -> Result<Zeroizing<Vec<u8>>, Failure> {
+        let enveloped = cms::parse(cms, form)?;
         if enveloped.key_id != digest(&SHA256, &self.spki).as_ref() {
             return Err(unopened("it is encrypted for another key"));
         }
         let content_key = self.content_key(enveloped.encrypted_key)?;
-        decrypt_content(&content_key, enveloped.iv, enveloped.ciphertext)
+        match enveloped.content {
+            Content::Cbc { iv, ciphertext } => decrypt_cbc(&content_key, iv, ciphertext),
+            Content::Gcm { nonce, sealed } => decrypt_gcm(&content_key, nonce, sealed),
+        }
     }
 
     fn content_key(self, encrypted: &[u8]) -> Result<Zeroizing<Vec<u8>>, Failure> {
@@ -81,7 +85,7 @@ impl RecipientKey {
     }
 }
 
-fn decrypt_content(
+fn decrypt_cbc(
     key: &[u8],
     iv: [u8; BLOCK_BYTES],
     ciphertext: Vec<u8>,
@@ -92,6 +96,23 @@ fn decrypt_content(
     let mut content = Zeroizing::new(ciphertext);
     let context = DecryptionContext::Iv128(FixedLength::from(iv));
     let length = key.decrypt(&mut content, context).map_err(failed)?.len();
+    content.truncate(length);
+    Ok(content)
+}
+
+fn decrypt_gcm(
+    key: &[u8],
+    nonce: [u8; GCM_NONCE_BYTES],
+    sealed: Vec<u8>,
+) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let failed = |_| unopened("its content cannot be decrypted");
+    let key = UnboundKey::new(&AES_256_GCM, key).map_err(failed)?;
+    let mut content = Zeroizing::new(sealed);
+    let nonce = Nonce::assume_unique_for_key(nonce);
+    let length = LessSafeKey::new(key)
+        .open_in_place(nonce, Aad::empty(), &mut content)
+        .map_err(failed)?
+        .len();
     content.truncate(length);
     Ok(content)
 }

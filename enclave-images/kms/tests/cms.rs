@@ -1,6 +1,6 @@
 //! CiphertextForRecipient: AWS's values, values that openssl makes, and their mutated twins.
 
-use cloister_kms::cms::{self, MAX_CMS_BYTES};
+use cloister_kms::cms::{self, Content, Form, MAX_CMS_BYTES};
 use cloister_kms::failure::Code;
 use cloister_kms::recipient::RecipientKey;
 use proptest::prelude::*;
@@ -11,6 +11,7 @@ use std::process::Command;
 const OCTETS: &[u8] = include_bytes!("vectors/sdkc-input-ber.der");
 const PRIMITIVE: &[u8] = include_bytes!("vectors/sdkc-input-ber-ctx.der");
 const HELLO: &[u8] = include_bytes!("vectors/enclaver-hello-world.der");
+const AUTHENTICATED: &[u8] = include_bytes!("vectors/openssl-auth-enveloped.der");
 const HELLO_KEY: &[u8] = include_bytes!("vectors/enclaver-test-key.pk8.der");
 
 fn hello_key() -> RecipientKey {
@@ -19,19 +20,52 @@ fn hello_key() -> RecipientKey {
 
 #[test]
 fn opens_a_value_of_aws() {
-    let plaintext = hello_key().open(HELLO).unwrap();
+    let plaintext = hello_key().open(HELLO, Form::Enveloped).unwrap();
     assert_eq!(*plaintext, b"Hello, World");
 }
 
 #[test]
+fn opens_auth_enveloped_data_and_only_as_such() {
+    let plaintext = hello_key()
+        .open(AUTHENTICATED, Form::AuthEnveloped)
+        .unwrap();
+    assert_eq!(*plaintext, b"Hello, AuthEnvelopedData");
+    for (value, form) in [
+        (AUTHENTICATED, Form::Enveloped),
+        (HELLO, Form::AuthEnveloped),
+    ] {
+        assert_eq!(hello_key().open(value, form).unwrap_err().code, Code::Cms);
+    }
+}
+
+#[test]
+fn refuses_auth_enveloped_data_that_was_changed_anywhere() {
+    let length = AUTHENTICATED.len();
+    // Every octet of the content and its MAC, and some of the encrypted key.
+    for at in (135..391).step_by(16).chain(438..length) {
+        let mut changed = AUTHENTICATED.to_vec();
+        changed[at] ^= 1;
+        let opened = hello_key().open(&changed, Form::AuthEnveloped);
+        assert_eq!(opened.unwrap_err().code, Code::Cms, "octet {at}");
+    }
+}
+
+/// The IV, and how many octets are encrypted.
+fn cbc(value: &[u8]) -> ([u8; 16], usize) {
+    match cms::parse(value, Form::Enveloped).unwrap().content {
+        Content::Cbc { iv, ciphertext } => (iv, ciphertext.len()),
+        Content::Gcm { .. } => panic!("AES-GCM in EnvelopedData"),
+    }
+}
+
+#[test]
 fn reads_both_shapes_of_the_content() {
-    let octets = cms::parse(OCTETS).unwrap();
+    let octets = cms::parse(OCTETS, Form::Enveloped).unwrap();
     assert_eq!(octets.encrypted_key.len(), 256);
-    assert_eq!(octets.iv[..4], [0x68, 0x8c, 0x6d, 0x5f]);
-    assert_eq!(octets.ciphertext.len(), 48);
-    let primitive = cms::parse(PRIMITIVE).unwrap();
-    assert_eq!(primitive.iv[..4], [0xe6, 0x6c, 0x11, 0x72]);
-    assert_eq!(primitive.ciphertext.len(), 16);
+    let (iv, length) = cbc(OCTETS);
+    assert_eq!((&iv[..4], length), (&[0x68, 0x8c, 0x6d, 0x5f][..], 48));
+    let (iv, length) = cbc(PRIMITIVE);
+    assert_eq!((&iv[..4], length), (&[0xe6, 0x6c, 0x11, 0x72][..], 16));
 }
 
 #[test]
@@ -57,7 +91,14 @@ fn opens_what_openssl_encrypts() {
         ],
         &[&path("key.pem"), Path::new("-out"), &certificate],
     );
-    for length in [0_usize, 1, 15, 16, 32, 4096] {
+    let forms = [
+        ("-aes-256-cbc", Form::Enveloped),
+        ("-aes-256-gcm", Form::AuthEnveloped),
+    ];
+    for (length, (cipher, form)) in [0_usize, 1, 15, 16, 32, 4096]
+        .into_iter()
+        .flat_map(|length| forms.map(|form| (length, form)))
+    {
         let plaintext: Vec<u8> = (0..length).map(|at| at as u8).collect();
         fs::write(path("plaintext"), &plaintext).unwrap();
         openssl(
@@ -65,7 +106,7 @@ fn opens_what_openssl_encrypts() {
                 "cms",
                 "-encrypt",
                 "-binary",
-                "-aes256",
+                cipher,
                 "-keyid",
                 "-outform",
                 "DER",
@@ -82,7 +123,7 @@ fn opens_what_openssl_encrypts() {
             &[&path("plaintext"), Path::new("-out"), &path("cms.der")],
         );
         let opened = hello_key()
-            .open(&fs::read(path("cms.der")).unwrap())
+            .open(&fs::read(path("cms.der")).unwrap(), form)
             .unwrap();
         assert_eq!(*opened, plaintext);
     }
@@ -107,35 +148,55 @@ fn openssl(words: &[&str], paths: &[&Path]) {
 
 #[test]
 fn refuses_a_value_for_another_key() {
-    let other = RecipientKey::generate().unwrap();
-    assert_eq!(other.open(HELLO).unwrap_err().code, Code::Cms);
-    assert_eq!(hello_key().open(OCTETS).unwrap_err().code, Code::Cms);
+    let values = [
+        (HELLO, Form::Enveloped),
+        (AUTHENTICATED, Form::AuthEnveloped),
+    ];
+    for (value, form) in values {
+        let other = RecipientKey::generate().unwrap();
+        assert_eq!(other.open(value, form).unwrap_err().code, Code::Cms);
+    }
+    let opened = hello_key().open(OCTETS, Form::Enveloped);
+    assert_eq!(opened.unwrap_err().code, Code::Cms);
 }
+
+/// The values with what each is.
+const VALUES: [(&[u8], Form); 4] = [
+    (HELLO, Form::Enveloped),
+    (OCTETS, Form::Enveloped),
+    (PRIMITIVE, Form::Enveloped),
+    (AUTHENTICATED, Form::AuthEnveloped),
+];
 
 #[test]
 fn refuses_every_truncation_and_every_extension() {
-    for vector in [HELLO, OCTETS, PRIMITIVE] {
+    for (vector, form) in VALUES {
+        let refused = |value: &[u8]| {
+            assert_eq!(cms::parse(value, form).unwrap_err().code, Code::Cms);
+        };
         for length in 0..vector.len() {
-            assert_eq!(cms::parse(&vector[..length]).unwrap_err().code, Code::Cms);
+            refused(&vector[..length]);
         }
-        let longer = [vector, &[0]].concat();
-        assert_eq!(cms::parse(&longer).unwrap_err().code, Code::Cms);
+        refused(&[vector, &[0]].concat());
+        refused(&vec![0x30; MAX_CMS_BYTES + 1]);
     }
-    let long = vec![0x30; MAX_CMS_BYTES + 1];
-    assert_eq!(cms::parse(&long).unwrap_err().code, Code::Cms);
 }
 
 /// A change is either noticed, or is in what only decryption can check.
 #[test]
 fn notices_every_flipped_bit_of_the_structure() {
-    for vector in [OCTETS, PRIMITIVE] {
-        let original = cms::parse(vector).unwrap();
-        let opaque = 32 + 256 + 16 + original.ciphertext.len();
+    for (vector, form) in VALUES {
+        let original = cms::parse(vector, form).unwrap();
+        let content = match &original.content {
+            Content::Cbc { iv, ciphertext } => iv.len() + ciphertext.len(),
+            Content::Gcm { nonce, sealed } => nonce.len() + sealed.len(),
+        };
+        let opaque = 32 + original.encrypted_key.len() + content;
         let accepted = (0..vector.len() * 8)
             .filter(|bit| {
                 let mut flipped = vector.to_vec();
                 flipped[bit / 8] ^= 1 << (bit % 8);
-                cms::parse(&flipped).is_ok_and(|parsed| parsed != original)
+                cms::parse(&flipped, form).is_ok_and(|parsed| parsed != original)
             })
             .count();
         assert_eq!(accepted, opaque * 8);
@@ -153,7 +214,8 @@ fn neither_panics_nor_accepts_what_it_cannot_hold() {
         (random % bound as u64) as usize
     };
     for _ in 0..200_000 {
-        let mut value = [HELLO, OCTETS, PRIMITIVE][next(3)].to_vec();
+        let (vector, form) = VALUES[next(VALUES.len())];
+        let mut value = vector.to_vec();
         for _ in 0..=next(3) {
             let at = next(value.len());
             match next(4) {
@@ -166,8 +228,8 @@ fn neither_panics_nor_accepts_what_it_cannot_hold() {
                 break;
             }
         }
-        if let Ok(parsed) = cms::parse(&value) {
-            assert!(parsed.ciphertext.len() <= value.len());
+        if let Ok(parsed) = cms::parse(&value, form) {
+            assert!(parsed.encrypted_key.len() <= value.len());
         }
     }
 }
@@ -175,6 +237,8 @@ fn neither_panics_nor_accepts_what_it_cannot_hold() {
 proptest! {
     #[test]
     fn random_bytes_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
-        prop_assert_eq!(cms::parse(&bytes).unwrap_err().code, Code::Cms);
+        for form in [Form::Enveloped, Form::AuthEnveloped] {
+            prop_assert_eq!(cms::parse(&bytes, form).unwrap_err().code, Code::Cms);
+        }
     }
 }

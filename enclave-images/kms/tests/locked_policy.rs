@@ -162,7 +162,7 @@ fn refuses_what_lets_anyone_extend_or_bypass_the_policy() {
 struct NoDocuments;
 
 impl Attester for NoDocuments {
-    fn attest(&self, _: &[u8]) -> Result<Vec<u8>, Failure> {
+    fn attest(&self, _: &[u8], _: Option<&[u8]>) -> Result<Vec<u8>, Failure> {
         panic!("no document is needed to read a policy")
     }
 }
@@ -190,6 +190,7 @@ fn verdict(metadata: Value) -> Result<(), Code> {
         region: "eu-central-1".into(),
         key: AccessKey::new("AKIATEST".into(), "secret".into(), None).unwrap(),
         attester: Box::new(NoDocuments),
+        uses_nonces: false,
     };
     kms.require_locked_policy("k")
         .map_err(|failure| failure.code)

@@ -21,7 +21,7 @@ use std::thread;
 struct KeyAsDocument;
 
 impl Attester for KeyAsDocument {
-    fn attest(&self, public_key: &[u8]) -> Result<Vec<u8>, Failure> {
+    fn attest(&self, public_key: &[u8], _: Option<&[u8]>) -> Result<Vec<u8>, Failure> {
         Ok(public_key.to_vec())
     }
 }
@@ -40,6 +40,7 @@ fn proxy(endpoint: &str) -> Proxy {
         attester: Box::new(KeyAsDocument),
         keys: KeyPool::start(),
         attests_sign: false,
+        uses_nonces: false,
         report: |_| {},
     }
 }

@@ -75,5 +75,6 @@ fn client(sealed: &Sealed) -> Result<Kms, Failure> {
             sealed.session_token.clone(),
         )?,
         attester: Box::new(Nsm),
+        uses_nonces: false,
     })
 }

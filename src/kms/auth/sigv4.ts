@@ -83,7 +83,7 @@ function checkScope({ region, service }: Authorization, expected: string): void 
 
 /** Every x-amz-* header counts, too: a session token that is not signed could be exchanged. */
 function checkSignedHeaders({ signedHeaders, presigned }: Authorization, headers: Headers): void {
-  const counting = [...headers.keys()].filter((name) => name.startsWith('x-amz-'))
+  const counting = [...headers.keys()].filter((name) => /^x-(amz|cloister)-/.test(name))
   for (const name of [...mustBeSigned(presigned), ...counting]) {
     if (!headers.has(name)) throw incomplete(`the header ${name} is missing`)
     if (!signedHeaders.includes(name)) throw incomplete(`the header ${name} is not signed`)

@@ -16,6 +16,7 @@ import { TLSSocket } from 'node:tls'
 import { CloisterError, reasonOf } from '../../errors.ts'
 import { KmsError } from '../kms-error.ts'
 import { readBody } from './body.ts'
+import { nonceOf, SIGNATURE_HEADER, signedText, type SignResponse } from './response-signature.ts'
 import type { TlsIdentity } from './tls.ts'
 
 /** A request whose body is there. */
@@ -25,6 +26,8 @@ export interface ReceivedRequest {
   readonly rawHeaders: readonly string[]
   /** Of X-Amz-Target; empty when absent. */
   readonly target: string
+  /** How `CiphertextForRecipient` is to be encrypted; undefined for AWS's way. */
+  readonly recipientContent?: string | undefined
   readonly userAgent: string
   readonly sourceIp: string
   /** Whether it came by TLS. */
@@ -36,6 +39,8 @@ export interface ReceivedRequest {
 /** Answers one request; the JSON of the response, null for an empty body. */
 export type Dispatch = (request: ReceivedRequest) => Promise<object | null>
 
+/** Asks for CiphertextForRecipient in another form than AWS's. */
+const CONTENT_HEADER = 'x-cloister-recipient-content'
 const CONTENT_TYPE = 'application/x-amz-json-1.1'
 const OPTIONS = {
   maxHeaderSize: 16 * 1024,
@@ -104,37 +109,73 @@ interface Handlers {
   readonly report: (fault: unknown) => void
   /** The clock that clients correct theirs by. */
   readonly now: () => number
+  /** For requests that ask for a signed response. */
+  readonly sign: SignResponse
+}
+
+/** What is sent: the JSON of the response, or nothing. */
+interface Result {
+  readonly status: number
+  readonly text: string
 }
 
 async function respond(
   request: IncomingMessage,
   response: ServerResponse,
-  { dispatch, report, now }: Handlers,
+  handlers: Handlers,
 ): Promise<void> {
-  const requestId = randomUUID()
-  response.setHeader('x-amzn-requestid', requestId)
-  response.setHeader('date', new Date(now()).toUTCString())
+  const head = { requestId: randomUUID(), date: new Date(handlers.now()).toUTCString() }
+  response.setHeader('x-amzn-requestid', head.requestId)
+  response.setHeader('date', head.date)
   try {
-    const answer = await dispatch({ ...headOf(request), requestId, body: await readBody(request) })
-    send(response, 200, answer)
+    const received = { ...headOf(request), ...head, body: await readBody(request) }
+    const nonce = nonceOf(request.headers)
+    const result = await resultOf(received, handlers)
+    if (nonce !== undefined)
+      response.setHeader(
+        SIGNATURE_HEADER,
+        await signature({ ...received, nonce }, result, handlers),
+      )
+    send(response, result)
   } catch (error) {
     if (response.destroyed) return
-    const isAnswer = error instanceof KmsError
-    if (!isAnswer) report(error)
-    const { type, message, status } = isAnswer ? error : internal()
     if (!request.complete) response.setHeader('connection', 'close')
-    send(response, status, { __type: type, message })
+    send(response, refusal(error, handlers))
   }
 }
 
-function send(response: ServerResponse, status: number, answer: object | null): void {
-  const body = answer === null ? '' : JSON.stringify(answer)
+async function resultOf(received: ReceivedRequest, handlers: Handlers): Promise<Result> {
+  try {
+    const answer = await handlers.dispatch(received)
+    return { status: 200, text: answer === null ? '' : JSON.stringify(answer) }
+  } catch (error) {
+    return refusal(error, handlers)
+  }
+}
+
+async function signature(
+  request: ReceivedRequest & { readonly nonce: string; readonly date: string },
+  { status, text }: Result,
+  { sign }: Handlers,
+): Promise<string> {
+  const exchange = { ...request, requestBody: request.body, status, body: text }
+  return Buffer.from(await sign(signedText(exchange))).toString('base64')
+}
+
+function refusal(error: unknown, { report }: Handlers): Result {
+  const isAnswer = error instanceof KmsError
+  if (!isAnswer) report(error)
+  const { type, message, status } = isAnswer ? error : internal()
+  return { status, text: JSON.stringify({ __type: type, message }) }
+}
+
+function send(response: ServerResponse, { status, text }: Result): void {
   response.writeHead(status, {
     'content-type': CONTENT_TYPE,
-    'content-length': Buffer.byteLength(body),
+    'content-length': Buffer.byteLength(text),
     'cache-control': 'no-cache, no-store, must-revalidate, private',
   })
-  response.end(body)
+  response.end(text)
 }
 
 /** What happened is the operator's to read: a client gets no text of it. */
@@ -144,10 +185,11 @@ function internal(): KmsError {
 
 function headOf(request: IncomingMessage): Omit<ReceivedRequest, 'requestId' | 'body'> {
   const { method = '', url = '', rawHeaders, headers, socket } = request
-  const target = headers['x-amz-target']
+  const [target, content] = [headers['x-amz-target'], headers[CONTENT_HEADER]]
   return {
     ...{ method, url, rawHeaders },
     target: typeof target === 'string' ? target : '',
+    recipientContent: content === undefined ? undefined : String(content),
     userAgent: headers['user-agent'] ?? '',
     isSecure: socket instanceof TLSSocket,
     sourceIp: (socket.remoteAddress ?? '').replace(/^::ffff:/, ''),

@@ -14,7 +14,7 @@ import {
 import { parseSpki } from '../crypto/spki.ts'
 import type { Fields } from '../fields.ts'
 import { invalid, unsupported, type KmsError } from '../kms-error.ts'
-import { envelop } from './cms.ts'
+import { envelop, envelopAuthenticated } from './cms.ts'
 
 /** A verified document and the way to answer to it. */
 export interface Recipient {
@@ -33,6 +33,7 @@ export interface RecipientRules {
 const MAX_DOCUMENT_BYTES = 262_144
 const RSA_BITS = [2048, 3072, 4096]
 const F4 = 65_537n
+const AUTHENTICATED = 'AES_256_GCM'
 
 /** Verifies recipients by rules that are checked once. */
 export class RecipientVerifier {
@@ -50,18 +51,22 @@ export class RecipientVerifier {
 
   /**
    * Reads and verifies the request's `Recipient`; null when it has none.
+   * @param content - `AES_256_GCM` for AuthEnvelopedData; undefined for AWS's EnvelopedData.
    * @throws KmsError ValidationException when the document, or the key in it, is not accepted.
    */
-  async verify(fields: Fields): Promise<Recipient | null> {
+  async verify(fields: Fields, content?: string): Promise<Recipient | null> {
     const recipient = fields.structure('Recipient')
     if (recipient === undefined) return null
     const document = recipient.requiredBlob('AttestationDocument', MAX_DOCUMENT_BYTES)
     const algorithm = recipient.choice('KeyEncryptionAlgorithm', ['RSAES_OAEP_SHA_256'])
     recipient.end()
     if (algorithm === undefined) throw invalid('Recipient.KeyEncryptionAlgorithm is missing')
+    if (content !== undefined && content !== AUTHENTICATED)
+      throw invalid(`x-cloister-recipient-content is not ${AUTHENTICATED}`)
+    const seal = content === undefined ? envelop : envelopAuthenticated
     const attestation = await this.#verifyDocument(document)
     const { key, spki } = recipientKey(attestation)
-    return { attestation, encrypt: (plaintext) => envelop(plaintext, key, spki) }
+    return { attestation, encrypt: (plaintext) => seal(plaintext, key, spki) }
   }
 
   async #verifyDocument(document: Uint8Array): Promise<Attestation> {

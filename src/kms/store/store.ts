@@ -11,11 +11,17 @@ import { MasterKey, type MasterSecret } from './master-key.ts'
 import { MaterialTable } from './material-table.ts'
 import { readMeta, writeMeta } from './meta-table.ts'
 import { NonceTable } from './nonce-table.ts'
+import { ResponseKey } from './response-key.ts'
 import { SqliteDatabase } from './sqlite.ts'
 import { upgradeKeys } from './upgrade.ts'
 
 const EPOCH = 'epoch'
 const PAGE = 500
+
+interface StoreKeys {
+  readonly master: MasterKey
+  readonly responseKey: ResponseKey
+}
 
 /** An open store; disposing of it closes the database and lets another broker open it. */
 export class Store implements Disposable {
@@ -26,13 +32,15 @@ export class Store implements Disposable {
   readonly importTokens: ImportTokens
   readonly nonces: NonceTable
   readonly audit: AuditLog
+  readonly responseKey: ResponseKey
   readonly #database: Database
   readonly #master: MasterKey
   readonly #groups: GroupCommit
 
-  private constructor(database: Database, master: MasterKey) {
+  private constructor(database: Database, { master, responseKey }: StoreKeys) {
     this.#database = database
     this.#master = master
+    this.responseKey = responseKey
     this.#groups = new GroupCommit(database)
     this.keys = new KeyTable(database, master)
     this.materials = new MaterialTable(database, master)
@@ -61,8 +69,11 @@ export class Store implements Disposable {
    */
   static over(database: Database, source: MasterSecret): Store {
     // A transaction: another broker may open the same new store.
-    const master = database.transaction(() => MasterKey.open(database, source))
-    return new Store(database, master)
+    const keys = database.transaction(() => {
+      const master = MasterKey.open(database, source)
+      return { master, responseKey: ResponseKey.open(database, master) }
+    })
+    return new Store(database, keys)
   }
 
   /** How many statements have changed keys, and what belongs to them. */

@@ -6,7 +6,8 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { envelop } from '../../../src/kms/recipient/cms.ts'
+import { envelop, envelopAuthenticated } from '../../../src/kms/recipient/cms.ts'
+import { flipped } from '../../fixtures/kms/broker-suite.ts'
 import { openCms } from '../../fixtures/kms/open-cms.ts'
 import { rsaPair } from '../../fixtures/kms/platform.ts'
 import { temporaryDirectory } from '../../fixtures/temporary-directory.ts'
@@ -18,16 +19,30 @@ const ours =
 const vectors = join(ours, 'cms')
 
 describe('what the broker encodes', () => {
-  test('is opened by openssl, for contents of every length', async () => {
+  test.each([
+    ['EnvelopedData', envelop],
+    ['AuthEnvelopedData', envelopAuthenticated],
+  ])('is opened by openssl, for contents of every length: %s', async (_, seal) => {
     await using directory = await temporaryDirectory()
     const [key, file] = [directory.join('key.pem'), directory.join('cms.der')]
     writeFileSync(key, privateKey.export({ type: 'pkcs8', format: 'pem' }))
     for (const length of [0, 1, 15, 16, 32, 2400, 4096]) {
       const plaintext = randomBytes(length)
-      writeFileSync(file, envelop(plaintext, publicKey))
+      writeFileSync(file, seal(plaintext, publicKey))
       const args = ['cms', '-decrypt', '-binary', '-inform', 'DER', '-in', file, '-inkey', key]
       expect(execFileSync('openssl', args).equals(plaintext), String(length)).toBe(true)
     }
+  })
+
+  test('is refused by openssl when one bit of AuthEnvelopedData was changed', async () => {
+    await using directory = await temporaryDirectory()
+    const [key, file] = [directory.join('key.pem'), directory.join('cms.der')]
+    writeFileSync(key, privateKey.export({ type: 'pkcs8', format: 'pem' }))
+    const cms = envelopAuthenticated(Buffer.from('a secret'), publicKey)
+    // The last octets are the MAC, and the ends of five values.
+    writeFileSync(file, flipped(cms, cms.length - 11))
+    const args = ['cms', '-decrypt', '-binary', '-inform', 'DER', '-in', file, '-inkey', key]
+    expect(() => execFileSync('openssl', args, { stdio: 'ignore' })).toThrow()
   })
 
   test('is opened by a client’s own reader, whatever is in it', () => {

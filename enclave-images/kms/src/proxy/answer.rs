@@ -10,10 +10,10 @@ use crate::document::Attester;
 use crate::endpoint::Route;
 use crate::failure::{Code, Failure};
 use crate::http::{Request, Response};
-use crate::outgoing::{CONTENT_TYPE, Outgoing, TARGET_PREFIX};
-use crate::recipient::RecipientKey;
+use crate::outgoing::{CONTENT_TYPE, CREATE_NONCE, Outgoing, TARGET_PREFIX};
 use crate::strict_json;
-use serde_json::json;
+use serde_json::{Map, Value, json};
+use zeroize::Zeroizing;
 
 const USER_AGENT: &str = concat!("cloister-kms-proxy/", env!("CARGO_PKG_VERSION"));
 const MAX_OPERATION_BYTES: usize = 64;
@@ -26,6 +26,8 @@ pub struct Proxy {
     pub keys: KeyPool,
     /// Asks for attested signatures, which only Cloister's broker makes.
     pub attests_sign: bool,
+    /// Gets a nonce from Cloister's broker for every document.
+    pub uses_nonces: bool,
     /// Gets what failed here, for the proxy's standard error.
     pub report: fn(&Failure),
 }
@@ -105,36 +107,69 @@ impl Proxy {
         let field =
             attested::plain_field(operation).filter(|_| operation != "Sign" || self.attests_sign);
         let Some(field) = field else {
-            return self.send(operation, caller, body).map(passed_on);
+            return self.pass(operation, caller, body);
         };
         let mut fields = strict_json::parse_object(body)
             .map_err(|error| Failure::new(Code::Request, format!("the body: {error}")))?;
         if attested::has_recipient(&fields) {
-            return self.send(operation, caller, body).map(passed_on);
+            return self.pass(operation, caller, body);
         }
+        let nonce = match self.nonce(caller)? {
+            Ok(nonce) => nonce,
+            Err(refusal) => return Ok(passed_on(refusal)),
+        };
         let key = self.keys.take()?;
-        attested::add_recipient(&mut fields, &self.attester.attest(key.spki())?);
+        let document = self.attester.attest(key.spki(), nonce.as_deref())?;
+        attested::add_recipient(&mut fields, &document);
         let body = serde_json::to_vec(&fields)
             .map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
-        let response = self.send(operation, caller, &body)?;
+        let target = format!("{TARGET_PREFIX}{operation}");
+        let response = self.send(&target, caller, (&body, true))?;
         if response.status == 200 {
-            opened(response, field, key)
+            let form = self.route.form();
+            opened(response, field, |cms| key.open(cms, form))
         } else {
             Ok(passed_on(response))
         }
     }
 
-    fn send(&self, operation: &str, caller: &Caller, body: &[u8]) -> Result<Response, Failure> {
+    /// A request as the program made it.
+    fn pass(&self, operation: &str, caller: &Caller, body: &[u8]) -> Result<Answer, Failure> {
+        let target = format!("{TARGET_PREFIX}{operation}");
+        self.send(&target, caller, (body, false)).map(passed_on)
+    }
+
+    /// A nonce for the document, if one is wanted, or KMS's refusal.
+    fn nonce(&self, caller: &Caller) -> Result<Result<Option<Vec<u8>>, Response>, Failure> {
+        if !self.uses_nonces {
+            return Ok(Ok(None));
+        }
+        let response = self.send(CREATE_NONCE, caller, (b"{}", false))?;
+        if response.status != 200 {
+            return Ok(Err(response));
+        }
+        let fields = parsed(&response)?;
+        attested::nonce_of(&fields).map(|nonce| Ok(Some(nonce)))
+    }
+
+    /// Sends a body, which has a document of this proxy or has not.
+    fn send(
+        &self,
+        target: &str,
+        caller: &Caller,
+        (body, is_attested): (&[u8], bool),
+    ) -> Result<Response, Failure> {
         let url = self.route.url(&caller.scope.region);
         let outgoing = Outgoing {
             url: &url,
-            operation,
+            target,
             time: &caller.time,
             scope: &caller.scope,
             user_agent: USER_AGENT,
             body,
+            is_attested,
         };
-        let response = self.route.exchange(&url, &outgoing.signed(&caller.key))?;
+        let response = self.route.send(&outgoing, &caller.key)?;
         check_status(response.status)?;
         Ok(response)
     }
@@ -174,16 +209,24 @@ fn check_status(status: u16) -> Result<(), Failure> {
     Err(Failure::new(Code::Response, message))
 }
 
-fn opened(response: Response, field: &str, key: RecipientKey) -> Result<Answer, Failure> {
-    let mut fields = strict_json::parse_object(&response.body)
-        .map_err(|error| Failure::new(Code::Response, format!("the response: {error}")))?;
-    attested::replace(&mut fields, field, key)?;
+fn opened(
+    response: Response,
+    field: &str,
+    decrypt: impl FnOnce(&[u8]) -> Result<Zeroizing<Vec<u8>>, Failure>,
+) -> Result<Answer, Failure> {
+    let mut fields = parsed(&response)?;
+    attested::replace(&mut fields, field, decrypt)?;
     let body = serde_json::to_vec(&fields)
         .map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
     Ok(Answer {
         body,
         ..passed_on(response)
     })
+}
+
+fn parsed(response: &Response) -> Result<Map<String, Value>, Failure> {
+    strict_json::parse_object(&response.body)
+        .map_err(|error| Failure::new(Code::Response, format!("the response: {error}")))
 }
 
 fn passed_on(response: Response) -> Answer {

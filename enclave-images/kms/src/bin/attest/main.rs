@@ -35,6 +35,6 @@ fn run() -> Result<(), Failure> {
         let message = format!("a public key has 1 to {MAX_PUBLIC_KEY_BYTES} bytes");
         return Err(Failure::new(Code::Argument, message));
     }
-    let document = Nsm.attest(&public_key)?;
+    let document = Nsm.attest(&public_key, None)?;
     io::stdout().write_all(&document).map_err(failed)
 }

@@ -1,5 +1,5 @@
 //! The command line of AWS's program. Beside it: CLOISTER_KMS_ENDPOINT for another place than AWS KMS, and
-//! CLOISTER_KMS_CA_FILE for its certificate.
+//! CLOISTER_KMS_CA_FILE for its certificate, CLOISTER_KMS_RESPONSE_KEY and CLOISTER_KMS_NONCES for Cloister's broker.
 #![forbid(unsafe_code)]
 
 use cloister_kms::failure::{Code, Failure};
@@ -22,6 +22,8 @@ All commands:
 
 CLOISTER_KMS_ENDPOINT: http(s)://HOST[:PORT] instead of AWS KMS of the region.
 CLOISTER_KMS_CA_FILE: accept certificates of these CAs (PEM), instead of the public ones.
+CLOISTER_KMS_RESPONSE_KEY: accept only responses signed with this public key (a file in PEM) of
+Cloister's broker. CLOISTER_KMS_NONCES=1: get a nonce from it for the document.
 ";
 const COMMON: [&str; 5] = [
     "--region",
@@ -36,6 +38,8 @@ pub struct Arguments {
     pub parent_port: u32,
     pub endpoint: Option<String>,
     pub ca_file: Option<PathBuf>,
+    pub response_key: Option<PathBuf>,
+    pub uses_nonces: bool,
     /// Id, secret and session token.
     pub access_key: (String, String, String),
     pub command: Command,
@@ -98,6 +102,8 @@ pub fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, Failu
         parent_port,
         endpoint: variable("CLOISTER_KMS_ENDPOINT"),
         ca_file: variable("CLOISTER_KMS_CA_FILE").map(Into::into),
+        response_key: variable("CLOISTER_KMS_RESPONSE_KEY").map(Into::into),
+        uses_nonces: variable("CLOISTER_KMS_NONCES").is_some_and(|value| value != "0"),
         access_key,
         command: parse_command(&command, &mut given)?,
     })

@@ -12,6 +12,7 @@ use cloister_kms::credentials::AccessKey;
 use cloister_kms::document::Nsm;
 use cloister_kms::endpoint::{Route, Url};
 use cloister_kms::failure::{Code, Failure};
+use cloister_kms::response_key::ResponseKey;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -34,6 +35,8 @@ fn run(arguments: Arguments) -> Result<String, Failure> {
         parent_port,
         endpoint,
         ca_file,
+        response_key,
+        uses_nonces,
         access_key,
         command,
     } = arguments;
@@ -42,11 +45,16 @@ fn run(arguments: Arguments) -> Result<String, Failure> {
         Some(text) => Url::parse(&text)?,
         None => Url::of_region(&region),
     };
+    let response_key = match response_key {
+        Some(path) => Some(ResponseKey::read(&path)?),
+        None => None,
+    };
     let kms = Kms {
-        route: Route::new(Some(url), Some(parent_port), ca_file.as_deref())?,
+        route: Route::new(Some(url), Some(parent_port), ca_file.as_deref())?.pinned(response_key),
         region,
         key: AccessKey::new(id, secret, Some(token))?,
         attester: Box::new(Nsm),
+        uses_nonces,
     };
     execute(&kms, command)
 }

@@ -19,6 +19,8 @@ PROGRAM, starts it with AWS_ENDPOINT_URL_KMS set, in the place of this process.
   --ca-file FILE      accept certificates of these CAs (PEM), instead of the public ones
   --credentials FILE  access keys, in the form of ~/.aws/credentials; read for every request
   --attest-sign       ask for Sign with a document too, which only Cloister's broker has
+  --broker-nonces     get a nonce from Cloister's broker for every document
+  --response-key FILE accept only responses signed with this public key (PEM) of Cloister's broker
   --help              print this
 
 Requests must be signed with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of this process, or with
@@ -38,6 +40,8 @@ pub struct Arguments {
     pub ca_file: Option<PathBuf>,
     pub credentials: Option<PathBuf>,
     pub attests_sign: bool,
+    pub uses_nonces: bool,
+    pub response_key: Option<PathBuf>,
     /// The listening socket is standard input, of the process with this id. For this program's own use.
     pub inherits_from: Option<u32>,
     /// Empty to serve only.
@@ -54,6 +58,8 @@ pub fn parse(words: Vec<OsString>) -> Result<Command, Failure> {
         ca_file: None,
         credentials: None,
         attests_sign: false,
+        uses_nonces: false,
+        response_key: None,
         inherits_from: None,
         program: Vec::new(),
     };
@@ -72,6 +78,8 @@ pub fn parse(words: Vec<OsString>) -> Result<Command, Failure> {
             "--ca-file" => arguments.ca_file = Some(value()?.into()),
             "--credentials" => arguments.credentials = Some(value()?.into()),
             "--attest-sign" => arguments.attests_sign = true,
+            "--broker-nonces" => arguments.uses_nonces = true,
+            "--response-key" => arguments.response_key = Some(value()?.into()),
             INHERIT_LISTENER => arguments.inherits_from = Some(number(&flag, &value()?)?),
             "--" => {
                 arguments.program = words.collect();

@@ -10,6 +10,7 @@ use cloister_kms::document::Nsm;
 use cloister_kms::endpoint::Route;
 use cloister_kms::failure::{Code, Failure};
 use cloister_kms::proxy::{KeyPool, Proxy, serve};
+use cloister_kms::response_key::ResponseKey;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -52,11 +53,16 @@ fn proxy(arguments: &Arguments) -> Result<Proxy, Failure> {
         let message = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give --credentials FILE";
         return Err(Failure::new(Code::Credentials, message));
     }
+    let response_key = match &arguments.response_key {
+        Some(path) => Some(ResponseKey::read(path)?),
+        None => None,
+    };
     let route = Route::new(
         arguments.endpoint.clone(),
         arguments.parent_port,
         arguments.ca_file.as_deref(),
-    )?;
+    )?
+    .pinned(response_key);
     Ok(Proxy {
         route,
         credentials: Credentials {
@@ -66,6 +72,7 @@ fn proxy(arguments: &Arguments) -> Result<Proxy, Failure> {
         attester: Box::new(Nsm),
         keys: KeyPool::start(),
         attests_sign: arguments.attests_sign,
+        uses_nonces: arguments.uses_nonces,
         report: |failure| eprintln!("cloister-kms-proxy: {failure}"),
     })
 }
