@@ -14,7 +14,7 @@ const LEAST_MIB = 64
 
 const contents = {
   bytes: { files: 1, bytes: 80 * MIB },
-  count: { files: 30_000, bytes: 100 },
+  count: { files: 15_000, bytes: 100 },
   noise: { files: 30, bytes: MIB },
 } as const
 
