@@ -12,11 +12,7 @@ import {
   startEnclave,
   type LaunchRequest,
 } from '../dist/enclaves/index.js'
-import { serveHeartbeat } from '../src/keeper/guest/heartbeat.ts'
-import { measureImage } from '../src/keeper/parts/measured-image.ts'
-import { deferred, Lifetime } from '../src/subprocess/index.ts'
-import { Machine, probeAccelerator } from '../src/vmm/index.ts'
-import { listenForGuest, noPorts, reservedPorts, startVsockCard } from '../src/vsock/index.ts'
+import { startBare } from './bare-machine.ts'
 
 const MEMORY_MIB = 128
 /** The one step that the guest takes. */
@@ -45,7 +41,8 @@ export async function measureLaunch(eifPath: string, rounds: number): Promise<La
     const bare: number[] = []
     for (let round = 0; round < rounds; round++) {
       ours.push(await launchOurs(requestFor(eifPath, scratch)))
-      bare.push(await launchBare(eifPath, join(scratch, `bare${String(round)}`)))
+      await using machine = await startBare(eifPath, join(scratch, `bare${String(round)}`))
+      bare.push(machine.heartbeatMs)
     }
     return { ours, bare }
   } finally {
@@ -86,62 +83,4 @@ export async function launchOurs(request: LaunchRequest): Promise<Launched> {
   const steps = Object.fromEntries(timeline.map(({ step, tookMs }) => [step, tookMs]))
   const heartbeatMs = keeperMs + (ends[boot] ?? NaN)
   return { heartbeatMs, appMs, steps: { 'start the keeper': keeperMs, ...steps } }
-}
-
-/** From the start of QEMU to the heartbeat; the kernel and ramdisks are ready, nothing is measured. */
-async function launchBare(eifPath: string, directory: string): Promise<number> {
-  mkdirSync(directory)
-  await using lifetime = new Lifetime()
-  using image = await measureImage(eifPath, directory, { memoryMib: MEMORY_MIB, cpuCount: 1 })
-  const device = await startVsockCard({
-    program: resolve('build/bin/cloister-vsock'),
-    directory,
-    guestCid: 16,
-    reservedPorts: '9000-9002',
-    ports: noPorts,
-    confinement: {},
-  })
-  await lifetime.own(device)
-  const heartbeat = deferred<undefined>()
-  const { socketPath } = device
-  const held = (): Promise<void> => Promise.resolve()
-  await lifetime.own(
-    await listenForGuest({ socketPath, port: reservedPorts.nsm, maxConnections: 1 }, held),
-  )
-  await lifetime.own(
-    await listenForGuest({ socketPath, port: reservedPorts.agent, maxConnections: 1 }, held),
-  )
-  await lifetime.own(
-    await listenForGuest(
-      { socketPath, port: reservedPorts.heartbeat, maxConnections: 4 },
-      (socket) =>
-        serveHeartbeat(socket, () => {
-          heartbeat.resolve(undefined)
-        }),
-    ),
-  )
-  const begin = performance.now()
-  const machine = await Machine.start({
-    program: 'qemu-system-x86_64',
-    confinement: {},
-    vsock: device.vmm,
-    kernelFd: image.kernelFd,
-    initrdFd: image.initrdFd,
-    own: (process) => lifetime.own(process),
-    timeoutMs: 180_000,
-    spec: {
-      accelerator: probeAccelerator().accelerator,
-      memoryMib: MEMORY_MIB,
-      cpuCount: 1,
-      cpuIds: [],
-      cmdline: image.cmdline,
-      serialPort: 'none',
-      nsmCard: false,
-    },
-  })
-  const died = machine.process.ended.then(() => {
-    throw new Error(`QEMU ended before the heartbeat: ${machine.process.lastWords()}`)
-  })
-  await Promise.race([heartbeat.promise, died])
-  return performance.now() - begin
 }

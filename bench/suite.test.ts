@@ -12,6 +12,7 @@ import * as kms from './kms.ts'
 import * as launch from './launch.ts'
 import * as network from './network.ts'
 import * as nsmDocuments from './nsm-documents.ts'
+import * as parallelStarts from './parallel-starts.ts'
 import * as rootKinds from './root-kinds.ts'
 import { formatRows, type BenchRow } from './row.ts'
 import * as vsockCard from './vsock-card.ts'
@@ -19,6 +20,7 @@ import * as vsockCard from './vsock-card.ts'
 const benches = {
   attestation,
   launch,
+  parallelStarts,
   kernelFlavours,
   rootKinds,
   nsmDocuments,
