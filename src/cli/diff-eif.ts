@@ -2,8 +2,8 @@
 
 import { Command } from 'commander'
 
-import type { EifDifference, FileDifference, ListedFile, SectionDifference } from '../eif/index.ts'
-import { diffImages } from '../image/index.ts'
+import type { FileDifference, ListedFile, SectionDifference } from '../eif/index.ts'
+import { diffImages, type ImageDifference } from '../image/index.ts'
 import { measurementsJson } from './measurements-json.ts'
 import { printJson } from './print.ts'
 
@@ -13,7 +13,8 @@ Example:
 
 Exit status: 0 if the images have the same contents, 1 if they differ, another value on error.
 Each differing section is listed with the PCRs it is measured into, and a ramdisk with its differing files
-and what differs in each. A ramdisk is compared as a whole, without a list of files, if it is not a sequence
+and what differs in each. RootFiles lists the differing files of compressed root file systems
+(rootfs.squashfs). A ramdisk is compared as a whole, without a list of files, if it is not a sequence
 of cpio archives (raw or gzip), contains a name twice, or has contents or attributes for a second link.`
 
 /** As diff(1). */
@@ -33,8 +34,8 @@ export function diffEifCommand(): Command {
     })
 }
 
-function describe(difference: EifDifference, isSame: boolean): object {
-  const { a, b, pcrs, sections, isReordered, isHeaderChanged } = difference
+function describe(difference: ImageDifference, isSame: boolean): object {
+  const { a, b, pcrs, sections, isReordered, isHeaderChanged, rootFiles } = difference
   return {
     Identical: isSame,
     ChangedPCRs: pcrs,
@@ -42,6 +43,7 @@ function describe(difference: EifDifference, isSame: boolean): object {
     ...(isHeaderChanged && { HeaderChanged: true }),
     ...(isReordered && { SectionsReordered: true }),
     Sections: sections.map(sectionJson),
+    ...(rootFiles && { RootFiles: rootFiles.map(fileJson) }),
   }
 }
 
@@ -60,7 +62,7 @@ function sectionJson({ type, index, a, b, pcrs, files }: SectionDifference): obj
 
 function fileJson({ name, a, b }: FileDifference): object {
   // Names are bytes; here they are shown as UTF-8.
-  const path = text(name)
+  const path = name === '' ? '/' : text(name)
   if (a === undefined || b === undefined)
     return { Path: path, Change: a === undefined ? 'added' : 'removed' }
   const changes = KEYS.filter(([key]) => a[key] !== b[key]).map(([key, label]) => [
@@ -78,11 +80,12 @@ const KEYS = [
   ['size', 'Size'],
   ['sha384', 'SHA384'],
   ['target', 'Target'],
+  ['xattrs', 'Xattrs'],
 ] as const satisfies readonly (readonly [keyof ListedFile, string])[]
 
 function shown(key: keyof ListedFile, file: ListedFile): string | number {
   if (key === 'mode') return file.mode.toString(8)
-  return key === 'target' ? text(file.target) : file[key]
+  return key === 'target' ? text(file.target) : (file[key] ?? '')
 }
 
 function text(bytes: string): string {

@@ -10,9 +10,10 @@ const EXAMPLE = `
 Example:
   cloister extract-eif --eif-path hello.eif --output-dir parts
 
-Writes kernel, cmdline, metadata.json, ramdisk0, ramdisk1, ... and, of a signed image, signature.cbor and
-signing-certificate.pem. The directory is created only if the whole image is valid. Ramdisks are not
-unpacked: cpio -t < parts/ramdisk1 lists the contents of one.`
+Writes kernel, cmdline, metadata.json, ramdisk0, ramdisk1, ..., rootfs.squashfs if the root file system is
+compressed and, of a signed image, signature.cbor and signing-certificate.pem. The directory is created only
+if the whole image is valid. Ramdisks are not unpacked: cpio -t < parts/ramdisk1 lists the contents of one,
+unsquashfs -ll parts/rootfs.squashfs those of the root file system (Debian: apt install squashfs-tools).`
 
 export function extractEifCommand(): Command {
   return new Command('extract-eif')

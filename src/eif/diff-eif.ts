@@ -120,7 +120,7 @@ function compareSections(
   const section = a?.section ?? b?.section
   if (section === undefined || a?.sha384 === b?.sha384) return []
   const index = Number(key.split('/')[1])
-  const files = section.type === 'ramdisk' ? compareFiles(a, b) : undefined
+  const files = section.type === 'ramdisk' ? compareRamdisks(a, b) : undefined
   return [
     {
       type: section.type,
@@ -133,13 +133,20 @@ function compareSections(
   ]
 }
 
-function compareFiles(
+function compareRamdisks(
   a: Contents | undefined,
   b: Contents | undefined,
 ): readonly FileDifference[] | undefined {
   const none: ReadonlyMap<string, ListedFile> = new Map()
   const [left, right] = [a, b].map((side) => (side === undefined ? none : side.files))
-  if (left === undefined || right === undefined) return undefined
+  return left && right && compareFiles(left, right)
+}
+
+/** The files that differ between two lists by name, or are in one of them alone. */
+export function compareFiles(
+  left: ReadonlyMap<string, ListedFile>,
+  right: ReadonlyMap<string, ListedFile>,
+): readonly FileDifference[] {
   const names = [...new Set([...left.keys(), ...right.keys()])].sort()
   return names
     .map((name) => ({ name, a: left.get(name), b: right.get(name) }))

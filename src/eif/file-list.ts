@@ -19,6 +19,8 @@ export interface ListedFile {
   readonly sha384: string
   /** The target of a symbolic link; `major:minor` of a device node. */
   readonly target: string
+  /** Extended attributes, of a file in a file system image: names, each with its value in hexadecimal. */
+  readonly xattrs?: string
 }
 
 /** Of all targets. */

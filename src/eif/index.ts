@@ -11,6 +11,7 @@ export {
 } from './measurements.ts'
 export { parseCustomMetadata, type BuildMetadata, type EifMetadata } from './metadata.ts'
 export { FirstFile, findRamdisk } from './first-file.ts'
+export { CpioReader, FILE_TYPE, type CpioEntry } from './cpio-reader.ts'
 export { MemoryMeter, type MemoryLoad } from './memory-meter.ts'
 export { encodeVolumeLoad, VOLUMES_FILE, type VolumeLoad } from './volume-load.ts'
 export { inspectEif, readEif, type Eif, type EifInspection, type SectionSink } from './read-eif.ts'
@@ -32,6 +33,7 @@ export {
   type SigningCertificate,
 } from './signing-certificate.ts'
 export {
+  compareFiles,
   diffEifs,
   type EifDifference,
   type FileDifference,

@@ -9,7 +9,7 @@ export {
   type BuiltImage,
 } from './build-image.ts'
 export { extractImage, type ExtractedImage } from './inspect/extract-image.ts'
-export { diffImages, lintImage } from './inspect/image-files.ts'
+export { diffImages, lintImage, type ImageDifference } from './inspect/image-files.ts'
 export { MAX_ID } from './tree/tree.ts'
 export type { DirectoryOptions, Owner } from './sources/directory-source.ts'
 export type { ImageSource } from './sources/open-source.ts'

@@ -104,6 +104,26 @@ describe('diff-eif', () => {
   })
 })
 
+describe('diff-eif of default images', () => {
+  test('names the files of their compressed root file systems that differ', async () => {
+    const root = (name: string): string => host.path(`${name}-root`)
+    const build = async (name: string, contents: string): Promise<string> => {
+      mkdirSync(`${root(name)}/etc`, { recursive: true })
+      writeFileSync(`${root(name)}/app`, '#!/bin/sh\n', { mode: 0o755 })
+      writeFileSync(`${root(name)}/etc/settings`, contents)
+      writeFileSync(`${root(name)}/etc/same`, 'the same')
+      return host.build(name, '--rootfs', root(name), '--entrypoint', '/app', '--name', 'x')
+    }
+    const [a, b] = [await build('left', 'one'), await build('right', 'other')]
+    const { status, stdout } = await host.run('diff-eif', a, b)
+    expect(status).toBe(1)
+    expect(JSON.parse(stdout)).toMatchObject({
+      ChangedPCRs: ['PCR0', 'PCR2'],
+      RootFiles: [{ Path: 'etc/settings', Change: 'changed', Size: { A: 3, B: 5 } }],
+    })
+  })
+})
+
 describe('extract-eif', () => {
   test('writes each section as it is in the image', async () => {
     const path = await image('a.eif', { 'rootfs/a': 'one' })
@@ -121,6 +141,22 @@ describe('extract-eif', () => {
       input: readFileSync(host.path('parts/ramdisk1')),
     })
     expect(list.toString()).toBe('rootfs/a\n')
+  })
+
+  test('writes the root file system of a default image, which unsquashfs reads', async () => {
+    const path = await host.build('squashfs', '--rootfs', helloRootfs, '--entrypoint', '/hello')
+    const to = host.path('default')
+    const { Files } = await host.json<{ readonly Files: readonly string[] }>(
+      ...['extract-eif', '--eif-path', path, '--output-dir', to],
+    )
+    expect(Files).toContain('rootfs.squashfs')
+    const list = execFileSync('unsquashfs', ['-l', `${to}/rootfs.squashfs`], { encoding: 'utf8' })
+    expect(list).toContain('squashfs-root/hello\n')
+    execFileSync('unsquashfs', ['-q', '-n', '-d', `${to}/root`, `${to}/rootfs.squashfs`, 'hello'])
+    const [hello, original] = [`${to}/root/hello`, `${helloRootfs}/hello`].map((it) =>
+      readFileSync(it),
+    )
+    expect(hello?.equals(original ?? Buffer.alloc(0))).toBe(true)
   })
 
   test('leaves nothing of an invalid image, and a full directory alone', async () => {

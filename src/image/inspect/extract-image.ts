@@ -1,14 +1,17 @@
-// Takes an image apart into files: each section as it is in the image, and the signing certificate. The
-// directory appears when the whole image was read and found valid, or not at all.
+// Takes an image apart into files: each section as it is in the image, the compressed root file system, and
+// the signing certificate. The directory appears when the whole image was read and found valid, or not at
+// all.
 
 import { X509Certificate, randomUUID } from 'node:crypto'
-import { rmSync, rmdirSync } from 'node:fs'
+import { existsSync, rmSync, rmdirSync } from 'node:fs'
 import { mkdir, open, rename, rm, writeFile, type FileHandle } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 
 import { readEif, type Eif, type EifSection } from '../../eif/index.ts'
 import { CloisterError, reasonOf } from '../../errors.ts'
 import { openInputFile, type ByteSource } from '../../files/index.ts'
+import { SQUASHFS_MEMBER } from '../ramdisk/ramdisks.ts'
+import { RootImage } from './root-image.ts'
 
 /** The image that was read, and the files that were written. */
 export interface ExtractedImage {
@@ -18,8 +21,8 @@ export interface ExtractedImage {
 }
 
 /**
- * Writes `kernel`, `cmdline`, `metadata.json`, `ramdisk0`, `ramdisk1`, ... and, of a signed image,
- * `signature.cbor` and `signing-certificate.pem`.
+ * Writes `kernel`, `cmdline`, `metadata.json`, `ramdisk0`, `ramdisk1`, ..., `rootfs.squashfs` if a ramdisk
+ * has it, and, of a signed image, `signature.cbor` and `signing-certificate.pem`.
  * @param directory - New, or empty.
  * @throws ERR_EIF_*, ERR_FILE_OUTPUT
  */
@@ -48,17 +51,24 @@ export async function extractImage(path: string, directory: string): Promise<Ext
 /** Each section goes into a file that is named by its offset. */
 async function readInto(stage: string, target: string, source: ByteSource): Promise<Eif> {
   let current: { readonly section: EifSection; readonly handle: FileHandle } | undefined
+  const root = new RootImage()
+  let rootHandle: FileHandle | undefined
   const write = async (section: EifSection, chunk: Uint8Array): Promise<void> => {
     if (current?.section !== section) {
       await current?.handle.close()
       current = { section, handle: await open(join(stage, String(section.offset)), 'wx') }
     }
     await current.handle.writeFile(chunk)
+    for (const part of root.push(section, chunk)) {
+      rootHandle ??= await open(join(stage, SQUASHFS_MEMBER), 'wx')
+      await rootHandle.writeFile(part)
+    }
   }
   try {
     return await readEif(source, (section, chunk) => orFail(target, write(section, chunk)))
   } finally {
     await current?.handle.close()
+    await rootHandle?.close()
   }
 }
 
@@ -71,6 +81,7 @@ async function nameFiles(stage: string, { sections, signingCertificate }: Eif): 
     else await rename(join(stage, String(offset)), join(stage, name))
     names.push(name)
   }
+  if (existsSync(join(stage, SQUASHFS_MEMBER))) names.push(SQUASHFS_MEMBER)
   if (signingCertificate !== undefined) {
     const pem = new X509Certificate(signingCertificate.der).toString()
     await writeFile(join(stage, CERTIFICATE), pem)

@@ -5,12 +5,19 @@ import { posix } from 'node:path'
 
 import { CloisterError } from '../../errors.ts'
 import type { Content } from '../../eif/index.ts'
-import { Spool, openInputFile, type ByteSource, type InputFile } from '../../files/index.ts'
+import {
+  Spool,
+  namingFile,
+  openInputFile,
+  type ByteSource,
+  type InputFile,
+} from '../../files/index.ts'
 import type { BlobStore } from './blob-store.ts'
 import { nameOfText, showName, type ByteName } from '../tree/byte-name.ts'
 import { MAGIC_BYTES, compressionOf } from '../archive/compression.ts'
 import { decompress } from '../archive/decompress.ts'
 import { readTar, type TarEntry } from '../archive/tar.ts'
+import { BLOCK_BYTES } from '../archive/tar-header.ts'
 import { parsePath } from '../tree/tree.ts'
 import type { UnpackBudget } from '../tree/unpack-budget.ts'
 
@@ -26,7 +33,9 @@ export async function openImageArchive(path: string, budget: UnpackBudget): Prom
   }
   try {
     const source = await unpacked(archive, budget, opened)
-    const files = await indexOf(source, budget)
+    const files = await indexOf(source, budget).catch((error: unknown) => {
+      throw isNotAnArchive(error) ? notAnArchive(path, error) : namingFile(path, error)
+    })
     return {
       open: (name) => Promise.resolve().then(() => openFile(path, files, name)),
       [Symbol.asyncDispose]: close,
@@ -35,6 +44,20 @@ export async function openImageArchive(path: string, budget: UnpackBudget): Prom
     await close()
     throw error
   }
+}
+
+/** Whether already the first header is none. */
+function isNotAnArchive(error: unknown): error is CloisterError {
+  if (!(error instanceof CloisterError) || error.code !== 'ERR_IMAGE_TAR') return false
+  return Number(error.details['offset']) < BLOCK_BYTES
+}
+
+function notAnArchive(path: string, { code, details, cause }: CloisterError): CloisterError {
+  return new CloisterError(code, `${path} is not a tar archive`, {
+    details: { ...details, path },
+    hint: 'Give the file that `docker save`, `podman save` or `skopeo copy` wrote.',
+    ...(cause !== undefined && { cause }),
+  })
 }
 
 async function unpacked(

@@ -24,7 +24,7 @@ import {
 const MOUNT_POINTS = ['dev', 'run', 'sys', 'var', 'proc', 'tmp']
 
 /** The file system image's member in the ramdisk (enclave-images/agent/src/image.rs). */
-const SQUASHFS_MEMBER = 'rootfs.squashfs'
+export const SQUASHFS_MEMBER = 'rootfs.squashfs'
 
 /** Ramdisk 0: `dev/` and `init`. */
 export function platformRamdisk(init: Content): Content {

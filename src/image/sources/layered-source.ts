@@ -4,7 +4,7 @@
 
 import { createHash } from 'node:crypto'
 
-import { check } from '../../errors.ts'
+import { CloisterError, check } from '../../errors.ts'
 import type { Architecture } from '../../eif/index.ts'
 import { Spool } from '../../files/index.ts'
 import { openLayoutDirectory, type BlobStore } from '../oci/blob-store.ts'
@@ -57,7 +57,10 @@ export async function readLayeredSource(
       report({ step: 'unpack', done: index, total: layers.length })
       const start = spool.size
       await unpackLayer(layer, spool, budget)
-      await applyLayer(root, spool.source(start), budget)
+        .then(() => applyLayer(root, spool.source(start), budget))
+        .catch((error: unknown) => {
+          throw ofLayer(error, layer, `layer ${String(index + 1)} of ${String(layers.length)}`)
+        })
     }
     report({ step: 'unpack', done: layers.length, total: layers.length })
   } catch (error) {
@@ -79,6 +82,16 @@ function describe(
 ): Promise<ImageDescription> {
   const read = transport === 'docker-archive' ? readDockerImage : readOciImage
   return read(store, tag, architecture)
+}
+
+/** The same error with the layer that it is about. */
+function ofLayer(error: unknown, { diffId }: ImageLayer, name: string): unknown {
+  if (!(error instanceof CloisterError) || !error.code.startsWith('ERR_IMAGE_')) return error
+  const { code, message, details, hint, cause } = error
+  return new CloisterError(code, `${name}: ${message}`, {
+    ...{ details: { ...details, diffId }, hint },
+    ...(cause !== undefined && { cause }),
+  })
 }
 
 async function unpackLayer(layer: ImageLayer, spool: Spool, budget: UnpackBudget): Promise<void> {

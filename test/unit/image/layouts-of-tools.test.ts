@@ -213,6 +213,20 @@ describe('a layer', () => {
     expect(await read(oci(layout))).toBe('app')
   })
 
+  it('that is damaged is named by its place and its digest', async () => {
+    const layout = await newLayout()
+    const noise = Buffer.alloc(2048, 'x')
+    const layers = [Buffer.alloc(1024), noise].map((bytes) =>
+      layout.blob(TYPES.layer, gzipSync(bytes)),
+    )
+    const diffIds = [Buffer.alloc(1024), noise].map(digestOf)
+    const config = layout.blob(TYPES.config, {
+      ...{ os: 'linux', architecture: 'amd64', rootfs: { type: 'layers', diff_ids: diffIds } },
+    })
+    layout.index(layout.blob(TYPES.manifest, { schemaVersion: 2, config, layers }))
+    expect(await read(oci(layout))).toMatch(/^ERR_IMAGE_TAR: layer 2 of 2: /)
+  })
+
   it('that others distribute and nobody has fetched is named with its address', async () => {
     const layout = await newLayout()
     const layer = { urls: ['https://example.com/base.tar.gz'] }
@@ -325,5 +339,8 @@ describe('a docker archive', () => {
     expect(await tell('oci-layout', 'docker-archive')).toContain(`use oci-archive:${path}`)
     expect(await tell('repositories', 'docker-archive')).toContain('before 1.10')
     expect(await tell('etc/passwd', 'docker-archive')).toContain('dir:ROOTFS')
+    await writeFile(path, 'a file of another kind\n'.repeat(100))
+    const said = await read({ transport: 'docker-archive', path })
+    expect(said).toMatch(/^ERR_IMAGE_TAR: .*x.tar is not a tar archive/)
   })
 })
