@@ -25,7 +25,7 @@ const arrows = {
   enclaves: ['cgroup', 'vmm', 'vsock', 'eif', 'manifest', 'network', 'nsm'],
   library: ['enclaves', 'image', 'eif', 'manifest', 'network', 'signing', 'vmm', 'vsock'],
   proxy: ['enclaves', 'vsock', 'manifest'],
-  doctor: ['cgroup', 'enclaves', 'vmm'],
+  doctor: ['cgroup', 'enclaves', 'vmm', 'vsock'],
   keeper: ['cgroup', 'enclaves', 'manifest', 'vmm', 'vsock', 'network', 'nsm', 'chip', 'eif'],
 }
 

@@ -141,6 +141,16 @@ const rows = {
     meaning: "This host's AF_VSOCK has no loopback transport, which `--vsock host` needs.",
     hint: 'Run `modprobe vsock_loopback`, or leave `--vsock host` out.',
   },
+  ERR_VSOCK_KERNEL: {
+    nitro: 39,
+    meaning: 'This host has no usable /dev/vhost-vsock, which `--vsock kernel` needs.',
+    hint: 'Run `modprobe vhost_vsock`, or leave `--vsock kernel` out.',
+  },
+  ERR_VSOCK_CID: {
+    nitro: 33,
+    meaning: 'Another virtual machine of this host has the CID (`--vsock kernel`).',
+    hint: 'Choose another --enclave-cid, or leave it out to get one that is rarely in use.',
+  },
   // --- vsock-proxy
   ERR_PROXY_CONFIG: {
     nitro: 0,

@@ -88,6 +88,7 @@ function aliveJson(record: AliveRecord, { registry, vsock }: DescribeContext): J
     ...(record.description.hugePages === true && { HugePages: true }),
     ...limitsJson(limitsOf(record)),
     Assurance: record.state === 'STARTING' ? '' : record.assurance,
+    ...(record.description.vsock !== 'card' && { VsockKind: record.description.vsock }),
     VsockSocket: vsockSocketPath(registry.directory(record.id)),
     Vsock: vsock === undefined ? null : vsockJson(vsock),
     ...(vsock?.network !== undefined && { Network: networkJson(vsock.network) }),

@@ -48,7 +48,7 @@ export function guestPortsOption(): Option {
 export function vsockOption(): Option {
   return new Option(
     '--vsock <kind>',
-    "where parent ports are served: card (default): Unix sockets; host: Unix sockets, then this host's AF_VSOCK",
+    "whose vsock it has: card (default): Unix sockets; host: parent ports also at this host's AF_VSOCK; kernel: the CID is one of this host (/dev/vhost-vsock); on open ports only",
   ).choices(vsockKinds)
 }
 

@@ -3,6 +3,7 @@
 import { messageOf } from '../errors.ts'
 import { checkControlGroups } from './control-groups.ts'
 import type { Check, Finding } from './finding.ts'
+import { checkHostVsock } from './host-vsock.ts'
 import { checkConfinement, checkLimits, checkUserNamespaces, checkUsers } from './kernel.ts'
 import { checkKvm } from './kvm.ts'
 import {
@@ -42,6 +43,7 @@ export async function examineHost(options: Examination): Promise<readonly Findin
     ['cards', checkParts],
     ['network card', checkNetworkCard],
     ['parent programs', checkParent],
+    ['CIDs of this host', checkHostVsock],
     ['guest kernel and agent', () => checkBlobs(options.blobs)],
     ['kernel', checkConfinement],
     ['user namespaces', checkUserNamespaces],

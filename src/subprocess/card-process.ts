@@ -15,6 +15,8 @@ import { readLine } from './read-line.ts'
 
 /** A card's descriptors: the channel to us, and the VMM's way in. */
 const cardFds = { channel: 3, vhostUser: 4 } as const
+/** Where its further descriptors begin. */
+export const FIRST_INHERITED_FD = 5
 /** There for a moment: it loses its name before the card runs. */
 const VHOST_USER_SOCKET = 'vmm.sock'
 const START_TIMEOUT_MS = 15_000
@@ -32,6 +34,8 @@ export interface CardOptions {
   readonly name: CardName
   /** The card's program, and what it gets beside its two descriptors. */
   readonly command: readonly [program: string, ...args: readonly string[]]
+  /** Descriptors for it to inherit, from {@link FIRST_INHERITED_FD}; they stay the caller's. */
+  readonly inherited?: readonly number[]
   /** A directory of its own, owned by the user it runs as. */
   readonly directory: string
   readonly confinement: Confinement
@@ -59,7 +63,8 @@ export interface Card extends AsyncDisposable {
  * Starts a card and waits until it is ready and its sandbox is closed. It ends with us, and with the
  * VMM.
  *
- * @throws `ERR_PROCESS_SPAWN`; `ERR_VSOCK_CARD` or `ERR_NSM_CARD` when it does not come up.
+ * @throws `ERR_PROCESS_SPAWN`; `ERR_VSOCK_CARD` or `ERR_NSM_CARD` when it does not come up;
+ * `ERR_VSOCK_CID` when it was to take a CID of this host that is in use.
  */
 export async function startCard(options: CardOptions): Promise<Card> {
   const { process: card, vmm } = await spawnCard(options)
@@ -81,6 +86,7 @@ export async function startCard(options: CardOptions): Promise<Card> {
 async function spawnCard({
   name,
   command: [program, ...args],
+  inherited = [],
   directory,
   confinement,
 }: CardOptions): Promise<{ readonly process: ManagedProcess; readonly vmm: Socket }> {
@@ -97,7 +103,7 @@ async function spawnCard({
     ],
     cwd: directory,
     confinement,
-    extraStdio: ['pipe', listener.fd],
+    extraStdio: ['pipe', listener.fd, ...inherited],
   })
   const vmm = connect(path)
   listener.release()
@@ -120,7 +126,7 @@ function connect(path: string): Socket {
 /**
  * Waits for a card's first line, `{"event":"ready","sandbox":…}`.
  *
- * @throws The error of `name` when it does not come up.
+ * @throws The error of `name` when it does not come up; `ERR_VSOCK_CID`.
  */
 export async function whenReady(
   card: ManagedProcess,
@@ -132,6 +138,7 @@ export async function whenReady(
   try {
     return parseReady(await readLine(channel, READY_MAX_BYTES))
   } catch (cause) {
+    if (cause instanceof CloisterError) throw cause
     const lastWords = await card.finalWords()
     throw new CloisterError(startErrors[name], `the ${name} did not start: ${lastWords}`, {
       cause,
@@ -143,12 +150,22 @@ export async function whenReady(
 }
 
 function parseReady(line: string): CardSandbox {
-  const { event, sandbox } = JSON.parse(line) as {
+  const { event, sandbox, cid } = JSON.parse(line) as {
     readonly event?: unknown
+    readonly cid?: unknown
     readonly sandbox?: Partial<Record<keyof CardSandbox, unknown>>
   }
   const { landlock, seccomp, privateRoot } = sandbox ?? {}
+  if (event === 'cidInUse') throw cidInUse(Number(cid))
   const level = (['full', 'partial', 'none'] as const).find((known) => known === landlock)
   if (event !== 'ready' || level === undefined) throw new Error('its first line is not `ready`')
   return { landlock: level, seccomp: seccomp === true, privateRoot: privateRoot === true }
+}
+
+function cidInUse(cid: number): CloisterError {
+  return new CloisterError(
+    'ERR_VSOCK_CID',
+    `another virtual machine of this host has the CID ${String(cid)}`,
+    { details: { cid } },
+  )
 }

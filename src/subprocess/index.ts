@@ -1,7 +1,13 @@
 // Child processes that are confined, owned and ended with us.
 
 export { canChangeUsers, checkUnusedIds, uidRange, UIDS_PER_KEEPER } from './uid-range.ts'
-export { startCard, whenReady, type Card, type CardSandbox } from './card-process.ts'
+export {
+  FIRST_INHERITED_FD,
+  startCard,
+  whenReady,
+  type Card,
+  type CardSandbox,
+} from './card-process.ts'
 export { confine, type Confinement } from './confinement.ts'
 export { deferred, type Deferred } from './deferred.ts'
 export { checkDescriptorLimit, descriptorLimit } from './descriptor-limit.ts'

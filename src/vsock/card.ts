@@ -4,11 +4,13 @@
 import { join } from 'node:path'
 import {
   checkDescriptorLimit,
+  FIRST_INHERITED_FD,
   startCard,
   type Card,
   type Confinement,
 } from '../subprocess/index.ts'
 import { VsockCardChannel } from './card-channel.ts'
+import type { HostKernel } from './host-kernel.ts'
 import { checkSocketPath } from './listen.ts'
 import type { PortLists } from './port-list.ts'
 
@@ -33,6 +35,8 @@ export interface VsockCardOptions {
   readonly ports: PortLists
   /** Whether a parent port without a listener here is dialled at the host's own AF_VSOCK. */
   readonly hostVsock?: boolean
+  /** The open device by which the guest's CID becomes one of this host; stays the caller's. */
+  readonly hostKernel?: HostKernel | undefined
   readonly confinement: Confinement
 }
 
@@ -47,7 +51,7 @@ export interface VsockCard extends Omit<Card, 'channel'> {
  *
  * @throws `ERR_PROCESS_SPAWN`, `ERR_VSOCK_CARD` when it does not come up, `ERR_VSOCK_PATH`,
  * `ERR_VSOCK_PORTS`, `ERR_HOST_DESCRIPTORS` when it could not serve as many connections as an enclave
- * may have.
+ * may have, `ERR_VSOCK_CID` when the CID is to be one of this host and another virtual machine has it.
  */
 export async function startVsockCard(options: VsockCardOptions): Promise<VsockCard> {
   const { program, directory, confinement } = options
@@ -57,6 +61,7 @@ export async function startVsockCard(options: VsockCardOptions): Promise<VsockCa
   const card = await startCard({
     name: 'vsock card',
     command: [program, ...cardArguments(options)],
+    inherited: options.hostKernel === undefined ? [] : [options.hostKernel.fd],
     directory,
     confinement,
   })
@@ -75,6 +80,7 @@ function cardArguments({
   reservedPorts,
   reservedGuestPorts,
   hostVsock = false,
+  hostKernel,
 }: VsockCardOptions): readonly string[] {
   return [
     ...['--guest-cid', String(guestCid)],
@@ -82,6 +88,7 @@ function cardArguments({
     ...['--reserved-ports', reservedPorts],
     ...(reservedGuestPorts === undefined ? [] : ['--reserved-guest-ports', reservedGuestPorts]),
     ...(hostVsock ? ['--host-vsock'] : []),
+    ...(hostKernel === undefined ? [] : ['--kernel', `fd=${String(FIRST_INHERITED_FD)}`]),
     '--exit-on-disconnect',
   ]
 }

@@ -21,6 +21,7 @@ export {
 } from './forward-spec.ts'
 export { encodeFrame, readFrames } from './frame.ts'
 export { checkSocketPath, listenForGuest, SUN_PATH_MAX_BYTES, type PortOptions } from './listen.ts'
+export { openHostKernel, checkHostKernel, HOST_KERNEL_DEVICE } from './host-kernel.ts'
 export { checkVsockKind, vsockKinds, type VsockKind } from './vsock-kind.ts'
 export {
   checkPortList,

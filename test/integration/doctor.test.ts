@@ -1,6 +1,6 @@
 // cloister doctor on hosts that lack one thing or another, and prune. No enclave is started.
 
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { kvmFix } from '../../src/doctor/index.ts'
@@ -95,6 +95,15 @@ describe('doctor', () => {
     const card = report.Checks.find(({ Name }) => Name === 'network card')
     expect(card).toMatchObject({ Status: 'note' })
     expect(card?.Fix).toMatch(/CLOISTER_NETWORK_CARD/)
+    expect(status).toBe(0)
+  })
+
+  test('says whether an enclave can have a CID of this host, and how to get there', async () => {
+    const { status, report } = await examined('')
+    const device = report.Checks.find(({ Name }) => Name === 'CIDs of this host')
+    const isThere = existsSync('/dev/vhost-vsock')
+    expect(device).toMatchObject({ Status: isThere ? 'ok' : 'note' })
+    if (!isThere) expect(device?.Fix).toContain('modprobe vhost_vsock')
     expect(status).toBe(0)
   })
 

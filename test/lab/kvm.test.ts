@@ -174,6 +174,48 @@ test('with --vsock host a guest reaches what listens at the host’s own AF_VSOC
   expect(Math.floor(Number(port) / 512)).toBe(enclave.EnclaveCID)
 })
 
+const KERNEL = ['--vsock', 'kernel', '--enclave-cid', '16'] as const
+
+/** Takes CID 16 of the host for a moment, as another virtual machine would. */
+const TAKE_CID = `import fcntl, os, struct
+fcntl.ioctl(os.open('/dev/vhost-vsock', os.O_RDWR), 0x4008AF60, struct.pack('Q', 16))`
+
+test('--vsock kernel is refused without the module, and to a user who may not open its device', async () => {
+  const run = ['run-enclave', '--eif-path', '/files/dialler.eif', ...KERNEL]
+  const missing = await enclaves.cloister(root, ...run)
+  expect(missing.stderr).toMatch(/ERR_VSOCK_KERNEL.*missing[^]*modprobe vhost_vsock/)
+  await enclaves.output(root, 'modprobe', 'vhost_vsock')
+  const denied = await enclaves.cloister({ lab, user: 'lab' }, ...run)
+  expect(denied.stderr).toMatch(/ERR_VSOCK_KERNEL[^]*usermod -aG kvm/)
+  await enclaves.output(root, 'bash', '-c', 'cd /dev; chgrp kvm vhost-vsock; chmod 660 vhost-vsock')
+})
+
+test('with --vsock kernel any program of the host dials the enclave’s CID, and the guest any program that listens', async () => {
+  const user: LabCaller = { lab, user: 'lab' }
+  const serve = `python3 /files/sample.py server 8004 1 >/tmp/server-8004 2>&1 & until grep -q listening /tmp/server-8004; do sleep 0.1; done`
+  await enclaves.output(user, 'bash', '-c', serve)
+  const enclave = await enclaves.startEnclave(
+    ...[user, '/files/dialler.eif', ...KERNEL, '--parent-ports', '8004-8005'],
+  )
+  expect(enclave).toMatchObject({ EnclaveCID: 16, State: 'RUNNING', VsockKind: 'kernel' })
+  const client = 'printf "%s\\n" "$1" | python3 /files/sample.py client 16 "$2"'
+  const dialled = (line: string, port = '5006'): Promise<string> =>
+    enclaves.output(user, 'bash', '-c', client, 'bash', line, port)
+  while ((await dialled('8005 8005').catch(() => '')) === '') await sleep(200) // until it listens
+  const word = 'x'.repeat(60_000)
+  expect(await dialled(`echo 8004 ${word}`)).toBe(`8004 open\n${word}`)
+  expect(await enclaves.output(user, 'cat', '/tmp/server-8004')).toMatch(/^cid 16 port \d+$/m)
+  expect(await dialled('8005 8006')).toBe('8005 refused\n8006 refused\n')
+  expect(await enclaves.dial(user, enclave, 5006, '8006 8006')).toBe('8006 refused\n')
+  await expect(dialled('closed', '5007')).rejects.toThrow('Connection reset')
+
+  const run = ['run-enclave', '--eif-path', '/files/dialler.eif', ...KERNEL]
+  const second = await enclaves.cloister(root, ...run)
+  expect(second.stderr).toMatch(/ERR_VSOCK_CID.* CID 16$/m)
+  await enclaves.output(user, 'cloister', 'terminate-enclave', '--enclave-id', enclave.EnclaveID)
+  await enclaves.output(user, 'python3', '-c', TAKE_CID)
+})
+
 test('a user outside group kvm is told why KVM is not used, and gets no KVM by asking for it', async () => {
   const outsider: LabCaller = { lab, user: 'outsider' }
   const run = ['run-enclave', '--eif-path', '/files/hello.eif', '--memory', '128']

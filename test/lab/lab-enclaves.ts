@@ -13,6 +13,7 @@ export interface LabEnclave {
   readonly Accelerator: string
   readonly Measurements: Readonly<Record<string, string>>
   readonly Journal: string
+  readonly VsockKind?: string
   readonly VsockSocket: string
   readonly Processes: Readonly<Record<string, number>>
   readonly End?: { readonly First: string; readonly Reason: string; readonly Signal?: string }

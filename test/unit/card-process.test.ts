@@ -1,13 +1,18 @@
 // What a card says of its sandbox in its first line is what the keeper believes; anything less than a
 // claim is taken as none. The card is a shell script.
 
-import { chmodSync, writeFileSync } from 'node:fs'
+import { once } from 'node:events'
+import { chmodSync, closeSync, openSync, writeFileSync } from 'node:fs'
 import { expect, onTestFinished, test } from 'vitest'
 import { startCard, type Card, type CardSandbox } from '../../src/subprocess/card-process.ts'
 import { makeScratch } from '../fixtures/temporary-directory.ts'
 
 /** Starts a card whose first line is this; it stays until its channel ends. */
-async function cardThatSays(line: string, then = 'exec cat <&3'): Promise<Card> {
+async function cardThatSays(
+  line: string,
+  then = 'exec cat <&3',
+  inherited: readonly number[] = [],
+): Promise<Card> {
   const directory = await makeScratch()
   const program = `${directory}/card`
   writeFileSync(program, `#!/bin/sh\nprintf '%s\\n' '${line}' >&3\n${then}\n`)
@@ -15,6 +20,7 @@ async function cardThatSays(line: string, then = 'exec cat <&3'): Promise<Card> 
   const card = await startCard({
     name: 'vsock card',
     command: [program],
+    inherited,
     directory,
     confinement: {},
   })
@@ -49,6 +55,26 @@ test.each([
   ['a line that is too long', 'x'.repeat(5000)],
 ])('a card that reports %s does not start', async (_what, line) => {
   await expect(cardThatSays(line)).rejects.toMatchObject({ code: 'ERR_VSOCK_CARD' })
+})
+
+test('a card whose CID another virtual machine has does not start, and that is told', async () => {
+  const line = JSON.stringify({ event: 'cidInUse', cid: 16 })
+  await expect(cardThatSays(line)).rejects.toMatchObject({
+    code: 'ERR_VSOCK_CID',
+    details: { cid: 16 },
+  })
+})
+
+test('a card inherits what it is given, and the descriptor stays ours', async () => {
+  const directory = await makeScratch()
+  writeFileSync(`${directory}/given`, 'given')
+  const given = openSync(`${directory}/given`, 'r+')
+  await using card = await cardThatSays(ready({ landlock: 'full' }), 'cat <&5 >&3; exec cat <&3', [
+    given,
+  ])
+  const [chunk] = (await once(card.channel, 'data')) as [Buffer]
+  expect(chunk.toString()).toBe('given')
+  closeSync(given)
 })
 
 test('a card that ends without a word does not start, and its last words are told', async () => {

@@ -63,7 +63,6 @@ const OF_CARDS: &[i64] = &[
     libc::SYS_recvmsg,
     libc::SYS_sendmsg,
     libc::SYS_readv,
-    libc::SYS_ioctl,
     libc::SYS_fstat,
     libc::SYS_statx,
     libc::SYS_lseek,
@@ -129,10 +128,11 @@ fn allowed_calls(reach: Reach) -> Result<Rules, seccompiler::BackendError> {
         let is_data = compare(2, SeccompCmpOp::MaskedEq(executable), 0)?;
         rules.insert(call, vec![SeccompRule::new(vec![is_data])?]);
     }
-    if reach == Reach::Programs {
+    if reach == Reach::Programs || !reach.is_in_guest() {
+        // Of streams: a device that a card holds, such as /dev/vhost-vsock, was set up before.
         let is_nonblocking = compare(1, SeccompCmpOp::Eq, libc::FIONBIO)?;
         let rule = SeccompRule::new(vec![is_nonblocking])?;
-        rules.insert(libc::SYS_ioctl, vec![rule]); // of a stream that was accepted
+        rules.insert(libc::SYS_ioctl, vec![rule]);
     }
     if !reach.is_in_guest() {
         rules.extend(OF_CARDS.iter().map(|call| (*call, Vec::new())));

@@ -51,6 +51,9 @@ fn acts() {
         "nonblocking" => set_nonblocking(&before),
         "open" => File::open("/etc/passwd").map(drop),
         "connect" => UnixStream::connect("/nowhere").map(drop),
+        "device" => rustix::io::ioctl_fionread(&before)
+            .map(drop)
+            .map_err(io::Error::from),
         // A socket is made and closed: nothing is bound or dialled.
         "vsock-stream" => vsock(SocketType::STREAM),
         "vsock-datagram" => vsock(SocketType::DGRAM),
@@ -208,6 +211,18 @@ fn a_vsock_stream_of_the_host_is_for_the_card_alone_that_was_told_to_use_it() {
     ] {
         let signal = confined(reach, act).signal();
         assert_eq!(signal, Some(libc::SIGSYS), "{reach} {act}");
+    }
+}
+
+#[test]
+fn no_device_that_a_card_holds_can_be_set_up_anew() {
+    for reach in ["nothing", "sockets", "internet"] {
+        assert_eq!(confined(reach, "nonblocking").code(), Some(DONE), "{reach}");
+        assert_eq!(
+            confined(reach, "device").signal(),
+            Some(libc::SIGSYS),
+            "{reach}"
+        );
     }
 }
 

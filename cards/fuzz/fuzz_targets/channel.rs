@@ -67,6 +67,7 @@ fn new_device(reactor: &Reactor) -> Device {
         listener: UnixListener::bind_addr(&address).expect("a listener"),
         policy: Policy::default(),
         host_vsock: false,
+        kernel: None,
         limits: Limits::default(),
     };
     Device::new(options, reactor).expect("a device")

@@ -24,6 +24,7 @@ usage: cloister-vsock --guest-cid N --vhost-user PATH|fd=N --uds-path PATH [opti
   --max-connections-per-second N  new ones, each direction (default 4096)
   --max-buffer-bytes N        held for slow readers on the host (default 134217728)
   --host-vsock                dial a parent port without a listener at PATH_P at the host's AF_VSOCK
+  --kernel fd=N               an open /dev/vhost-vsock: the guest's CID becomes one of this host
   --exit-on-disconnect        exit once the VMM has gone, instead of waiting for the next
 ";
 
@@ -43,6 +44,7 @@ pub struct Arguments {
     pub policy: Policy,
     pub limits: Limits,
     pub host_vsock: bool,
+    pub kernel: Option<RawFd>,
     pub exit_on_disconnect: bool,
 }
 
@@ -73,6 +75,7 @@ struct Draft {
     open: Ports,
     limits: Limits,
     host_vsock: bool,
+    kernel: Option<RawFd>,
     exit_on_disconnect: bool,
 }
 
@@ -88,6 +91,7 @@ impl Draft {
             open: Ports::none(),
             limits: Limits::default(),
             host_vsock: false,
+            kernel: None,
             exit_on_disconnect: false,
         }
     }
@@ -114,6 +118,7 @@ impl Draft {
             "--vhost-user" => self.vhost_user = Some(parse_endpoint(value)?),
             "--uds-path" => self.uds_path = Some(value.into()),
             "--channel" => self.channel = Some(parse_descriptor(value).map_err(|_| ())?),
+            "--kernel" => self.kernel = Some(parse_descriptor(value).map_err(|_| ())?),
             "--reserved-ports" => self.reserved = Some(parse(value)?),
             "--reserved-guest-ports" => self.reserved_guest_ports = parse(value)?,
             "--parent-ports" => self.open.parent_ports = parse(value)?,
@@ -129,6 +134,9 @@ impl Draft {
     fn finish(self) -> Result<Arguments, String> {
         let missing = |option: &str| format!("{option} is missing");
         let policy = self.policy().map_err(|error| error.to_string())?;
+        if self.host_vsock && self.kernel.is_some() {
+            return Err("--host-vsock and --kernel exclude each other".to_owned());
+        }
         Ok(Arguments {
             guest_cid: self.guest_cid.ok_or_else(|| missing("--guest-cid"))?,
             vhost_user: self.vhost_user.ok_or_else(|| missing("--vhost-user"))?,
@@ -137,6 +145,7 @@ impl Draft {
             policy,
             limits: self.limits,
             host_vsock: self.host_vsock,
+            kernel: self.kernel,
             exit_on_disconnect: self.exit_on_disconnect,
         })
     }
@@ -193,6 +202,13 @@ mod tests {
             let line = format!("--guest-cid 16 --vhost-user v --uds-path u {bad}");
             assert!(parse_line(&line).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn takes_one_vsock_of_the_host_at_most() {
+        let line = "--guest-cid 16 --vhost-user v --uds-path u --kernel fd=5";
+        assert_eq!(parse_line(line).unwrap().kernel, Some(5));
+        assert!(parse_line(&format!("{line} --host-vsock")).is_err());
     }
 
     #[test]

@@ -159,6 +159,8 @@ impl Card {
             Event::Descriptor { token, .. } if token == Device::LISTENER => {
                 self.device.on_listener(&self.reactor);
             }
+            // That it is awake is all there is to it: every round looks at the kernel's rings.
+            Event::Descriptor { token, .. } if token == Device::KERNEL => {}
             Event::Descriptor { token, .. } if token == Channel::TOKEN => {
                 let channel = self.channel.as_mut();
                 let keeper = channel.map_or(Keeper::Present, |it| it.on_ready(&mut self.device));

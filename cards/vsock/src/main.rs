@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -19,6 +19,7 @@ use cloister_vsock::channel::Channel;
 use cloister_vsock::device::{Device, DeviceOptions};
 use cloister_vsock::host_vsock::HostVsock;
 use cloister_vsock::inherited::take_inherited;
+use cloister_vsock::kernel::{Link, attach};
 use cloister_vsock::private_root;
 use cloister_vsock::reactor::Reactor;
 use cloister_vsock::sandbox::{self, Reach};
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments) -> io::Result<()> {
     // Inherited descriptors are taken before any other is opened.
     let channel = arguments.channel.map(take_inherited).transpose()?;
+    let kernel = arguments.kernel.map(take_inherited).transpose()?;
     if arguments.host_vsock {
         HostVsock::probe().map_err(no_loopback)?;
     }
@@ -53,11 +55,14 @@ fn run(arguments: Arguments) -> io::Result<()> {
     let reactor = Reactor::new()?;
     let reactor_fd = reactor.as_fd().try_clone_to_owned()?;
     let bell = reactor.bell()?;
-    let channel = channel
+    let mut channel = channel
         .map(|fd| Channel::new(UnixStream::from(fd), &reactor))
         .transpose()?;
     let listener = bind(&arguments.uds_path)?;
     let (uds_path, has_private_root) = enter_directory(&arguments.uds_path)?;
+    let kernel = kernel
+        .map(|device| join_kernel(device, arguments.guest_cid, &mut channel))
+        .transpose()?;
     let device = Device::new(
         DeviceOptions {
             guest_cid: arguments.guest_cid,
@@ -66,6 +71,7 @@ fn run(arguments: Arguments) -> io::Result<()> {
             policy: arguments.policy,
             limits: arguments.limits,
             host_vsock: arguments.host_vsock,
+            kernel,
         },
         &reactor,
     )?;
@@ -95,10 +101,29 @@ fn no_loopback(error: io::Error) -> io::Error {
     )
 }
 
+/// Takes the enclave's CID on this host. The keeper hears when that is taken: only the kernel knows.
+fn join_kernel(device: OwnedFd, guest_cid: u64, channel: &mut Option<Channel>) -> io::Result<Link> {
+    let mut link = Link::new()?;
+    match attach(device, guest_cid, &mut link) {
+        Ok(()) => Ok(link),
+        Err(error) => {
+            if let Some(channel) = channel.as_mut().filter(|_| is_taken(&error)) {
+                channel.tell(&json!({ "event": "cidInUse", "cid": guest_cid }));
+            }
+            let what = format!("/dev/vhost-vsock, CID {guest_cid}: {error}");
+            Err(io::Error::new(error.kind(), what))
+        }
+    }
+}
+
+fn is_taken(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrInUse
+}
+
 /// Serves one VMM until it goes, and the host until it has read what the guest left.
 fn serve_vmm(
     card: &Arc<Mutex<Card>>,
-    reactor_fd: &std::os::fd::OwnedFd,
+    reactor_fd: &OwnedFd,
     listener: &mut Listener,
 ) -> io::Result<()> {
     let mut daemon = start_daemon(card, reactor_fd)?;

@@ -6,6 +6,7 @@ import type {
   PortLists,
   Refusal,
   VsockCardChannel,
+  VsockKind,
   VsockReport,
 } from '../../vsock/index.ts'
 import type { LaunchDescription } from '../../enclaves/index.ts'
@@ -60,6 +61,13 @@ function clipped(ports: string): string {
   return ports.length <= JOURNAL_PORTS_LENGTH ? ports : `${ports.slice(0, JOURNAL_PORTS_LENGTH)}…`
 }
 
+/** Where programs written for AF_VSOCK are found as well. */
+const programsListenAt: Readonly<Record<VsockKind, string>> = {
+  card: '',
+  host: ', and AF_VSOCK programs of this host listen at VMADDR_CID_ANY (or CID 1)',
+  kernel: ', and AF_VSOCK programs of this host listen at VMADDR_CID_ANY (or CID 2)',
+}
+
 /** For the journal: what was refused, and what to do about it. */
 export function describeRefusal(
   { dialledBy, port, reason }: Refusal,
@@ -71,7 +79,7 @@ export function describeRefusal(
     case 'closed':
       return `${what}, which is closed; \`cloister open-ports --enclave-name ${shellWord(name)} --${side}-ports ${String(port)}\` opens it, as does run-enclave's --${side}-ports`
     case 'unserved':
-      return `${what}, where nobody listens; its socket is vsock.sock_${String(port)} beside vsock.sock${vsock === 'host' ? `, and AF_VSOCK programs of this host listen at VMADDR_CID_ANY (or CID 1)` : ''}`
+      return `${what}, where nobody listens; its socket is vsock.sock_${String(port)} beside vsock.sock${programsListenAt[vsock]}`
     case 'denied':
       return `${what}, whose socket vsock.sock_${String(port)} the vsock card may not connect to; make it writable to other users (the directories above it are private)`
   }

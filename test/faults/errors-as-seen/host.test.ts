@@ -54,6 +54,7 @@ const rows: readonly Row[] = [
   ['ERR_VSOCK_PATH', 'a long path', `CLOISTER_RUNTIME_DIR=$PWD/${'x'.repeat(90)} ${run}`],
   ['ERR_VSOCK_PORTS', 'a malformed port list', `${run} --guest-ports 5005-`],
   ['ERR_VSOCK_HOST', 'a host without a vsock loopback', `${run} --vsock host`],
+  ['ERR_VSOCK_KERNEL', 'a host without vhost-vsock', `${run} --vsock kernel`],
   [
     'ERR_VSOCK_FORWARD',
     'a malformed forwarding',

@@ -45,6 +45,7 @@ impl CardUnderTest {
                 })
                 .expect("a policy"),
             host_vsock: false,
+            kernel: None,
             limits: Limits {
                 connections: 8,
                 ..Limits::default()

@@ -35,6 +35,9 @@ impl Device {
         let mut packet = std::mem::take(&mut self.packet);
         let mut has_taken = false;
         for _ in 0..queue.size() {
+            if !self.may_take_packet() {
+                break;
+            }
             let Some(chain) = queue.iter(memory).ok().and_then(|mut it| it.next()) else {
                 break;
             };
@@ -67,6 +70,10 @@ impl Device {
             return;
         }
         let key = key_of(header);
+        if self.is_flow(&key) {
+            self.on_flow_packet(key, header, payload);
+            return;
+        }
         let operation = Operation::from_wire(header.operation)
             .filter(|_| header.kind == TYPE_STREAM && PARENT_CIDS.contains(&header.dst_cid));
         let token = self.by_key.get(&key).copied();
@@ -153,7 +160,7 @@ impl Device {
         if !self.policy.open().parent_ports.contains(key.parent_port) {
             self.counters.refused_by_policy += 1;
             self.refuse_dial(key, Reason::Closed);
-        } else if self.entries.len() >= self.limits.connections
+        } else if self.connection_count() >= self.limits.connections
             || !self.guest_rate.take(&self.limits, now)
         {
             self.counters.refused_by_limit += 1;
@@ -177,6 +184,7 @@ impl Device {
                 self.by_key.insert(key, token);
                 self.dials.push_back(token);
             }
+            Err(error) if self.may_ask_kernel(&error, key.parent_port) => self.ask_kernel(request),
             Err(error) if self.may_join(&error, key.parent_port) => self.join(request, reactor),
             Err(error) => {
                 self.counters.refused_without_listener += 1;
@@ -213,6 +221,10 @@ impl Device {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock && now < deadline => {
                     self.dials.push_back(token);
+                }
+                Err(error) if self.may_ask_kernel(&error, key.parent_port) => {
+                    self.drop_dial(token, key);
+                    self.ask_kernel(&request);
                 }
                 Err(_) => {
                     self.drop_dial(token, key);
@@ -275,7 +287,7 @@ impl Device {
         self.reset_as(key, TYPE_STREAM);
     }
 
-    fn reset_as(&mut self, key: Key, kind: u16) {
+    pub(super) fn reset_as(&mut self, key: Key, kind: u16) {
         if self.resets.len() >= MAX_RESETS {
             self.counters.dropped_resets += 1;
             return;

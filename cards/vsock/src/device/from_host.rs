@@ -42,7 +42,7 @@ impl Device {
     pub fn on_listener(&mut self, reactor: &Reactor) {
         while let Ok((socket, _)) = self.listener.accept() {
             let now = Instant::now();
-            if self.entries.len() >= self.limits.connections
+            if self.connection_count() >= self.limits.connections
                 || !self.host_rate.take(&self.limits, now)
             {
                 self.counters.refused_by_limit += 1;
@@ -120,7 +120,7 @@ impl Device {
                 parent_port: self.last_parent_port,
                 guest_port,
             };
-            if !self.by_key.contains_key(&key) {
+            if !self.by_key.contains_key(&key) && !self.has_flow(&key) {
                 return key;
             }
         }
@@ -149,7 +149,9 @@ impl Device {
                 _ => drop(self.entries.remove(token)),
             }
         }
-        self.has_handshakes = self.entries.iter().any(|(_, entry)| is_opening(entry));
+        self.end_overdue_flows(now);
+        self.has_handshakes =
+            self.entries.iter().any(|(_, entry)| is_opening(entry)) || self.is_any_flow_opening();
     }
 
     /// How often the clock is needed at present.

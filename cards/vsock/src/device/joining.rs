@@ -16,11 +16,7 @@ impl Device {
     /// Whether a port whose unix listener could not be reached is dialled at the host's `AF_VSOCK`.
     /// The keeper's own ports never are, nor one whose listener keeps the card out.
     pub(super) fn may_join(&self, error: &io::Error, port: u32) -> bool {
-        let is_absent = matches!(
-            error.kind(),
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
-        );
-        is_absent && self.host_vsock.is_some() && !self.policy.reserved().contains(port)
+        is_absent(error) && self.host_vsock.is_some() && !self.policy.reserved().contains(port)
     }
 
     /// Dials a port of the host; the answer comes later.
@@ -83,8 +79,16 @@ impl Device {
         self.refuse_unserved(key);
     }
 
-    fn refuse_unserved(&mut self, key: Key) {
+    pub(super) fn refuse_unserved(&mut self, key: Key) {
         self.counters.refused_without_listener += 1;
         self.refuse_dial(key, Reason::Unserved);
     }
+}
+
+/// Whether nobody listens at a unix socket.
+pub(super) fn is_absent(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+    )
 }

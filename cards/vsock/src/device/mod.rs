@@ -4,9 +4,11 @@
 mod completions;
 mod from_guest;
 mod from_host;
+mod from_kernel;
 mod joining;
 mod report;
 mod to_guest;
+mod to_kernel;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -18,10 +20,12 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 
 use self::completions::Completions;
+use self::to_kernel::Kernel;
 use crate::connection::{Connection, End, Key};
 use crate::counters::Counters;
 use crate::guest_queue::ReceptaclePool;
 use crate::host_vsock::HostVsock;
+use crate::kernel::Link;
 use crate::limits::{BufferBudget, Limits, RateLimiter};
 use crate::packet::{HEADER_BYTES, Header, MAX_PAYLOAD_BYTES};
 use crate::policy::Policy;
@@ -58,6 +62,8 @@ pub struct DeviceOptions {
     pub limits: Limits,
     /// Whether a parent port without a unix listener is dialled at the host's own `AF_VSOCK`.
     pub host_vsock: bool,
+    /// Where the enclave has a CID of the host.
+    pub kernel: Option<Link>,
 }
 
 /// A slot of the table; its index is the reactor's token.
@@ -88,6 +94,7 @@ pub struct Device {
     policy: Policy,
     limits: Limits,
     host_vsock: Option<HostVsock>,
+    kernel: Option<Kernel>,
     counters: Counters,
     refusals: Refusals,
     entries: Slab<Entry>,
@@ -113,12 +120,17 @@ pub struct Device {
 impl Device {
     /// Token of the socket that the host connects to.
     pub const LISTENER: u64 = u64::MAX - 16;
+    /// Token of the event that the host's kernel calls by.
+    pub const KERNEL: u64 = u64::MAX - 18;
 
     /// # Errors
     /// When the listener cannot be watched.
     pub fn new(options: DeviceOptions, reactor: &Reactor) -> io::Result<Self> {
         options.listener.set_nonblocking(true)?;
         reactor.add(&options.listener, Self::LISTENER, EventFlags::IN)?;
+        if let Some(link) = &options.kernel {
+            reactor.add(link, Self::KERNEL, EventFlags::IN | EventFlags::ET)?;
+        }
         let now = Instant::now();
         Ok(Self {
             guest_cid: options.guest_cid,
@@ -131,6 +143,7 @@ impl Device {
             host_vsock: options
                 .host_vsock
                 .then(|| HostVsock::new(options.guest_cid)),
+            kernel: options.kernel.map(Kernel::new),
             counters: Counters::default(),
             refusals: Refusals::default(),
             entries: Slab::new(),
@@ -162,6 +175,7 @@ impl Device {
         for token in revoked {
             self.remove(token, End::Reset);
         }
+        self.reset_flows(|policy, key, flow| !report::is_flow_allowed(policy, key, flow));
     }
 
     /// Refused connections that were not reported to the keeper yet.
@@ -176,7 +190,6 @@ impl Device {
 
     /// The guest is gone: every stream ends, once the host has taken what is held for it.
     pub fn disconnect_guest(&mut self) {
-        self.resets.clear();
         let tokens: Vec<_> = self.entries.iter().map(|(token, _)| token).collect();
         for token in tokens {
             match &self.entries[token] {
@@ -187,6 +200,8 @@ impl Device {
                 Entry::Caller { .. } => {}
             }
         }
+        self.reset_flows(|_, _, _| true);
+        self.resets.clear(); // the guest that they were for is gone
     }
 
     /// Whether bytes of streams that the guest has let go are still held for the host.

@@ -1,10 +1,13 @@
 //! What the keeper may see: counters and a snapshot of the connections.
 
+use std::time::Instant;
+
 use serde::Serialize;
 
 use super::Device;
 use crate::connection::{Connection, Direction, Phase};
 use crate::counters::Counters;
+use crate::kernel::{Flow, FlowKey, Flows};
 use crate::limits::Limits;
 use crate::policy::Policy;
 
@@ -50,7 +53,7 @@ impl Device {
 
     #[must_use]
     pub fn connection_count(&self) -> usize {
-        self.entries.len()
+        self.entries.len() + self.flows().map_or(0, Flows::count)
     }
 
     /// Bytes held for slow readers on the host, all connections together.
@@ -69,7 +72,11 @@ impl Device {
 
     #[must_use]
     pub fn connections(&self) -> Vec<ConnectionReport> {
-        self.streams().map(|(_, stream)| report(stream)).collect()
+        let streams = self.streams().map(|(_, stream)| report(stream));
+        let flows = self.flows().into_iter().flat_map(Flows::iter);
+        streams
+            .chain(flows.map(|(key, flow)| report_flow(key, flow)))
+            .collect()
     }
 }
 
@@ -81,12 +88,48 @@ pub(super) fn is_allowed(policy: &Policy, stream: &Connection) -> bool {
     }
 }
 
+/// Whether the policy allows the port that a stream to or from the kernel was dialled on.
+pub(super) fn is_flow_allowed(policy: &Policy, key: FlowKey, flow: &Flow) -> bool {
+    match flow.direction {
+        Direction::FromGuest => policy.open().parent_ports.contains(key.parent_port),
+        Direction::FromHost => policy.open().guest_ports.contains(key.guest_port),
+    }
+}
+
+/// The card holds nothing of these for long, and promises nothing.
+fn report_flow(key: FlowKey, flow: &Flow) -> ConnectionReport {
+    ConnectionReport {
+        dialled_by: dialler(flow.direction),
+        parent_cid: flow.parent_cid,
+        parent_port: key.parent_port,
+        guest_port: key.guest_port,
+        state: if flow.is_open {
+            "established"
+        } else {
+            "opening"
+        },
+        bytes_to_guest: flow.bytes_to_guest,
+        bytes_to_host: flow.bytes_to_host,
+        buffered_bytes: 0,
+        window_bytes: 0,
+        age_ms: age_ms(flow.opened),
+    }
+}
+
+fn dialler(direction: Direction) -> &'static str {
+    match direction {
+        Direction::FromGuest => "guest",
+        Direction::FromHost => "host",
+    }
+}
+
+fn age_ms(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
 fn report(stream: &Connection) -> ConnectionReport {
     ConnectionReport {
-        dialled_by: match stream.direction {
-            Direction::FromGuest => "guest",
-            Direction::FromHost => "host",
-        },
+        dialled_by: dialler(stream.direction),
         parent_cid: stream.key.parent_cid,
         parent_port: stream.key.parent_port,
         guest_port: stream.key.guest_port,
@@ -99,6 +142,6 @@ fn report(stream: &Connection) -> ConnectionReport {
         bytes_to_host: stream.bytes_to_host,
         buffered_bytes: stream.buffered_bytes(),
         window_bytes: stream.credit.window(),
-        age_ms: u64::try_from(stream.opened.elapsed().as_millis()).unwrap_or(u64::MAX),
+        age_ms: age_ms(stream.opened),
     }
 }

@@ -29,6 +29,7 @@ impl Device {
     ) -> Notify {
         let has_taken = self.take_packets(memory, transmit, reactor);
         let (is_sent, may_continue) = self.send_round(memory, receive, reactor);
+        self.tell_kernel();
         let is_told = self.completions.take_due(transmit.size());
         Notify {
             receive: is_sent && receive.needs_notification(memory).unwrap_or(false),
@@ -40,7 +41,8 @@ impl Device {
     /// Before the card rests, and no sooner: asks the driver to say when it adds packets, which costs
     /// it more than a packet. False when one has come by now.
     pub fn may_rest(&mut self, memory: &GuestMemoryMmap, transmit: &mut Queue) -> bool {
-        !ask_for_notification(memory, transmit)
+        // One whose packets wait for the kernel is taken up again when that calls.
+        !self.may_take_packet() || !ask_for_notification(memory, transmit)
     }
 
     /// Whether anything was sent, and whether more can be.
@@ -50,14 +52,14 @@ impl Device {
         queue: &mut Queue,
         reactor: &Reactor,
     ) -> (bool, bool) {
-        if self.resets.is_empty() && self.ready.is_empty() {
+        if self.resets.is_empty() && self.ready.is_empty() && !self.has_arrivals() {
             return (false, false);
         }
         let mut pool = std::mem::take(&mut self.pool);
         let mut scratch = std::mem::take(&mut self.scratch);
         let mut ring = ReceiveRing::new(memory, queue, &mut pool, self.guest_cid);
         let is_starved =
-            !self.send_resets(&mut ring) || !self.send_streams(&mut ring, &mut scratch, reactor);
+            !self.send_resets(&mut ring) || !self.send_by_turns(&mut ring, &mut scratch, reactor);
         let is_used = ring.is_used;
         self.counters.packets_to_guest += ring.packets;
         self.pool = pool;
@@ -66,9 +68,23 @@ impl Device {
         let may_continue = if is_starved {
             ask_for_notification(memory, queue)
         } else {
-            !self.ready.is_empty()
+            !self.ready.is_empty() || self.has_arrivals()
         };
         (is_used, may_continue)
+    }
+
+    /// The card's streams and the kernel's packets, each first in every other round; false once the
+    /// driver's buffers have run out.
+    fn send_by_turns(
+        &mut self,
+        ring: &mut ReceiveRing<'_>,
+        scratch: &mut [u8],
+        reactor: &Reactor,
+    ) -> bool {
+        if self.kernel_goes_first() {
+            return self.send_arrivals(ring, scratch) && self.send_streams(ring, scratch, reactor);
+        }
+        self.send_streams(ring, scratch, reactor) && self.send_arrivals(ring, scratch)
     }
 
     fn send_resets(&mut self, ring: &mut ReceiveRing<'_>) -> bool {
@@ -123,5 +139,6 @@ impl Device {
     pub fn forget_queue(&mut self) {
         self.pool = ReceptaclePool::default();
         self.completions = Completions::default();
+        self.drop_arrival();
     }
 }

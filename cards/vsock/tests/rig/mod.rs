@@ -2,6 +2,7 @@
 #![allow(dead_code)] // each test file uses a part
 
 mod driver;
+mod host_kernel;
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -9,13 +10,15 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use cloister_vsock::device::{Device, DeviceOptions, Notify};
+use cloister_vsock::kernel::Link;
 use cloister_vsock::limits::Limits;
 use cloister_vsock::packet::{Header, Operation};
-use cloister_vsock::policy::{Policy, Ports};
+use cloister_vsock::policy::{Policy, PortSet, Ports};
 use cloister_vsock::reactor::{Event, Reactor};
 use virtio_queue::Queue;
 
 use driver::Driver;
+pub use host_kernel::HostKernel;
 
 const LISTENER_PORT: u32 = 7000;
 static RIGS: AtomicU32 = AtomicU32::new(0);
@@ -38,7 +41,33 @@ impl Rig {
         rig
     }
 
+    /// With a kernel beside the unix sockets.
+    pub fn with_kernel() -> (Self, HostKernel) {
+        let link = Link::new().unwrap();
+        let kernel = HostKernel::new(&link);
+        let mut rig = Self::build(Some(link), Policy::default());
+        rig.driver.post_buffers();
+        rig.open_all_ports();
+        (rig, kernel)
+    }
+
     pub fn without_receive_buffers() -> Self {
+        let mut rig = Self::build(None, Policy::default());
+        rig.open_all_ports();
+        rig
+    }
+
+    pub fn open_all_ports(&mut self) {
+        let all: PortSet = "all".parse().unwrap();
+        let ports = Ports {
+            parent_ports: all.clone(),
+            guest_ports: all,
+        };
+        self.device
+            .set_policy(Policy::default().with_open(&ports).unwrap());
+    }
+
+    fn build(kernel: Option<Link>, policy: Policy) -> Self {
         let number = RIGS.fetch_add(1, Ordering::Relaxed);
         let name = format!("vsock-hostile-{}-{number}", std::process::id());
         let directory = std::env::temp_dir().join(name);
@@ -51,13 +80,9 @@ impl Rig {
             guest_cid: 16,
             listener: UnixListener::bind(&uds_path).unwrap(),
             uds_path,
-            policy: Policy::default()
-                .with_open(&Ports {
-                    parent_ports: "all".parse().unwrap(),
-                    guest_ports: "all".parse().unwrap(),
-                })
-                .unwrap(),
+            policy,
             host_vsock: false,
+            kernel,
             limits: Limits {
                 connections: 16,
                 connections_per_second: 1_000_000,
