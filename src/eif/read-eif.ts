@@ -3,7 +3,7 @@
 // when somebody rewrites the file meanwhile.
 
 import { check, CloisterError, type ErrorCode } from '../errors.ts'
-import { chunksOf, namingFile, type ByteSource } from '../files/index.ts'
+import { namingFile, passingChunksOf, type ByteSource } from '../files/index.ts'
 import { decodeCmdline } from './cmdline.ts'
 import { updateCrc32 } from './crc32.ts'
 import { checkMagic, decodeHeader, type EifHeader, type TableRow } from './header.ts'
@@ -49,7 +49,7 @@ export interface Eif {
 
 /**
  * Receives the data of every section, in file order, before the whole image is known to be good.
- * It must not change the chunk: the same bytes are hashed.
+ * It must not change the chunk: the same bytes are hashed. Once it has returned, the bytes are others'.
  */
 export type SectionSink = (section: EifSection, chunk: Uint8Array) => void | Promise<void>
 
@@ -196,7 +196,7 @@ async function readContents(
 
 async function* readData(source: ByteSource, section: EifSection): AsyncGenerator<Uint8Array> {
   let rest = section.size
-  for await (const chunk of chunksOf(source, section.offset, section.size)) {
+  for await (const chunk of passingChunksOf(source, section.offset, section.size)) {
     rest -= chunk.length
     yield chunk
   }
@@ -240,9 +240,9 @@ function checkCrc(header: EifHeader, actual: number): void {
 }
 
 function push(buffers: Map<SectionType, Uint8Array[]>, type: SectionType, chunk: Uint8Array): void {
-  const chunks = buffers.get(type)
-  if (chunks === undefined) buffers.set(type, [chunk])
-  else chunks.push(chunk)
+  const chunks = buffers.get(type) ?? []
+  chunks.push(Uint8Array.from(chunk))
+  buffers.set(type, chunks)
 }
 
 function concatenate(chunks: readonly Uint8Array[]): Uint8Array {

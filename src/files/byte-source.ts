@@ -6,8 +6,11 @@ export interface ByteSource {
   readonly size: number
   /** Of the file, for errors about its contents. */
   readonly name?: string
-  /** Exactly `length` bytes, in memory that the caller may keep. */
-  read(offset: number, length: number): Promise<Uint8Array>
+  /**
+   * Exactly `length` bytes, in memory that the caller may keep: new memory, or the first bytes of `into`,
+   * which a source may use if it is given.
+   */
+  read(offset: number, length: number, into?: Uint8Array): Promise<Uint8Array>
 }
 
 /** Bytes that can be written at any offset. */
@@ -54,8 +57,8 @@ export function sourceOfFile(file: ReadableFile, size: number, name?: string): B
   return {
     size,
     ...(name !== undefined && { name }),
-    async read(offset, length) {
-      const bytes = Buffer.allocUnsafeSlow(length)
+    async read(offset, length, into) {
+      const bytes = into?.subarray(0, length) ?? Buffer.allocUnsafeSlow(length)
       let filled = 0
       while (filled < length) {
         const { bytesRead } = await file.read(bytes, filled, length - filled, offset + filled)
@@ -84,13 +87,35 @@ export function sinkToFile(file: WritableFile): ByteSink {
 }
 
 /** The bytes of a range, in order, at most 1 MiB at a time. */
-export async function* chunksOf(
+export function chunksOf(
   source: ByteSource,
   offset: number,
   length: number,
 ): AsyncGenerator<Uint8Array> {
+  return readChunks(source, { offset, length })
+}
+
+/**
+ * The same, each chunk valid until the next one is asked for. To allocate a MiB for each MiB of a large file
+ * takes longer than to read it.
+ */
+export function passingChunksOf(
+  source: ByteSource,
+  offset: number,
+  length: number,
+): AsyncGenerator<Uint8Array> {
+  const memory = Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, length))
+  return readChunks(source, { offset, length }, memory)
+}
+
+async function* readChunks(
+  source: ByteSource,
+  { offset, length }: { readonly offset: number; readonly length: number },
+  memory?: Uint8Array,
+): AsyncGenerator<Uint8Array> {
   for (let done = 0; done < length;) {
-    const chunk = await source.read(offset + done, Math.min(CHUNK_BYTES, length - done))
+    const bytes = Math.min(CHUNK_BYTES, length - done)
+    const chunk = await source.read(offset + done, bytes, memory)
     yield chunk
     if (chunk.length === 0) return
     done += chunk.length

@@ -3,6 +3,7 @@
 export { readFileArgument } from './file-argument.ts'
 export {
   chunksOf,
+  passingChunksOf,
   sourceOfBytes,
   sourceOfFile,
   type ByteSink,

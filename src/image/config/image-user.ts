@@ -63,7 +63,7 @@ async function readDatabase(root: Directory, name: string): Promise<readonly str
     details: { size, limit: MAX_DATABASE_BYTES },
   })
   const chunks: Uint8Array[] = []
-  for await (const chunk of node.content.chunks()) chunks.push(chunk)
+  for await (const chunk of node.content.chunks()) chunks.push(Uint8Array.from(chunk))
   const lines = Buffer.concat(chunks).toString('utf8').split('\n')
   return lines.filter((line) => !line.startsWith('#')).map((line) => line.trim().split(':'))
 }

@@ -4,7 +4,8 @@
 const BATCH_BYTES = 1024 * 1024
 
 /**
- * The same bytes in chunks of up to 1 MiB; a chunk that is longer is passed on as it is.
+ * The same bytes in chunks of up to 1 MiB; a chunk that is longer is passed on as it is, or as a copy.
+ * The chunks that come in need to be valid until the next one is asked for only.
  * @param memory - `reused`: a chunk is valid until the next one is asked for. Memory that is new for each
  * would be most of what a large image allocates.
  */
@@ -21,7 +22,7 @@ export async function* batch(
       filled = 0
     }
     if (chunk.length >= BATCH_BYTES) {
-      yield chunk
+      yield memory === 'new' ? Uint8Array.from(chunk) : chunk
       continue
     }
     buffer.set(chunk, filled)

@@ -9,7 +9,7 @@ import { lstat, readdir, readlink, stat } from 'node:fs/promises'
 
 import { CloisterError, check, reasonOf } from '../../errors.ts'
 import type { Content } from '../../eif/index.ts'
-import { openInputFile } from '../../files/index.ts'
+import { openInputFile, passingChunksOf } from '../../files/index.ts'
 import { bytesOfName, nameOfText, showName, type ByteName } from '../tree/byte-name.ts'
 import {
   directory,
@@ -156,7 +156,10 @@ class Scan {
   }
 }
 
-/** The contents of a member, which must still be what was scanned when it is read. */
+/**
+ * The contents of a member, which must still be what was scanned when it is read. A chunk is valid until the next
+ * one is asked for.
+ */
 function memberContent(host: ByteName, { size, ino, dev }: Stats): Content {
   const path = bytesOfName(host)
   return {
@@ -168,7 +171,7 @@ function memberContent(host: ByteName, { size, ino, dev }: Stats): Content {
       check(isSame, 'ERR_IMAGE_SOURCE_CHANGED', `${showName(host)} changed while it was read`, {
         details: { path: showName(host), expected: size, actual: now.size },
       })
-      yield* input.chunks()
+      yield* passingChunksOf(input.source(), 0, size)
     },
   }
 }
