@@ -37,16 +37,23 @@ export async function stop(child: ChildProcess): Promise<void> {
   await closed
 }
 
-/** Sends a request `count` times over a few connections; throws unless each is answered with 200. */
+export function textOf({ perSecond, p50, p99 }: Rate): string {
+  return `${perSecond.toFixed(0)}/s, p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms`
+}
+
+/** Sends `count` requests, these in turn, over a few connections; throws unless each is answered with 200. */
 export async function rateOf(
   endpoint: string,
-  signed: SignedRequest,
+  requests: readonly SignedRequest[],
   count: number,
   keepAlive = true,
 ): Promise<Rate> {
   const agent = new Agent({ keepAlive, maxSockets: CONNECTIONS })
   const times: number[] = []
+  let turn = 0
   const send = async (): Promise<void> => {
+    const signed = requests[turn++ % requests.length]
+    if (signed === undefined) throw new Error('there is no request')
     const begin = performance.now()
     const status = await answeredAtLast(endpoint, signed, agent)
     times.push(performance.now() - begin)

@@ -9,19 +9,18 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { CreateKeyCommand, EncryptCommand, KMSClient } from '@aws-sdk/client-kms'
 import { createVerifier } from '@cloister/attestation'
+import type { SignedRequest } from '../src/kms/auth/sigv4.ts'
 import { Store } from '../src/kms/store/store.ts'
 import { fixtureScript } from '../test/fixtures/built-toolkit.ts'
 import { Platform, rsaPair } from '../test/fixtures/kms/platform.ts'
 import { ACCOUNT, keysOf, principals, REGION } from '../test/fixtures/kms/running-broker.ts'
 import { signed } from '../test/fixtures/kms/signed-request.ts'
-import { CONNECTIONS, onFirstProcessor, rateOf, stop, type Rate } from './kms-serve.ts'
+import { curveOf } from './kms-curve.ts'
+import { CONNECTIONS, onFirstProcessor, rateOf, stop, textOf, type Rate } from './kms-serve.ts'
 import type { BenchRow } from './row.ts'
 
 const REQUESTS = 2000
 const MOTO_REQUESTS = 1000
-const KEYS = 10_000
-const ENTRIES = [0, 100_000, 1_000_000] as const
-const BATCH = 5000
 
 export async function run(): Promise<readonly BenchRow[]> {
   const directory = mkdtempSync(join(tmpdir(), 'cloister-bench-'))
@@ -43,15 +42,11 @@ export async function run(): Promise<readonly BenchRow[]> {
         peer: `moto server: ${textOf(moto)}`,
         ratio: plain.perSecond / moto.perSecond,
       },
-      ...(await broker.curve(plain)),
+      ...(await broker.curve()),
     ]
   } finally {
     rmSync(directory, { recursive: true, force: true })
   }
-}
-
-function textOf({ perSecond, p50, p99 }: Rate): string {
-  return `${perSecond.toFixed(0)}/s, p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms`
 }
 
 class Bench {
@@ -75,8 +70,8 @@ class Bench {
         AttestationDocument: base64(await this.#platform.document(this.#rsa.spki)),
       }
       return [
-        await rateOf(endpoint, await decrypt({ CiphertextBlob, Recipient }), REQUESTS),
-        await rateOf(endpoint, await decrypt({ CiphertextBlob }), REQUESTS),
+        await rateOf(endpoint, [await decrypt({ CiphertextBlob, Recipient })], REQUESTS),
+        await rateOf(endpoint, [await decrypt({ CiphertextBlob })], REQUESTS),
       ]
     })
   }
@@ -100,54 +95,20 @@ class Bench {
     return (REQUESTS * 1000) / (performance.now() - begin)
   }
 
-  /** The same with many keys, and logs that get longer. */
-  async curve(first: Rate): Promise<readonly BenchRow[]> {
-    this.#addKeys()
-    const rows: BenchRow[] = []
-    for (const entries of ENTRIES) {
-      this.#addEntries(entries)
-      const rate = await this.#serving(async (endpoint) => {
-        const request = await decrypt({ CiphertextBlob: await sealed(endpoint) })
-        return await rateOf(endpoint, request, REQUESTS)
-      })
-      rows.push({
-        claim: `KMS Decrypt with ${String(KEYS)} keys and ${String(entries)} entries in the log (about 1)`,
-        ours: textOf(rate),
-        peer: 'one key, short log',
-        ratio: rate.perSecond / first.perSecond,
-      })
-    }
-    return rows
-  }
-
-  #addKeys(): void {
-    using store = this.#open()
-    const kind = { spec: 'SYMMETRIC_DEFAULT', usage: 'ENCRYPT_DECRYPT', origin: 'AWS_KMS' } as const
-    store.transaction(() => {
-      for (let made = 0; made < KEYS; made++) {
-        const fields = { description: '', policy: '{}', publicKey: null, ...kind }
-        const key = store.keys.create(fields, made)
-        store.materials.add(randomBytes(32), {
-          ...{ keyId: key.id, number: 1, createdMs: made, cause: 'CREATED' },
-        })
-        store.keys.put({ ...key, material: 1 })
-      }
+  /** Many keys, and logs that get longer. */
+  async curve(): Promise<readonly BenchRow[]> {
+    return await curveOf({
+      store: this.#path('curve'),
+      open: () => this.#open('curve'),
+      serving: (work) => this.#serving(work, 'curve'),
+      signed: signedAsRoot,
+      entry: ENTRY,
     })
   }
 
-  #addEntries(count: number): void {
-    using store = this.#open()
-    const present = store.audit.length
-    for (let done = present; done < count; done += BATCH) {
-      store.transaction(() => {
-        for (let one = 0; one < BATCH; one++) store.audit.append(ENTRY)
-      })
-    }
-  }
-
-  async #serving<T>(work: (endpoint: string) => Promise<T>): Promise<T> {
+  async #serving<T>(work: (endpoint: string) => Promise<T>, store = 'store'): Promise<T> {
     const options = {
-      ...{ store: this.#path('store'), masterKey: { keyFile: this.#path('master.key') } },
+      ...{ store: this.#path(store), masterKey: { keyFile: this.#path('master.key') } },
       ...{ credentials: this.#path('principals.json'), region: REGION, account: ACCOUNT },
       ...{ host: '127.0.0.1', port: 0, maxDocumentAgeMs: 300_000 },
       rootsBase64: [base64(this.#platform.root)],
@@ -162,8 +123,8 @@ class Bench {
     }
   }
 
-  #open(): Store {
-    return Store.open(this.#path('store'), { keyFile: this.#path('master.key') })
+  #open(store = 'store'): Store {
+    return Store.open(this.#path(store), { keyFile: this.#path('master.key') })
   }
 
   #path(name: string): string {
@@ -188,9 +149,13 @@ async function sealed(endpoint: string): Promise<string> {
   return base64(CiphertextBlob ?? new Uint8Array())
 }
 
-function decrypt(fields: object): ReturnType<typeof signed> {
+function decrypt(fields: object): Promise<SignedRequest> {
+  return signedAsRoot('Decrypt', fields)
+}
+
+function signedAsRoot(operation: string, fields: object): Promise<SignedRequest> {
   const headers = {
-    'x-amz-target': 'TrentService.Decrypt',
+    'x-amz-target': `TrentService.${operation}`,
     'content-type': 'application/x-amz-json-1.1',
   }
   const body = JSON.stringify(fields)
@@ -207,7 +172,7 @@ async function motoDecrypts(): Promise<Rate> {
     await listening(endpoint)
     const request = await decrypt({ CiphertextBlob: await sealed(endpoint) })
     // It closes each connection after one answer.
-    return await rateOf(endpoint, request, MOTO_REQUESTS, false)
+    return await rateOf(endpoint, [request], MOTO_REQUESTS, false)
   } finally {
     await stop(server)
   }

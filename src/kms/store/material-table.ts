@@ -97,8 +97,10 @@ export class MaterialTable {
 
   /** Keys with imported material whose time is over. */
   expired(nowMs: number): readonly string[] {
-    const sql = 'SELECT DISTINCT key_id FROM materials WHERE valid_to_ms <= ?'
-    return this.#database.all(sql, [nowMs]).map((row) => String(row['key_id']))
+    // Not DISTINCT, for which SQLite would look at all materials in the order of their keys.
+    const sql = 'SELECT key_id FROM materials WHERE valid_to_ms <= ?'
+    const ids = this.#database.all(sql, [nowMs]).map((row) => String(row['key_id']))
+    return [...new Set(ids)]
   }
 
   /** When the next imported material expires, in milliseconds since the epoch; Infinity for never. */
