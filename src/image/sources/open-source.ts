@@ -1,8 +1,10 @@
 // Opens whatever an image is made from, as one tree and one configuration.
 
-import { basename, resolve } from 'node:path'
+import { existsSync } from 'node:fs'
+import { basename, join, resolve } from 'node:path'
 
 import type { Architecture } from '../../eif/index.ts'
+import { check } from '../../errors.ts'
 import { temporaryDirectory } from '../../files/index.ts'
 import { buildDockerfile, copyImage } from './copy-image.ts'
 import { readDirectorySource, type DirectoryOptions } from './directory-source.ts'
@@ -50,12 +52,24 @@ export async function openSource(source: ImageSource, options: OpenOptions): Pro
   if (source.kind === 'directory') return openDirectory(source.path, options)
   if (source.kind === 'dockerfile') return openDockerfile(source.directory, source.name, options)
   const reference = parseImageReference(source.reference)
-  if (reference.transport === 'dir') return openDirectory(reference.path, options)
+  if (reference.transport === 'dir') {
+    checkNotBlobs(reference.path)
+    return openDirectory(reference.path, options)
+  }
   if (!('image' in reference)) {
     const image = await readLayeredSource(reference, options)
     return labelled(image, reference.tag ?? basename(resolve(reference.path)))
   }
   return openRemote(reference.transport, reference.image, options)
+}
+
+/** In skopeo's and buildah's words, `dir:` is a directory of blobs. */
+function checkNotBlobs(path: string): void {
+  const isOfBlobs = ['version', 'manifest.json'].every((name) => existsSync(join(path, name)))
+  check(!isOfBlobs, 'ERR_IMAGE_REFERENCE', `${path} is not a root file system`, {
+    details: { path },
+    hint: `It looks like an image as skopeo stores it in a directory. Copy it first: \`skopeo copy dir:${path} oci:LAYOUT\`, and build from oci:LAYOUT. If it is a root file system, give it with --rootfs.`,
+  })
 }
 
 async function openDirectory(path: string, options: OpenOptions): Promise<OpenSource> {

@@ -8,7 +8,9 @@ import { gzipSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 
 import { CloisterError } from '../../../src/errors.ts'
+import { openSource } from '../../../src/image/sources/open-source.ts'
 import { readLayeredSource, type LayeredImage } from '../../../src/image/sources/layered-source.ts'
+import { codeOf } from '../../fixtures/code-of.ts'
 import { digestOf, tarOf, type Member } from '../../fixtures/image/archive.ts'
 import { LayoutWriter, TYPES, type ImageParts } from '../../fixtures/image/layout-writer.ts'
 import { makeScratch } from '../../fixtures/temporary-directory.ts'
@@ -342,5 +344,18 @@ describe('a docker archive', () => {
     await writeFile(path, 'a file of another kind\n'.repeat(100))
     const said = await read({ transport: 'docker-archive', path })
     expect(said).toMatch(/^ERR_IMAGE_TAR: .*x.tar is not a tar archive/)
+  })
+})
+
+describe('a directory', () => {
+  it("as skopeo's dir: writes it is not taken for a root file system", async () => {
+    const path = await makeScratch()
+    await writeFile(join(path, 'version'), 'Directory Transport Version: 1.1\n')
+    await writeFile(join(path, 'manifest.json'), '{}')
+    const options = { architecture: 'x86_64', directory: {}, report: () => undefined } as const
+    const open = openSource({ kind: 'image', reference: `dir:${path}` }, options)
+    expect(await codeOf(open)).toBe('ERR_IMAGE_REFERENCE')
+    await using given = await openSource({ kind: 'directory', path }, options)
+    expect([...given.root.entries.keys()].sort()).toEqual(['manifest.json', 'version'])
   })
 })
