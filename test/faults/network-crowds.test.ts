@@ -1,69 +1,59 @@
-// Many connections of one enclave through its network: at once, in turn, and with readers that wait.
+// Many connections of one enclave through its network: at once, in turn, and with readers that wait. `npm run soak`
+// has more of each (bench/network-soak.ts).
 
-import { spawn, type ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
-import { cpSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { guestProgram } from '../fixtures/guest-program.ts'
-import { makeHostTree } from '../fixtures/host-tree.ts'
-import { addShell, inGuest } from '../fixtures/network/guest-shell.ts'
-import { TestHost, type DescribedEnclave } from '../host.ts'
+import { LoadHost, type LoadedEnclave } from '../fixtures/network/loaded-enclave.ts'
 
-let host: TestHost
-let server: ChildProcess
-let port: string
-let enclave: DescribedEnclave
+/** Of the network card, however many flows. */
+const MAX_MIB = 64
+const CLIENTS = 1100
+const MAX_CLIENTS = 1016
+const STALLED = 24
+const STALLED_BYTES = 4_000_000
+
+let host: LoadHost
+let enclave: LoadedEnclave
 
 beforeAll(async () => {
-  host = new TestHost()
-  const program = await guestProgram('net-load')
-  server = spawn(program, ['serve'], { stdio: ['ignore', 'pipe', 'ignore'] })
-  const [line] = (await once(server.stdout ?? server, 'data')) as [Buffer]
-  port = line.toString('latin1').trim()
-  const root = host.path('root')
-  makeHostTree(root, { programs: ['bash', 'socat', 'cat'] })
-  cpSync(program, join(root, 'usr/bin/net-load'))
-  addShell(root)
-  const manifest = host.path('cloister.yaml')
-  const rule = `{ host: host.cloister.internal, ports: [${port}], private: true }`
-  writeFileSync(
-    manifest,
-    `{ cloister: 1, name: crowd, version: '1', source: { rootfs: root }, run: { entrypoint: [/serve-shell] },
-       egress: { allow: [${rule}] } }\n`,
-  )
-  const eif = host.path('crowd.eif')
-  await host.json('build-enclave', '--manifest', manifest, '--output-file', eif)
-  enclave = await host.start(eif, '--memory', '512')
+  host = await LoadHost.start()
+  enclave = await host.run()
 })
 
 afterAll(async () => {
-  server.kill()
   await host[Symbol.asyncDispose]()
 })
 
-const load = async (command: string, count: number): Promise<Readonly<Record<string, number>>> => {
-  const script = `ulimit -n 8192; net-load ${command} 198.18.0.1:${port} ${count}`
-  return JSON.parse(await inGuest(enclave.VsockSocket, script)) as Record<string, number>
-}
-
-const residentMib = (): number => {
-  const pid = enclave.Processes['network card']
-  const [, kib] = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? []
-  return Number(kib) / 1024
-}
-
-test('1,900 connections are open at once, and each still answers', async () => {
-  expect(await load('hold', 1900)).toMatchObject({ held: 1900 })
-  expect(residentMib()).toBeLessThan(64)
+test('2,000 connections are open at once, and each still answers', async () => {
+  expect(await enclave.load('hold', 2000)).toMatchObject({ held: 2000 })
+  expect(enclave.peakMib).toBeLessThan(MAX_MIB)
 })
 
-test('3,000 connections in turn leave nothing behind', async () => {
-  expect(await load('connect', 3000)).toHaveProperty('perSecond')
-  const flows = async (): Promise<number | undefined> => {
-    const described = (await host.describe(enclave.EnclaveID)) as { Network?: { Flows?: number } }
-    return described.Network?.Flows
-  }
-  await expect.poll(flows).toBe(0)
-  expect(residentMib()).toBeLessThan(64)
+test('connections whose readers wait hinder no other, and lose nothing', async () => {
+  expect(await enclave.load('stall', STALLED)).toEqual({
+    stalled: STALLED,
+    received: STALLED * STALLED_BYTES,
+  })
+  expect(enclave.peakMib).toBeLessThan(MAX_MIB)
+})
+
+test('each of 20 million bytes comes back as it was sent', async () => {
+  expect(await enclave.load('mirror', 20_000_000)).toMatchObject({ mirrored: 20_000_000 })
+})
+
+test('of a crowd of clients of a published port as many are served as have a place, and the rest is reset', async () => {
+  await enclave.serve()
+  expect(await enclave.loadFromHost('crowd', CLIENTS)).toEqual({
+    served: MAX_CLIENTS,
+    reset: CLIENTS - MAX_CLIENTS,
+  })
+  expect(enclave.peakMib).toBeLessThan(MAX_MIB)
+  // Their places are free again.
+  await expect.poll(() => enclave.flows()).toBe(0)
+  expect(await enclave.loadFromHost('hold', 100)).toMatchObject({ held: 100 })
+})
+
+test('2,000 connections in turn leave nothing behind', async () => {
+  expect(await enclave.load('connect', 2000)).toHaveProperty('perSecond')
+  await expect.poll(() => enclave.flows()).toBe(0)
+  expect(enclave.peakMib).toBeLessThan(MAX_MIB)
 })

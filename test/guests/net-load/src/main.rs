@@ -1,16 +1,17 @@
 //! A client and a server for measuring TCP. One line of JSON for each measurement.
 //!
-//!   net-load serve                    prints its port; each connection begins with a command
+//!   net-load serve [PORT]             prints its port; each connection begins with a command
 //!   net-load down|up ADDRESS BYTES    MB per second
 //!   net-load echo ADDRESS COUNT       64 bytes there and back: per second, p50 and p99 in ms
 //!   net-load connect ADDRESS COUNT    the same, each over a connection of its own
 //!   net-load hold ADDRESS COUNT       so many connections at once, each of which then echoes
+//!   net-load crowd ADDRESS COUNT      the same, of which some may be reset
 //!   net-load stall ADDRESS COUNT      so many that read nothing of what comes, while another one echoes; then all of it
 //!   net-load mirror ADDRESS BYTES     echoes of bytes that are compared
 #![forbid(unsafe_code)]
 
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -24,20 +25,22 @@ fn main() -> io::Result<()> {
     let number = |word: &str| word.parse::<u64>().map_err(io::Error::other);
     let count = |word: &str| word.parse::<usize>().map_err(io::Error::other);
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["serve"] => serve(),
+        ["serve"] => serve(0),
+        ["serve", port] => serve(port.parse().map_err(io::Error::other)?),
         ["down", address, bytes] => down(address, number(bytes)?),
         ["up", address, bytes] => up(address, number(bytes)?),
         ["echo", address, times] => echo(address, count(times)?),
         ["connect", address, times] => connect(address, count(times)?),
         ["hold", address, times] => hold(address, count(times)?),
+        ["crowd", address, times] => crowd(address, count(times)?),
         ["stall", address, times] => stall(address, count(times)?),
         ["mirror", address, bytes] => mirror(address, number(bytes)?),
         _ => Err(io::Error::other("see the source for the arguments")),
     }
 }
 
-fn serve() -> io::Result<()> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
+fn serve(port: u16) -> io::Result<()> {
+    let listener = TcpListener::bind(("127.0.0.1", port))?;
     println!("{}", listener.local_addr()?.port());
     for stream in listener.incoming() {
         let stream = stream?;
@@ -159,6 +162,25 @@ fn hold(address: &str, count: usize) -> io::Result<()> {
     Ok(())
 }
 
+fn crowd(address: &str, count: usize) -> io::Result<()> {
+    let streams: Vec<_> = (0..count).map(|_| dial(address, b'e', 0)).collect();
+    let (mut served, mut reset) = (Vec::new(), 0);
+    for stream in streams {
+        match stream.and_then(|mut stream| ping(&mut stream).map(|()| stream)) {
+            Ok(stream) => served.push(stream),
+            Err(error) if is_reset(&error) => reset += 1,
+            Err(error) => return Err(error),
+        }
+    }
+    println!(r#"{{"served":{},"reset":{reset}}}"#, served.len());
+    Ok(())
+}
+
+fn is_reset(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset};
+    matches!(error.kind(), ConnectionReset | BrokenPipe)
+}
+
 /// Of each connection that reads nothing at first: more than is buffered on the way.
 const STALLED_BYTES: u64 = 4_000_000;
 const STALL: Duration = Duration::from_secs(2);
@@ -191,6 +213,16 @@ impl Noise {
     }
 }
 
+fn compare(stream: &mut TcpStream, mut noise: Noise, length: usize) -> io::Result<Noise> {
+    let (mut expected, mut received) = (vec![0; length], vec![0; length]);
+    noise.fill(&mut expected);
+    stream.read_exact(&mut received)?;
+    if received != expected {
+        return Err(io::Error::other("other bytes came back"));
+    }
+    Ok(noise)
+}
+
 fn mirror(address: &str, bytes: u64) -> io::Result<()> {
     const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
     let start = Instant::now();
@@ -210,18 +242,20 @@ fn mirror(address: &str, bytes: u64) -> io::Result<()> {
         }
         Ok(())
     });
-    let (mut noise, mut expected) = (Noise(SEED), vec![0; CHUNK_BYTES]);
-    let mut received = vec![0; CHUNK_BYTES];
-    for length in chunks() {
-        noise.fill(&mut expected[..length]);
-        stream.read_exact(&mut received[..length])?;
-        if received[..length] != expected[..length] {
-            return Err(io::Error::other("other bytes came back"));
-        }
+    let compared = chunks().try_fold(Noise(SEED), |noise, length| {
+        compare(&mut stream, noise, length)
+    });
+    if compared.is_err() {
+        let _ = stream.shutdown(Shutdown::Both);
     }
-    sender
+    let sent = sender
         .join()
-        .map_err(|_| io::Error::other("the sender panicked"))??;
+        .map_err(|_| io::Error::other("the sender panicked"))?;
+    match compared {
+        // The kernel tells one of both threads of a reset; the other one finds an end.
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => sent.and(Err(error)),
+        compared => compared.map(drop),
+    }?;
     let seconds = start.elapsed().as_secs_f64();
     println!(r#"{{"mirrored":{bytes},"seconds":{seconds:.1}}}"#);
     Ok(())
