@@ -9,6 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly cache="${XDG_CACHE_HOME:-$HOME/.cache}/cloister"
 readonly stock_vsock_version=0.3.0
+readonly gvisor_tap_vsock_version=0.8.9
 
 # To run enclaves, and to build the kernel.
 packages=(
@@ -90,6 +91,14 @@ install_stock_vsock() {
   [ -x "$root/bin/vhost-device-vsock" ] ||
     (cd "$root" && cargo install --quiet --locked --root "$root" --version "$stock_vsock_version" vhost-device-vsock)
   install -m 0755 -C "$root/bin/vhost-device-vsock" build/bin/vhost-device-vsock
+}
+
+# The network's peer.
+install_gvisor_tap_vsock() {
+  local root="$cache/gvisor-tap-vsock-$gvisor_tap_vsock_version" module=github.com/containers/gvisor-tap-vsock
+  [ -x "$root/vm" ] || GOBIN=$root CGO_ENABLED=0 go install "$module"/cmd/{gvproxy,vm}@"v$gvisor_tap_vsock_version"
+  install -m 0755 -C "$root/gvproxy" build/bin/gvproxy
+  install -m 0755 -C "$root/vm" build/bin/gvforwarder
 }
 
 # A program around a crate of AWS, for tests; kept until its sources change.
@@ -218,6 +227,7 @@ main() {
   [ -z "$purpose" ] || step 'boto3 and the AWS CLI, for tests' install_python_clients
   [ "$purpose" != --bench ] || step "moto's server" install_moto
   [ "$purpose" != --bench ] || step "vhost-device-vsock $stock_vsock_version" install_stock_vsock
+  [ "$purpose" != --bench ] || step "gvisor-tap-vsock $gvisor_tap_vsock_version" install_gvisor_tap_vsock
   step 'compile TypeScript' npx --no-install tsc -b
   step 'bundle the programs' node scripts/bundle.mjs
 }
