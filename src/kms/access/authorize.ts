@@ -11,6 +11,7 @@ import {
 import type { Principal } from '../auth/credentials-file.ts'
 import { KmsError } from '../kms-error.ts'
 import type { AuditEntry } from '../store/audit-log.ts'
+import { Recent } from '../store/recent.ts'
 
 /** One question to the policies. */
 export interface AccessQuestion {
@@ -40,18 +41,15 @@ export function decideAccess(
   return decide(request, { key, identity, account, grants: grants() })
 }
 
-const MOST_POLICIES = 200
-const policies = new Map<string, PolicyDocument>()
+/** As large as its text, about four times. */
+const policies = new Recent<PolicyDocument>(
+  () => 0,
+  (_, text) => 4 * text.length,
+)
 
 /** A policy by its text, which is parsed once. */
 function parsed(text: string): PolicyDocument {
-  const known = policies.get(text)
-  if (known !== undefined) return known
-  const policy = parseKeyPolicy(JSON.parse(text))
-  const [oldest] = policies.size < MOST_POLICIES ? [] : policies.keys()
-  if (oldest !== undefined) policies.delete(oldest)
-  policies.set(text, policy)
-  return policy
+  return policies.get(text, () => parseKeyPolicy(JSON.parse(text)))
 }
 
 /** The decision in the form of the audit log. */

@@ -72,7 +72,8 @@ export class KeyTable {
   constructor(database: Database, master: MasterKey) {
     this.#database = database
     this.#master = master
-    this.#recent = new Recent(() => database.keyVersion)
+    const policyBytes = (key: KeyRecord | undefined): number => key?.policy.length ?? 0
+    this.#recent = new Recent(() => database.keyVersion, policyBytes)
   }
 
   /** Makes a key without material. */
