@@ -12,13 +12,15 @@ export const ATTESTED = 'cloisterAttested'
 /** Far above any answer of KMS. */
 const MAX_BODY_BYTES = 1024 * 1024
 
+const SIGNED_HEADERS = new Set(['date', 'x-amzn-requestid'])
+
 interface HttpRequest {
   readonly headers: Record<string, string>
   readonly body?: string | Uint8Array
 }
 interface HttpResponse {
   readonly statusCode: number
-  readonly headers: Record<string, string>
+  headers: Record<string, string>
   body?: AsyncIterable<Uint8Array> | Uint8Array
 }
 
@@ -46,11 +48,18 @@ export function requireSignedResponses(stack: Pick<Stack, 'add'>, responseKey: R
         ...{ status: response.statusCode, headers: response.headers, body },
       })
       response.body = body
+      response.headers = signedOf(response.headers)
       return result
     },
     // Next to the wire: what the SDK reads is checked.
     { step: 'deserialize', priority: 'low', name: 'checkSignature', override: true },
   )
+}
+
+/** Those that the signature covers: of others the SDK would read the kind of an error, or when to ask again. */
+function signedOf(headers: Record<string, string>): Record<string, string> {
+  const kept = Object.entries(headers).filter(([name]) => SIGNED_HEADERS.has(name.toLowerCase()))
+  return { ...Object.fromEntries(kept), 'content-type': 'application/x-amz-json-1.1' }
 }
 
 function bytesOf(body: HttpRequest['body']): Uint8Array {

@@ -39,10 +39,13 @@ export class CpioMeter extends CpioReader {
 
   constructor() {
     const size = { inodes: 0, pages: 0, tableBytes: 0, mountedBytes: 0 }
-    const volumes: Collected = { chunks: [], isOpen: false }
+    const volumes: Collected = { chunks: [], isOpen: false, count: 0 }
     super({
       begin(entry) {
-        volumes.isOpen = isVolumesFile(entry)
+        const isVolumes = isVolumesFile(entry)
+        volumes.count += Number(isVolumes)
+        // No more than one is kept, whatever the archive repeats.
+        volumes.isOpen = isVolumes && volumes.count === 1
         const pages = pagesOf(entry)
         size.inodes += 1
         size.pages += pages
@@ -57,8 +60,9 @@ export class CpioMeter extends CpioReader {
     this.#volumes = volumes
   }
 
-  /** What the archive says of the image's volumes; undefined where it says nothing. */
+  /** What the archive says of the image's volumes; undefined where it says nothing, or says it twice. */
   get volumes(): VolumeLoad | undefined {
+    if (this.#volumes.count > 1) return undefined
     return decodeVolumeLoad(Buffer.concat(this.#volumes.chunks))
   }
 
@@ -71,6 +75,7 @@ export class CpioMeter extends CpioReader {
 interface Collected {
   readonly chunks: Uint8Array[]
   isOpen: boolean
+  count: number
 }
 
 function isVolumesFile({ name, mode, size }: CpioEntry): boolean {

@@ -205,6 +205,14 @@ impl Policy {
         &self.reserved.parent_ports
     }
 
+    /// Whether programs of this host may dial a port of the guest. Those that belong to the keeper are its
+    /// cards' alone.
+    #[must_use]
+    pub fn is_open_to_programs(&self, guest_port: u32) -> bool {
+        self.open.guest_ports.contains(guest_port)
+            && !self.reserved.guest_ports.contains(guest_port)
+    }
+
     /// Every port that is open.
     #[must_use]
     pub fn open(&self) -> &Ports {

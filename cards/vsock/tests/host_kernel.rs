@@ -3,7 +3,7 @@
 
 mod rig;
 
-use cloister_vsock::kernel::SLOTS;
+use cloister_vsock::kernel::{MAX_WINDOW_BYTES, SLOTS};
 use cloister_vsock::limits::Limits;
 use cloister_vsock::packet::{Header, Operation};
 use cloister_vsock::policy::Policy;
@@ -24,7 +24,7 @@ fn of_guest(operation: Operation) -> Header {
         dst_port: PORT,
         kind: 1,
         operation: operation as u16,
-        buf_alloc: 1 << 20,
+        buf_alloc: MAX_WINDOW_BYTES,
         ..Header::default()
     }
 }
@@ -195,6 +195,24 @@ fn streams_with_the_kernel_are_counted_among_the_connections() {
         connections: 2,
         ..*rig.device.limits()
     });
+    let by_port = |src_port, header| Header { src_port, ..header };
+    kernel.send(&by_port(1, of_kernel(Operation::Request)), &[]);
+    send(&mut rig, &of_guest(Operation::Request), &[]);
+    assert_eq!(operations(&rig.driver.received()), [1]);
+    assert_eq!(operations(&kernel.take_all()), [1]);
+    kernel.send(&by_port(2, of_kernel(Operation::Request)), &[]);
+    send(&mut rig, &by_port(2, of_guest(Operation::Request)), &[]);
+    assert_eq!(operations(&rig.driver.received()), [3]);
+    assert_eq!(operations(&kernel.take_all()), [3]);
+}
+
+#[test]
+fn programs_of_the_host_leave_half_of_the_connections_to_others() {
+    let (mut rig, mut kernel) = Rig::with_kernel();
+    rig.device.set_limits(Limits {
+        connections: 4,
+        ..*rig.device.limits()
+    });
     for port in 1..=3 {
         let request = Header {
             src_port: port,
@@ -206,7 +224,50 @@ fn streams_with_the_kernel_are_counted_among_the_connections() {
     assert_eq!(rig.driver.received().len(), 2);
     assert_eq!(operations(&kernel.take_all()), [3]);
     send(&mut rig, &of_guest(Operation::Request), &[]);
+    assert_eq!(operations(&kernel.take_all()), [1]);
+}
+
+#[test]
+fn a_port_of_the_guest_that_is_the_keepers_is_closed_to_programs() {
+    let (mut rig, mut kernel) = Rig::with_kernel();
+    let ports = "1000".parse().unwrap();
+    let policy = Policy::default().with_reserved_guest_ports(&ports).unwrap();
+    rig.device.set_policy(policy);
+    kernel.send(&of_kernel(Operation::Request), &[]);
+    rig.serve();
+    assert_eq!(rig.driver.received(), []);
+    assert_eq!(operations(&kernel.take_all()), [3]);
+}
+
+#[test]
+fn a_port_whose_unix_listener_has_died_does_not_go_to_the_kernel() {
+    let (mut rig, mut kernel) = Rig::with_kernel();
+    drop(rig.listen_full(PORT));
+    send(&mut rig, &of_guest(Operation::Request), &[]);
     assert_eq!(operations(&rig.driver.received()), [3]);
+    assert_eq!(kernel.take_all(), []);
+}
+
+#[test]
+fn the_kernel_hears_no_promise_that_would_make_it_grow() {
+    let (mut rig, mut kernel) = Rig::with_kernel();
+    open(&mut rig, &mut kernel);
+    let lie = Header {
+        buf_alloc: u32::MAX,
+        fwd_cnt: 1 << 30,
+        flags: 1, // VIRTIO_VSOCK_SEQ_EOM, which the kernel would not join with other packets
+        ..of_guest(Operation::ReadWrite)
+    };
+    send(&mut rig, &lie, &[]);
+    send(&mut rig, &lie, b"word");
+    let taken = kernel.take_all();
+    assert_eq!(taken.len(), 1);
+    let (header, payload) = &taken[0];
+    assert_eq!((header.flags, header.fwd_cnt), (0, 0));
+    assert_eq!(
+        (header.buf_alloc, &payload[..]),
+        (MAX_WINDOW_BYTES, &b"word"[..])
+    );
 }
 
 #[test]

@@ -19,7 +19,7 @@ export type SignResponse = (text: Uint8Array) => Promise<Uint8Array>
 /** What a signature covers. */
 export interface SignedExchange {
   readonly nonce: string
-  /** Of X-Amz-Target; empty when absent. */
+  /** Of X-Amz-Target. */
   readonly target: string
   readonly requestBody: Uint8Array
   readonly status: number
@@ -30,12 +30,15 @@ export interface SignedExchange {
 }
 
 /**
- * The nonce of a request; undefined when it asks for no signature.
+ * The nonce of a request; undefined when it asks for no signature. The operation must be in a header: one in the query
+ * string, as of a presigned request, would not be signed.
  * @throws KmsError ValidationException
  */
 export function nonceOf(headers: IncomingHttpHeaders): string | undefined {
   const nonce = headers[NONCE_HEADER]
   if (nonce === undefined) return undefined
+  if (headers['x-amz-target'] === undefined)
+    throw invalid(`${NONCE_HEADER} needs the operation in the header X-Amz-Target`)
   if (typeof nonce === 'string' && NONCE.test(nonce)) return nonce
   throw invalid(`${NONCE_HEADER} does not consist of 64 lower-case hexadecimal digits`)
 }

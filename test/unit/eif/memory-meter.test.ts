@@ -75,6 +75,16 @@ describe('a ramdisk', () => {
     expect(unpacked).toMatchObject({ inodes: 6, pages: 4, mountedBytes: 9001 })
   })
 
+  test('keeps one file about volumes at the most, however often it is repeated', async () => {
+    const file = archiveOf([{ name: VOLUMES_FILE, bytes: Buffer.alloc(4096, ' ') }])
+    const meter = new MemoryMeter(LIMIT)
+    const section: EifSection = { type: 'ramdisk', offset: 0, size: 20_000 * file.length }
+    const before = process.memoryUsage().arrayBuffers
+    for (let count = 0; count < 20_000; count++) await meter.push(section, file)
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(32 * 2 ** 20)
+    expect((await meter.end()).volumes).toEqual((await measure(archiveOf(files))).volumes)
+  })
+
   test('says what volumes take, in a file of that name and form only', async () => {
     const load = { inodes: 3, pages: 2, largestInodes: 2, largestPages: 1 }
     const bytes = encodeVolumeLoad(load)

@@ -9,6 +9,7 @@ import {
   GetKeyPolicyCommand,
   KMSClient,
   ListKeysCommand,
+  type KMSServiceException,
 } from '@aws-sdk/client-kms'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { attestedKms, KmsClientError } from '../../../kms-client/src/index.ts'
@@ -98,6 +99,16 @@ test('an unmodified response is read, as AuthEnvelopedData, and so are refusals'
   )
   const policy = await kms.send(new GetKeyPolicyCommand({ KeyId }))
   expect(policy.Policy).toContain('kms:*')
+})
+
+test('headers that are not signed are not read', async () => {
+  const unsigned = { 'x-amzn-errortype': 'NotFoundException', 'retry-after': '60' }
+  parent.forgery = {
+    answer: (response) => ({ ...response, headers: { ...response.headers, ...unsigned } }),
+  }
+  const error = await kms.send(new ListKeysCommand({})).catch((it: unknown) => it)
+  expect(error).toMatchObject({ name: 'AccessDeniedException' })
+  expect((error as KMSServiceException).$response?.headers).not.toMatchObject(unsigned)
 })
 
 test('a client without the key gets what AWS KMS would send', async () => {
@@ -280,4 +291,12 @@ test('headers that change the response must be signed', async () => {
   expect(await sendRequest(suite.broker.endpoint, request)).toMatchObject({
     __type: 'IncompleteSignatureException',
   })
+})
+
+test('no response is signed for an operation in the query string, which the signature would not cover', async () => {
+  const response = await fetch(`${suite.broker.endpoint}/?X-Amz-Target=TrentService.ListKeys`, {
+    ...{ method: 'POST', headers: { 'x-cloister-response-nonce': 'ab'.repeat(32) }, body: '{}' },
+  })
+  expect(response.headers.has('x-cloister-response-signature')).toBe(false)
+  expect(await response.text()).toContain('X-Amz-Target')
 })

@@ -121,17 +121,14 @@ impl Device {
             parent_port: key.parent_port,
             guest_port: key.guest_port,
         };
-        if !self.policy.open().guest_ports.contains(key.guest_port) {
+        if !self.policy.is_open_to_programs(key.guest_port) {
             self.counters.refused_by_policy += 1;
             self.refusals.note(Refusal {
                 dialled_by: Dialler::Host,
                 port: key.guest_port,
                 reason: Reason::Closed,
             });
-        } else if self.connection_count() >= self.limits.connections
-            || !self.host_rate.take(&self.limits, Instant::now())
-            || self.by_key.contains_key(&own)
-        {
+        } else if !self.has_place_for_programs() || self.by_key.contains_key(&own) {
             self.counters.refused_by_limit += 1; // or one of the card's own streams has the ports
         } else if let Some(kernel) = &mut self.kernel {
             let flow = Flow::new(parent_cid, Direction::FromHost);
@@ -142,6 +139,17 @@ impl Device {
         }
         self.reset_at_kernel(key, TYPE_STREAM);
         None
+    }
+
+    /// Programs of any user have half of the places, and a rate of their own: the guest and the enclave's
+    /// user keep the rest.
+    fn has_place_for_programs(&mut self) -> bool {
+        let has_room = self.connection_count() < self.limits.connections;
+        self.kernel.as_mut().is_some_and(|kernel| {
+            has_room
+                && kernel.flows.count_from_host() < self.limits.connections.div_ceil(2)
+                && kernel.rate.take(&self.limits, Instant::now())
+        })
     }
 
     fn on_kernel_packet(&mut self, operation: Operation, key: FlowKey, flow: &Flow) -> Option<u64> {

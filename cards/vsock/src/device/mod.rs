@@ -143,7 +143,9 @@ impl Device {
             host_vsock: options
                 .host_vsock
                 .then(|| HostVsock::new(options.guest_cid)),
-            kernel: options.kernel.map(Kernel::new),
+            kernel: options
+                .kernel
+                .map(|link| Kernel::new(link, RateLimiter::new(&options.limits, now))),
             counters: Counters::default(),
             refusals: Refusals::default(),
             entries: Slab::new(),

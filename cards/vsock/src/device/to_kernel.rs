@@ -1,6 +1,6 @@
 //! Packets from the guest to the host's kernel. The card takes part in nothing but what it must answer for:
-//! addresses, ports and the opening of a stream. Credit and data are checked by the kernel, as they are
-//! of every guest whose vsock it serves.
+//! addresses, ports, the opening of a stream and what the guest promises to take. Data is checked by the
+//! kernel, as that of every guest whose vsock it serves.
 
 use std::io;
 use std::time::Instant;
@@ -9,6 +9,7 @@ use super::joining::is_absent;
 use super::{Device, HANDSHAKE_TIMEOUT};
 use crate::connection::{Direction, Key};
 use crate::kernel::{Flow, FlowKey, Flows, HOST_CID, Link, MAX_PAYLOAD_BYTES};
+use crate::limits::RateLimiter;
 use crate::packet::{Header, Operation, TYPE_STREAM};
 use crate::policy::Policy;
 
@@ -18,14 +19,17 @@ pub(super) struct Kernel {
     pub flows: Flows,
     /// Whether its packets come before those of the card's own streams in the next round.
     pub goes_first: bool,
+    /// Of dials by programs of the host: any user's, which take nothing from the operator's own.
+    pub rate: RateLimiter,
 }
 
 impl Kernel {
-    pub fn new(link: Link) -> Self {
+    pub fn new(link: Link, rate: RateLimiter) -> Self {
         Self {
             link,
             flows: Flows::default(),
             goes_first: false,
+            rate,
         }
     }
 
@@ -87,9 +91,10 @@ impl Device {
             return;
         }
         if let Some(kernel) = &mut self.kernel {
-            let flow = Flow::new(key.parent_cid, Direction::FromGuest);
+            let mut flow = Flow::new(key.parent_cid, Direction::FromGuest);
+            let request = flow.credit.bound(request, 0);
             kernel.flows.insert(flow_key(&key), flow);
-            send(kernel, request, &[]);
+            send(kernel, &request, &[]);
             self.has_handshakes = true;
         }
     }
@@ -103,12 +108,14 @@ impl Device {
         let Some(flow) = kernel.flows.get_mut(flow_key(&key)) else {
             return;
         };
+        let header = &flow.credit.bound(header, flow.bytes_to_guest);
         match operation.filter(|it| is_legal(*it, flow)) {
             None => {
                 self.counters.violations += 1;
                 self.reset_flow(flow_key(&key));
                 return;
             }
+            Some(Operation::ReadWrite) if payload.is_empty() => return, // would stay with the kernel unread
             Some(Operation::Reset) => {
                 let is_refusal = !flow.is_open && flow.direction == Direction::FromHost;
                 self.counters.refused_without_listener += u64::from(is_refusal);

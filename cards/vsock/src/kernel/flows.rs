@@ -1,9 +1,11 @@
 //! The streams between the guest and the kernel: who dialled, by which CID the guest knows the parent,
-//! and whether both have agreed. Their bytes, credit and ends are the two peers' own matter.
+//! whether both have agreed, and what the guest promises to take. Their bytes and ends are the two peers' own
+//! matter.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use super::credit::Credit;
 use crate::connection::Direction;
 
 /// What names a stream for the kernel, which knows one CID of the parent.
@@ -23,6 +25,7 @@ pub struct Flow {
     pub opened: Instant,
     pub bytes_to_guest: u64,
     pub bytes_to_host: u64,
+    pub credit: Credit,
 }
 
 impl Flow {
@@ -35,6 +38,7 @@ impl Flow {
             opened: Instant::now(),
             bytes_to_guest: 0,
             bytes_to_host: 0,
+            credit: Credit::default(),
         }
     }
 }
@@ -47,6 +51,13 @@ impl Flows {
     #[must_use]
     pub fn count(&self) -> usize {
         self.0.len()
+    }
+
+    /// How many the host has dialled.
+    #[must_use]
+    pub fn count_from_host(&self) -> usize {
+        let is_from_host = |flow: &&Flow| flow.direction == Direction::FromHost;
+        self.0.values().filter(is_from_host).count()
     }
 
     #[must_use]

@@ -7,6 +7,7 @@
 //! Which packets those are is the device's matter (`device::from_kernel`, `device::to_kernel`).
 
 mod attach;
+mod credit;
 mod flows;
 mod inbox;
 mod ioctls;
@@ -15,6 +16,7 @@ mod outbox;
 mod shadow_ring;
 
 pub use attach::attach;
+pub use credit::{Credit, MAX_WINDOW_BYTES};
 pub use flows::{Flow, FlowKey, Flows};
 pub use inbox::{Arrival, Inbox};
 pub use link::{Addresses, Link};
