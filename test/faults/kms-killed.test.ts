@@ -153,6 +153,8 @@ function checkMaterial(key: KeyRecord, number: number, store: Store): void {
 
 async function killedWhileWriting(options: object, acknowledged: Acknowledged[]): Promise<void> {
   const { broker, client } = await startBrokerProcess(options)
+  // Before the writers notice: a slow one may do so later than the broker has closed.
+  const closed = once(broker, 'close')
   // After so many acknowledgements in this round, whatever they are of.
   const last = 1 + randomInt(MAX_CHANGES)
   let done = 0
@@ -163,7 +165,7 @@ async function killedWhileWriting(options: object, acknowledged: Acknowledged[])
   const isOver = (): boolean => done >= last
   const changes = { client, acknowledged, acknowledge, isOver }
   await Promise.all(Array.from({ length: WRITERS }, () => write(changes)))
-  await once(broker, 'close')
+  await closed
   client.destroy()
 }
 
