@@ -53,6 +53,12 @@ rust_flags() {
   [[ -z $1 ]] || printf '%s\x1f' "-Clink-arg=--sysroot=$1"
 }
 
+# c_flags SYSROOT: C in crates is compiled for the C library that it is linked with, whose headers these are: newer
+# ones name functions that it lacks. The kernel's headers are this machine's.
+c_flags() {
+  printf '%s' "--sysroot=$1 -idirafter /usr/include/x86_64-linux-gnu -idirafter /usr/include"
+}
+
 compile() {
   # The kernel's random numbers suffice, which the NSM seeds. Those that aws-lc takes from the jitter of an emulated
   # CPU fail their health tests at times, or take minutes.
@@ -71,6 +77,7 @@ build_binaries() {
   flags=$(rust_flags "$pinned")
   # Rust calls the linker `cc`, and chooses how by that name.
   export PATH=${pinned:+$pinned/tools:}$PATH CARGO_ENCODED_RUSTFLAGS=${flags%$'\x1f'} CARGO_INCREMENTAL=0
+  [[ -z $pinned ]] || export CFLAGS_x86_64_unknown_linux_gnu="$(c_flags "$pinned")"
   # Each on its own: the features that other programs want of a crate would be its features too, and a
   # dependency of one would change the measurements of another.
   local package
