@@ -15,7 +15,7 @@ import {
 import type { Registry } from './registry.ts'
 
 /** How long a keeper may take to clear up, once the app had its grace: it kills all parts at once. */
-const CLEAR_UP_MS = 5000
+export const CLEAR_UP_MS = 5000
 /** How long a killed process may take to go: it needs a processor for that, on a busy host too. */
 const KILLED_MS = 10_000
 const KILLED: EndCause = {

@@ -26,6 +26,7 @@ export {
 } from './enclave-paths.ts'
 export type { ChipInspection, Inspection } from './inspection.ts'
 export { endEnclave } from './end-enclave.ts'
+export { endDamaged } from './end-damaged.ts'
 export { askInspection, askVsock, changePorts, type EnclaveReport } from './keeper-client.ts'
 export { parseKeeperRequest, type KeeperReply, type KeeperRequest } from './keeper-request.ts'
 export type { KeeperMessage, Seen } from './keeper-messages.ts'

@@ -293,7 +293,7 @@ function damaged(directory: string, cause?: unknown): CloisterError {
   const path = join(directory, RECORD_FILE)
   return new CloisterError('ERR_KEEPER_RECORD', `${path} is not a record of this enclave`, {
     cause,
-    details: { path },
-    hint: `Remove ${directory} when nothing of that enclave runs any more.`,
+    details: { id: basename(directory), path },
+    hint: `\`cloister terminate-enclave --enclave-id ${basename(directory)}\` ends it if it still runs. If it does not, remove ${directory}.`,
   })
 }
