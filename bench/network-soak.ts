@@ -1,5 +1,5 @@
-// Much through the network of one enclave: 10 GiB there and back, crowds of flows, and a crowd
-// of clients of a published port.
+// Much through the network of one enclave: 10 GiB there and back, crowds of flows and of readers that wait, and a
+// crowd of clients of a published port.
 
 import { expect } from 'vitest'
 import { LoadHost, type LoadedEnclave } from '../test/fixtures/network/loaded-enclave.ts'
@@ -9,7 +9,10 @@ const AT_ONCE = 2000
 const IN_TURN = 10_000
 /** Of a published port, at a time. */
 const MAX_CLIENTS = 1016
-/** Of the network card. */
+const STALLED = 300
+const STALLED_BYTES = 4_000_000
+/** Of the network card: what it keeps for a slow reader, and all else. */
+const KEPT_MIB = 0.25
 const MAX_MIB = 64
 
 /** 10 GiB that come back, compared byte by byte in the guest. */
@@ -31,6 +34,10 @@ export async function manyFlows(): Promise<void> {
     say(`${String(IN_TURN)} in turn`, { ...turns, cardMib: enclave.peakMib })
     await expect.poll(() => enclave.flows(), { timeout: 10_000 }).toBe(0)
     expect(enclave.peakMib).toBeLessThan(MAX_MIB)
+    const stalled = await enclave.load('stall', STALLED)
+    say('readers that wait', { ...stalled, cardMib: enclave.peakMib })
+    expect(stalled).toEqual({ stalled: STALLED, received: STALLED * STALLED_BYTES })
+    expect(enclave.peakMib).toBeLessThan(MAX_MIB + STALLED * KEPT_MIB)
   })
 }
 
