@@ -221,7 +221,7 @@ describe('run-enclave --config', () => {
     [17, 'half a MiB', { memory_mib: 128.5 }],
     [17, 'a malformed port list', { guest_ports: '5005-' }],
     [17, 'a port as a number', { parent_ports: 8000 }],
-    [17, 'an unknown vsock', { vsock: 'kernel' }],
+    [17, 'an unknown vsock', { vsock: 'kvm' }],
   ])('exits with %i for %s', async (status, _, settings) => {
     const eif_path = join(host.directory, 'hello.eif')
     expect(await runWith({ eif_path, ...settings })).toMatchObject({ status, stdout: '' })
