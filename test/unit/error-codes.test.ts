@@ -66,6 +66,7 @@ const elsewhere: Partial<Record<ErrorCode, string>> = {
   ERR_EDGE_PARAMETER: 'integration/guest-services.test.ts',
   ERR_EDGE_PROGRAM: 'integration/guest-services.test.ts',
   ERR_EDGE_REQUEST: 'integration/guest-services.test.ts',
+  ERR_VSOCK_CID: 'lab/kvm.test.ts',
   ERR_PARENT_NESTED: 'integration/parent-calls.test.ts',
   ERR_PARENT_PROGRAM: 'integration/parent-calls.test.ts',
 }
