@@ -50,9 +50,10 @@ function outside(claim: string, { ours }: LaunchTimes): BenchRow {
 
 /** The lab's host has the built checkout and no compiler: the rounds come as JavaScript. */
 async function measureInLab(files: string): Promise<LaunchTimes> {
-  writeFileSync(join(files, 'rounds.mjs'), roundsAsJavaScript())
+  for (const name of ['launch-rounds', 'bare-machine'])
+    writeFileSync(join(files, `${name}.mjs`), asJavaScript(name))
   await using lab = await Lab.start({ files })
-  const call = `import { measureLaunch } from '/files/rounds.mjs'
+  const call = `import { measureLaunch } from '/files/launch-rounds.mjs'
     console.log(JSON.stringify(await measureLaunch('/files/hello.eif', ${String(LAB_ROUNDS)})))`
   const script = 'cd /cloister && exec node --input-type=module --eval "$1"'
   const argv = ['bash', '-c', script, 'bash', call]
@@ -61,11 +62,12 @@ async function measureInLab(files: string): Promise<LaunchTimes> {
   return JSON.parse(stdout) as LaunchTimes
 }
 
-function roundsAsJavaScript(): string {
-  const source = readFileSync(join(import.meta.dirname, 'launch-rounds.ts'), 'utf8')
+function asJavaScript(name: string): string {
+  const source = readFileSync(join(import.meta.dirname, `${name}.ts`), 'utf8')
   const compilerOptions = { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext }
   const { outputText } = ts.transpileModule(source, { compilerOptions })
   return outputText
     .replaceAll(/'\.\.\/src\/(.*)\.ts'/g, "'/cloister/dist/$1.js'")
     .replaceAll("'../dist/", "'/cloister/dist/")
+    .replaceAll(/'(\.\/.*)\.ts'/g, "'$1.mjs'")
 }

@@ -200,8 +200,11 @@ interface Started {
 async function start(given: Launch): Promise<Started> {
   const { request, place, timeline, lifetime, guest } = given
   const { description } = request
-  using image = await acceptImage(given)
-  const groups = await makeEnclaveGroups({ ...given, ...place, description })
+  const accepting = acceptImage(given)
+  const grouping = makeEnclaveGroups({ ...given, ...place, description })
+  await Promise.allSettled([accepting, grouping])
+  using image = await accepting
+  const groups = await grouping
   const launch = { ...given, users: groups.users }
   const egress = image.manifest?.egress
   const isPublished = (request.network?.publications ?? []).length > 0
@@ -306,7 +309,7 @@ async function untilTheAppRuns(
   throw new CloisterError('ERR_KEEPER_CONFIG_DATA', message)
 }
 
-/** Refuses an image that is invalid, or larger than the memory; nothing has been started by then. */
+/** Refuses an image that is invalid, or larger than the memory; no part of the enclave has been started by then. */
 async function acceptImage(launch: Launch): Promise<MeasuredImage> {
   const { request, place, timeline, signal, expected } = launch
   const { description } = request
