@@ -2,10 +2,12 @@
 
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { removeGroups } from '../cgroup/index.ts'
 import { CloisterError } from '../errors.ts'
 import { isRunning, killProcess, type ProcessIdentity } from '../subprocess/index.ts'
 import { askKeeper } from './keeper-client.ts'
 import {
+  controlGroupsOf,
   isAlive,
   processesOf,
   type AliveRecord,
@@ -46,6 +48,8 @@ export async function endEnclave(
   const isLate = isRunning(record.keeper)
   const latest = latestOf(registry, record)
   await killAll([{ ...record.keeper, name: 'keeper' }, ...processesOf(latest)])
+  // Its keeper would have removed them.
+  await removeWhenEmpty(controlGroupsOf(latest))
   if (isLate) registry.finishKilled(latest, KILLED)
   registry.settle()
 }
@@ -72,6 +76,12 @@ async function killAll(processes: readonly NamedProcess[]): Promise<void> {
     cause: failures.find((failure) => failure !== undefined),
     details: { left: left.map(({ name, pid }) => ({ name, pid })) },
   })
+}
+
+/** A process that was killed is in its group until it has gone. What is left then is not ours. */
+async function removeWhenEmpty(groups: readonly string[]): Promise<void> {
+  const deadline = Date.now() + KILLED_MS
+  while (!removeGroups(groups) && Date.now() < deadline) await sleep(5)
 }
 
 function tryKill(process: NamedProcess): unknown {

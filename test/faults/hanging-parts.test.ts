@@ -1,6 +1,9 @@
 // A part that hangs holds up no request, does not outlive what it depends on, and is ended like others.
 
+import { existsSync } from 'node:fs'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { Registry } from '../../src/enclaves/index.ts'
+import { controlGroupsOf } from '../../src/enclaves/record.ts'
 import { identifyProcess } from '../../src/subprocess/index.ts'
 import { TestHost, type DescribedEnclave } from '../host.ts'
 
@@ -87,10 +90,13 @@ test('an enclave whose parts all hang is ended by its keeper, which says that it
 test('a keeper that hangs is killed with its parts, and the record says so', async () => {
   enclave = await host.start(eif)
   const processes = [enclave.ProcessID, ...Object.values(enclave.Processes)]
+  const groups = new Registry(host.runtime).list().flatMap(controlGroupsOf)
+  expect(groups.filter((path) => existsSync(path))).toEqual(groups)
   hang(enclave.ProcessID)
   await host.json('stop', '--enclave-id', enclave.EnclaveID, '--timeout', '0')
   expect(processes.filter(isRunning)).toEqual([])
   const { End } = await host.describe(enclave.EnclaveID)
   expect(End).toMatchObject({ First: 'request' })
   expect(End?.Reason).toContain('killed')
+  expect(groups.filter((path) => existsSync(path))).toEqual([])
 })
