@@ -48,9 +48,9 @@ export async function endEnclave(
   const isLate = isRunning(record.keeper)
   const latest = latestOf(registry, record)
   await killAll([{ ...record.keeper, name: 'keeper' }, ...processesOf(latest)])
-  // Its keeper would have removed them.
-  await removeWhenEmpty(controlGroupsOf(latest))
-  if (isLate) registry.finishKilled(latest, KILLED)
+  // Its keeper would have removed them. Those that stay are left to `settle`, with the record that names them.
+  const isEmpty = await removeWhenEmpty(controlGroupsOf(latest))
+  if (isLate && isEmpty) registry.finishKilled(latest, KILLED)
   registry.settle()
 }
 
@@ -78,10 +78,14 @@ async function killAll(processes: readonly NamedProcess[]): Promise<void> {
   })
 }
 
-/** A process that was killed is in its group until it has gone. What is left then is not ours. */
-async function removeWhenEmpty(groups: readonly string[]): Promise<void> {
+/** A process that was killed is in its group until it has gone. False when somebody stays in one of them. */
+async function removeWhenEmpty(groups: readonly string[]): Promise<boolean> {
   const deadline = Date.now() + KILLED_MS
-  while (!removeGroups(groups) && Date.now() < deadline) await sleep(5)
+  while (!removeGroups(groups)) {
+    if (Date.now() >= deadline) return false
+    await sleep(5)
+  }
+  return true
 }
 
 function tryKill(process: NamedProcess): unknown {

@@ -202,6 +202,7 @@ async function start(given: Launch): Promise<Started> {
   const { description } = request
   const accepting = acceptImage(given)
   const grouping = makeEnclaveGroups({ ...given, ...place, description })
+  // Not `together`: an image that was accepted is closed even if the groups cannot be made.
   await Promise.allSettled([accepting, grouping])
   using image = await accepting
   const groups = await grouping

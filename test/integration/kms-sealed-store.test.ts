@@ -2,13 +2,13 @@
 // refused, and a backup moves it to another chip.
 
 import { cpSync, existsSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { CreateKeyCommand, EncryptCommand, DecryptCommand } from '@aws-sdk/client-kms'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { hostChipStorage, type StorageTpm } from '../../src/chip/index.ts'
 import { openStore } from '../../src/kms/open-store.ts'
 import { codeOf } from '../fixtures/code-of.ts'
 import { callCloister } from '../fixtures/in-process-cli.ts'
 import { RunningBroker } from '../fixtures/kms/running-broker.ts'
+import { opened, sealedUnderNewKey } from '../fixtures/kms/sealed-word.ts'
 
 let broker: RunningBroker
 let tpm: StorageTpm
@@ -28,26 +28,10 @@ afterEach(async () => {
 const restarted = (chip = tpm): Promise<unknown> =>
   codeOf(broker.restart({ masterKey: { tpm: chip } }))
 
-async function sealedUnderNewKey(): Promise<Uint8Array | undefined> {
-  const client = broker.client('root')
-  const { KeyMetadata } = await client.send(new CreateKeyCommand({}))
-  const command = { KeyId: KeyMetadata?.KeyId, Plaintext: Buffer.from('kept') }
-  const { CiphertextBlob } = await client.send(new EncryptCommand(command))
-  client.destroy()
-  return CiphertextBlob
-}
-
-async function opens(CiphertextBlob: Uint8Array | undefined): Promise<string> {
-  const client = broker.client('root')
-  const { Plaintext } = await client.send(new DecryptCommand({ CiphertextBlob }))
-  client.destroy()
-  return Buffer.from(Plaintext ?? []).toString()
-}
-
 test('the store opens again on its chip, and on no other', async () => {
-  const sealed = await sealedUnderNewKey()
+  const sealed = await sealedUnderNewKey(broker)
   expect(await restarted()).toBe('accepted')
-  expect(await opens(sealed)).toBe('kept')
+  expect(await opened(broker, sealed)).toBe('kept')
   await broker.stop()
   expect(await restarted(await hostChipStorage(broker.path('other')))).toBe('ERR_KMS_MASTER_KEY')
   expect(await codeOf(broker.restart())).toBe('ERR_KMS_MASTER_KEY')
@@ -67,7 +51,7 @@ describe('a copy of the store', () => {
     await broker.stop()
     copy('store', 'older')
     await broker.restart({ masterKey: { tpm } })
-    await sealedUnderNewKey()
+    await sealedUnderNewKey(broker)
     await broker.stop()
     copy('store', 'latest')
     copy('older', 'store')
@@ -98,7 +82,7 @@ describe('a copy of the store', () => {
 })
 
 test('a backup is refused without a passphrase, and moves the store to another chip', async () => {
-  const sealed = await sealedUnderNewKey()
+  const sealed = await sealedUnderNewKey(broker)
   await broker.stop()
   writeFileSync(broker.path('passphrase'), 'correct horse battery staple', { mode: 0o600 })
   writeFileSync(broker.path('wrong'), 'correct horse battery stable', { mode: 0o600 })
@@ -124,5 +108,5 @@ test('a backup is refused without a passphrase, and moves the store to another c
   expect((await call('restore', 'moved', ...passphrase)).stderr).toContain('ERR_KMS_BACKUP: ')
   const there = await hostChipStorage(broker.path('new-host'))
   await broker.restart({ store: broker.path('moved'), masterKey: { tpm: there } })
-  expect(await opens(sealed)).toBe('kept')
+  expect(await opened(broker, sealed)).toBe('kept')
 })

@@ -2,11 +2,11 @@
 
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
-import { CreateKeyCommand, DecryptCommand, EncryptCommand } from '@aws-sdk/client-kms'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { codeOf } from '../fixtures/code-of.ts'
 import { callCloister } from '../fixtures/in-process-cli.ts'
 import { RunningBroker } from '../fixtures/kms/running-broker.ts'
+import { opened, sealedUnderNewKey } from '../fixtures/kms/sealed-word.ts'
 
 const MODULE = '/usr/lib/softhsm/libsofthsm2.so'
 const PIN = '135790'
@@ -52,27 +52,11 @@ function makeToken(label: string): void {
 const started = (pkcs11 = uri('kms'), pinFile = broker.path('pin')): Promise<unknown> =>
   codeOf(broker.restart({ masterKey: { pkcs11, pinFile } }))
 
-async function sealedUnderNewKey(): Promise<Uint8Array | undefined> {
-  const client = broker.client('root')
-  const { KeyMetadata } = await client.send(new CreateKeyCommand({}))
-  const command = { KeyId: KeyMetadata?.KeyId, Plaintext: Buffer.from('kept') }
-  const { CiphertextBlob } = await client.send(new EncryptCommand(command))
-  client.destroy()
-  return CiphertextBlob
-}
-
-async function opened(CiphertextBlob: Uint8Array | undefined): Promise<string> {
-  const client = broker.client('root')
-  const { Plaintext } = await client.send(new DecryptCommand({ CiphertextBlob }))
-  client.destroy()
-  return Buffer.from(Plaintext ?? []).toString()
-}
-
 test('a store opens with its token, and with nothing else', async () => {
   expect(await started()).toBe('accepted')
-  const sealed = await sealedUnderNewKey()
+  const sealed = await sealedUnderNewKey(broker)
   expect(await started(uri('kms', 'id=%01'))).toBe('accepted')
-  expect(await opened(sealed)).toBe('kept')
+  expect(await opened(broker, sealed)).toBe('kept')
   await broker.stop()
   for (const [pkcs11, pin] of [
     [uri('other'), 'pin'],
@@ -101,7 +85,7 @@ test('a store with another master key is not opened by a token', async () => {
 
 test('a backup opens with the token of its store, and with no other', async () => {
   expect(await started()).toBe('accepted')
-  const sealed = await sealedUnderNewKey()
+  const sealed = await sealedUnderNewKey(broker)
   await broker.stop()
   const key = ['--master-key-pkcs11', uri('kms'), '--pkcs11-pin-file', broker.path('pin')]
   const file = broker.path('backup')
@@ -113,7 +97,7 @@ test('a backup opens with the token of its store, and with no other', async () =
   expect(await call('restore', 'moved', ...key)).toMatchObject({ status: 0, stderr: '' })
   const masterKey = { pkcs11: uri('kms'), pinFile: broker.path('pin') }
   await broker.restart({ store: broker.path('moved'), masterKey })
-  expect(await opened(sealed)).toBe('kept')
+  expect(await opened(broker, sealed)).toBe('kept')
   await broker.stop()
   const alone = await call('backup', 'store', '--pkcs11-pin-file', broker.path('pin'))
   expect(alone.stderr).toContain('ERR_CLI_ARGUMENT: ')
