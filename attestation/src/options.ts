@@ -37,8 +37,8 @@ export interface Expectations {
 export interface VerifierOptions extends Expectations {
   /** DER certificates of the trusted roots; `awsNitroRootG1` for AWS. There is no default. */
   readonly roots: readonly [Uint8Array, ...Uint8Array[]]
-  /** `nitro-enclave` by default. The other kind is always refused. */
-  readonly kind?: DocumentKind
+  /** One or several accepted kinds; `nitro-enclave` by default. Any other is always refused. */
+  readonly kind?: DocumentKind | readonly DocumentKind[]
   /** Oldest accepted document; 5 minutes by default. Not with `at: 'document'`. */
   readonly maxAgeMs?: number
   /** How far in the future a document may seem to be made; 60 seconds by default. */
@@ -59,7 +59,7 @@ export interface VerifierOptions extends Expectations {
 /** Options in the form the verifier works with. */
 export interface Policy {
   readonly roots: readonly Certificate[]
-  readonly kind: DocumentKind
+  readonly kinds: readonly DocumentKind[]
   readonly at: 'now' | 'document' | Date
   readonly maxAgeMs: number
   readonly clockSkewMs: number
@@ -78,6 +78,7 @@ export interface Policy {
 const DEFAULT_MAX_AGE_MS = 300_000
 const DEFAULT_CLOCK_SKEW_MS = 60_000
 
+const DOCUMENT_KINDS: readonly DocumentKind[] = ['nitro-enclave', 'nitro-tpm']
 const EXPECTATIONS = ['nonce', 'publicKey', 'userData', 'moduleId', 'at']
 const OPTIONS = [
   ...EXPECTATIONS,
@@ -93,20 +94,24 @@ const OPTIONS = [
  */
 export function parseOptions(given: VerifierOptions, ownCache?: SignatureCache): Policy {
   const options = readOptions(given, OPTIONS)
-  const { kind = 'nitro-enclave', allowDebug = false, tpmEvidence = 'verify-if-present' } = options
+  const {
+    kind = 'nitro-enclave',
+    assurance = ASSURANCES,
+    allowDebug = false,
+    tpmEvidence = 'verify-if-present',
+  } = options
   const { crypto = runtimeCrypto(), cache = ownCache } = options
-  demand(isOneOf(kind, ['nitro-enclave', 'nitro-tpm']), 'kind')
   demand(typeof allowDebug === 'boolean', 'allowDebug')
   demand(isOneOf(tpmEvidence, ['require', 'verify-if-present']), 'tpmEvidence')
   demand(cache === undefined || cache instanceof SignatureCache, 'cache')
   return {
     roots: parseRoots(options.roots),
-    kind,
+    kinds: parseChoice(kind, DOCUMENT_KINDS, 'kind'),
     ...parseTimes(options),
     ...parseExpectations(options),
     measurements: 'measurements' in options ? parseMeasurements(options.measurements) : undefined,
     allowDebug,
-    assurance: parseAssurance(options.assurance),
+    assurance: parseChoice(assurance, ASSURANCES, 'assurance'),
     requireTpmEvidence: tpmEvidence === 'require',
     crypto: rememberingCrypto(crypto, cache),
   }
@@ -178,10 +183,15 @@ function parseRoot(der: Uint8Array, index: number): Certificate {
   }
 }
 
-function parseAssurance(accepted: unknown = ASSURANCES): readonly Assurance[] {
+/** One or several of the known choices. */
+function parseChoice<T extends string>(
+  accepted: unknown,
+  known: readonly T[],
+  name: string,
+): readonly T[] {
   const list: unknown = typeof accepted === 'string' ? [accepted] : accepted
-  const known = (one: unknown): one is Assurance => isOneOf(one, ASSURANCES)
-  demand(Array.isArray(list) && list.length > 0 && list.every(known), 'assurance')
+  const isKnown = (one: unknown): one is T => isOneOf(one, known)
+  demand(Array.isArray(list) && list.length > 0 && list.every(isKnown), name)
   return [...list]
 }
 

@@ -42,9 +42,14 @@ export async function verifyDocument(document: Uint8Array, policy: Policy): Prom
   return attestationOf({ payload, path, atMs, tpm, matchedPcrs })
 }
 
-function checkKind({ payload }: DecodedDocument, { kind }: Policy): void {
-  const details = { expected: kind, actual: payload.kind }
-  check(payload.kind === kind, 'ERR_DOCUMENT_KIND', `the document is a ${payload.kind}`, details)
+function checkKind({ payload }: DecodedDocument, { kinds }: Policy): void {
+  const details = { expected: kinds, actual: payload.kind }
+  check(
+    kinds.includes(payload.kind),
+    'ERR_DOCUMENT_KIND',
+    `the document is a ${payload.kind}`,
+    details,
+  )
 }
 
 async function verifyEvidence(

@@ -45,6 +45,13 @@ describe('a NitroTPM document', () => {
     await expectCode(() => verifyAttestation(enclave, instances), 'ERR_DOCUMENT_KIND')
   })
 
+  test('verifies beside an enclave document where both kinds are accepted', async () => {
+    const both = { ...enclaves, kind: ['nitro-enclave', 'nitro-tpm'] } as const
+    const kindOf = async (document: Uint8Array) => (await verifyAttestation(document, both)).kind
+    expect(await kindOf(await makeTpmDocument())).toBe('nitro-tpm')
+    expect(await kindOf(await makeDocument(chain))).toBe('nitro-enclave')
+  })
+
   test('with both kinds of PCRs is refused under either kind', async () => {
     const both = await makeTpmDocument({ pcrs: pcrs(16) })
     for (const options of [enclaves, instances]) {

@@ -36,6 +36,8 @@ describe('options', () => {
     ['an invalid date', { at: new Date(Number.NaN) }],
     ['a number as moment', { at: NOW_MS }],
     ['no accepted assurance', { assurance: [] }],
+    ['no accepted kind', { kind: [] }],
+    ['an unknown kind', { kind: ['nitro-enclave', 'nitro'] }],
     ['an unknown assurance', { assurance: 'hardware' }],
     ['an assurance that is null', { assurance: null }],
     ['a truthy allowDebug', { allowDebug: 'false' }],

@@ -6,15 +6,13 @@ import type { KeyObject } from 'node:crypto'
 import {
   AttestationError,
   createVerifier,
-  inspectAttestation,
   type Attestation,
-  type DocumentKind,
   type Verifier,
 } from '@cloister/attestation'
-import { parseSpki } from '../crypto/spki.ts'
 import type { Fields } from '../fields.ts'
 import { invalid, unsupported, type KmsError } from '../kms-error.ts'
 import { envelop, envelopAuthenticated } from './cms.ts'
+import { parseRecipientKey } from './rsa-key.ts'
 
 /** A verified document and the way to answer to it. */
 export interface Recipient {
@@ -31,22 +29,18 @@ export interface RecipientRules {
 }
 
 const MAX_DOCUMENT_BYTES = 262_144
-const RSA_BITS = [2048, 3072, 4096]
-const F4 = 65_537n
+/** Policies tell them apart, by condition keys of their own. */
+const KINDS = ['nitro-enclave', 'nitro-tpm'] as const
 const AUTHENTICATED = 'AES_256_GCM'
 
 /** Verifies recipients by rules that are checked once. */
 export class RecipientVerifier {
-  readonly #verifiers: ReadonlyMap<DocumentKind, Verifier>
+  readonly #verifier: Verifier | undefined
 
   /** @throws AttestationError when a root is malformed; RangeError on a wrong age. */
   constructor({ roots: [first, ...others], maxAgeMs }: RecipientRules) {
-    const kinds = first ? (['nitro-enclave', 'nitro-tpm'] as const) : []
-    const verifierOf = (kind: DocumentKind): [DocumentKind, Verifier] => {
-      const roots = [first ?? new Uint8Array(), ...others] as const
-      return [kind, createVerifier({ roots, maxAgeMs, kind })]
-    }
-    this.#verifiers = new Map(kinds.map(verifierOf))
+    if (first === undefined) return
+    this.#verifier = createVerifier({ roots: [first, ...others], maxAgeMs, kind: KINDS })
   }
 
   /**
@@ -70,15 +64,12 @@ export class RecipientVerifier {
   }
 
   async #verifyDocument(document: Uint8Array): Promise<Attestation> {
-    if (this.#verifiers.size === 0)
+    if (this.#verifier === undefined)
       throw unsupported(
         'this broker was started without --root and --aws-root: it accepts no document',
       )
     try {
-      const { kind } = inspectAttestation(document).claims
-      const verifier = this.#verifiers.get(kind)
-      if (verifier === undefined) throw invalid(`documents of kind ${kind} are not accepted`)
-      return await verifier.verify(document)
+      return await this.#verifier.verify(document)
     } catch (error) {
       if (error instanceof AttestationError) throw refused(error)
       throw error
@@ -93,11 +84,8 @@ function refused({ code, message }: AttestationError): KmsError {
 
 function recipientKey({ publicKey }: Attestation): { key: KeyObject; spki: Uint8Array } {
   if (publicKey === null) throw invalid('the attestation document has no public_key')
-  const key = parseSpki(publicKey)
-  const { modulusLength = 0, publicExponent } = key?.asymmetricKeyDetails ?? {}
-  const right =
-    key?.asymmetricKeyType === 'rsa' && RSA_BITS.includes(modulusLength) && publicExponent === F4
-  if (right) return { key, spki: publicKey }
+  const key = parseRecipientKey(publicKey)
+  if (key !== undefined) return { key, spki: publicKey }
   throw invalid(
     "the attestation document's public_key is not a DER SubjectPublicKeyInfo of RSA with 2048, 3072 or 4096 bits",
   )

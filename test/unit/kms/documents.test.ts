@@ -130,6 +130,9 @@ describe('a document', () => {
       'SubjectPublicKeyInfo of RSA': await suite.platform.document(
         Buffer.concat([suite.rsa.spki, Buffer.of(0)]),
       ),
+      'DER SubjectPublicKeyInfo of RSA with 2048': await suite.platform.document(
+        evenModulus(suite.rsa.spki),
+      ),
     }
     for (const [words, document] of Object.entries(wrong)) {
       const sent = suite.client('app').send(
@@ -164,3 +167,10 @@ describe('a document', () => {
     )
   })
 })
+
+/** A number that is no product of two primes; its last byte is before INTEGER 65537. */
+function evenModulus(spki: Buffer): Buffer {
+  const changed = Buffer.from(spki)
+  changed.writeUInt8(spki.readUInt8(spki.length - 6) & 0xfe, spki.length - 6)
+  return changed
+}
