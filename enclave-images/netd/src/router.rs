@@ -96,11 +96,14 @@ impl Router {
             result => result?,
         };
         self.clock.advance();
-        for event in events.iter().take(count) {
+        let events = events.get(..count).unwrap_or_default();
+        for event in events {
             self.note(event.data(), event.events());
         }
         self.table.wake(self.clock.now);
-        self.take_packets()?;
+        if events.iter().any(|event| event.data() == TUN) {
+            self.take_packets()?;
+        }
         self.settle();
         Ok(())
     }

@@ -18,6 +18,8 @@ pub struct Upstream {
     request: Option<Vec<u8>>,
     is_readable: bool,
     is_writable: bool,
+    /// The host part has ended the stream, or it is broken.
+    is_ended: bool,
 }
 
 impl Upstream {
@@ -27,14 +29,15 @@ impl Upstream {
             request: Some(request.encode()),
             is_readable: false,
             is_writable: false,
+            is_ended: false,
         })
     }
 
     /// Notes what epoll says.
     pub fn note(&mut self, events: EpollFlags) {
         let broken = EpollFlags::EPOLLERR | EpollFlags::EPOLLHUP;
-        let readable = EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP | broken;
-        self.is_readable |= events.intersects(readable);
+        self.is_ended |= events.intersects(EpollFlags::EPOLLRDHUP | broken);
+        self.is_readable |= self.is_ended || events.contains(EpollFlags::EPOLLIN);
         self.is_writable |= events.intersects(EpollFlags::EPOLLOUT | broken);
     }
 
@@ -93,7 +96,11 @@ impl Upstream {
         }
         match uninterrupted(|| recv(self.stream.as_raw_fd(), buffer, MsgFlags::empty())) {
             Ok(0) => Ok(Received::End),
-            Ok(count) => Ok(Received::Bytes(count)),
+            Ok(count) => {
+                // Less than there was room for: nothing is left but an end that epoll has told of (epoll(7)).
+                self.is_readable = count == buffer.len() || self.is_ended;
+                Ok(Received::Bytes(count))
+            }
             Err(Errno::EAGAIN) => {
                 self.is_readable = false;
                 Ok(Received::Nothing)
