@@ -1,5 +1,5 @@
 //! Descriptors of which only the number is known: handed down by the keeper, or let go by a crate.
-//! The cards' only unsafe code.
+//! With `vsock_socket`, the cards' only unsafe code.
 #![allow(unsafe_code)]
 
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};

@@ -8,3 +8,4 @@ pub mod private_root;
 pub mod program;
 pub mod sandbox;
 mod system_calls;
+pub mod vsock_socket;

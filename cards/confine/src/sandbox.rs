@@ -39,8 +39,8 @@ pub enum Reach {
     UnixAndVsock,
     /// TCP and UDP of the host's network, from ports that the kernel chooses; nothing local.
     Internet,
-    /// That, and listeners of the host: see `UnixSockets`.
-    InternetAndUnixSockets,
+    /// One unix socket, by the one call in `vsock_socket`: of a process with one thread that maps no more memory.
+    VsockSocket,
     /// The parent, by streams of `AF_VSOCK`: of a process in the guest, with one thread and no VMM.
     Parent,
     /// Programs of the guest, by TCP and UDP: of a process in the guest as well.
@@ -50,10 +50,7 @@ pub enum Reach {
 
 impl Reach {
     pub(crate) fn has_internet(self) -> bool {
-        matches!(
-            self,
-            Self::Internet | Self::InternetAndUnixSockets | Self::Programs
-        )
+        matches!(self, Self::Internet | Self::Programs)
     }
 
     pub(crate) fn is_in_guest(self) -> bool {
@@ -69,8 +66,8 @@ pub fn enter(reach: Reach, private_root: bool) -> io::Result<SandboxReport> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     let landlock = restrict_paths(reach).map_err(|error| io::Error::other(error.to_string()))?;
     // In a root of its own the card can make files only beside its own sockets.
-    let may_bind =
-        !reach.has_internet() && !reach.is_in_guest() && (landlock != "none" || private_root);
+    let has_names = matches!(reach, Reach::UnixSockets | Reach::UnixAndVsock);
+    let may_bind = has_names && (landlock != "none" || private_root);
     restrict_system_calls(reach, may_bind).map_err(|error| io::Error::other(error.to_string()))?;
     Ok(SandboxReport {
         landlock,

@@ -8,6 +8,7 @@ use seccompiler::{
 };
 
 use crate::sandbox::Reach;
+use crate::vsock_socket;
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
@@ -47,7 +48,6 @@ const ALLOWED: &[i64] = &[
     libc::SYS_getrandom,
     libc::SYS_getpid,
     libc::SYS_gettid,
-    libc::SYS_tgkill,
     libc::SYS_sigaltstack,
     libc::SYS_rt_sigaction,
     libc::SYS_rt_sigprocmask,
@@ -76,12 +76,23 @@ const OF_CARDS: &[i64] = &[
 /// clone), and opening `/proc/sys/vm/overcommit_memory` before it returns heap to the kernel.
 const DECLINED: &[i64] = &[libc::SYS_clone3, libc::SYS_openat];
 
+/// Calls that could replace the memory of `vsock_socket`'s name.
+const OF_MEMORY: &[i64] = &[
+    libc::SYS_mmap,
+    libc::SYS_munmap,
+    libc::SYS_mprotect,
+    libc::SYS_mremap,
+];
+
 /// Two filters, of which the stricter answer counts. No filter sees which name bind(2) gives: where
 /// it could be that of any file its user may make, it is declined, and the card does without.
 pub fn restrict_system_calls(reach: Reach, may_bind: bool) -> Result<(), seccompiler::Error> {
     let mut declined: Rules = DECLINED.iter().map(|call| (*call, Vec::new())).collect();
     if !may_bind {
         declined.insert(libc::SYS_bind, Vec::new());
+    }
+    if reach == Reach::VsockSocket {
+        declined.extend(OF_MEMORY.iter().map(|call| (*call, Vec::new())));
     }
     let decline = SeccompAction::Errno(libc::ENOSYS as u32);
     for filter in [
@@ -115,9 +126,12 @@ fn allowed_calls(reach: Reach) -> Result<Rules, seccompiler::BackendError> {
         .collect();
     if reach != Reach::Nothing {
         rules.insert(libc::SYS_socket, allowed_sockets(reach)?);
-        rules.insert(libc::SYS_connect, Vec::new());
+        rules.insert(libc::SYS_connect, allowed_connections(reach)?);
         rules.insert(libc::SYS_bind, Vec::new()); // to a name in the abstract namespace
     }
+    // Its own threads: others may have the same user.
+    let is_own = compare(0, SeccompCmpOp::Eq, std::process::id().into())?;
+    rules.insert(libc::SYS_tgkill, vec![SeccompRule::new(vec![is_own])?]);
     if reach.has_internet() {
         rules.insert(libc::SYS_setsockopt, Vec::new());
         rules.insert(libc::SYS_getsockname, Vec::new()); // of what a client has connected to
@@ -128,13 +142,15 @@ fn allowed_calls(reach: Reach) -> Result<Rules, seccompiler::BackendError> {
         let is_data = compare(2, SeccompCmpOp::MaskedEq(executable), 0)?;
         rules.insert(call, vec![SeccompRule::new(vec![is_data])?]);
     }
-    if reach == Reach::Programs || !reach.is_in_guest() {
+    if !matches!(reach, Reach::Parent | Reach::VsockSocket) {
         // Of streams: a device that a card holds, such as /dev/vhost-vsock, was set up before.
         let is_nonblocking = compare(1, SeccompCmpOp::Eq, libc::FIONBIO)?;
         let rule = SeccompRule::new(vec![is_nonblocking])?;
         rules.insert(libc::SYS_ioctl, vec![rule]);
     }
-    if !reach.is_in_guest() {
+    if reach == Reach::VsockSocket {
+        rules.insert(libc::SYS_sendmsg, Vec::new());
+    } else if !reach.is_in_guest() {
         rules.extend(OF_CARDS.iter().map(|call| (*call, Vec::new())));
         // Threads, but no processes.
         let thread = libc::CLONE_THREAD as u64;
@@ -149,7 +165,7 @@ fn sockets_of(reach: Reach) -> &'static [(i32, i32)] {
     use libc::{AF_INET, AF_INET6, AF_UNIX, AF_VSOCK, SOCK_DGRAM, SOCK_STREAM};
     match reach {
         Reach::Nothing => &[],
-        Reach::UnixSockets => &[(AF_UNIX, SOCK_STREAM)],
+        Reach::UnixSockets | Reach::VsockSocket => &[(AF_UNIX, SOCK_STREAM)],
         Reach::Parent => &[(AF_VSOCK, SOCK_STREAM)],
         Reach::UnixAndVsock => &[(AF_UNIX, SOCK_STREAM), (AF_VSOCK, SOCK_STREAM)],
         Reach::Internet | Reach::Programs => &[
@@ -158,14 +174,19 @@ fn sockets_of(reach: Reach) -> &'static [(i32, i32)] {
             (AF_INET, SOCK_DGRAM),
             (AF_INET6, SOCK_DGRAM),
         ],
-        Reach::InternetAndUnixSockets => &[
-            (AF_INET, SOCK_STREAM),
-            (AF_INET6, SOCK_STREAM),
-            (AF_INET, SOCK_DGRAM),
-            (AF_INET6, SOCK_DGRAM),
-            (AF_UNIX, SOCK_STREAM),
-        ],
     }
+}
+
+/// Any that its sockets can be made to, or the one with a name that no call can change: no rule, or one.
+fn allowed_connections(reach: Reach) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+    if reach != Reach::VsockSocket {
+        return Ok(Vec::new());
+    }
+    let (name, length) = vsock_socket::name();
+    let pointer = SeccompCmpArgLen::Qword;
+    let is_name = SeccompCondition::new(1, pointer, SeccompCmpOp::Eq, name as u64)?;
+    let is_whole = compare(2, SeccompCmpOp::Eq, length.into())?;
+    Ok(vec![SeccompRule::new(vec![is_name, is_whole])?])
 }
 
 fn allowed_sockets(reach: Reach) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {

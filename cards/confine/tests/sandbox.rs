@@ -4,12 +4,15 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::SocketAddr;
-use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr as UnixAddr, UnixDatagram, UnixListener, UnixStream};
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
+use cloister_confine::private_root::{self, Network};
 use cloister_confine::sandbox::{self, Reach};
+use cloister_confine::vsock_socket;
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, Protocol, SocketAddrUnix, SocketFlags, SocketType, bind, connect, ipproto,
@@ -17,15 +20,30 @@ use rustix::net::{
 };
 
 const ACT: &str = "CLOISTER_CONFINE_ACT";
+/// The process id of the test.
+const TEST: &str = "CLOISTER_CONFINE_TEST";
 const DONE: i32 = 7;
+/// Of a process that could not have a root of its own.
+const NO_ROOT: i32 = 9;
+/// Every reach, as acts name it.
+const REACHES: [&str; 7] = [
+    "sockets", "vsock", "internet", "parent", "programs", "dialler", "nothing",
+];
 /// Below the crate's directory, where tests run.
 const BOUND: &str = "bound.sock";
 
 /// How a process ended that confined itself and then did `act`.
 fn confined(reach: &str, act: &str) -> ExitStatus {
+    confined_in(Path::new("."), reach, act)
+}
+
+/// The same for a process whose working directory this is.
+fn confined_in(directory: &Path, reach: &str, act: &str) -> ExitStatus {
     Command::new(std::env::current_exe().unwrap())
+        .current_dir(directory)
         .args(["--exact", "acts", "--nocapture", "--test-threads=1"])
         .env(ACT, format!("{reach} {act}"))
+        .env(TEST, std::process::id().to_string())
         .output()
         .unwrap()
         .status
@@ -37,20 +55,21 @@ fn acts() {
     let Ok(act) = std::env::var(ACT) else { return };
     let (reach, act) = act.split_once(' ').unwrap();
     let mut before = File::open("/proc/self/status").unwrap();
-    let reach = match reach {
-        "sockets" => Reach::UnixSockets,
-        "vsock" => Reach::UnixAndVsock,
-        "internet" => Reach::Internet,
-        "parent" => Reach::Parent,
-        "programs" => Reach::Programs,
-        _ => Reach::Nothing,
-    };
-    sandbox::enter(reach, false).unwrap();
+    continue_alone();
+    enter(reach);
     let outcome = match act {
         "read" => before.read(&mut [0; 8]).map(drop),
         "nonblocking" => set_nonblocking(&before),
         "open" => File::open("/etc/passwd").map(drop),
         "connect" => UnixStream::connect("/nowhere").map(drop),
+        "abstract" => UnixStream::connect_addr(&abstract_name(the_test())).map(drop),
+        "vsock-socket" => connect_to_vsock_socket(),
+        "copied-name" => UnixStream::connect("vsock.sock").map(drop),
+        "map" => map_memory(),
+        "signal" => signal_to(the_test()),
+        "signal-itself" => signal_to(std::process::id()),
+        "leave-root" => File::open("../../../../etc/passwd").map(drop),
+        "capabilities" => change_root(),
         "device" => rustix::io::ioctl_fionread(&before)
             .map(drop)
             .map_err(io::Error::from),
@@ -69,6 +88,90 @@ fn acts() {
         _ => Command::new("/bin/true").status().map(drop),
     };
     std::process::exit(if outcome.is_ok() { DONE } else { DONE + 1 });
+}
+
+/// Goes on in a child with one thread, as a card has; the test runner's process ends as it does.
+fn continue_alone() {
+    // SAFETY: the test runner's other threads hold nothing that the child needs.
+    let child = unsafe { libc::fork() };
+    let Some(child) = rustix::process::Pid::from_raw(child) else {
+        return;
+    };
+    let options = rustix::process::WaitOptions::empty();
+    let (_, status) = rustix::process::waitpid(Some(child), options)
+        .unwrap()
+        .unwrap();
+    if let Some(signal) = status.terminating_signal() {
+        // SAFETY: ends this process.
+        unsafe { libc::raise(signal) };
+    }
+    std::process::exit(status.exit_status().unwrap());
+}
+
+fn the_test() -> u32 {
+    std::env::var(TEST).unwrap().parse().unwrap()
+}
+
+/// `reach`, or `own-root`, `host-root`, or one of these and a reach as in `own-root+sockets`.
+fn enter(reach: &str) {
+    let (root, reach) = reach.split_once('+').unwrap_or((reach, reach));
+    let network = match root {
+        "own-root" => Some(Network::Own),
+        "host-root" => Some(Network::Host),
+        _ => None,
+    };
+    if network.is_some_and(|it| private_root::enter(it).is_err()) {
+        std::process::exit(NO_ROOT);
+    }
+    let reach = match reach {
+        "sockets" => Reach::UnixSockets,
+        "vsock" => Reach::UnixAndVsock,
+        "internet" => Reach::Internet,
+        "parent" => Reach::Parent,
+        "programs" => Reach::Programs,
+        "dialler" => Reach::VsockSocket,
+        "nothing" => Reach::Nothing,
+        _ => return,
+    };
+    sandbox::enter(reach, network.is_some()).unwrap();
+}
+
+/// Where the test with this process id listens.
+fn abstract_name(pid: u32) -> UnixAddr {
+    UnixAddr::from_abstract_name(format!("cloister-confine-{pid}")).unwrap()
+}
+
+fn connect_to_vsock_socket() -> io::Result<()> {
+    let socket = socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
+    vsock_socket::connect(&socket)
+}
+
+fn map_memory() -> io::Result<()> {
+    // SAFETY: new memory, which nothing uses.
+    let mapped = unsafe {
+        let (access, flags) = (
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+        );
+        libc::mmap(std::ptr::null_mut(), 4096, access, flags, -1, 0)
+    };
+    if mapped == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Whether a signal may be sent there; none is.
+fn signal_to(pid: u32) -> io::Result<()> {
+    // SAFETY: signal 0 only asks.
+    match unsafe { libc::syscall(libc::SYS_tgkill, pid, pid, 0) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+fn change_root() -> io::Result<()> {
+    Ok(rustix::process::chroot(".")?)
 }
 
 fn vsock(kind: SocketType) -> std::io::Result<()> {
@@ -231,5 +334,85 @@ fn no_program_can_be_started() {
     for reach in ["nothing", "sockets"] {
         let status = confined(reach, "start");
         assert_ne!(status.code(), Some(DONE), "{reach}");
+    }
+}
+
+/// A directory with the vsock card's socket and one beside it, and the listeners.
+fn vsock_directory(name: &str) -> (PathBuf, [UnixListener; 2]) {
+    let directory = std::env::temp_dir().join(format!("cl-confine-{name}-{}", std::process::id()));
+    std::fs::create_dir(&directory).unwrap();
+    let listeners = ["vsock.sock", "other.sock"]
+        .map(|socket| UnixListener::bind(directory.join(socket)).unwrap());
+    (directory, listeners)
+}
+
+#[test]
+fn the_process_that_dials_connects_to_the_vsock_card_and_to_nothing_else() {
+    let (directory, _listeners) = vsock_directory("dials");
+    let _abstract = UnixListener::bind_addr(&abstract_name(std::process::id())).unwrap();
+    let done = |act| confined_in(&directory, "dialler", act);
+    assert_eq!(done("vsock-socket").code(), Some(DONE));
+    assert_eq!(done("read").code(), Some(DONE));
+    for act in [
+        "connect",
+        "abstract",
+        "copied-name", // in memory that the process could write
+        "dial",
+        "send",
+        "datagram",
+        "vsock-stream",
+        "device",
+        "nonblocking",
+    ] {
+        assert_eq!(done(act).signal(), Some(libc::SIGSYS), "{act}");
+    }
+    for act in ["open", "map", "thread", "bind"] {
+        assert_eq!(done(act).code(), Some(DONE + 1), "{act}");
+    }
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn no_card_signals_a_process_of_its_user() {
+    for reach in REACHES {
+        let signal = confined(reach, "signal").signal();
+        assert_eq!(signal, Some(libc::SIGSYS), "{reach}");
+        let itself = confined(reach, "signal-itself");
+        assert_eq!(itself.code(), Some(DONE), "{reach}");
+    }
+}
+
+#[test]
+fn a_root_of_its_own_has_no_way_out_and_no_capability() {
+    for root in ["own-root", "host-root"] {
+        for act in ["open", "leave-root", "capabilities"] {
+            assert_eq!(confined(root, act).code(), Some(DONE + 1), "{root} {act}");
+        }
+        assert_eq!(confined(root, "bind").code(), Some(DONE), "{root}"); // beside its sockets
+        std::fs::remove_file(BOUND).unwrap();
+    }
+}
+
+#[test]
+fn abstract_sockets_of_the_host_are_only_in_the_host_s_network() {
+    let _abstract = UnixListener::bind_addr(&abstract_name(std::process::id())).unwrap();
+    assert_eq!(confined("host-root", "abstract").code(), Some(DONE));
+    assert_eq!(confined("own-root", "abstract").code(), Some(DONE + 1));
+    let of_the_card = confined("host-root+internet", "abstract");
+    assert_eq!(of_the_card.signal(), Some(libc::SIGSYS));
+}
+
+#[test]
+fn the_network_card_in_its_root_dials_tcp_and_udp_and_nothing_else() {
+    for act in ["dial", "send"] {
+        assert_eq!(
+            confined("host-root+internet", act).code(),
+            Some(DONE),
+            "{act}"
+        );
+    }
+    for act in ["connect", "abstract", "datagram", "raw", "vsock-stream"] {
+        let signal = confined("host-root+internet", act).signal();
+        assert_eq!(signal, Some(libc::SIGSYS), "{act}");
     }
 }

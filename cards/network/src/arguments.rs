@@ -7,6 +7,7 @@ use cloister_confine::inherited::parse_descriptor;
 pub const USAGE: &str = "\
 usage: cloister-network --listen fd=N --channel fd=N
        cloister-network --explain HOST:PORT[/udp] < POLICY.json
+       cloister-network --dial (started by the card itself)
   --listen fd=N    inherited listening unix socket where the guest's streams arrive
   --channel fd=N   inherited stream socket to the keeper; the card exits at its end
   --explain FLOW   says what the rules on standard input decide, as JSON
@@ -14,7 +15,12 @@ usage: cloister-network --listen fd=N --channel fd=N
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Arguments {
-    Serve { listen: RawFd, channel: RawFd },
+    Serve {
+        listen: RawFd,
+        channel: RawFd,
+    },
+    /// Dials the guest for the card that started it.
+    Dial,
     Explain(String),
 }
 
@@ -22,7 +28,13 @@ impl Arguments {
     /// # Errors
     /// A sentence for the user when an option is unknown, missing or out of range.
     pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Self, String> {
-        let mut words = words.into_iter();
+        let mut words = words.into_iter().peekable();
+        if words.next_if(|word| word == "--dial").is_some() {
+            let rest = words
+                .next()
+                .map(|word| format!("{word}: not beside --dial"));
+            return rest.map_or(Ok(Self::Dial), Err);
+        }
         let (mut listen, mut channel, mut explain) = (None, None, None);
         while let Some(option) = words.next() {
             let value = words
@@ -64,6 +76,7 @@ mod tests {
             parse_line("--explain a.b:443"),
             Ok(Arguments::Explain("a.b:443".to_owned()))
         );
+        assert_eq!(parse_line("--dial"), Ok(Arguments::Dial));
     }
 
     #[test]
@@ -74,6 +87,7 @@ mod tests {
             "--listen 4 --channel fd=3",
             "--listen fd=4 --channel fd=3 --explain a.b:1",
             "--explain",
+            "--dial --listen fd=4",
             "--frobnicate 1",
         ] {
             assert!(parse_line(line).is_err(), "{line}");

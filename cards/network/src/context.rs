@@ -1,5 +1,6 @@
 //! What flows share: the policies, the counters, a buffer, and what they leave for the engine to do after a turn.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -7,6 +8,7 @@ use cloister_egress_policy::dns::Query;
 use cloister_egress_policy::wire::Status;
 use serde::Serialize;
 
+use crate::dialler::{Answer, Dialler};
 use crate::judge::{Judge, Refusal};
 use crate::poller::Poller;
 use crate::refusals::{Refusals, Refused};
@@ -43,7 +45,7 @@ pub struct ArrivalCounters {
     pub bytes_to_guest: u64,
 }
 
-/// Who asked a question: a flow's key, and its number, as keys are used again.
+/// Who asked a question, or for a stream to the guest: a flow's key, and its number, as keys are used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asker {
     pub key: usize,
@@ -64,6 +66,8 @@ pub struct Question {
 
 pub struct Context {
     pub poller: Poller,
+    /// Where ports are published.
+    pub dialler: Option<Dialler>,
     pub judge: Judge,
     pub resolvers: Vec<SocketAddr>,
     pub counters: Counters,
@@ -88,6 +92,7 @@ impl Context {
     pub fn new(poller: Poller, judge: Judge, resolvers: Vec<SocketAddr>) -> Self {
         Self {
             poller,
+            dialler: None,
             judge,
             resolvers,
             counters: Counters::default(),
@@ -109,6 +114,22 @@ impl Context {
         if let Some(refused) = self.refusals.add(refusal) {
             self.news.push(refused.clone());
         }
+    }
+
+    /// Asks for a stream to the guest; returns the number of the question, or nothing when it has to wait.
+    pub fn dial(&mut self, key: usize) -> Option<u64> {
+        let number = self.next_number();
+        let is_asked = self.dialler.as_mut()?.ask(Asker { key, number });
+        is_asked.then_some(number)
+    }
+
+    /// The next stream to the guest that was asked for; nothing when there is none now.
+    ///
+    /// # Errors
+    /// When none will come any more.
+    pub fn next_stream(&mut self) -> io::Result<Option<Answer>> {
+        let dialler = self.dialler.as_mut();
+        dialler.map_or(Ok(None), Dialler::answer)
     }
 
     /// A number that no flow has had.

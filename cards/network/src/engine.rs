@@ -23,6 +23,7 @@ use crate::socket::Socket;
 pub const MAX_LOOKUPS: usize = 512;
 const LISTENER: u64 = u64::MAX;
 const CHANNEL: u64 = u64::MAX - 1;
+const DIALLER: u64 = u64::MAX - 2;
 /// How exactly deadlines are kept.
 const TICK: Duration = Duration::from_millis(200);
 const MAX_RESOLVERS: usize = 3;
@@ -57,6 +58,9 @@ impl Engine {
         } = sockets;
         context.poller.add(&listener, LISTENER)?;
         context.poller.add(&channel, CHANNEL)?;
+        if let Some(dialler) = &context.dialler {
+            context.poller.add(dialler, DIALLER)?;
+        }
         Ok(Self {
             reception: Reception::new(doors, max_flows, &context)?,
             listener,
@@ -77,7 +81,7 @@ impl Engine {
     /// Serves until the keeper goes.
     ///
     /// # Errors
-    /// When the kernel refuses to say what is ready.
+    /// When the kernel refuses to say what is ready, or the process that dials the guest has ended.
     pub fn run(mut self) -> io::Result<()> {
         let mut ready = Vec::new();
         loop {
@@ -92,6 +96,7 @@ impl Engine {
                             return Ok(());
                         }
                     }
+                    DIALLER => self.take_streams()?,
                     token => match Reception::door_of(token) {
                         Some(door) => self.reception.open(door),
                         None => self.note(*event),
@@ -148,6 +153,19 @@ impl Engine {
                 self.work(client);
             }
         }
+    }
+
+    /// Passes on the streams to the guest that clients wait for.
+    fn take_streams(&mut self) -> io::Result<()> {
+        while let Some((asker, stream)) = self.context.next_stream()? {
+            let Asker { key, number } = asker;
+            if let Some(call) = self.flows.get_mut(key).and_then(Flow::call)
+                && call.answer(number, stream, &self.context, key)
+            {
+                self.work(key);
+            }
+        }
+        Ok(())
     }
 
     fn greet(&mut self, stream: OwnedFd) {

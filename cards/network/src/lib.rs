@@ -4,13 +4,14 @@
 //!
 //! The other way round, clients that arrive at published ports are each connected with one stream to the guest.
 //!
-//! Reading order: `judge` (the policies), `socket`, `pipe` and `outbox` (bytes), `flow` (one stream), `doors` and
-//! `reception` (published ports), `engine` (all of them), `main`.
+//! Reading order: `judge` (the policies), `socket`, `pipe` and `outbox` (bytes), `flow` (one stream), `doors`,
+//! `reception` and `dialler` (published ports), `engine` (all of them), `main`.
 #![forbid(unsafe_code)]
 
 pub mod arguments;
 pub mod channel;
 pub mod context;
+pub mod dialler;
 pub mod doors;
 pub mod engine;
 pub mod explain;

@@ -15,6 +15,7 @@ use cloister_egress_policy::policy::MAX_POLICY_BYTES;
 use cloister_network::arguments::{Arguments, USAGE};
 use cloister_network::channel::Channel;
 use cloister_network::context::Context;
+use cloister_network::dialler::{self, Dialler};
 use cloister_network::doors::Door;
 use cloister_network::engine::{Engine, MAX_LOOKUPS, Sockets};
 use cloister_network::explain::explain;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments) -> io::Result<()> {
     match arguments {
         Arguments::Serve { listen, channel } => serve(listen, channel),
+        Arguments::Dial => dialler::process::serve(),
         Arguments::Explain(flow) => print_explanation(&flow),
     }
 }
@@ -54,16 +56,17 @@ fn serve(listen: i32, channel: i32) -> io::Result<()> {
     let doors = setup.published.iter().map(|it| Door::open(*it));
     let doors = doors.collect::<io::Result<Vec<_>>>()?;
     allow_descriptors((2 * setup.max_flows + MAX_LOOKUPS + OWN_DESCRIPTORS) as u64)?;
-    let context = Context::new(
+    let mut context = Context::new(
         Poller::new()?,
         Judge::new(setup.image, setup.host),
         setup.resolvers,
     );
-    let reach = if doors.is_empty() {
-        Reach::Internet
-    } else {
-        Reach::InternetAndUnixSockets // of which the vsock card's is the only one in its root
-    };
+    let mut has_private_root = true;
+    if !doors.is_empty() {
+        let dialler = Dialler::start()?;
+        has_private_root = dialler.has_private_root;
+        context.dialler = Some(dialler);
+    }
     let channel = Channel::new(channel)?;
     let sockets = Sockets {
         listener,
@@ -71,8 +74,8 @@ fn serve(listen: i32, channel: i32) -> io::Result<()> {
         doors,
     };
     let mut engine = Engine::new(sockets, setup.max_flows, context)?;
-    let has_private_root = private_root::enter(Network::Host).is_ok();
-    let report = sandbox::enter(reach, has_private_root)?;
+    has_private_root &= private_root::enter(Network::Host).is_ok();
+    let report = sandbox::enter(Reach::Internet, has_private_root)?;
     engine.tell(&json!({ "event": "ready", "sandbox": report }));
     engine.run()
 }

@@ -16,7 +16,7 @@ use crate::doors::{Door, local_address};
 use crate::flow::{Arriving, Flow, Visitor, prepare_connection, reset};
 
 /// The poller's tokens of doors count down from here.
-const FIRST_DOOR: u64 = u64::MAX - 2;
+const FIRST_DOOR: u64 = u64::MAX - 3;
 const MAX_DOORS: u64 = 1024;
 /// Clients and datagrams of one door before others get their turn.
 const TURN: usize = 256;

@@ -8,21 +8,20 @@ use cloister_egress_policy::wire::Status;
 use cloister_ingress_wire::Arrival;
 use rustix::net::sockopt;
 
-use super::summons::{Progress, Summons};
+use super::summons::{Call, Progress};
 use super::{Flow, TcpFlow};
 use crate::context::{Context, TurnedAway};
 use crate::socket::Socket;
 
 /// Longer than the vsock card waits for the guest.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Before the vsock card is asked again, which has others to look after.
+/// Before a stream is asked for again, where the vsock card has no place for it.
 const PAUSE: Duration = Duration::from_millis(100);
 
 pub struct Arriving {
     door: usize,
-    arrival: Arrival,
     client: Socket,
-    summons: Option<Summons>,
+    pub call: Call,
     gives_up: Instant,
     pub deadline: Instant,
 }
@@ -33,9 +32,8 @@ impl Arriving {
     pub fn new(door: usize, client: OwnedFd, arrival: Arrival, now: Instant) -> Self {
         Self {
             door,
-            arrival,
             client: Socket::new(client),
-            summons: None,
+            call: Call::new(arrival),
             gives_up: now + PATIENCE,
             deadline: now,
         }
@@ -44,7 +42,7 @@ impl Arriving {
     /// Nothing of the guest's while it is not dialled.
     pub fn socket(&mut self, is_guest: bool) -> Option<&mut Socket> {
         if is_guest {
-            self.summons.as_mut().map(|it| &mut it.guest)
+            self.call.summons().map(|it| &mut it.guest)
         } else {
             Some(&mut self.client)
         }
@@ -55,30 +53,29 @@ impl Arriving {
         if self.client.gone {
             return None;
         }
-        if self.summons.is_none() {
-            self.summons = Summons::dial(&self.arrival, context, key);
-        }
-        let Some(mut summons) = self.summons.take() else {
-            self.deadline = (context.now + PAUSE).min(self.gives_up);
-            return Some(Flow::Arriving(self));
-        };
-        match summons.work(context) {
+        self.call.make(context, key);
+        match self.call.work(context) {
             Progress::Waits => {
-                self.summons = Some(summons);
-                self.deadline = self.gives_up;
+                let has_stream = self.call.summons().is_some();
+                let pause_ends = (context.now + PAUSE).min(self.gives_up);
+                self.deadline = if has_stream {
+                    self.gives_up
+                } else {
+                    pause_ends
+                };
                 Some(Flow::Arriving(self))
             }
             Progress::Refused(why) => self.turn_away(why, context),
             Progress::Taken(early) => {
                 context.arrivals.tcp += 1;
                 context.arrivals.bytes_from_guest += early.len() as u64;
-                let flow = TcpFlow::arrived(summons.guest, self.client, &early);
+                let flow = TcpFlow::arrived(self.call.into_guest()?, self.client, &early);
                 flow.work(context, key).map(Flow::Tcp)
             }
         }
     }
 
-    /// Asks the vsock card once more, or gives up.
+    /// Asks for a stream once more, or gives up.
     #[must_use]
     pub fn expire(self, context: &mut Context, key: usize) -> Option<Flow> {
         if context.now >= self.gives_up {

@@ -16,6 +16,7 @@ pub use connect::prepare_connection;
 pub use dns::DnsFlow;
 pub use greeting::{Greeting, tell};
 pub use lookup::{Lookup, failure};
+pub use summons::Call;
 pub use tcp::TcpFlow;
 pub use udp::UdpFlow;
 pub use visitor::Visitor;
@@ -57,11 +58,20 @@ impl Flow {
                 }
             }
             Self::Visitor(flow) => {
-                if let Some(summons) = flow.summons() {
+                if let Some(summons) = flow.call.summons() {
                     summons.guest.note(ready);
                 }
             }
             Self::Away => {}
+        }
+    }
+
+    /// Where a stream to the guest was asked for.
+    pub fn call(&mut self) -> Option<&mut Call> {
+        match self {
+            Self::Arriving(flow) => Some(&mut flow.call),
+            Self::Visitor(flow) => Some(&mut flow.call),
+            _ => None,
         }
     }
 

@@ -1,23 +1,90 @@
-//! A stream to the guest for a client that has arrived: dialled at the vsock card, which connects it to the guest's
-//! ingress process, told who the client is, and answered.
+//! A stream to the guest for a client that has arrived: asked for at the dialler, connected by the vsock card to the
+//! guest's ingress process, told who the client is, and answered.
 
 use std::os::fd::OwnedFd;
 
 use cloister_egress_policy::wire::Status;
-use cloister_ingress_wire::{Arrival, GUEST_PORT};
-use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+use cloister_ingress_wire::Arrival;
 
 use crate::context::{Context, token};
 use crate::outbox::Outbox;
 use crate::socket::{Received, Socket};
 
-/// The vsock card's socket, in the card's own directory (docs/architecture.md).
-const VSOCK_SOCKET: &str = "vsock.sock";
 /// `OK 4294967295\n`, and more than that is none.
 const MAX_LINE_BYTES: usize = 16;
 /// Read at once: the line, the answer, and what a program says first.
 const READ_BYTES: usize = 4096;
+
+/// How a client gets its stream.
+pub struct Call {
+    pub arrival: Arrival,
+    state: CallState,
+}
+
+enum CallState {
+    NotMade,
+    /// With the number of the question.
+    Waits(u64),
+    Answered(Summons),
+}
+
+impl Call {
+    #[must_use]
+    pub fn new(arrival: Arrival) -> Self {
+        Self {
+            arrival,
+            state: CallState::NotMade,
+        }
+    }
+
+    /// Asks for a stream, unless it has; where too many have, it has to ask later.
+    pub fn make(&mut self, context: &mut Context, key: usize) {
+        if matches!(self.state, CallState::NotMade)
+            && let Some(number) = context.dial(key)
+        {
+            self.state = CallState::Waits(number);
+        }
+    }
+
+    /// Takes the answer to a question of this number; whether there is a stream now.
+    pub fn answer(
+        &mut self,
+        number: u64,
+        stream: Option<OwnedFd>,
+        context: &Context,
+        key: usize,
+    ) -> bool {
+        if !matches!(self.state, CallState::Waits(asked) if asked == number) {
+            return false; // of a client that has gone
+        }
+        let summons = stream.and_then(|it| Summons::new(it, &self.arrival, context, key));
+        self.state = summons.map_or(CallState::NotMade, CallState::Answered);
+        matches!(self.state, CallState::Answered(_))
+    }
+
+    /// Nothing while the stream is not there.
+    pub fn summons(&mut self) -> Option<&mut Summons> {
+        match &mut self.state {
+            CallState::Answered(summons) => Some(summons),
+            _ => None,
+        }
+    }
+
+    /// What it has come to.
+    pub fn work(&mut self, context: &mut Context) -> Progress {
+        let summons = self.summons();
+        summons.map_or(Progress::Waits, |it| it.work(context))
+    }
+
+    /// The guest's end of a client that was taken.
+    #[must_use]
+    pub fn into_guest(self) -> Option<Socket> {
+        match self.state {
+            CallState::Answered(summons) => Some(summons.guest),
+            _ => None,
+        }
+    }
+}
 
 pub struct Summons {
     pub guest: Socket,
@@ -34,21 +101,19 @@ pub enum Progress {
 }
 
 impl Summons {
-    /// Nothing when the vsock card has no place for it now.
-    pub fn dial(arrival: &Arrival, context: &Context, key: usize) -> Option<Self> {
-        let guest = dial().ok()?;
-        context.poller.add(&guest, token(key, true)).ok()?;
+    /// Nothing when the stream cannot be watched.
+    fn new(stream: OwnedFd, arrival: &Arrival, context: &Context, key: usize) -> Option<Self> {
+        context.poller.add(&stream, token(key, true)).ok()?;
         let mut outbox = Outbox::default();
-        outbox.push(format!("CONNECT {GUEST_PORT}\n").as_bytes());
         outbox.push(&arrival.encode());
         Some(Self {
-            guest: Socket::new(guest),
+            guest: Socket::new(stream),
             outbox,
             inbox: Vec::new(),
         })
     }
 
-    pub fn work(&mut self, context: &mut Context) -> Progress {
+    fn work(&mut self, context: &mut Context) -> Progress {
         if self.outbox.flush(&mut self.guest).is_err() {
             return Progress::Refused(Status::HostUnreachable);
         }
@@ -84,11 +149,4 @@ impl Summons {
             None => Progress::Refused(Status::Malformed),
         })
     }
-}
-
-fn dial() -> Result<OwnedFd, Errno> {
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    connect(&socket, &SocketAddrUnix::new(VSOCK_SOCKET)?)?;
-    Ok(socket)
 }

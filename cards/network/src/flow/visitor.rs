@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use cloister_egress_policy::wire::{Status, frame, split_frame};
 use cloister_ingress_wire::Arrival;
 
-use super::summons::{Progress, Summons};
+use super::summons::{Call, Progress};
 use crate::context::{Context, TurnedAway};
 use crate::doors::Mouth;
 use crate::outbox::Outbox;
@@ -25,8 +25,7 @@ pub struct Visitor {
     pub door: usize,
     client: SocketAddr,
     mouth: Mouth,
-    arrival: Arrival,
-    summons: Option<Summons>,
+    pub call: Call,
     is_taken: bool,
     is_answered: bool,
     inbox: Vec<u8>,
@@ -41,8 +40,7 @@ impl Visitor {
             door,
             client: arrival.client,
             mouth,
-            arrival,
-            summons: None,
+            call: Call::new(arrival),
             is_taken: false,
             is_answered: false,
             inbox: Vec::new(),
@@ -54,10 +52,6 @@ impl Visitor {
     #[must_use]
     pub fn client(&self) -> (usize, SocketAddr) {
         (self.door, self.client)
-    }
-
-    pub fn summons(&mut self) -> Option<&mut Summons> {
-        self.summons.as_mut()
     }
 
     /// Takes a datagram of the client.
@@ -78,12 +72,10 @@ impl Visitor {
 
     #[must_use]
     pub fn work(mut self, context: &mut Context, key: usize) -> Option<Self> {
-        if self.summons.is_none() {
-            // A vsock card that has no place loses the datagrams; the client's next one tries again.
-            self.summons = Some(Summons::dial(&self.arrival, context, key)?);
-        }
         if !self.is_taken {
-            match self.summons.as_mut()?.work(context) {
+            // Where the vsock card has no place, the datagrams wait for the client's next one.
+            self.call.make(context, key);
+            match self.call.work(context) {
                 Progress::Waits => return Some(self),
                 Progress::Refused(why) => return self.turn_away(why, context),
                 Progress::Taken(early) => {
@@ -93,7 +85,7 @@ impl Visitor {
                 }
             }
         }
-        let guest = &mut self.summons.as_mut()?.guest;
+        let guest = &mut self.call.summons()?.guest;
         self.outbox.flush(guest).ok()?;
         if self.answer(context)? {
             context.again.push(key);
@@ -105,7 +97,7 @@ impl Visitor {
     fn answer(&mut self, context: &mut Context) -> Option<bool> {
         for _ in 0..TURN {
             self.send_waiting(context);
-            let guest = &mut self.summons.as_mut()?.guest;
+            let guest = &mut self.call.summons()?.guest;
             match guest.receive(&mut context.buffer).ok()? {
                 Received::Bytes(count) => self.inbox.extend_from_slice(&context.buffer[..count]),
                 Received::Later => return Some(false),

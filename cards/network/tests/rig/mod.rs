@@ -41,9 +41,28 @@ impl Card {
 
     /// One that a directory is made for before.
     pub fn start_in(directory: TempDir, setup: Value) -> Self {
+        let program = Command::new(env!("CARGO_BIN_EXE_cloister-network"));
+        Self::start_as(program, directory, setup)
+    }
+
+    /// One on a host that gives nobody a user namespace.
+    pub fn start_without_namespaces(directory: TempDir, setup: Value) -> Self {
+        let script = "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$0\" \"$@\"";
+        let mut program = Command::new("unshare");
+        program.args([
+            "-Ur",
+            "sh",
+            "-c",
+            script,
+            env!("CARGO_BIN_EXE_cloister-network"),
+        ]);
+        Self::start_as(program, directory, setup)
+    }
+
+    fn start_as(mut program: Command, directory: TempDir, setup: Value) -> Self {
         let listener = UnixListener::bind(directory.path().join("guest.sock")).unwrap();
         let (keeper, theirs) = UnixStream::pair().unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_cloister-network"))
+        let child = program
             .args(["--listen", &inherited(&listener)])
             .args(["--channel", &inherited(&theirs)])
             .current_dir(directory.path())
