@@ -2,6 +2,7 @@
 // nothing of Cloister on both sides.
 
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { describeIsolation } from '../fixtures/network/isolation-tests.ts'
 import { PublishedEnclave } from '../fixtures/network/published-enclave.ts'
 
 let published: PublishedEnclave
@@ -129,6 +130,8 @@ test('describe-enclaves and metrics count clients', async () => {
   expect(stdout).toMatch(/^cloister_\w*clients_turned_away_total\{.*reason="guest".*\} 1$/m)
 })
 
+describeIsolation(() => published)
+
 test('a network card that was killed is followed by one at the same ports', async () => {
   const card = published.enclave.Processes['network card'] ?? 0
   process.kill(card, 'SIGKILL')
@@ -143,7 +146,7 @@ test('a network card that was killed is followed by one at the same ports', asyn
 test('the way in has given up all but the calls that it needs', async () => {
   const status = await published.guest(`
 for it in /proc/[0-9]*; do
-  if grep -q '^Name:.cloister-ingres' $it/status; then cat $it/status; fi
+  if grep -qs '^Name:.cloister-ingres' $it/status; then cat $it/status; fi
 done`)
   expect(status).toMatch(/^NoNewPrivs:\t1$/m)
   expect(status).toMatch(/^Seccomp:\t2$/m)
@@ -153,7 +156,7 @@ done`)
 test('a way in that was killed in the guest is followed by another one', async () => {
   const killed = await published.guest(`
 for it in /proc/[0-9]*; do
-  if grep -q '^Name:.cloister-ingres' $it/status; then kill -9 \${it#/proc/} && echo killed; fi
+  if grep -qs '^Name:.cloister-ingres' $it/status; then kill -9 \${it#/proc/} && echo killed; fi
 done`)
   expect(killed).toBe('killed\n')
   await vi.waitFor(
