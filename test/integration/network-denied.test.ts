@@ -1,7 +1,9 @@
 // What the rules of an enclave's manifest deny stays out of reach, whatever a program with root in the guest
 // tries; and netd killed or stopped lets nothing through.
 
+import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { childrenOf, confinementOf } from '../fixtures/confined-process.ts'
 import { NetworkedEnclave } from '../fixtures/network/networked-enclave.ts'
 
 let networked: NetworkedEnclave
@@ -213,6 +215,21 @@ test('what was refused is in the journal, with a rule that would allow it', () =
   expect(networked.journal).toContain('other.example.org')
 })
 
+test('the network card on the host has a user and a root of its own, no capability, and its sandbox', () => {
+  const { enclave } = networked
+  const card = enclave.Processes['network card'] ?? 0
+  const confinement = confinementOf(card)
+  expect(confinement).toMatchObject({
+    ...{ noNewPrivileges: true, seccomp: 2, capabilities: ['0', '0', '0'] },
+    ...{ root: join(dirname(dirname(enclave.VsockSocket)), 'network') },
+    ...{ network: confinementOf(enclave.ProcessID).network },
+  })
+  const parts = [enclave.ProcessID, ...Object.values(enclave.Processes)]
+  const users = parts.map((pid) => confinementOf(pid).uid)
+  expect(users.filter((uid) => uid === confinement.uid)).toHaveLength(1)
+  expect(childrenOf(card)).toEqual([])
+})
+
 describe('netd, which a program with root can find,', () => {
   const signal = (name: string): string => `
     for it in /proc/[0-9]*; do
@@ -225,6 +242,7 @@ describe('netd, which a program with root can find,', () => {
         [ "$(cat $it/comm 2>/dev/null)" = cloister-netd ] && cat $it/status
       done; true`
     const status = await networked.guest(script)
+    expect(status).toMatch(/^Uid:\t(21474190\d\d)\t\1\t\1\t\1$/m)
     expect(status).toMatch(/^NoNewPrivs:\t1$/m)
     expect(status).toMatch(/^Seccomp:\t2$/m)
     expect(status).toMatch(/^CapEff:\t0+$/m)
