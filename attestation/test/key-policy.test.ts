@@ -3,7 +3,7 @@
 
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { decide, findPolicyWarnings, parseKeyPolicy } from '../src/policy/index.ts'
+import { decide, findPolicyWarnings, parseKeyPolicy, ROOT_KEY } from '../src/policy/index.ts'
 import { expectCode } from './expect-error.ts'
 import { ACCOUNT, APP, KEY, OPS, ROOT, SOURCES } from './key-policy/decision-case.ts'
 import { DECISIONS } from './key-policy/decisions.ts'
@@ -281,6 +281,28 @@ describe('a warning is given', () => {
     expect(asks({ StringEquals: { 'kms:RecipientAttestation': PCR } })).toContain(
       'unknown-condition-key',
     )
+  })
+
+  test('of roots that are missing, not trusted, or left open between several', () => {
+    const [mine, theirs] = ['ab'.repeat(32), 'cd'.repeat(32)] as const
+    const among = (trusted: readonly string[], ...statements: readonly object[]) =>
+      findPolicyWarnings(parseKeyPolicy(policyOf(...statements, guard)), trusted).map(
+        ({ code, statement }) => `${code}${statement === null ? '' : ` ${statement}`}`,
+      )
+    const under = (root: string, operator = 'StringEquals') =>
+      allow({ Condition: { ...measured, [operator]: { [ROOT_KEY]: root } } })
+    const Condition = { StringNotEquals: { [ROOT_KEY]: [mine, theirs] } }
+    const guardRoot = { Effect: 'Deny', Principal: '*', Condition }
+    expect(among([mine, theirs], under(mine))).toEqual([])
+    expect(among([mine], allow({ Condition: measured }))).toEqual([])
+    expect(among([mine, theirs], allow({ Condition: measured }))).toEqual(['no-root'])
+    expect(among([mine, theirs], under(mine, 'StringLike'))).toEqual(['no-root'])
+    expect(among([mine, theirs], under('*', 'StringLike'))).toEqual(['no-root'])
+    expect(among([mine, theirs], under(mine, 'StringNotEquals'))).toEqual(['no-root'])
+    expect(among([theirs], under(mine))).toEqual(['untrusted-root'])
+    expect(among([mine, theirs], allow({ Condition: measured }), allow(guardRoot))).toEqual([
+      'several-roots #1',
+    ])
   })
 
   test('of NotPrincipal', () => {

@@ -2,13 +2,14 @@
 // do until somebody adds another; the Deny statements, one for each PCR, hold against every other policy.
 
 import { Command } from 'commander'
-import { isPrincipalArn } from '@cloister/attestation/policy'
+import { isPrincipalArn, ROOT_KEY } from '@cloister/attestation/policy'
 import { CloisterError } from '../errors.ts'
 import { readFileArgument } from './arguments.ts'
 import { measuredPcrs } from './measured-pcrs.ts'
 import { printJson } from './print.ts'
+import { trustedDigests, type RootFlags } from './trusted-roots.ts'
 
-interface GenerateFlags {
+interface GenerateFlags extends RootFlags {
   readonly measurements: string
   readonly admin: string
   readonly app: string
@@ -18,7 +19,9 @@ interface GenerateFlags {
 const NOTES = `
 The administrator may encrypt, generate data keys without plaintext, describe, disable and enable, and read the
 policy; without --locked also change it, and with it every condition. The app may describe the key and read the policy. Put a locked
-policy with BypassPolicyLockoutSafetyCheck: nobody can change it afterwards. The policy is one for AWS KMS too.
+policy with BypassPolicyLockoutSafetyCheck: nobody can change it afterwards. The policy is one for AWS KMS too,
+unless --root or --aws-root is given: AWS KMS trusts its own root alone, and has no such condition. A broker that
+trusts several roots needs it.
 
 Example:
   cloister kms policy generate --measurements hello.json --locked \\
@@ -41,20 +44,30 @@ export function policyGenerateCommand(): Command {
     .requiredOption('--measurements <file>', 'what build-enclave printed')
     .requiredOption('--admin <arn>', 'who administers the key')
     .requiredOption('--app <arn>', "who asks for the image's secrets: the parent's user or role")
+    .option(
+      '--root <file...>',
+      'only for documents under these root certificates, PEM or DER',
+      [] as string[],
+    )
+    .option('--aws-root', "only for documents under AWS's Nitro Enclaves root G1, or --root")
     .option('--locked', 'let nobody change the policy')
     .addHelpText('after', NOTES)
     .action(generate)
 }
 
-function generate({ measurements, admin, app, locked = false }: GenerateFlags): void {
+function generate({ measurements, admin, app, locked = false, ...flags }: GenerateFlags): void {
   for (const [flag, arn] of Object.entries({ admin, app })) {
     if (!isPrincipalArn(arn))
       throw new CloisterError('ERR_CLI_ARGUMENT', `--${flag} ${arn} is not an ARN of a principal`)
   }
   const pcrs = measuredPcrs(readFileArgument('--measurements', measurements), measurements)
-  const conditions = Object.entries(pcrs).map(
-    ([name, value]) => [`kms:RecipientAttestation:${name}`, value] as const,
-  )
+  const roots = trustedDigests(flags)
+  const conditions: readonly (readonly [string, string | readonly string[]])[] = [
+    ...Object.entries(pcrs).map(
+      ([name, value]) => [`kms:RecipientAttestation:${name}`, value] as const,
+    ),
+    ...(roots.length === 0 ? [] : [[ROOT_KEY, roots] as const]),
+  ]
   const actions = locked ? ADMINISTRATION : [...ADMINISTRATION, 'kms:PutKeyPolicy']
   printJson({
     Version: '2012-10-17',

@@ -10,6 +10,8 @@ import {
   isPrincipalArn,
   parseGrants,
   parseKeyPolicy,
+  ROOT_KEY,
+  ruleOnDocument,
   type Decision,
   type Grant,
   type PolicyDocument,
@@ -24,8 +26,9 @@ import { readFileArgument } from './arguments.ts'
 import { policyGenerateCommand } from './kms-policy-generate.ts'
 import { measuredPcrs } from './measured-pcrs.ts'
 import { printJson } from './print.ts'
+import { trustedDigests, type RootFlags } from './trusted-roots.ts'
 
-interface TestFlags {
+interface TestFlags extends RootFlags {
   readonly policy: string
   readonly identityPolicy: readonly string[]
   readonly grants?: string
@@ -40,7 +43,9 @@ interface TestFlags {
 
 const NOTES = `
 The policy is decided as AWS KMS does it; without --measurements the request has no document. Warnings are
-about the policy and the grants, whatever the request.
+about the policy and the grants, whatever the request. With --root and --aws-root it is decided as a broker does that
+was started with them: if there are several, the root of the document is given by
+--context cloister:RecipientAttestation:RootSha256=..., and the policy must name it.
 
 Examples:
   cloister kms policy test --policy policy.json \\
@@ -64,6 +69,12 @@ export function kmsPolicyCommand(): Command {
       [] as string[],
     )
     .option('--measurements <file>', 'what build-enclave printed: the request brings this document')
+    .option(
+      '--root <file...>',
+      'root certificates that the broker trusts, PEM or DER',
+      [] as string[],
+    )
+    .option('--aws-root', "the broker trusts AWS's Nitro Enclaves root G1")
     .addOption(
       new Option('--expect <decision>', 'fail unless this is decided').choices(['allow', 'deny']),
     )
@@ -89,12 +100,14 @@ function testPolicy(flags: TestFlags): void {
   const resource =
     flags.resource ??
     `arn:aws:kms:us-east-1:${account}:key/${'0'.repeat(8)}-0000-0000-0000-${'0'.repeat(12)}`
-  const context = { ...documentContext(flags.measurements), ...givenContext(flags.context) }
+  const roots = trustedDigests(flags)
+  const given = { ...documentContext(flags.measurements, roots), ...givenContext(flags.context) }
+  const { context, ignored } = ruleOnDocument(given, { key, identity }, roots)
   const grants = readGrants(flags.grants)
   const policies = { key, identity, account, grants }
   const decision = decide({ principal, action, resource, context }, policies)
-  const warnings = [...findPolicyWarnings(key), ...findGrantWarnings(key, grants)]
-  printJson(decisionJson(decision, warnings))
+  const warnings = [...findPolicyWarnings(key, roots), ...findGrantWarnings(key, grants)]
+  printJson(decisionJson({ ...decision, ignored }, warnings))
   checkExpected(decision, flags.expect)
 }
 
@@ -108,15 +121,19 @@ function readGrants(path: string | undefined): readonly Grant[] {
   return parseGrants(parseStrictJson(readFileArgument('--grants', path), 'ERR_CLI_ARGUMENT', path))
 }
 
-/** The condition keys of a document of the measured image. */
-function documentContext(path: string | undefined): RequestContext {
+/** The condition keys of a document of the measured image, under the only root if there is one. */
+function documentContext(path: string | undefined, roots: readonly string[]): RequestContext {
   if (path === undefined) return {}
   const pcrs = measuredPcrs(readFileArgument('--measurements', path), path)
   const { PCR0: image } = pcrs
   const keys = Object.entries(image === undefined ? pcrs : { ...pcrs, ImageSha384: image })
-  return Object.fromEntries(
-    keys.map(([name, value]) => [`kms:RecipientAttestation:${name}`, value] as const),
-  )
+  const [root, ...others] = roots
+  return {
+    ...Object.fromEntries(
+      keys.map(([name, value]) => [`kms:RecipientAttestation:${name}`, value] as const),
+    ),
+    ...(root === undefined || others.length > 0 ? {} : { [ROOT_KEY]: root }),
+  }
 }
 
 function givenContext(pairs: readonly string[]): RequestContext {
@@ -133,13 +150,20 @@ function givenContext(pairs: readonly string[]): RequestContext {
 }
 
 function decisionJson(
-  { allowed, reason, decidedBy, statements }: Decision,
+  {
+    allowed,
+    reason,
+    decidedBy,
+    statements,
+    ignored,
+  }: Decision & { readonly ignored: string | null },
   warnings: readonly PolicyWarning[],
 ): object {
   return {
     Decision: allowed ? 'Allow' : 'Deny',
     Reason: reason,
     DecidedBy: decidedBy && `${decidedBy.policy}: ${decidedBy.statement}`,
+    ...(ignored === null ? {} : { IgnoredDocument: ignored }),
     Statements: statements.map(statementJson),
     Warnings: warnings.map(({ code, statement, message }) => ({
       Code: code,

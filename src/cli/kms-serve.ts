@@ -1,9 +1,8 @@
 // cloister kms serve: the key broker.
 
 import { Command } from 'commander'
-import { awsNitroRootG1 } from '@cloister/attestation'
 import { CloisterError } from '../errors.ts'
-import { preventCoreDumps, startBroker, type BrokerOptions } from '../kms/index.ts'
+import { preventCoreDumps, rootDigest, startBroker, type BrokerOptions } from '../kms/index.ts'
 import { wholeNumber } from './arguments.ts'
 import {
   masterKeyOf,
@@ -13,14 +12,12 @@ import {
   type MasterKeyFlags,
 } from './kms-store-options.ts'
 import { printJson } from './print.ts'
-import { readRoots } from './read-roots.ts'
 import { reportError } from './report-error.ts'
+import { trustedRoots, type RootFlags } from './trusted-roots.ts'
 
-interface ServeFlags extends MasterKeyFlags {
+interface ServeFlags extends MasterKeyFlags, RootFlags {
   readonly store?: string
   readonly credentials: string
-  readonly root: readonly string[]
-  readonly awsRoot?: boolean
   readonly maxDocumentAge: number
   readonly requestsPerSecond: number
   readonly region: string
@@ -39,7 +36,8 @@ const CONSOLE_PORT = 8471
 const SERVE_NOTES = `
 The broker prints its endpoint when it answers, and runs until it is interrupted. Clients find it by
 AWS_ENDPOINT_URL_KMS, or their own option for the endpoint. docs/kms.md shows the file of principals, and
-says what the broker has and what it does not.
+says what the broker has and what it does not. With several roots, a document counts for a key only if the key's
+policy names its root; RootSha256 in the output is what policies call each of them.
 
 Example:
   cloister kms serve --credentials principals.json --passphrase-file passphrase \\
@@ -93,8 +91,7 @@ async function serve(flags: ServeFlags): Promise<void> {
   const { credentials, region, account, host, port, maxDocumentAge, requestsPerSecond } = flags
   if (!/^\d{12}$/.test(account)) throw wrong('--account is not twelve digits')
   if (!/^[a-z0-9-]{1,64}$/.test(region)) throw wrong(`--region ${region} is not a region's name`)
-  const files = flags.root.flatMap(readRoots)
-  const roots = flags.awsRoot === true ? [awsNitroRootG1, ...files] : files
+  const roots = trustedRoots(flags)
   const store = storeDirectory(flags.store)
   const report = (fault: unknown): void =>
     void reportError(fault, { isVerbose: false, command: 'kms' })
@@ -117,6 +114,7 @@ async function serve(flags: ServeFlags): Promise<void> {
     Account: account,
     Store: store,
     AcceptedRoots: roots.length,
+    RootSha256: roots.map(rootDigest),
     ResponseKey: broker.responseKey,
     ProcessID: process.pid,
   })

@@ -18,6 +18,7 @@ import {
 import { EXTENSIONS, MISSING, OPERATIONS } from './operations/index.ts'
 import type { Place } from './operations/key-names.ts'
 import type { RecipientVerifier } from './recipient/recipient.ts'
+import { rootDigest } from './recipient/root-digest.ts'
 import type { AuditEntry } from './store/audit-log.ts'
 import type { Store } from './store/store.ts'
 import { parseStrictJson } from './strict-json.ts'
@@ -28,6 +29,8 @@ export interface BrokerParts {
   readonly store: Store
   readonly credentials: Credentials
   readonly recipients: RecipientVerifier
+  /** SHA-256 of each root that `recipients` accepts. */
+  readonly roots: readonly string[]
   readonly place: Place
   /** Milliseconds since the epoch. */
   readonly now: () => number
@@ -40,7 +43,7 @@ const TARGET = 'TrentService.'
 /** Answers one request. */
 export async function answerRequest(
   request: ReceivedRequest,
-  { store, credentials, recipients, place, now, upkeep, throttle }: BrokerParts,
+  { store, credentials, recipients, roots, place, now, upkeep, throttle }: BrokerParts,
 ): Promise<Answer> {
   const nowMs = now()
   const name = operationName(request)
@@ -53,7 +56,7 @@ export async function answerRequest(
     time: new Date(nowMs).toISOString(),
     ...{ requestId, sourceIp, principal: principal.arn, operation: name },
   }
-  const facts = { principal, nowMs, region, sourceIp, userAgent, isSecure }
+  const facts = { principal, nowMs, region, sourceIp, userAgent, isSecure, roots }
   let call: Call | undefined
   try {
     const operation = operationOf(name)
@@ -105,6 +108,7 @@ function entryOf(start: AuditStart, call: Call | undefined): AuditEntry {
   const recipient = attestation && {
     moduleId: attestation.moduleId,
     assurance: attestation.assurance,
+    rootSha256: rootDigest(attestation.certificates[0]?.der ?? new Uint8Array()),
     pcrs: Object.fromEntries(
       Object.entries(attestation.pcrs).filter(([, value]) => !isZero(value)),
     ),

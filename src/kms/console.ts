@@ -24,6 +24,8 @@ export interface ConsoleOptions {
 interface ConsoleParts {
   readonly store: Store
   readonly place: Place
+  /** SHA-256 of each root that the broker trusts. */
+  readonly roots: readonly string[]
   readonly now: () => number
   readonly report: (fault: unknown) => void
 }

@@ -9,6 +9,7 @@ import { KmsServer } from './http/server.ts'
 import { readTlsIdentity, type TlsFiles } from './http/tls.ts'
 import { openStore, type MasterKeySource } from './open-store.ts'
 import { RecipientVerifier } from './recipient/recipient.ts'
+import { rootDigest } from './recipient/root-digest.ts'
 import type { Store } from './store/store.ts'
 import { Throttle } from './throttle.ts'
 import { Upkeep } from './upkeep.ts'
@@ -62,8 +63,9 @@ export interface Broker extends AsyncDisposable {
 export async function startBroker(options: BrokerOptions): Promise<Broker> {
   const { region, account, host, port, report } = options
   checkHost(host, options.tls !== undefined)
-  const { roots, maxDocumentAgeMs: maxAgeMs } = options
-  const recipients = new RecipientVerifier({ roots, maxAgeMs })
+  const { maxDocumentAgeMs: maxAgeMs } = options
+  const recipients = new RecipientVerifier({ roots: options.roots, maxAgeMs })
+  const roots = options.roots.map(rootDigest)
   const credentials = readCredentials(options.credentials)
   const now = options.now ?? Date.now
   const tls = options.tls === undefined ? null : readTlsIdentity(options.tls, now())
@@ -78,7 +80,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     checkClock(store, now(), report)
     upkeep = new Upkeep({ store, guard, place, now, report })
     const throttle = new Throttle(options.requestsPerSecond ?? Infinity)
-    const parts = { store, credentials, recipients, place, now, upkeep, throttle }
+    const parts = { store, credentials, recipients, roots, place, now, upkeep, throttle }
     const server = await KmsServer.listen(
       { host, port, tls },
       {
@@ -86,7 +88,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
         sign: (text) => store.responseKey.sign(text),
       },
     )
-    const page = await openConsole(server, options.console, { store, place, now, report })
+    const page = await openConsole(server, options.console, { store, place, roots, now, report })
     return {
       endpoint: server.endpoint,
       console: page?.url ?? null,

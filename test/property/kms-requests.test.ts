@@ -116,6 +116,7 @@ test('every request is answered, or refused with one of AWS’s errors', async (
           sourceIp: '::1',
           userAgent: '',
           isSecure: false,
+          roots: [],
         }
         const fields = new Fields(JSON.parse(JSON.stringify(json)))
         const recipient = operation.takesRecipient ? await recipients.verify(fields) : null
@@ -139,7 +140,7 @@ test('a body that is not strict JSON is refused, though it is signed', async () 
   }
   using upkeep = new Upkeep({ store, place, now: Date.now, report })
   const throttle = new Throttle(Infinity)
-  const parts = { store, recipients, place, now: Date.now, upkeep, throttle }
+  const parts = { store, recipients, roots: [], place, now: Date.now, upkeep, throttle }
   const credentials = parseCredentials(principals())
   for (const body of [
     '',

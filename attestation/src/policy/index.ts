@@ -9,6 +9,7 @@ export {
   type ConditionContext,
   type UnmetCondition,
 } from './conditions.ts'
+export { namedRoots, ROOT_KEY, ruleOnDocument, type DocumentRuling } from './document-roots.ts'
 export {
   decide,
   type AccessPolicies,
@@ -27,10 +28,6 @@ export {
 } from './key-policy.ts'
 export { createPolicyVerifier, type PolicyFile, type PolicyRuntime } from './policy.ts'
 export { accountOf, isPrincipalArn, isRootUser, type PrincipalEntry } from './principals.ts'
-export {
-  findGrantWarnings,
-  findPolicyWarnings,
-  type PolicyWarning,
-  type PolicyWarningCode,
-} from './warnings.ts'
+export type { PolicyWarning, PolicyWarningCode } from './policy-warning.ts'
+export { findGrantWarnings, findPolicyWarnings } from './warnings.ts'
 export { AttestationError } from '../errors.ts'

@@ -6,34 +6,8 @@ import type { Grant } from './grants.ts'
 import type { Condition } from './key-conditions.ts'
 import type { PolicyDocument, Statement } from './key-policy.ts'
 import { isLike, patternOf } from './pattern.ts'
-
-/** What is wrong; stable names for tests and tools. */
-export type PolicyWarningCode =
-  | 'no-attestation'
-  | 'unconditioned-allow'
-  | 'wildcard-action'
-  | 'reencrypt-from'
-  | 'create-grant'
-  | 'grant-without-document'
-  | 'put-key-policy'
-  | 'replicate-key'
-  | 'anyone'
-  | 'account-delegation'
-  | 'true-when-absent'
-  | 'wildcard-measurement'
-  | 'debug-measurement'
-  | 'never-matches'
-  | 'no-deny-when-absent'
-  | 'unknown-condition-key'
-  | 'not-principal'
-
-/** One weakness of a policy. */
-export interface PolicyWarning {
-  readonly code: PolicyWarningCode
-  /** The statement's name; null when it is about the whole policy. */
-  readonly statement: string | null
-  readonly message: string
-}
+import type { PolicyWarning, PolicyWarningCode } from './policy-warning.ts'
+import { findRootWarnings } from './root-warnings.ts'
 
 const PREFIX = 'kms:recipientattestation'
 const KEY = /^kms:recipientattestation:(imagesha384|pcr\d+|nitrotpmpcr\d+)$/
@@ -60,8 +34,14 @@ type Weakness = (
   policy: PolicyDocument,
 ) => readonly (readonly [PolicyWarningCode, string])[]
 
-/** What defeats attestation in a key's policy, in the order of its statements. */
-export function findPolicyWarnings(policy: PolicyDocument): readonly PolicyWarning[] {
+/**
+ * What defeats attestation in a key's policy, in the order of its statements.
+ * @param trusted - SHA-256 of the DER of the roots that the KMS trusts, where the policy should suit them.
+ */
+export function findPolicyWarnings(
+  policy: PolicyDocument,
+  trusted: readonly string[] = [],
+): readonly PolicyWarning[] {
   const found = policy.statements.flatMap((statement) =>
     [...ALLOWS, conditionMistakes].flatMap((weakness) =>
       weakness(statement, policy).map(([code, message]) => ({
@@ -70,7 +50,7 @@ export function findPolicyWarnings(policy: PolicyDocument): readonly PolicyWarni
       })),
     ),
   )
-  return [...found, ...wholePolicy(policy)]
+  return [...found, ...wholePolicy(policy), ...findRootWarnings(policy, trusted)]
 }
 
 const ALLOWS: readonly Weakness[] = [

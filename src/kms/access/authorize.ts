@@ -3,6 +3,7 @@
 import {
   decide,
   parseKeyPolicy,
+  ruleOnDocument,
   type Decision,
   type Grant,
   type PolicyDocument,
@@ -26,19 +27,32 @@ export interface AccessQuestion {
   readonly grants?: () => readonly Grant[]
 }
 
+/** What every decision of a broker depends on. */
+export interface Domain {
+  readonly account: string
+  /** SHA-256 of each root that the broker trusts. */
+  readonly roots: readonly string[]
+}
+
+/** A decision, and why a document did not count for it; null when it did, or there was none. */
+export interface AccessDecision extends Decision {
+  readonly ignored: string | null
+}
+
 export type AuditDecision = AuditEntry['decisions'][number]
 
 /** Decides for a principal of this account or another. */
 export function decideAccess(
   { arn: principal, policies: identity }: Principal,
-  account: string,
-  { action, resource, keyPolicy, context, grants }: AccessQuestion,
-): Decision {
+  { account, roots }: Domain,
+  { action, resource, keyPolicy, grants, ...question }: AccessQuestion,
+): AccessDecision {
   const key = keyPolicy === null ? null : parsed(keyPolicy)
+  const { context, ignored } = ruleOnDocument(question.context, { key, identity }, roots)
   const request = { principal, action, resource, context }
   const decision = decide(request, { key, identity, account })
-  if (decision.reason !== 'no-allow' || grants === undefined) return decision
-  return decide(request, { key, identity, account, grants: grants() })
+  if (decision.reason !== 'no-allow' || grants === undefined) return { ...decision, ignored }
+  return { ...decide(request, { key, identity, account, grants: grants() }), ignored }
 }
 
 /** As large as its text, about four times. */
@@ -53,24 +67,24 @@ function parsed(text: string): PolicyDocument {
 }
 
 /** The decision in the form of the audit log. */
-export function auditDecision(action: string, decision: Decision): AuditDecision {
-  const { allowed, reason, decidedBy } = decision
+export function auditDecision(action: string, decision: AccessDecision): AuditDecision {
+  const { allowed, reason, decidedBy, ignored } = decision
   const statement = decidedBy && `${decidedBy.policy}: ${decidedBy.statement}`
-  return { action, allowed, reason, statement }
+  return { action, allowed, reason, statement, ...(ignored === null ? {} : { ignored }) }
 }
 
 /** AWS's words about an action that is not allowed. */
 export function accessDenied(
   principal: Principal,
   { action, resource, keyPolicy }: AccessQuestion,
-  { reason, decidedBy }: Decision,
+  { reason, decidedBy, ignored }: AccessDecision,
 ): KmsError {
   const policy = (isKey: boolean): string => (isKey ? 'resource-based' : 'identity-based')
   const why =
     reason === 'explicit-deny'
       ? `with an explicit deny in ${an(policy(decidedBy?.policy === 'key'))} policy`
       : `because no ${policy(keyPolicy !== null)} policy allows the ${action} action`
-  const message = `User: ${principal.arn} is not authorized to perform: ${action} on resource: ${resource} ${why}`
+  const message = `User: ${principal.arn} is not authorized to perform: ${action} on resource: ${resource} ${why}${ignored === null ? '' : `; ${ignored}`}`
   return new KmsError('AccessDeniedException', message)
 }
 

@@ -3,16 +3,17 @@
 // key is protected, its age and the enclave it comes from.
 // @see https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html
 
-import { createHash } from 'node:crypto'
 import type { Attestation } from '@cloister/attestation'
 import {
   accountOf,
   conditionKeys,
   isRootUser,
+  ROOT_KEY,
   type RequestContext,
 } from '@cloister/attestation/policy'
 import type { Principal } from '../auth/credentials-file.ts'
 import { CONTEXT_KEY, type EncryptionContext } from '../fields.ts'
+import { rootDigest } from '../recipient/root-digest.ts'
 
 /** Whether the document contains a nonce of this broker that was not used before; absent without any nonce. */
 export const NONCE_KEY = 'cloister:RecipientAttestation:UnusedNonce'
@@ -25,6 +26,8 @@ export interface RequestFacts {
   readonly sourceIp: string
   readonly userAgent: string
   readonly isSecure: boolean
+  /** SHA-256 of each root that the broker trusts. */
+  readonly roots: readonly string[]
   /** Null without `Recipient`. */
   readonly attestation: Attestation | null
 }
@@ -86,6 +89,6 @@ function attestationKeys(attestation: Attestation, nowMs: number): RequestContex
     [`${prefix}Assurance`]: assurance,
     [`${prefix}ModuleId`]: moduleId,
     [`${prefix}AgeSeconds`]: String(Math.max(0, Math.round((nowMs - timestampMs) / 1000))),
-    [`${prefix}RootSha256`]: createHash('sha256').update(root).digest('hex'),
+    [ROOT_KEY]: rootDigest(root),
   }
 }

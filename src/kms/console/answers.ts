@@ -2,12 +2,16 @@
 
 import { randomUUID } from 'node:crypto'
 import {
-  accountOf,
   decide,
   findGrantWarnings,
   findPolicyWarnings,
   isPrincipalArn,
+  namedRoots,
   parseKeyPolicy,
+  ROOT_KEY,
+  ruleOnDocument,
+  type PolicyDocument,
+  type RequestContext,
   type StatementReport,
 } from '@cloister/attestation/policy'
 import { keyArn, type Place } from '../operations/key-names.ts'
@@ -29,6 +33,8 @@ export class ConsoleError extends Error {
 export interface ConsoleRequest {
   readonly store: Store
   readonly place: Place
+  /** SHA-256 of each root that the broker trusts. */
+  readonly roots: readonly string[]
   readonly now: () => number
   readonly method: string
   readonly path: string
@@ -73,36 +79,48 @@ function summaryOf(store: Store, key: KeyRecord): object {
   return { id, aliases, spec, usage, state: stateOf(key) }
 }
 
-function describeKey({ store, canChange }: ConsoleRequest, id: string): object {
+function describeKey({ store, roots, canChange }: ConsoleRequest, id: string): object {
   const key = findKey(store, id)
   const policy = parseKeyPolicy(JSON.parse(key.policy))
   const grants = grantsOf(store, id)
   return {
     ...summaryOf(store, key),
     ...{ description: key.description, policy: JSON.parse(key.policy) as unknown, canChange },
-    warnings: [...findPolicyWarnings(policy), ...findGrantWarnings(policy, grants)],
+    warnings: [...findPolicyWarnings(policy, roots), ...findGrantWarnings(policy, grants)],
     grants: grants.map(({ grantee, operations }) => ({ grantee, operations })),
   }
 }
 
 /** What the key's policy and grants decide, without the principal's own policies. */
-function explainDecision({ store, place, query }: ConsoleRequest, id: string): object {
+function explainDecision({ store, place, roots, query }: ConsoleRequest, id: string): object {
   const [principal, action, pcr0] = ['principal', 'action', 'pcr0'].map(
     (name) => query.get(name) ?? '',
   ) as [string, string, string]
   if (!isPrincipalArn(principal)) throw new ConsoleError(400, 'the principal is not an ARN')
   if (!/^kms:\w{1,64}$/.test(action)) throw new ConsoleError(400, 'the action is not kms:…')
-  const document = 'kms:RecipientAttestation:'
-  const context = pcr0 === '' ? {} : { [`${document}PCR0`]: pcr0, [`${document}ImageSha384`]: pcr0 }
-  const { policy } = findKey(store, id)
+  const key = parseKeyPolicy(JSON.parse(findKey(store, id).policy))
+  const policies = { key, identity: [] }
+  const { context, ignored } = ruleOnDocument(documentOf(pcr0, key, roots), policies, roots)
   const { allowed, reason, statements } = decide(
     { principal, action, resource: keyArn(id, place), context },
-    {
-      key: parseKeyPolicy(JSON.parse(policy)),
-      ...{ identity: [], account: accountOf(principal), grants: grantsOf(store, id) },
-    },
+    { ...policies, account: place.account, grants: grantsOf(store, id) },
   )
-  return { decision: allowed ? 'Allow' : 'Deny', reason, statements: statements.map(sentenceOf) }
+  return {
+    ...{ decision: allowed ? 'Allow' : 'Deny', reason },
+    statements: [...(ignored === null ? [] : [ignored]), ...statements.map(sentenceOf)],
+  }
+}
+
+/** The condition keys of a document with this PCR0, under a root that the key accepts. */
+function documentOf(pcr0: string, key: PolicyDocument, roots: readonly string[]): RequestContext {
+  if (pcr0 === '') return {}
+  const named = namedRoots([key])
+  const root = roots.find((one) => named.has(one)) ?? roots[0]
+  const document = 'kms:RecipientAttestation:'
+  return {
+    ...{ [`${document}PCR0`]: pcr0, [`${document}ImageSha384`]: pcr0 },
+    ...(root === undefined ? {} : { [ROOT_KEY]: root }),
+  }
 }
 
 function sentenceOf(report: StatementReport): string {

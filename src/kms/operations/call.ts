@@ -1,11 +1,12 @@
 // One request on its way through an operation: its fields, who asks, and the steps that operations share:
 // finding a key, asking the policies, answering to a document.
 
-import type { Decision, RequestContext } from '@cloister/attestation/policy'
+import type { RequestContext } from '@cloister/attestation/policy'
 import {
   accessDenied,
   auditDecision,
   decideAccess,
+  type AccessDecision,
   type AccessQuestion,
   type AuditDecision,
 } from '../access/authorize.ts'
@@ -168,9 +169,8 @@ export class Call {
   }
 
   /** What a policy that is not in force yet would say. */
-  preview(action: string, keyPolicy: string): Decision {
-    const question = { action, resource: '*', keyPolicy, context: this.#context }
-    return decideAccess(this.#facts.principal, this.place.account, question)
+  preview(action: string, keyPolicy: string): AccessDecision {
+    return this.#decide({ action, resource: '*', keyPolicy, context: {} })
   }
 
   /** The plain field of an answer, or what the recipient can open in its place. */
@@ -190,12 +190,14 @@ export class Call {
     this.#note(question, this.#decide(question))
   }
 
-  #decide({ context, ...question }: AccessQuestion): Decision {
+  #decide({ context, ...question }: AccessQuestion): AccessDecision {
+    const { principal, roots } = this.#facts
+    const domain = { account: this.place.account, roots }
     const all = { ...this.#context, ...context }
-    return decideAccess(this.#facts.principal, this.place.account, { ...question, context: all })
+    return decideAccess(principal, domain, { ...question, context: all })
   }
 
-  #note(question: AccessQuestion, decision: Decision): void {
+  #note(question: AccessQuestion, decision: AccessDecision): void {
     this.decisions.push(auditDecision(question.action, decision))
     if (!decision.allowed) throw accessDenied(this.#facts.principal, question, decision)
   }

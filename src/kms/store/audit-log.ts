@@ -22,6 +22,8 @@ export interface AuditEntry {
   readonly recipient?: {
     readonly moduleId: string
     readonly assurance: string
+    /** SHA-256 of the root's DER. */
+    readonly rootSha256?: string
     readonly pcrs: Readonly<Record<string, string>>
   }
   /** The decisions of the policies, each with the statement that decided. */
@@ -30,6 +32,8 @@ export interface AuditEntry {
     readonly allowed: boolean
     readonly reason: string
     readonly statement: string | null
+    /** Why the document did not count. */
+    readonly ignored?: string
   }[]
   /** Absent when the request succeeded. */
   readonly error?: string

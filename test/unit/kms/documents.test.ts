@@ -10,6 +10,7 @@ import {
   type RecipientInfo,
 } from '@aws-sdk/client-kms'
 import { beforeAll, describe, expect, test } from 'vitest'
+import { rootDigest } from '../../../src/kms/index.ts'
 import {
   BrokerSuite,
   flipped,
@@ -150,22 +151,32 @@ describe('a document', () => {
     expect(await refusalOf(sent)).toBe('UnsupportedOperationException')
   })
 
-  test('can be asked for its assurance in a condition', async () => {
-    const soft = { StringEquals: { 'cloister:RecipientAttestation:Assurance': 'software-tpm' } }
-    const hard = { StringEquals: { 'cloister:RecipientAttestation:Assurance': 'hardware-tpm' } }
-    const generate = async (KeyId: string) =>
-      suite.client('app').send(
-        new GenerateDataKeyCommand({
-          KeyId,
-          KeySpec: 'AES_256',
-          Recipient: await suite.recipient(),
-        }),
-      )
-    await generate(await suite.newKey(policyFor(soft)))
-    expect(await refusalOf(generate(await suite.newKey(policyFor(hard))))).toBe(
-      'AccessDeniedException',
-    )
-  })
+  test.each([
+    ['assurance', 'StringEquals', 'Assurance', 'software-tpm', 'hardware-tpm'],
+    [
+      'root',
+      'StringEquals',
+      'RootSha256',
+      (): string => rootDigest(suite.platform.root),
+      'ab'.repeat(32),
+    ],
+    ['enclave', 'StringEquals', 'ModuleId', (): string => suite.platform.moduleId, 'i-0-enc1'],
+    ['age', 'NumericLessThan', 'AgeSeconds', '60', '5'],
+  ] as const)(
+    'can be asked for its %s in a condition',
+    async (_what, operator, name, right, wrong) => {
+      const key = `cloister:RecipientAttestation:${name}`
+      const generate = async (value: string) => {
+        const KeyId = await suite.newKey(policyFor({ [operator]: { [key]: value } }))
+        const timestamp = Date.now() - 20_000
+        const Recipient = await suite.recipient(undefined, { timestamp })
+        const command = new GenerateDataKeyCommand({ KeyId, KeySpec: 'AES_256', Recipient })
+        return suite.client('app').send(command)
+      }
+      await generate(typeof right === 'function' ? right() : right)
+      expect(await refusalOf(generate(wrong))).toBe('AccessDeniedException')
+    },
+  )
 })
 
 /** A number that is no product of two primes; its last byte is before INTEGER 65537. */

@@ -28,6 +28,7 @@ beforeAll(async () => {
   parts = {
     ...{ store, place, now: Date.now, throttle: new Throttle(Infinity) },
     credentials: parseCredentials(principals()),
+    roots: [],
     recipients: new RecipientVerifier({ roots: [], maxAgeMs: 1000 }),
     upkeep: new Upkeep({ store, place, now: Date.now, report }),
   }
