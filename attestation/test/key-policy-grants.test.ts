@@ -39,7 +39,9 @@ const denied = (Action: readonly string[]): object =>
     Condition: { StringNotEqualsIgnoreCase: { [IMAGE]: PCR } },
   })
 const GATED = ['Decrypt', 'GenerateDataKey', 'GenerateDataKeyPair', 'DeriveSharedSecret']
-const ALL_GATED = [...GATED, 'ReEncryptFrom'].map((name) => `kms:${name}`)
+const ALL_GATED = [...GATED, 'Sign', 'GenerateMac', 'Decapsulate', 'ReEncryptFrom'].map(
+  (name) => `kms:${name}`,
+)
 const grantOf = (fields: object = {}) =>
   parseGrants({
     Grants: [{ GrantId: 'g1', GranteePrincipal: APP, Operations: ['Decrypt'], ...fields }],

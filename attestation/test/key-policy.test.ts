@@ -270,6 +270,54 @@ describe('a warning is given', () => {
     ])
   })
 
+  test('of registers that more than one image has, and of a signer', () => {
+    const register = (name: string) => `kms:RecipientAttestation:${name}`
+    const pinned = (...names: readonly string[]) =>
+      codes(
+        allow({
+          Condition: {
+            StringEqualsIgnoreCase: Object.fromEntries(names.map((one) => [register(one), PCR])),
+          },
+        }),
+        allow({ Effect: 'Deny', Principal: '*', Condition: { Null: { k: 'true' } } }),
+      ).filter((code) => code !== 'no-deny-when-absent')
+    for (const names of [['PCR0'], ['ImageSha384'], ['PCR1', 'PCR2']])
+      expect(pinned(...names)).toEqual([])
+    expect(pinned('NitroTPMPCR4', 'NitroTPMPCR12')).toEqual([])
+    expect(pinned('PCR8')).toEqual(['signer-measurement'])
+    expect(pinned('NitroTPMPCR7')).toEqual(['signer-measurement'])
+    for (const name of ['PCR1', 'PCR2', 'NitroTPMPCR4', 'NitroTPMPCR12'])
+      expect(pinned(name), name).toEqual(['weak-measurement'])
+    for (const name of ['PCR3', 'PCR4', 'PCR16', 'NitroTPMPCR0', 'NitroTPMPCR9'])
+      expect(pinned(name), name).toEqual(['wildcard-measurement'])
+    const zeros = { [register('NitroTPMPCR4')]: PCR, [register('NitroTPMPCR12')]: '0'.repeat(96) }
+    expect(codes(allow({ Condition: { StringEquals: zeros } }))).toEqual(['no-deny-when-absent'])
+    const guards = ['PCR1', 'PCR2'].map((name) =>
+      allow({
+        ...{ Effect: 'Deny', Principal: '*' },
+        Condition: { StringNotEqualsIgnoreCase: { [register(name)]: PCR } },
+      }),
+    )
+    expect(codes(allow(), ...guards)).toEqual([])
+    expect(codes(allow(), ...guards.slice(1))).toEqual(['weak-measurement', 'no-deny-when-absent'])
+  })
+
+  test('of signatures, MACs and shared secrets that need no document', () => {
+    const unguarded = (Action: string, ...more: readonly object[]) =>
+      codes(allow({ Condition: measured }), guard, allow({ Action }), ...more)
+    const open = ['unconditioned-allow', 'no-deny-when-absent']
+    for (const Action of ['kms:Sign', 'kms:GenerateMac', 'kms:Decapsulate'])
+      expect(unguarded(Action), Action).toEqual(open)
+    const denies = (Action: string, name: string) =>
+      allow({
+        ...{ Effect: 'Deny', Principal: '*', Action },
+        Condition: { StringNotEquals: { [`kms:RecipientAttestation:${name}`]: PCR } },
+      })
+    expect(unguarded('kms:Sign', denies('kms:Sign', 'PCR0'))).toEqual([])
+    expect(unguarded('kms:Sign', denies('kms:Sign', 'PCR1'))).toContain('weak-measurement')
+    expect(unguarded('kms:GenerateMac', denies('kms:GenerateMac', 'PCR1'))).toEqual([])
+  })
+
   test('of conditions that hold without a document, or that nothing meets', () => {
     const asks = (Condition: object) => codes(allow({ Principal: { AWS: OPS }, Condition }), guard)
     expect(asks({ StringEqualsIfExists: { [IMAGE]: PCR } })).toEqual(['true-when-absent'])

@@ -3,4 +3,4 @@
 export { attestWith } from './attest-with.ts'
 export { attestedKms, type Attest, type AttestedKmsOptions } from './attested-kms.ts'
 export { KmsClientError, type KmsClientErrorCode } from './errors.ts'
-export { requireLockedPolicy } from './locked-policy.ts'
+export { requireLockedPolicy, type LockedPolicyOptions } from './locked-policy.ts'

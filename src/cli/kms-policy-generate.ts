@@ -27,10 +27,15 @@ Example:
   cloister kms policy generate --measurements hello.json --locked \\
     --admin arn:aws:iam::111122223333:user/admin --app arn:aws:iam::111122223333:user/app`
 
-/** What can answer with a secret, and what leads around the conditions. */
-const GUARDED = [
+/** What answers to a document with secrets or signatures of the key. On AWS, Sign does not: it is denied there. */
+const ATTESTED = [
   ...['kms:Decrypt', 'kms:GenerateDataKey', 'kms:GenerateDataKeyPair', 'kms:DeriveSharedSecret'],
-  ...['kms:ReEncryptFrom', 'kms:CreateGrant'],
+  'kms:Sign',
+]
+/** That, and what uses the key or leads around the conditions without a document. */
+const GUARDED = [
+  ...ATTESTED,
+  ...['kms:GenerateMac', 'kms:Decapsulate', 'kms:ReEncryptFrom', 'kms:CreateGrant'],
 ]
 const ADMINISTRATION = [
   ...['kms:DescribeKey', 'kms:GetKeyPolicy', 'kms:ListKeyPolicies', 'kms:Encrypt'],
@@ -75,7 +80,7 @@ function generate({ measurements, admin, app, locked = false, ...flags }: Genera
       statement('Administer', { AWS: admin }, actions),
       statement('ReadKey', { AWS: app }, ['kms:DescribeKey', 'kms:GetKeyPolicy']),
       {
-        ...statement('Enclave', { AWS: app }, ['kms:Decrypt', 'kms:GenerateDataKey']),
+        ...statement('Enclave', { AWS: app }, ATTESTED),
         Condition: { StringEqualsIgnoreCase: Object.fromEntries(conditions) },
       },
       ...conditions.map(([key, value]) => ({

@@ -18,6 +18,7 @@ export {
   type StatementReport,
 } from './evaluate.ts'
 export { parseGrants, type Grant, type GrantContext } from './grants.ts'
+export { openToOtherRoots, unguardedActions } from './guards.ts'
 export type { CheckedCondition, Condition, RequestContext } from './key-conditions.ts'
 export {
   parseKeyPolicy,

@@ -14,6 +14,8 @@ export type PolicyWarningCode =
   | 'account-delegation'
   | 'true-when-absent'
   | 'wildcard-measurement'
+  | 'weak-measurement'
+  | 'signer-measurement'
   | 'debug-measurement'
   | 'never-matches'
   | 'no-deny-when-absent'

@@ -3,31 +3,33 @@
 // @see https://docs.aws.amazon.com/kms/latest/developerguide/conditions-attestation.html
 
 import type { Grant } from './grants.ts'
+import {
+  covers,
+  isAnyone,
+  isDenied,
+  OPENING,
+  requiredRegisters,
+  unguardedActions,
+} from './guards.ts'
+import {
+  identityOf,
+  isPcrValue,
+  isUnmeasured,
+  registerOf,
+  weaknessOf,
+  type Registers,
+} from './image-identity.ts'
 import type { Condition } from './key-conditions.ts'
 import type { PolicyDocument, Statement } from './key-policy.ts'
-import { isLike, patternOf } from './pattern.ts'
 import type { PolicyWarning, PolicyWarningCode } from './policy-warning.ts'
 import { findRootWarnings } from './root-warnings.ts'
 
 const PREFIX = 'kms:recipientattestation'
-const KEY = /^kms:recipientattestation:(imagesha384|pcr\d+|nitrotpmpcr\d+)$/
-/** The operations that can answer to a document and use a key. */
-const GATED = [
-  'kms:Decrypt',
-  'kms:GenerateDataKey',
-  'kms:GenerateDataKeyPair',
-  'kms:DeriveSharedSecret',
-]
 const REENCRYPT = 'kms:ReEncryptFrom'
 const GRANT = 'kms:CreateGrant'
 const REPLICATE = 'kms:ReplicateKey'
-const MEASUREMENT = /^[0-9a-f]{64}$|^[0-9a-f]{96}$|^[0-9a-f]{128}$/i
-/** What tells images apart: an enclave extends PCR16 to PCR31 itself, and PCR3 and PCR4 are its parent's. */
-const MEASURING = /^kms:recipientattestation:(imagesha384|pcr[0128]|nitrotpmpcr(\d|1[0-5]))$/
-/** Operators of an Allow that hold when the document has one of the values. */
-const ONLY = /^(ForAnyValue:)?String(Equals|EqualsIgnoreCase|Like)$/
-/** Operators of a Deny that hold unless the document has one of the values. */
-const UNLESS = /^(ForAllValues:)?StringNotEquals(IgnoreCase)?(IfExists)?$/
+/** ReEncryptFrom has a warning of its own. */
+const USING = OPENING.filter((action) => action !== REENCRYPT)
 
 type Weakness = (
   statement: Statement,
@@ -84,7 +86,8 @@ const ALLOWS: readonly Weakness[] = [
   allowOf('anyone', isAnyone, () => 'names everyone: limit it with Principal or a condition'),
   allowOf(
     'account-delegation',
-    (one, policy) => isAccount(one) && openActions(one, policy).length > 0,
+    (one, policy) =>
+      isAccount(one) && USING.some((action) => covers(one, action) && !isDenied(policy, action)),
     () =>
       "names an account: the policies of that account's identities decide, which this one does not show",
   ),
@@ -107,7 +110,7 @@ export function findGrantWarnings(
   grants: readonly Grant[],
 ): readonly PolicyWarning[] {
   return grants.flatMap(({ id, grantee, operations }) => {
-    const open = ungated(policy).filter((action) => operations.includes(shortOf(action)))
+    const open = unguardedActions(policy).filter((action) => operations.includes(shortOf(action)))
     if (open.length === 0) return []
     const message = `allows ${grantee} ${open.join(', ')} without a document`
     return [{ code: 'grant-without-document', statement: `grant ${id}`, message }]
@@ -117,14 +120,9 @@ export function findGrantWarnings(
 /** What gated operations a grant by this statement can open. */
 function grantable(statement: Statement, policy: PolicyDocument): readonly string[] {
   if (!covers(statement, GRANT) || isDenied(policy, GRANT)) return []
-  return ungated(policy).filter((action) =>
+  return unguardedActions(policy).filter((action) =>
     statement.conditions.every((one) => mayGrant(one, shortOf(action))),
   )
-}
-
-/** What can be done with a document only, unless something allows it that no Deny holds back. */
-function ungated(policy: PolicyDocument): readonly string[] {
-  return [...GATED, REENCRYPT].filter((action) => !isDenied(policy, action))
 }
 
 /** Whether a condition leaves room for a grant of an operation: `kms:GrantOperations` can list those allowed. */
@@ -138,9 +136,14 @@ function shortOf(action: string): string {
   return action.slice('kms:'.length)
 }
 
-/** What a statement allows of the operations that a document gates, and no Deny holds back. */
+/** What a statement allows of what opens the key, to requests whose document does not identify the code. */
 function openActions(statement: Statement, policy: PolicyDocument): readonly string[] {
-  return GATED.filter((action) => covers(statement, action) && !isDenied(policy, action))
+  return USING.filter(
+    (action) =>
+      covers(statement, action) &&
+      !isDenied(policy, action) &&
+      identityOf(requiredRegisters(statement, policy, action)) === null,
+  )
 }
 
 /** A second Allow without a document is enough to make the first one's condition worthless. */
@@ -148,12 +151,31 @@ function unconditioned(
   statement: Statement,
   policy: PolicyDocument,
 ): readonly (readonly [PolicyWarningCode, string])[] {
-  if (statement.effect !== 'Allow' || statement.conditions.some(needsMeasurement)) return []
+  if (statement.effect !== 'Allow') return []
   const open = openActions(statement, policy)
-  if (open.length === 0) return []
+  const [first] = open
+  if (first === undefined) return ofSigner(statement, policy)
+  const weakness = weaknessOf(requiredRegisters(statement, policy, first))
+  if (weakness !== null)
+    return [['weak-measurement', `allows ${open.join(', ')} to more than one image: ${weakness}`]]
   if (statement.conditions.some(needsAnyDocument))
     return [['wildcard-measurement', `allows ${open.join(', ')} with the document of any enclave`]]
   return [['unconditioned-allow', `allows ${open.join(', ')} without a document`]]
+}
+
+/** Legitimate, but more than one image. */
+function ofSigner(
+  statement: Statement,
+  policy: PolicyDocument,
+): readonly (readonly [PolicyWarningCode, string])[] {
+  const identities = USING.filter((action) => covers(statement, action)).map((action) => {
+    const registers: Registers = requiredRegisters(statement, policy, action)
+    return identityOf(registers)
+  })
+  if (!identities.includes('signer')) return []
+  const message =
+    'identifies a signer (PCR8, or NitroTPMPCR7): it accepts every image that is signed with that key, also old ones'
+  return [['signer-measurement', message]]
 }
 
 function conditionMistakes({
@@ -166,7 +188,7 @@ function conditionMistakes({
     found.push(['not-principal', 'NotPrincipal includes principals that do not exist yet'])
   for (const one of conditions.filter(isAttestation)) {
     const { key, operator, values } = one
-    if (!KEY.test(key.toLowerCase()))
+    if (registerOf(key) === null)
       found.push(['unknown-condition-key', `${key} is never in a request`])
     if (effect === 'Allow' && operator !== 'Null' && isTrueWhenAbsent(operator))
       found.push(['true-when-absent', `${operator} on ${key} also holds without a document`])
@@ -183,8 +205,9 @@ function valueMistakes(
   if (value.includes('${')) return []
   if (operator.includes('Like') && /[*?]/.test(value))
     return [['wildcard-measurement', `${key} accepts every value like ${value}`]]
-  if (!MEASUREMENT.test(value)) return [['never-matches', `${value} is not a PCR's value`]]
-  if (/^0+$/.test(value)) return [['debug-measurement', `${key} of zeros is a debug enclave's`]]
+  if (!isPcrValue(value)) return [['never-matches', `${value} is not a PCR's value`]]
+  if (isUnmeasured(value, registerOf(key)))
+    return [['debug-measurement', `${key} of zeros is a debug enclave's, or of nothing measured`]]
   if (
     operator.startsWith('StringEquals') &&
     !operator.includes('IgnoreCase') &&
@@ -200,7 +223,7 @@ function wholePolicy(policy: PolicyDocument): readonly PolicyWarning[] {
     const message = 'no statement asks for a document'
     return [{ code: 'no-attestation', statement: null, message }]
   }
-  const open = GATED.filter((action) => isAllowed(policy, action) && !isDenied(policy, action))
+  const open = USING.filter((action) => isAllowed(policy, action) && !isDenied(policy, action))
   if (open.length === 0) return []
   const message = `no Deny covers ${open.join(', ')} without the right document: one more Allow, in any policy, opens them`
   return [{ code: 'no-deny-when-absent', statement: null, message }]
@@ -210,47 +233,11 @@ function isAllowed({ statements }: PolicyDocument, action: string): boolean {
   return statements.some((one) => one.effect === 'Allow' && covers(one, action))
 }
 
-/** Whether everyone is denied an action without the right document, on every resource. */
-function isDenied({ statements }: PolicyDocument, action: string): boolean {
-  return statements.some(
-    (one) =>
-      one.effect === 'Deny' &&
-      covers(one, action) &&
-      isAnyone(one) &&
-      isEverything(one) &&
-      isGuard(one.conditions),
-  )
-}
-
-/**
- * Whether conditions hold without one of certain measurements. All of a statement's conditions must hold for
- * it to apply: with two, a document that has one of the values and not the other is not denied.
- */
-function isGuard([first, ...others]: readonly Condition[]): boolean {
-  if (first === undefined) return true
-  return others.length === 0 && measures(first) && UNLESS.test(first.operator)
-}
-
-/** Whether a condition can only hold with a document of certain images. */
-function needsMeasurement(condition: Condition): boolean {
-  return measures(condition) && ONLY.test(condition.operator)
-}
-
 function needsAnyDocument(condition: Condition): boolean {
   const { operator, values } = condition
   if (!isAttestation(condition)) return false
   if (operator === 'Null') return values.every((value) => value.toLowerCase() === 'false')
   return !isTrueWhenAbsent(operator)
-}
-
-/** A variable as a value can be whatever the document says. */
-function measures({ key, values }: Condition): boolean {
-  return MEASURING.test(key.toLowerCase()) && values.every(isMeasurement)
-}
-
-/** Zeros are those of a debug enclave. */
-function isMeasurement(value: string): boolean {
-  return MEASUREMENT.test(value) && !/^0+$/.test(value)
 }
 
 function isTrueWhenAbsent(operator: string): boolean {
@@ -270,23 +257,6 @@ function isWildcard({ action: { negated, entries } }: Statement): boolean {
   return negated || entries.some((one) => one === '*' || one.toLowerCase() === 'kms:*')
 }
 
-function isAnyone({ principal }: Statement): boolean {
-  return (
-    principal !== null &&
-    !principal.negated &&
-    principal.entries.some(({ kind }) => kind === 'anyone')
-  )
-}
-
-function isEverything({ resource: { negated, entries } }: Statement): boolean {
-  return !negated && entries.includes('*')
-}
-
 function isAccount({ principal }: Statement): boolean {
   return principal?.entries.some(({ kind }) => kind === 'account') === true
-}
-
-function covers({ action: { negated, entries } }: Statement, action: string): boolean {
-  const name = action.toLowerCase()
-  return entries.some((one) => isLike(name, patternOf(one.toLowerCase()))) !== negated
 }

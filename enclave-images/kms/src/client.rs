@@ -105,12 +105,19 @@ impl Kms {
     /// Refuses a key whose policy somebody can extend, that opens without a document, or whose material is not in KMS
     /// alone. What the policy says is read from KMS: over a route without TLS, the parent can lie about it.
     pub fn require_locked_policy(&self, key_id: &str) -> Result<(), Failure> {
+        self.require_locked_policy_under(key_id, &[])
+    }
+
+    /// The same, and refuses a key that opens for documents under other roots than these: SHA-256 of the roots' DER, in
+    /// hexadecimal digits. For Cloister's broker only; AWS KMS has no such condition.
+    pub fn require_locked_policy_under(&self, key_id: &str, roots: &[&str]) -> Result<(), Failure> {
         let description = self.call("DescribeKey", &object(json!({ "KeyId": key_id })))?;
-        locked_policy::check_material(&description)?;
+        let usage = locked_policy::check_material(&description)?;
+        let expected = locked_policy::Expected { usage, roots };
         let request = object(json!({ "KeyId": key_id, "PolicyName": "default" }));
         let response = self.call("GetKeyPolicy", &request)?;
         let policy = text_field(&response, "Policy")?;
-        if locked_policy::check(policy)? == locked_policy::Grants::MustBeNone {
+        if locked_policy::check(policy, &expected)? == locked_policy::Grants::MustBeNone {
             let grants = self.call("ListGrants", &object(json!({ "KeyId": key_id })))?;
             let is_empty = grants
                 .get("Grants")

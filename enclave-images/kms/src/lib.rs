@@ -9,6 +9,7 @@ mod clock;
 pub mod cms;
 pub mod credentials;
 pub mod document;
+mod document_conditions;
 pub mod endpoint;
 pub mod failure;
 pub mod http;

@@ -4,9 +4,11 @@
 //! refuses. On AWS, the account's owner can still have AWS's support replace a policy.
 #![forbid(unsafe_code)]
 
+use crate::document_conditions::{Conditions, Guard, conditions, identify, texts};
 use crate::failure::{Code, Failure};
 use crate::strict_json;
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 
 /// Anyone allowed one of these can open the key to others, or take its ciphertexts to another key.
 const WIDENING: [&str; 4] = [
@@ -15,22 +17,16 @@ const WIDENING: [&str; 4] = [
     "kms:ReEncryptFrom",
     "kms:ReplicateKey",
 ];
-/// What answers with secrets of the key.
-const OPENING: [&str; 5] = [
+/// What answers to a document, with secrets or signatures of the key. On AWS, Sign takes no document.
+const GATED: [&str; 5] = [
     "kms:Decrypt",
     "kms:GenerateDataKey",
     "kms:GenerateDataKeyPair",
     "kms:DeriveSharedSecret",
-    "kms:ReEncryptFrom",
+    "kms:Sign",
 ];
-/// What tells images apart: an enclave extends PCR16 to PCR31 itself, and PCR3 and PCR4 are its parent's.
-const MEASURING: [&str; 5] = [
-    "kms:recipientattestation:imagesha384",
-    "kms:recipientattestation:pcr0",
-    "kms:recipientattestation:pcr1",
-    "kms:recipientattestation:pcr2",
-    "kms:recipientattestation:pcr8",
-];
+/// What uses the key and takes no document: only a Deny holds it back.
+const DOCUMENTLESS: [&str; 3] = ["kms:GenerateMac", "kms:Decapsulate", "kms:ReEncryptFrom"];
 const ELEMENTS: [&str; 6] = [
     "Sid",
     "Effect",
@@ -48,9 +44,19 @@ pub enum Grants {
     MustBeNone,
 }
 
-/// Checks what DescribeKey answers. Who imported material has it, whatever the policy says; a replica in another region
-/// has a policy of its own.
-pub fn check_material(description: &Map<String, Value>) -> Result<(), Failure> {
+/// What a key must be locked for.
+#[derive(Default)]
+pub struct Expected<'a> {
+    /// The key's `KeyUsage`: grants for anything else open nothing. Any use when it is empty.
+    pub usage: &'a str,
+    /// SHA-256 of the DER of roots, in hexadecimal digits: documents under others must not open the key. Any root when
+    /// it is empty.
+    pub roots: &'a [&'a str],
+}
+
+/// Checks what DescribeKey answers, and returns the key's use. Who imported material has it, whatever the policy says; a
+/// replica in another region has a policy of its own.
+pub fn check_material(description: &Map<String, Value>) -> Result<&str, Failure> {
     let field = |name: &str| description.get("KeyMetadata").and_then(|it| it.get(name));
     let origin = field("Origin").and_then(Value::as_str).unwrap_or_default();
     if !["AWS_KMS", "AWS_CLOUDHSM"].contains(&origin) {
@@ -60,11 +66,13 @@ pub fn check_material(description: &Map<String, Value>) -> Result<(), Failure> {
     if field("MultiRegion") != Some(&Value::Bool(false)) {
         return Err(not_locked("it is a multi-region key"));
     }
-    Ok(())
+    Ok(field("KeyUsage")
+        .and_then(Value::as_str)
+        .unwrap_or_default())
 }
 
 /// Checks the JSON text of a policy.
-pub fn check(policy: &str) -> Result<Grants, Failure> {
+pub fn check(policy: &str, expected: &Expected<'_>) -> Result<Grants, Failure> {
     let document =
         strict_json::parse_object(policy.as_bytes()).map_err(|error| not_locked(&error))?;
     let statements = match document.get("Statement") {
@@ -72,31 +80,112 @@ pub fn check(policy: &str) -> Result<Grants, Failure> {
         Some(single) => vec![statement(single)?],
         None => return Err(not_locked("it has no statements")),
     };
-    let denied: Vec<&Statement> = statements.iter().filter(|one| one.guards()).collect();
-    let is_denied = |action: &str| denied.iter().any(|one| one.covers(action));
+    let guards = Guards(statements.iter().filter(|one| one.guards()).collect());
     for one in statements.iter().filter(|one| one.is_allow) {
-        if one.for_everyone {
-            return Err(not_locked(&format!("{} allows everyone", one.name)));
-        }
-        for action in WIDENING {
-            if one.covers(action) && !is_denied(action) {
-                return Err(not_locked(&format!("{} allows {action}", one.name)));
-            }
-        }
-        for action in OPENING {
-            if one.covers(action) && !one.requires_document && !is_denied(action) {
-                return Err(not_locked(&format!(
-                    "{} allows {action} without requiring a document",
-                    one.name
-                )));
-            }
-        }
+        check_allow(one, &guards, expected)?;
     }
-    Ok(if OPENING.into_iter().all(is_denied) {
+    Ok(if opening(expected.usage).all(|one| guards.deny(one)) {
         Grants::AreDenied
     } else {
         Grants::MustBeNone
     })
+}
+
+fn check_allow(
+    one: &Statement,
+    guards: &Guards<'_>,
+    expected: &Expected<'_>,
+) -> Result<(), Failure> {
+    let refused = |what: &str| Err(not_locked(&format!("{} {what}", one.name)));
+    if one.for_everyone {
+        return refused("allows everyone");
+    }
+    for action in WIDENING.into_iter().chain(DOCUMENTLESS) {
+        if one.covers(action) && !guards.deny(action) {
+            return refused(&format!("allows {action}"));
+        }
+    }
+    for action in GATED.into_iter().filter(|action| one.covers(action)) {
+        if !guards.identify(action, &one.registers) {
+            let without = "without requiring a document that identifies the image";
+            return refused(&format!("allows {action} {without}"));
+        }
+        let names_root = one
+            .roots
+            .as_ref()
+            .is_some_and(|roots| within(roots, expected));
+        if !expected.roots.is_empty() && !names_root && !guards.require_root(action, expected) {
+            return refused(&format!("allows {action} for documents under other roots"));
+        }
+    }
+    Ok(())
+}
+
+/// What opens a key of this use.
+fn opening(usage: &str) -> impl Iterator<Item = &'static str> {
+    let uses: &[&str] = match usage {
+        "ENCRYPT_DECRYPT" => &[
+            "kms:Decrypt",
+            "kms:GenerateDataKey",
+            "kms:GenerateDataKeyPair",
+            "kms:ReEncryptFrom",
+        ],
+        "SIGN_VERIFY" => &["kms:Sign"],
+        "GENERATE_VERIFY_MAC" => &["kms:GenerateMac"],
+        "KEY_AGREEMENT" => &["kms:DeriveSharedSecret"],
+        "ENCAPSULATE_DECAPSULATE" => &["kms:Decapsulate"],
+        _ => &[],
+    };
+    GATED
+        .into_iter()
+        .chain(DOCUMENTLESS)
+        .filter(move |action| uses.is_empty() || uses.contains(action))
+}
+
+fn within(roots: &[String], expected: &Expected<'_>) -> bool {
+    let is_expected = |root: &String| {
+        let mut accepted = expected.roots.iter();
+        accepted.any(|one| one.eq_ignore_ascii_case(root))
+    };
+    roots.iter().all(is_expected)
+}
+
+/// The statements that deny everyone who has not the right document.
+struct Guards<'a>(Vec<&'a Statement>);
+
+impl Guards<'_> {
+    fn of<'b>(&'b self, action: &'b str) -> impl Iterator<Item = &'b Statement> {
+        self.0.iter().copied().filter(move |one| one.covers(action))
+    }
+
+    fn always_deny(&self, action: &str) -> bool {
+        self.of(action).any(|one| one.guard == Guard::Always)
+    }
+
+    /// Without a document, any register will do: what takes none is always denied.
+    fn deny(&self, action: &str) -> bool {
+        let has_register = |one: &Statement| matches!(one.guard, Guard::Register(_));
+        let takes_none = !GATED.contains(&action) && self.of(action).any(has_register);
+        takes_none || self.identify(action, &BTreeSet::new())
+    }
+
+    /// Whether these registers and those that the guards require identify an image.
+    fn identify(&self, action: &str, own: &BTreeSet<String>) -> bool {
+        let mut registers = own.clone();
+        registers.extend(self.of(action).filter_map(|one| match &one.guard {
+            Guard::Register(register) => Some(register.clone()),
+            _ => None,
+        }));
+        self.always_deny(action) || identify(&registers)
+    }
+
+    fn require_root(&self, action: &str, expected: &Expected<'_>) -> bool {
+        let requires = |one: &Statement| match &one.guard {
+            Guard::Root(roots) => within(roots, expected),
+            _ => false,
+        };
+        self.always_deny(action) || self.of(action).any(requires)
+    }
 }
 
 struct Statement {
@@ -105,10 +194,11 @@ struct Statement {
     for_everyone: bool,
     /// In lower case, with `*` and `?`.
     actions: Vec<String>,
-    /// Its condition can only hold with a document of certain measurements.
-    requires_document: bool,
-    /// Its condition holds for every request without the right document.
-    holds_without_document: bool,
+    /// Its conditions can only hold with a document that has certain values in these.
+    registers: BTreeSet<String>,
+    /// Its conditions can only hold with a document under one of these.
+    roots: Option<Vec<String>>,
+    guard: Guard,
     for_every_resource: bool,
 }
 
@@ -122,10 +212,7 @@ impl Statement {
 
     /// Denies everyone who has not the right document.
     fn guards(&self) -> bool {
-        !self.is_allow
-            && self.for_everyone
-            && self.for_every_resource
-            && self.holds_without_document
+        !self.is_allow && self.for_everyone && self.for_every_resource && self.guard != Guard::None
     }
 }
 
@@ -149,7 +236,11 @@ fn statement(value: &Value) -> Result<Statement, Failure> {
     };
     let actions = texts(fields.get("Action"))
         .ok_or_else(|| not_locked(&format!("{name} has no valid Action")))?;
-    let (requires_document, holds_without_document) = conditions(fields);
+    let Conditions {
+        registers,
+        roots,
+        guard,
+    } = conditions(fields);
     Ok(Statement {
         is_allow,
         for_everyone: is_everyone(fields.get("Principal")),
@@ -157,49 +248,12 @@ fn statement(value: &Value) -> Result<Statement, Failure> {
             .iter()
             .map(|action| action.to_ascii_lowercase())
             .collect(),
-        requires_document,
-        holds_without_document,
+        registers,
+        roots,
+        guard,
         for_every_resource: texts(fields.get("Resource")).is_some_and(|list| list.contains(&"*")),
         name,
     })
-}
-
-/// Whether the condition requires a document; and whether it holds wherever there is none.
-fn conditions(fields: &Map<String, Value>) -> (bool, bool) {
-    let block = match fields.get("Condition") {
-        None => return (false, true),
-        Some(Value::Object(block)) => block,
-        Some(_) => return (false, false),
-    };
-    let mut requires = false;
-    let mut guards = 0;
-    let mut others = 0;
-    for (operator, keys) in block {
-        let equals = ["StringEquals", "StringEqualsIgnoreCase"].contains(&operator.as_str());
-        let differs = ["StringNotEquals", "StringNotEqualsIgnoreCase"].contains(&operator.as_str());
-        for (key, value) in keys.as_object().into_iter().flatten() {
-            let measures =
-                MEASURING.contains(&key.to_ascii_lowercase().as_str()) && is_measurement(value);
-            requires |= equals && measures;
-            if differs && measures {
-                guards += 1;
-            } else {
-                others += 1;
-            }
-        }
-    }
-    // All must hold: with two, a document that has one of the values and not the other is not denied.
-    (requires, others == 0 && guards == 1)
-}
-
-/// SHA-384 values, none of which is the zeros of a debug enclave.
-fn is_measurement(value: &Value) -> bool {
-    let is_hex = |text: &&str| {
-        text.len() == 96
-            && text.bytes().all(|byte| byte.is_ascii_hexdigit())
-            && text.bytes().any(|byte| byte != b'0')
-    };
-    texts(Some(value)).is_some_and(|list| !list.is_empty() && list.iter().all(is_hex))
 }
 
 fn is_everyone(principal: Option<&Value>) -> bool {
@@ -207,15 +261,6 @@ fn is_everyone(principal: Option<&Value>) -> bool {
         Some(Value::String(text)) => text == "*",
         Some(Value::Object(map)) => texts(map.get("AWS")).is_some_and(|list| list.contains(&"*")),
         _ => false,
-    }
-}
-
-/// A text or a list of texts.
-fn texts(value: Option<&Value>) -> Option<Vec<&str>> {
-    match value? {
-        Value::String(text) => Some(vec![text]),
-        Value::Array(list) => list.iter().map(Value::as_str).collect(),
-        _ => None,
     }
 }
 

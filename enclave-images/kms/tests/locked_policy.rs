@@ -6,7 +6,7 @@ use cloister_kms::document::Attester;
 use cloister_kms::endpoint::{Route, Url};
 use cloister_kms::failure::{Code, Failure};
 use cloister_kms::http::Messages;
-use cloister_kms::locked_policy::{Grants, check};
+use cloister_kms::locked_policy::{self, Expected, Grants};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::net::TcpListener;
@@ -15,6 +15,14 @@ use std::thread;
 /// Policies and verdicts that this check and the one in `kms-client` share.
 const TABLE: &str = include_str!("../../../test/fixtures/kms/locked-policies.json");
 const PCR: &str = "a8afce4193233afd3d4043a933ee7d32a8afce4193233afd3d4043a933ee7d32a8afce4193233afd3d4043a933ee7d32";
+
+fn check(text: &str) -> Result<Grants, Failure> {
+    let expected = Expected {
+        usage: "ENCRYPT_DECRYPT",
+        roots: &[],
+    };
+    locked_policy::check(text, &expected)
+}
 
 fn policy(statements: &[Value]) -> String {
     json!({ "Version": "2012-10-17", "Statement": statements }).to_string()
@@ -58,7 +66,16 @@ fn admin() -> Value {
 fn decides_as_the_other_client_does() {
     let table: Vec<Value> = serde_json::from_str(TABLE).unwrap();
     for row in table {
-        let verdict = match check(&policy(row["statements"].as_array().unwrap())) {
+        let roots: Vec<&str> = row["roots"]
+            .as_array()
+            .map(|list| list.iter().filter_map(Value::as_str).collect())
+            .unwrap_or_default();
+        let expected = Expected {
+            usage: row["usage"].as_str().unwrap_or("ENCRYPT_DECRYPT"),
+            roots: &roots,
+        };
+        let statements = row["statements"].as_array().unwrap();
+        let verdict = match locked_policy::check(&policy(statements), &expected) {
             Ok(Grants::AreDenied) => "grants are denied",
             Ok(Grants::MustBeNone) => "without grants",
             Err(_) => "refused",

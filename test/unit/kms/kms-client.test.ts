@@ -54,6 +54,10 @@ const policies = (
   ) as readonly {
     readonly name: string
     readonly verdict: 'refused' | 'without grants' | 'grants are denied'
+    /** Of the key; ENCRYPT_DECRYPT unless it is given. */
+    readonly usage?: 'SIGN_VERIFY'
+    /** Required roots. */
+    readonly roots?: readonly string[]
     readonly statements: readonly object[]
   }[]
 ).map((row) => ({
@@ -193,25 +197,31 @@ describe('CiphertextForRecipient', () => {
 })
 
 describe('requireLockedPolicy', () => {
-  const check = async (...statements: readonly object[]) =>
-    codeOf(requireLockedPolicy(suite.client('app'), await keyWith(...statements)))
+  type Row = Pick<(typeof policies)[number], 'usage' | 'roots'>
+  const optionsOf = ({ roots }: Row) => (roots === undefined ? {} : { roots })
+  const keyOf = ({ usage }: Row, ...Statement: readonly object[]): Promise<string> => {
+    const Policy = JSON.stringify({ Version: '2012-10-17', Statement })
+    const kind = usage && ({ KeyUsage: usage, KeySpec: 'ECC_NIST_P256' } as const)
+    return suite.newKey({ Policy, BypassPolicyLockoutSafetyCheck: true, ...kind })
+  }
 
-  test.each(policies)('decides about $name', async ({ statements, verdict }) => {
-    const code = await check(reading, ...statements)
-    expect(code === 'no error').toBe(verdict !== 'refused')
+  test.each(policies)('decides about $name', async ({ statements, verdict, ...row }) => {
+    const KeyId = await keyOf(row, reading, ...statements)
+    const code = await codeOf(requireLockedPolicy(suite.client('app'), KeyId, optionsOf(row)))
+    expect(code).toBe(verdict === 'refused' ? 'ERR_KMS_CLIENT_POLICY_NOT_LOCKED' : 'no error')
   })
 
   test.each(policies.filter(({ verdict }) => verdict !== 'refused'))(
     'looks for grants where no Deny covers them: $name',
-    async ({ statements, verdict }) => {
-      const KeyId = await keyWith(reading, ...statements)
+    async ({ statements, verdict, ...row }) => {
+      const KeyId = await keyOf(row, reading, ...statements)
       const client = suite.client('app')
       const sent: string[] = []
       client.middlewareStack.add((next, { commandName }) => (args) => {
         sent.push(String(commandName))
         return next(args)
       })
-      await requireLockedPolicy(client, KeyId)
+      await requireLockedPolicy(client, KeyId, optionsOf(row))
       expect(sent.includes('ListGrantsCommand')).toBe(verdict === 'without grants')
     },
   )
