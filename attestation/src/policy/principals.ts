@@ -55,11 +55,28 @@ export function matchPrincipal(arn: string, entries: readonly PrincipalEntry[]):
   return matches.includes('account') ? 'account' : null
 }
 
-/** Whether a Deny with these as NotPrincipal spares an identity: it and its account must be listed. */
+/**
+ * Whether a Deny with these as NotPrincipal spares an identity: it and its account must be listed, and the role of a
+ * session, too, because AWS looks at the account, the role and the session one after the other.
+ * @see https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_notprincipal.html
+ */
 export function isExempt(arn: string, entries: readonly PrincipalEntry[]): boolean {
-  const matches = entries.map((entry) => matchEntry(arn, entry))
   if (entries.some(({ kind }) => kind === 'anyone')) return true
-  return matches.includes('direct') && (isRootUser(arn) || matches.includes('account'))
+  const isListed = entries.some((entry) => isItself(arn, entry))
+  const isAccountListed = entries.some((entry) => matchEntry(arn, entry) === 'account')
+  const isRoleListed = entries.some(
+    (entry) => entry.kind === 'identity' && isSessionOf(arn, entry.arn),
+  )
+  return isListed && (isRootUser(arn) || isAccountListed) && (isRoleListed || !isAssumedRole(arn))
+}
+
+function isItself(arn: string, entry: PrincipalEntry): boolean {
+  if (entry.kind === 'account') return matchEntry(arn, entry) === 'direct'
+  return entry.kind === 'identity' && entry.arn === arn
+}
+
+function isAssumedRole(arn: string): boolean {
+  return SESSION.exec(arn)?.[3] === 'assumed-role'
 }
 
 function matchEntry(arn: string, entry: PrincipalEntry): PrincipalMatch {

@@ -22,6 +22,8 @@ import {
 
 const isNot = (key: string) => ({ StringNotEqualsIgnoreCase: { [key]: PCR } })
 const everyone = { Principal: '*' }
+const FEDERATED = `arn:aws:sts::${ACCOUNT}:federated-user/visitor`
+const notFor = (...AWS: readonly string[]) => without(deny({ NotPrincipal: { AWS } }), 'Principal')
 const delegating = allow({ Principal: { AWS: ROOT }, Action: 'kms:*' })
 const sandbox = [
   allow({ Principal: { AWS: OPS }, Action: ['kms:PutKeyPolicy', 'kms:DescribeKey'] }),
@@ -190,6 +192,33 @@ export const STATEMENT_DECISIONS: readonly DecisionCase[] = [
   ),
   decision('notPrincipal', 'and denies one whose account is not', false, {
     key: [allow(), without(deny({ NotPrincipal: { AWS: [APP] } }), 'Principal')],
+  }),
+  decision('notPrincipal', 'a session is spared with itself, its role and its account', true, {
+    key: [allow({ Principal: { AWS: ROLE } }), notFor(SESSION, ROLE, ROOT)],
+    request: { principal: SESSION },
+  }),
+  decision('notPrincipal', 'but not where the session is missing', false, {
+    key: [allow({ Principal: { AWS: ROLE } }), notFor(ROLE, ROOT)],
+    request: { principal: SESSION },
+  }),
+  decision('notPrincipal', 'or its role', false, {
+    key: [allow({ Principal: { AWS: ROLE } }), notFor(SESSION, ROOT)],
+    request: { principal: SESSION },
+  }),
+  decision('notPrincipal', 'or its account', false, {
+    key: [allow({ Principal: { AWS: ROLE } }), notFor(SESSION, ROLE)],
+    request: { principal: SESSION },
+  }),
+  decision('notPrincipal', 'and another session of the same role is denied', false, {
+    key: [allow({ Principal: { AWS: ROLE } }), notFor(`${SESSION}4`, ROLE, ROOT)],
+    request: { principal: SESSION },
+  }),
+  decision('notPrincipal', 'a federated user is spared with itself and its account', true, {
+    key: [allow({ Principal: { AWS: FEDERATED } }), notFor(FEDERATED, ROOT)],
+    request: { principal: FEDERATED },
+  }),
+  decision('notPrincipal', 'everyone is spared by *', true, {
+    key: [allow(), notFor('*')],
   }),
   decision('notPrincipal', 'and everyone else', false, {
     key: [allow(everyone), without(deny({ NotPrincipal: { AWS: [APP, ROOT] } }), 'Principal')],
