@@ -43,7 +43,7 @@ export interface AccessPolicies {
   readonly key: PolicyDocument | null
   /** Of the principal's identity. */
   readonly identity: readonly PolicyDocument[]
-  /** The account that the key belongs to. */
+  /** The account that the key belongs to; of an action without a key, what the action is about. */
   readonly account: string
   /** On the key. */
   readonly grants?: readonly Grant[]
@@ -103,9 +103,9 @@ function allowing(
   reports: Reports,
 ): StatementReport | undefined {
   const [byKey, byIdentity] = [allowsOf(reports.key), allowsOf(reports.identity)]
-  if (policy === null) return byIdentity[0]
-  const direct = byKey.find(({ delegates }) => !delegates)
   const isOwn = accountOf(principal) === account
+  if (policy === null) return isOwn ? byIdentity[0] : undefined
+  const direct = byKey.find(({ delegates }) => !delegates)
   if (direct && isOwn) return direct
   if (byKey.length > 0 && byIdentity[0]) return byIdentity[0]
   return grantingTo(reports.grants, byIdentity)

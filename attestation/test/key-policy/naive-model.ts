@@ -106,7 +106,7 @@ export function naiveDecision(
     if (named) byName = true
     else byAccount = true
   }
-  if (key === null) return byIdentity || request.principal === ROOT
+  if (key === null) return (byIdentity && ownAccount) || request.principal === ROOT
   if (!ownAccount) return byName && byIdentity
   return byName || (byAccount && byIdentity)
 }

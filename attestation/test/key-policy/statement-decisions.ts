@@ -304,6 +304,19 @@ export const STATEMENT_DECISIONS: readonly DecisionCase[] = [
     key: null,
     request: { principal: ROOT, action: 'kms:CreateKey', resource: '*' },
   }),
+  decision('evaluation', "another account's user does not list this account's keys", false, {
+    key: null,
+    identity: [own({ Action: 'kms:*' })],
+    request: { principal: STRANGER, action: 'kms:ListKeys', resource: '*' },
+  }),
+  decision('evaluation', "nor does a session of another account's role", false, {
+    key: null,
+    identity: [own({ Action: 'kms:*' })],
+    request: {
+      ...{ principal: `arn:aws:sts::${OTHER}:assumed-role/enclave/i-0123` },
+      ...{ action: 'kms:CreateKey', resource: '*' },
+    },
+  }),
   decision('root', "another account's root user may not", false, {
     key: null,
     request: { principal: `arn:aws:iam::${OTHER}:root`, action: 'kms:CreateKey', resource: '*' },

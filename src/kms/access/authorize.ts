@@ -1,6 +1,7 @@
 // Asks the policies about an action, says no in AWS's words, and keeps the decision for the audit log.
 
 import {
+  accountOf,
   decide,
   parseKeyPolicy,
   ruleOnDocument,
@@ -36,6 +37,8 @@ export interface Domain {
 
 /** A decision, and why a document did not count for it; null when it did, or there was none. */
 export interface AccessDecision extends Decision {
+  /** Whether a principal of another account asked for something of this one that is not a key. */
+  readonly isForeign: boolean
   readonly ignored: string | null
 }
 
@@ -50,10 +53,16 @@ export function decideAccess(
   const key = keyPolicy === null ? null : parsed(keyPolicy)
   const { context, ignored } = ruleOnDocument(question.context, { key, identity }, roots)
   const request = { principal, action, resource, context }
-  const decision = decide(request, { key, identity, account })
-  if (decision.reason !== 'no-allow' || grants === undefined) return { ...decision, ignored }
-  return { ...decide(request, { key, identity, account, grants: grants() }), ignored }
+  const own = accountOf(principal)
+  const policies = { key, identity, account: ACCOUNTLESS.includes(action) ? own : account }
+  const more = { ignored, isForeign: key === null && own !== policies.account }
+  const decision = decide(request, policies)
+  if (decision.reason !== 'no-allow' || grants === undefined) return { ...decision, ...more }
+  return { ...decide(request, { ...policies, grants: grants() }), ...more }
 }
+
+/** What is about nothing of any account, so that the principal's own decides. */
+const ACCOUNTLESS = ['kms:GenerateRandom']
 
 /** As large as its text, about four times. */
 const policies = new Recent<PolicyDocument>(
@@ -77,13 +86,16 @@ export function auditDecision(action: string, decision: AccessDecision): AuditDe
 export function accessDenied(
   principal: Principal,
   { action, resource, keyPolicy }: AccessQuestion,
-  { reason, decidedBy, ignored }: AccessDecision,
+  { reason, decidedBy, ignored, isForeign }: AccessDecision,
 ): KmsError {
   const policy = (isKey: boolean): string => (isKey ? 'resource-based' : 'identity-based')
+  const missing = isForeign
+    ? "because the principal is of another account than the broker's"
+    : `because no ${policy(keyPolicy !== null)} policy allows the ${action} action`
   const why =
     reason === 'explicit-deny'
       ? `with an explicit deny in ${an(policy(decidedBy?.policy === 'key'))} policy`
-      : `because no ${policy(keyPolicy !== null)} policy allows the ${action} action`
+      : missing
   const message = `User: ${principal.arn} is not authorized to perform: ${action} on resource: ${resource} ${why}${ignored === null ? '' : `; ${ignored}`}`
   return new KmsError('AccessDeniedException', message)
 }
