@@ -48,6 +48,9 @@ export interface SlowOperation extends AnyOperation {
   readonly prepare: (call: Call) => Promise<QuickOperation['run']>
 }
 
+/** What policies see of a key. */
+export type KeyFacts = Pick<KeyRecord, 'id' | 'policy' | 'spec' | 'usage' | 'origin' | 'tags'>
+
 /** What a request is made of. */
 export interface CallParts {
   readonly store: Store
@@ -168,9 +171,10 @@ export class Call {
     this.#require({ action, resource: '*', keyPolicy: null, context })
   }
 
-  /** What a policy that is not in force yet would say. */
-  preview(action: string, keyPolicy: string): AccessDecision {
-    return this.#decide({ action, resource: '*', keyPolicy, context: {} })
+  /** What a key whose policy is not in force yet would say about replacing it. */
+  previewPutKeyPolicy(key: KeyFacts): AccessDecision {
+    const context = { 'kms:BypassPolicyLockoutSafetyCheck': 'false' }
+    return this.#decide(this.#keyQuestion('kms:PutKeyPolicy', { key, alias: null }, context))
   }
 
   /** The plain field of an answer, or what the recipient can open in its place. */
@@ -180,7 +184,11 @@ export class Call {
     return { CiphertextForRecipient: base64(recipient.encrypt(plaintext)) }
   }
 
-  #keyQuestion(action: string, { key, alias }: FoundKey, context: RequestContext): AccessQuestion {
+  #keyQuestion(
+    action: string,
+    { key, alias }: { readonly key: KeyFacts; readonly alias: string | null },
+    context: RequestContext,
+  ): AccessQuestion {
     const resource = keyArn(key.id, this.place)
     const all = { ...this.#keyContext(key, alias), ...context }
     return { action, resource, keyPolicy: key.policy, context: all }
@@ -202,7 +210,7 @@ export class Call {
     if (!decision.allowed) throw accessDenied(this.#facts.principal, question, decision)
   }
 
-  #keyContext(key: KeyRecord, alias: string | null): RequestContext {
+  #keyContext(key: KeyFacts, alias: string | null): RequestContext {
     const aliases = this.store.aliases.namesOf(key.id)
     const tags = Object.entries(key.tags).map(([name, value]) => [`aws:ResourceTag/${name}`, value])
     return {

@@ -2,6 +2,7 @@
 // the transaction that writes it.
 // @see https://docs.aws.amazon.com/kms/latest/APIReference/API_CreateKey.html
 
+import { randomUUID } from 'node:crypto'
 import {
   algorithmsOf,
   isKnownSpec,
@@ -49,7 +50,8 @@ function authorized(call: Call): Omit<New, 'material'> {
   })
   if (Object.keys(tags).length > 0) call.authorize('kms:TagResource', tagKeys(tags))
   const policy = given ?? defaultPolicy(call.place.account)
-  checkNewPolicy(call, policy, bypass)
+  // Its id is not known yet: a policy can only name it with a wildcard.
+  checkNewPolicy(call, { id: randomUUID(), policy, spec, usage, origin, tags }, bypass)
   return { description, policy, spec, usage, origin, tags }
 }
 

@@ -30,8 +30,9 @@ export const putKeyPolicy: Operation = {
     call.authorizeKey('kms:PutKeyPolicy', found, {
       'kms:BypassPolicyLockoutSafetyCheck': String(bypass),
     })
-    checkNewPolicy(call, policy, bypass)
-    store.keys.put({ ...found.key, policy })
+    const key = { ...found.key, policy }
+    checkNewPolicy(call, key, bypass)
+    store.keys.put(key)
     return null
   },
 }

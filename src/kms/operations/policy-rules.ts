@@ -4,7 +4,7 @@ import { AttestationError, parseKeyPolicy, type PolicyDocument } from '@cloister
 import { CloisterError, messageOf } from '../../errors.ts'
 import { KmsError, unsupported } from '../kms-error.ts'
 import { parseStrictJson } from '../strict-json.ts'
-import type { Call } from './call.ts'
+import type { Call, KeyFacts } from './call.ts'
 
 /** AWS's bound, in bytes. */
 export const MAX_POLICY = 32_768
@@ -25,17 +25,17 @@ export function defaultPolicy(account: string): string {
 }
 
 /**
- * Checks a policy, and that who puts it may change it again unless they ask for the contrary.
+ * Checks a key's new policy, and that who puts it may change it again unless they ask for the contrary.
  * @throws KmsError MalformedPolicyDocumentException, UnsupportedOperationException.
  */
-export function checkNewPolicy(call: Call, text: string, bypass: boolean): void {
-  const policy = parsePolicy(text)
+export function checkNewPolicy(call: Call, key: KeyFacts, bypass: boolean): void {
+  const policy = parsePolicy(key.policy)
   const keys = policy.statements.flatMap(({ conditions }) => conditions.map(({ key }) => key))
   if (keys.some((key) => key.toLowerCase() === VIA_SERVICE))
     throw unsupported(
       'kms:ViaService: no AWS service calls this broker, so the condition says nothing',
     )
-  if (bypass || call.preview('kms:PutKeyPolicy', text).allowed) return
+  if (bypass || call.previewPutKeyPolicy(key).allowed) return
   throw malformed('The new key policy will not allow you to update the key policy in the future.')
 }
 

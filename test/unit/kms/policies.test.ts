@@ -56,6 +56,49 @@ describe('policies', () => {
     expect(await refusalOf(put(policyFor(), true))).toBe('AccessDeniedException')
   })
 
+  test.each([
+    ['the ARN of the key', (arn: string) => arn, {}],
+    ['all keys of the account', (arn: string) => arn.replace(/[^/]*$/, '*'), {}],
+    ['its use', () => '*', { StringEquals: { 'kms:KeyUsage': 'ENCRYPT_DECRYPT' } }],
+    ['its tags', () => '*', { StringEquals: { 'aws:ResourceTag/team': 'a' } }],
+    ['a check', () => '*', { Bool: { 'kms:BypassPolicyLockoutSafetyCheck': 'false' } }],
+  ])('do not lock their author out by naming %s', async (_what, resourceOf, Condition) => {
+    const arnOf = (id: string) => `arn:aws:kms:${REGION}:${ACCOUNT}:key/${id}`
+    const policy = (id: string) =>
+      JSON.stringify({
+        Version: '2012-10-17',
+        Statement: [
+          {
+            ...{ Effect: 'Allow', Principal: { AWS: ARNS.root }, Action: 'kms:*' },
+            ...{ Resource: resourceOf(arnOf(id)), Condition },
+          },
+        ],
+      })
+    const Tags = [{ TagKey: 'team', TagValue: 'a' }]
+    const KeyId = await suite.newKey({ Tags })
+    const put = (Policy: string) =>
+      suite.client('root').send(new PutKeyPolicyCommand({ KeyId, Policy }))
+    await put(policy(KeyId))
+    await put(policy(KeyId))
+    await suite.newKey({ Tags, Policy: policy('*') })
+  })
+
+  test('that name another key lock their author out', async () => {
+    const policy = JSON.stringify({
+      Version: '2012-10-17',
+      Statement: [
+        {
+          ...{ Effect: 'Allow', Principal: { AWS: ARNS.root }, Action: 'kms:*' },
+          Resource: `arn:aws:kms:${REGION}:${ACCOUNT}:key/11111111-2222-3333-4444-555555555555`,
+        },
+      ],
+    })
+    const KeyId = await suite.newKey()
+    const put = suite.client('root').send(new PutKeyPolicyCommand({ KeyId, Policy: policy }))
+    expect(await refusalOf(put)).toBe('MalformedPolicyDocumentException')
+    expect(await refusalOf(suite.newKey(policy))).toBe('MalformedPolicyDocumentException')
+  })
+
   test('hold for each principal, and what is not allowed is said in AWS’s words', async () => {
     const KeyId = await suite.newKey()
     await suite.client('app').send(new DescribeKeyCommand({ KeyId }))
