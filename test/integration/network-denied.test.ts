@@ -18,6 +18,7 @@ afterAll(async () => {
 })
 
 const EACCES = '13'
+const ECONNREFUSED = '111'
 const EHOSTUNREACH = '113'
 
 /** Python's way to say how an attempt ended. */
@@ -31,12 +32,12 @@ def attempt(what):
 
 describe('a program that connects is told at once, and reaches nothing', () => {
   test.each([
-    ['an address that no rule allows', '93.184.216.35', EHOSTUNREACH],
-    ['a private address', '10.0.0.9', EHOSTUNREACH],
-    ['the metadata service', '169.254.169.254', EHOSTUNREACH],
+    ['an address that no rule allows', '93.184.216.35', ECONNREFUSED],
+    ['a private address', '10.0.0.9', ECONNREFUSED],
+    ['the metadata service', '169.254.169.254', ECONNREFUSED],
     ['the metadata service with IPv6', 'fd00:ec2::254', EACCES],
-    ['a neighbour of the address of the host', '198.18.0.9', EHOSTUNREACH],
-    ['an IPv4 address in IPv6', '::ffff:93.184.216.35', EHOSTUNREACH],
+    ['a neighbour of the address of the host', '198.18.0.9', ECONNREFUSED],
+    ['an IPv4 address in IPv6', '::ffff:93.184.216.35', ECONNREFUSED],
     ['an IPv4 address behind a translator', '64:ff9b::5db8:d823', EACCES],
   ])('%s', async (_, address, errno) => {
     const script = `${attempt}attempt(lambda: socket.create_connection(("${address}", 80)))`
@@ -79,9 +80,7 @@ describe('a program that connects is told at once, and reaches nothing', () => {
 for address in ["93.184.216.35", "10.0.0.9", "127.0.0.53", "198.18.0.1"]:
     attempt(lambda: socket.create_connection((address, 53), 10))`
     // 127.0.0.53 is the guest's own loopback, where nobody listens.
-    const ECONNREFUSED = '111'
-    const each = [EHOSTUNREACH, EHOSTUNREACH, ECONNREFUSED, EHOSTUNREACH]
-    expect(await networked.python(script)).toBe(`${each.join('\n')}\n`)
+    expect(await networked.python(script)).toBe(`${ECONNREFUSED}\n`.repeat(4))
   })
 
   test('a name whose second answer is private', async () => {
@@ -123,7 +122,7 @@ for port in [9, 53, 443]:
     it.connect(("93.184.216.35", port))
     it.send(b"secret")
     attempt(lambda: it.recv(10))`
-    expect(await networked.python(script)).toBe(`${EHOSTUNREACH}\n`.repeat(3))
+    expect(await networked.python(script)).toBe(`${ECONNREFUSED}\n`.repeat(3))
   })
 
   test('to a denied IPv6 address, and to IPv4 addresses in IPv6', async () => {
@@ -134,10 +133,24 @@ for address in ["2606:2800:220:2::35", "fd00:ec2::254", "::ffff:93.184.216.35", 
         it.connect((address, port))
         it.send(b"secret")
         attempt(lambda: it.recv(10))`
-    const each = [EACCES, EACCES, EHOSTUNREACH, EHOSTUNREACH]
+    const each = [EACCES, EACCES, ECONNREFUSED, ECONNREFUSED]
     expect(await networked.python(script)).toBe(
       each.map((errno) => `${errno}\n`.repeat(2)).join(''),
     )
+  })
+
+  test('of a socket that is not connected, which hears of it where it asks for errors', async () => {
+    const script = `${attempt}
+IP_RECVERR, IPV6_RECVERR = 11, 25
+for family, address, level, name in [
+    (socket.AF_INET, "93.184.216.35", socket.IPPROTO_IP, IP_RECVERR),
+    (socket.AF_INET6, "2606:2800:220:2::35", socket.IPPROTO_IPV6, IPV6_RECVERR),
+]:
+    it = socket.socket(family, socket.SOCK_DGRAM)
+    it.setsockopt(level, name, 1)
+    it.sendto(b"secret", (address, 9))
+    attempt(lambda: it.recv(10))`
+    expect(await networked.python(script)).toBe(`${ECONNREFUSED}\n${EACCES}\n`)
   })
 
   test('from raw and packet sockets of root', async () => {

@@ -20,7 +20,7 @@ const ACK: u8 = 16;
 /// Why a packet goes nowhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unreachable {
-    /// By a policy: EHOSTUNREACH for a program that uses IPv4, EACCES with IPv6.
+    /// By a policy: EACCES for a program that uses IPv6, EHOSTUNREACH with IPv4.
     Prohibited,
     Network,
     Host,

@@ -2,6 +2,7 @@
 
 use crate::answer::{self, Unreachable};
 use crate::budget::Budget;
+use crate::packet::{Header, TCP, UDP};
 use crate::tun::Tun;
 use cloister_egress_policy::wire::Status;
 use std::time::Instant;
@@ -57,14 +58,25 @@ pub enum Outcome {
 /// Tells a program why the flow that `packet` began goes nowhere.
 pub fn refuse(packet: &[u8], status: Status, tun: &mut Tun) {
     let why = match status {
-        Status::DeniedByImage | Status::DeniedByHost => Unreachable::Prohibited,
         Status::HostUnreachable | Status::TimedOut => Unreachable::Host,
+        Status::DeniedByImage | Status::DeniedByHost => return deny(packet, tun),
         Status::ConnectionRefused => return refuse_connection(packet, tun),
         Status::Ok | Status::NetworkUnreachable | Status::TooManyFlows | Status::Malformed => {
             Unreachable::Network
         }
     };
     send_unreachable(packet, why, tun);
+}
+
+/// Tells a program that a policy denies it. No message of IPv4's ICMP becomes EACCES, so TCP and UDP hear ECONNREFUSED
+/// there.
+pub fn deny(packet: &[u8], tun: &mut Tun) {
+    let header = Header::parse(packet);
+    if header.is_some_and(|it| it.source.is_ipv4() && [TCP, UDP].contains(&it.protocol)) {
+        refuse_connection(packet, tun);
+    } else {
+        send_unreachable(packet, Unreachable::Prohibited, tun);
+    }
 }
 
 /// TCP's answer is a reset, UDP's that the port is not there.

@@ -5,7 +5,7 @@ use crate::answer::{self, Unreachable};
 use crate::budget::{Budget, Share};
 use crate::connection::Connection;
 use crate::datagrams::Datagrams;
-use crate::flow::{Clock, Outcome, Surroundings, refuse_connection, send_unreachable};
+use crate::flow::{Clock, Outcome, Surroundings, deny, refuse_connection, send_unreachable};
 use crate::inquiry::Inquiry;
 use crate::notices::Notices;
 use crate::packet::{Flags, Packet, Pair};
@@ -262,7 +262,7 @@ impl Router {
         let request = match self.rules.request(protocol, pair.destination, now) {
             Ok(request) => request,
             Err(denied) => {
-                send_unreachable(packet, Unreachable::Prohibited, &mut self.tun);
+                deny(packet, &mut self.tun);
                 let watch =
                     |stream: &Upstream, key| watch(&self.epoll, stream, NOTICE | key as u64);
                 return self.notices.tell(&denied, &self.dial, watch);

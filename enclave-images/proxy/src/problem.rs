@@ -1,7 +1,7 @@
 //! The codes of what the HTTP proxy refuses.
 #![forbid(unsafe_code)]
 
-use crate::target::Target;
+use crate::target::{Host, Target};
 use crate::way::Refusal;
 use cloister_egress_policy::decision::Explanation;
 use cloister_guest_api::problem::{Kind, Problem};
@@ -39,7 +39,12 @@ pub fn refused(target: &Target, refusal: &Refusal) -> Problem {
         )),
         Refusal::DeniedByHost => denied(&format!("the operator's rules deny {target}")),
         Refusal::Unknown => server(format!("{target} was not found")),
-        Refusal::Refused => server(format!("{target} refused the connection")),
+        Refusal::Refused => server(match target.host {
+            Host::Name(_) => format!("{target} refused the connection"),
+            Host::Address(_) => {
+                format!("{target} refused the connection, or the rules of egress did")
+            }
+        }),
         Refusal::Unreachable => server(format!("{target} cannot be reached")),
         Refusal::TimedOut => Problem {
             status: StatusCode::GATEWAY_TIMEOUT,

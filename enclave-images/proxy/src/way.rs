@@ -188,7 +188,7 @@ async fn connect_address(address: IpAddr, port: u16) -> Result<Box<dyn Stream>, 
     Ok(Box::new(stream))
 }
 
-/// What netd refuses is EHOSTUNREACH or EACCES (docs/network.md).
+/// What netd denies is EACCES with IPv6, and ECONNREFUSED with IPv4, like what a server refuses (docs/network.md).
 fn refusal_of(error: &io::Error) -> Refusal {
     match error.kind() {
         ErrorKind::PermissionDenied => Refusal::Denied(None),

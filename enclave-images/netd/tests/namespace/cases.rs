@@ -137,10 +137,10 @@ fn says_denied(servers: &Servers, _: &mut Netd) {
         "203.0.113.2",
     ] {
         let code = connect_error(address, servers.echo).raw_os_error();
-        assert_eq!(code, Some(libc::EHOSTUNREACH), "{address}");
+        assert_eq!(code, Some(libc::ECONNREFUSED), "{address}");
     }
     let mapped = connect_error("::ffff:203.0.113.66", servers.echo);
-    assert_eq!(mapped.raw_os_error(), Some(libc::EHOSTUNREACH));
+    assert_eq!(mapped.raw_os_error(), Some(libc::ECONNREFUSED));
     for address in ["2001:db9::1", "fd00:ec2::254", "64:ff9b::cb00:7101"] {
         let code = connect_error(address, servers.echo).raw_os_error();
         assert_eq!(code, Some(libc::EACCES), "{address}");
@@ -169,7 +169,7 @@ fn resolves(servers: &Servers, _: &mut Netd) {
     let stream = TcpStream::connect((name, servers.echo)).expect(name);
     assert_eq!(exchange(&stream, b"hello").expect(name), b"hello");
     let denied = connect_error("203.0.113.201", servers.echo).raw_os_error();
-    assert_eq!(denied, Some(libc::EHOSTUNREACH));
+    assert_eq!(denied, Some(libc::ECONNREFUSED));
 }
 
 fn refuses_names(_: &Servers, _: &mut Netd) {
@@ -230,7 +230,8 @@ fn refuses_datagrams(_: &Servers, _: &mut Netd) {
         error.raw_os_error().expect("a number")
     };
     assert_eq!(error("203.0.113.1"), libc::ECONNREFUSED);
-    assert_eq!(error("203.0.113.66"), libc::EHOSTUNREACH);
+    assert_eq!(error("203.0.113.66"), libc::ECONNREFUSED);
+    assert_eq!(error("203.0.113.2"), libc::ECONNREFUSED, "by the host part");
     assert_eq!(error("2001:db9::1"), libc::EACCES);
 }
 

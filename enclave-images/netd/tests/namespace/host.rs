@@ -124,6 +124,9 @@ fn unique() -> u64 {
     std::hash::RandomState::new().hash_one(0)
 }
 
+/// What the rules allow, and the host part does not.
+const DENIED: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 2));
+
 fn serve(mut stream: UnixStream) -> io::Result<()> {
     let mut bytes = Vec::new();
     let request = loop {
@@ -172,9 +175,7 @@ fn place(address: IpAddr) -> IpAddr {
 
 fn serve_tcp(mut stream: UnixStream, address: IpAddr, port: u16) -> io::Result<()> {
     match address {
-        IpAddr::V4(it) if it.octets() == [203, 0, 113, 2] => {
-            return answer(&mut stream, Status::DeniedByHost);
-        }
+        address if address == DENIED => return answer(&mut stream, Status::DeniedByHost),
         IpAddr::V4(it) if it.octets() == [203, 0, 113, 3] => {
             return answer(&mut stream, Status::HostUnreachable);
         }
@@ -204,6 +205,9 @@ fn reset(stream: &mut UnixStream) -> io::Result<()> {
 }
 
 fn serve_udp(mut stream: UnixStream, address: IpAddr, port: u16) -> io::Result<()> {
+    if address == DENIED {
+        return answer(&mut stream, Status::DeniedByHost);
+    }
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     socket.connect(SocketAddr::new(place(address), port))?;
     answer(&mut stream, Status::Ok)?;
