@@ -174,6 +174,14 @@ for host, count in [("api.example.com", 0), ("api.example.com", 60000), ("2606:2
 })
 
 test.each([
+  ['curl', 'curl -sS http://api/x', 'hello /x over 1.1\n'],
+  ["Go's resolver", 'http-client http://api/bytes/1000', '200 OK 1000 bytes <nil>\n'],
+  ['busybox', 'busybox wget -q -O - http://www/w', 'hello /w over 1.1\n'],
+])("%s completes short names by the image's search list", async (_, script, output) => {
+  expect(await networked.guest(script)).toBe(output)
+})
+
+test.each([
   ['that are aliases of aliases', 'chain.example.com', 1],
   ['that have another address each time and no time to live', 'turn.example.com', 3],
 ])('names %s', async (_, name, times) => {

@@ -183,17 +183,45 @@ test('a port that is taken, or that the image does not declare, is refused', asy
 
 describe('the proxy', () => {
   const environment = 'set -a; . /tmp/environment; set +a'
+  const PROXY = '127.0.0.1 9011'
+  /** With whom curl has spoken: in transparent egress it is the server. */
+  const WITH = String.raw`-w '%{remote_ip} %{remote_port}\n'`
+
+  test('is in the environment of the app, in both spellings', async () => {
+    const url = 'http://127.0.0.1:9011'
+    const names = ['http_proxy', 'https_proxy', 'all_proxy']
+    const expected = [...names, ...names.map((it) => it.toUpperCase())].map((it) => `${it}=${url}`)
+    for (const name of ['no_proxy', 'NO_PROXY']) expected.push(`${name}=localhost,127.0.0.1,::1`)
+    const set = await published.guest("grep -i '^[a-z]*_proxy=' /tmp/environment")
+    expect(set.trimEnd().split('\n').toSorted()).toEqual(expected.toSorted())
+  })
+
+  test('decides by name, also where an allowed name has the same address', async () => {
+    // What is allowed of other.example.org, without a proxy, is its address: api.example.com has it, too.
+    const url = 'http://other.example.org/o'
+    const direct = await published.guest(
+      `curl -sS http://api.example.com/a; curl -sS --connect-to ::api.example.com: ${url}`,
+    )
+    expect(direct).toBe('hello /a over 1.1\nhello /o over 1.1\n')
+    const named = await published.guest(`${environment}; curl -sS ${WITH} ${url}`)
+    expect(named).toContain('ERR_EGRESS_DENIED')
+    expect(named).toContain(PROXY)
+    const loopback = await published.guest(
+      `${environment}; curl -sS ${WITH} http://127.0.0.1/hello`,
+    )
+    expect(loopback).toBe('hello\n127.0.0.1 80\n')
+  })
 
   test.each([
     [
       'curl by the environment',
-      `${environment}; curl -sS http://api.example.com/e`,
-      'hello /e over 1.1\n',
+      `${environment}; curl -sS ${WITH} http://api.example.com/e`,
+      `hello /e over 1.1\n${PROXY}\n`,
     ],
     [
       'curl by the environment, with TLS and HTTP/2',
-      `${environment}; curl -sS --cacert /outside.pem https://api.example.com/e`,
-      'hello /e over 2.0\n',
+      `${environment}; curl -sS ${WITH} --cacert /outside.pem https://api.example.com/e`,
+      `hello /e over 2.0\n${PROXY}\n`,
     ],
     [
       'curl -x, by an alias',
@@ -244,6 +272,9 @@ curl -sS -m 30 --socks5-hostname 127.0.0.1:9011 http://bad.example.com/`,
     expect(codes).toEqual([...denied.map(() => 'ERR_EGRESS_DENIED'), 'ERR_EGRESS_SERVER'])
     expect(answers).toContain('in allow, { host: other.example.org } would allow it')
     expect(answers).toMatch(/\(2\)|not allowed/) // SOCKS5's reply
+    expect(
+      await published.guest('curl -sS -x http://127.0.0.1:9011 http://93.184.216.35/'),
+    ).toMatch(/ERR_EGRESS_SERVER.*or the rules of egress did/)
     expect(published.journal).toContain('the guest asked for other.example.org')
   })
 
