@@ -89,7 +89,13 @@ export class TestHost implements AsyncDisposable {
 
   /** Starts `cloister` with its streams as pipes, without waiting for it. */
   spawn(...args: readonly string[]): ChildProcess {
-    return spawn(process.execPath, [cli, ...args], { env: this.#env })
+    return this.spawnUnder([], ...args)
+  }
+
+  /** The same by a program that starts it: the words before it. */
+  spawnUnder(prefix: readonly string[], ...args: readonly string[]): ChildProcess {
+    const [program = '', ...words] = [...prefix, process.execPath, cli, ...args]
+    return spawn(program, words, { env: this.#env })
   }
 
   /** Runs a shell script in which `cloister` is this host's, in its directory. */

@@ -191,6 +191,7 @@ export class Proxy implements AsyncDisposable {
     for (const watcher of this.#watchers.values()) watcher.close()
     await Promise.all(this.ports.map((port) => port[Symbol.asyncDispose]()))
     this.#ports.clear()
+    this.#resolver[Symbol.dispose]()
   }
 }
 

@@ -1,11 +1,10 @@
-// Addresses of servers, from the host's own resolver (getaddrinfo: hosts file, DNS, whatever the host
-// uses). Concurrent lookups of a name share one answer, which is cached for a moment. Of
-// a name that was found before, the last answer serves while the resolver fails.
+// Addresses of servers, from the host's own resolver. Concurrent lookups of a name share one answer, which is cached for
+// a moment. Of a name that was found before, the last answer serves while the resolver fails.
 
-import { lookup } from 'node:dns/promises'
 import { isIP, isIPv4 } from 'node:net'
 import { CloisterError, reasonOf } from '../errors.ts'
 import { normalizeAddress } from './host-name.ts'
+import { LookupProcess, type Lookup } from './lookup-process.ts'
 import type { AddressFamily } from './target.ts'
 
 /** How long an answer is good for; a host's resolver keeps answers as long as their TTL says. */
@@ -22,9 +21,14 @@ interface Answer {
 }
 
 /** Resolves names; each question is asked once at a time. */
-export class Resolver {
+export class Resolver implements Disposable {
+  readonly #host: Lookup
   readonly #answers = new Map<string, Answer>()
   readonly #asked = new Map<string, Promise<readonly string[]>>()
+
+  constructor(host: Lookup = new LookupProcess()) {
+    this.#host = host
+  }
 
   /**
    * The addresses of a name, those of IPv4 first; an address is its own.
@@ -64,8 +68,8 @@ export class Resolver {
 
   async #ask(name: string): Promise<readonly string[]> {
     try {
-      const addresses = await withinTime(lookup(name, { all: true, verbatim: true }))
-      const found = addresses.map(({ address }) => normalizeAddress(address))
+      const addresses = await withinTime(this.#host.lookup(name))
+      const found = addresses.map(normalizeAddress)
       const inOrder = found.toSorted((a, b) => Number(isIPv4(b)) - Number(isIPv4(a)))
       const answer = { addresses: inOrder.slice(0, MAX_ADDRESSES), at: performance.now() }
       this.#answers.set(name, answer)
@@ -73,6 +77,10 @@ export class Resolver {
     } finally {
       this.#asked.delete(name)
     }
+  }
+
+  [Symbol.dispose](): void {
+    this.#host[Symbol.dispose]()
   }
 }
 

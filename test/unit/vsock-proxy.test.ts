@@ -89,6 +89,22 @@ test('more connections than workers wait for their turn', async () => {
   expect((await second).toString()).toBe('one word')
 })
 
+test('connections for which 256 others wait are closed, and those keep their turn', async () => {
+  const first = dial(enclave, 8003)
+  await once(first, 'data')
+  const waiting = Array.from({ length: 256 }, () => dial(enclave, 8003))
+  await expect.poll(async () => valueOf('cloister_proxy_connections_waiting', 8003)).toBe(256)
+  await untilEnd(dial(enclave, 8003))
+  await expect
+    .poll(() => valueOf('cloister_proxy_failures_total', 8003, { reason: 'limit' }))
+    .toBe(1)
+  expect(await valueOf('cloister_proxy_connections_waiting', 8003)).toBe(256)
+  const [next, ...others] = waiting
+  for (const socket of others) socket.destroy()
+  first.destroy()
+  if (next !== undefined) expect((await exchange(next, 'word')).toString()).toBe('one word')
+})
+
 test('a reader that does not read holds up the writer', async () => {
   const socket = dial(enclave, 8000)
   await once(socket, 'connect')
