@@ -113,13 +113,13 @@ function checkTime(time: string, { date, presigned }: Authorization, nowMs: numb
   const atMs = Date.parse(time.replace(TIME, '$1-$2-$3T$4:$5:$6Z'))
   if (Number.isNaN(atMs)) throw incomplete('x-amz-date is not a date')
   if (!time.startsWith(date)) throw rejected('Date in Credential scope does not match x-amz-date.')
-  const now = new Date(nowMs).toISOString()
+  const now = (): string => new Date(nowMs).toISOString()
   if (presigned === undefined && atMs < nowMs - MAX_SKEW_MS)
-    throw rejected(`Signature expired: ${time} is more than 5 minutes before ${now}.`)
+    throw rejected(`Signature expired: ${time} is more than 5 minutes before ${now()}.`)
   if (presigned !== undefined && atMs + presigned.expiresMs < nowMs)
-    throw rejected(`Signature expired: ${time} is more than X-Amz-Expires before ${now}.`)
+    throw rejected(`Signature expired: ${time} is more than X-Amz-Expires before ${now()}.`)
   if (atMs > nowMs + MAX_SKEW_MS)
-    throw rejected(`Signature not yet current: ${time} is more than 5 minutes after ${now}.`)
+    throw rejected(`Signature not yet current: ${time} is more than 5 minutes after ${now()}.`)
 }
 
 interface Signed {

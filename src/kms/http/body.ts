@@ -6,15 +6,26 @@ import { KmsError } from '../kms-error.ts'
 /** The largest request of AWS's model is a document of 262144 bytes in base64, and little else. */
 const MAX_BODY_BYTES = 512 * 1024
 
-/** @throws KmsError RequestEntityTooLargeException; what the socket throws. */
+/**
+ * The whole body, by events: an iterator over them costs a tenth of a small request.
+ * @throws KmsError RequestEntityTooLargeException; what the socket throws.
+ */
 export async function readBody(request: IncomingMessage): Promise<Uint8Array> {
   const chunks: Buffer[] = []
   let size = 0
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    size += chunk.length
-    if (size > MAX_BODY_BYTES)
-      throw new KmsError('RequestEntityTooLargeException', 'the request is too large', 413)
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks)
+  return await new Promise((resolve, reject) => {
+    request.on('error', reject)
+    request.on('end', () => {
+      resolve(Buffer.concat(chunks))
+    })
+    request.on('data', (chunk: Buffer) => {
+      size += chunk.length
+      if (size <= MAX_BODY_BYTES) {
+        chunks.push(chunk)
+        return
+      }
+      request.pause()
+      reject(new KmsError('RequestEntityTooLargeException', 'the request is too large', 413))
+    })
+  })
 }
