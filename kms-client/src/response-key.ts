@@ -42,7 +42,10 @@ export class ResponseKey {
    */
   check({ asked, requestBody, status, headers, body }: HttpExchange): void {
     const text = headers[SIGNATURE_HEADER]
-    if (text === undefined) throw unsigned(`the response (status ${String(status)}) is not signed`)
+    if (text === undefined)
+      throw unsigned(
+        `the response (status ${String(status)}) is not signed: not the broker's, or the broker does not know the access key`,
+      )
     const signature = Buffer.from(text, 'base64')
     const request = [asked[NONCE_HEADER], asked['x-amz-target'], sha384(requestBody)]
     const response = [String(status), headers['date'], headers['x-amzn-requestid'], sha384(body)]

@@ -2,12 +2,12 @@
 // the policies allow it. Whatever the outcome, it is in the audit log before the answer is sent.
 
 import { CloisterError } from '../errors.ts'
-import type { Credentials } from './auth/credentials-file.ts'
+import type { Credentials, Principal } from './auth/credentials-file.ts'
 import { presignedTarget } from './auth/presigned.ts'
 import { authenticate } from './auth/sigv4.ts'
 import { Fields } from './fields.ts'
 import type { ReceivedRequest } from './http/server.ts'
-import { KmsError, unsupported } from './kms-error.ts'
+import { KmsError, StrangerError, unsupported } from './kms-error.ts'
 import {
   Call,
   type Answer,
@@ -46,9 +46,11 @@ export async function answerRequest(
   { store, credentials, recipients, roots, place, now, upkeep, throttle }: BrokerParts,
 ): Promise<Answer> {
   const nowMs = now()
-  const name = operationName(request)
   const { region } = place
-  const principal = authenticate(request, { credentials, region, nowMs })
+  const [name, principal] = asStranger((): readonly [string, Principal] => [
+    operationName(request),
+    authenticate(request, { credentials, region, nowMs }),
+  ])
   throttle.take(principal.arn, nowMs)
   upkeep.work()
   const { requestId, sourceIp, userAgent, isSecure } = request
@@ -75,6 +77,14 @@ export async function answerRequest(
   } catch (error) {
     await recordFailure(store, start, { call, error })
     throw error
+  }
+}
+
+function asStranger<T>(step: () => T): T {
+  try {
+    return step()
+  } catch (error) {
+    throw error instanceof KmsError ? new StrangerError(error) : error
   }
 }
 

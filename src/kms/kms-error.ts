@@ -15,6 +15,13 @@ export class KmsError extends Error {
   }
 }
 
+/** The answer to a request before it is known whose it is. */
+export class StrangerError extends KmsError {
+  constructor({ type, message, status }: KmsError) {
+    super(type, message, status)
+  }
+}
+
 /** A field of the request that breaks a rule of AWS's model. */
 export function invalid(message: string): KmsError {
   return new KmsError('ValidationException', message)

@@ -16,6 +16,8 @@ import { Upkeep } from './upkeep.ts'
 
 /** Time servers correct a clock by less. */
 const CLOCK_TOLERANCE_MS = 60_000
+/** Refusals of requests whose signature is not one of a principal. */
+const SIGNED_FOR_STRANGERS_PER_SECOND = 20
 
 export interface BrokerOptions {
   /** A directory of its own; made when it is missing. */
@@ -81,11 +83,13 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     upkeep = new Upkeep({ store, guard, place, now, report })
     const throttle = new Throttle(options.requestsPerSecond ?? Infinity)
     const parts = { store, credentials, recipients, roots, place, now, upkeep, throttle }
+    const strangers = new Throttle(SIGNED_FOR_STRANGERS_PER_SECOND)
     const server = await KmsServer.listen(
       { host, port, tls },
       {
         ...{ dispatch: (request) => answerRequest(request, parts), report, now },
         sign: (text) => store.responseKey.sign(text),
+        signsForStrangers: () => strangers.takes('', now()),
       },
     )
     const page = await openConsole(server, options.console, { store, place, roots, now, report })

@@ -21,16 +21,22 @@ export class Throttle {
 
   /** @throws KmsError ThrottlingException if the principal exceeds its rate. */
   take(arn: string, nowMs: number): void {
-    if (this.#perSecond === Infinity) return
-    const { tokens, atMs } = this.#buckets.get(arn) ?? { tokens: this.#perSecond, atMs: nowMs }
-    // A clock that was set back fills nothing.
-    const filled = (Math.max(0, nowMs - atMs) * this.#perSecond) / 1000
-    const left = Math.min(this.#perSecond, tokens + filled)
-    if (left < 1)
+    if (!this.takes(arn, nowMs))
       throw new KmsError(
         'ThrottlingException',
         'You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls.',
       )
-    this.#buckets.set(arn, { tokens: left - 1, atMs: nowMs })
+  }
+
+  /** Whether the rate allows one more. */
+  takes(arn: string, nowMs: number): boolean {
+    if (this.#perSecond === Infinity) return true
+    const { tokens, atMs } = this.#buckets.get(arn) ?? { tokens: this.#perSecond, atMs: nowMs }
+    // A clock that was set back fills nothing, and counts from there.
+    const filled = (Math.max(0, nowMs - atMs) * this.#perSecond) / 1000
+    const left = Math.min(this.#perSecond, tokens + filled)
+    const isAllowed = left >= 1
+    this.#buckets.set(arn, { tokens: isAllowed ? left - 1 : left, atMs: nowMs })
+    return isAllowed
   }
 }

@@ -14,7 +14,7 @@ import { createServer as createTlsServer } from 'node:https'
 import { isIP, type AddressInfo } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import { CloisterError, reasonOf } from '../../errors.ts'
-import { KmsError } from '../kms-error.ts'
+import { KmsError, StrangerError } from '../kms-error.ts'
 import { readBody } from './body.ts'
 import { nonceOf, SIGNATURE_HEADER, signedText, type SignResponse } from './response-signature.ts'
 import type { TlsIdentity } from './tls.ts'
@@ -111,12 +111,16 @@ interface Handlers {
   readonly now: () => number
   /** For requests that ask for a signed response. */
   readonly sign: SignResponse
+  /** Whether this is still signed for a client that is not known: a signature costs more than its request. */
+  readonly signsForStrangers: () => boolean
 }
 
 /** What is sent: the JSON of the response, or nothing. */
 interface Result {
   readonly status: number
   readonly text: string
+  /** Whether it is not known whose request it answers. */
+  readonly isForStranger?: boolean
 }
 
 async function respond(
@@ -131,7 +135,7 @@ async function respond(
     const received = { ...headOf(request), ...head, body: await readBody(request) }
     const nonce = nonceOf(request.headers)
     const result = await resultOf(received, handlers)
-    if (nonce !== undefined)
+    if (nonce !== undefined && (result.isForStranger !== true || handlers.signsForStrangers()))
       response.setHeader(
         SIGNATURE_HEADER,
         await signature({ ...received, nonce }, result, handlers),
@@ -166,7 +170,8 @@ function refusal(error: unknown, { report }: Handlers): Result {
   const isAnswer = error instanceof KmsError
   if (!isAnswer) report(error)
   const { type, message, status } = isAnswer ? error : internal()
-  return { status, text: JSON.stringify({ __type: type, message }) }
+  const isForStranger = error instanceof StrangerError
+  return { status, text: JSON.stringify({ __type: type, message }), isForStranger }
 }
 
 function send(response: ServerResponse, { status, text }: Result): void {

@@ -107,6 +107,7 @@ test('a client that does not read its answer is disconnected', async () => {
   const handlers = {
     dispatch: () => Promise.resolve({ text: 'x'.repeat(length) }),
     ...{ report: () => undefined, now: Date.now, sign: () => Promise.resolve(new Uint8Array()) },
+    signsForStrangers: () => false,
   }
   const options = { host: '127.0.0.1', port: 0, tls: null, silenceMs: 200 }
   await using server = await KmsServer.listen(options, handlers)

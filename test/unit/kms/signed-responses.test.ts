@@ -18,7 +18,7 @@ import { envelop, envelopAuthenticated } from '../../../src/kms/recipient/cms.ts
 import { BrokerSuite, policyFor, text } from '../../fixtures/kms/broker-suite.ts'
 import { ForgingParent, type Answered, type Passed } from '../../fixtures/kms/forging-parent.ts'
 import { keysOf, REGION } from '../../fixtures/kms/running-broker.ts'
-import { sendRequest } from '../../fixtures/kms/send-request.ts'
+import { answerTo, sendRequest } from '../../fixtures/kms/send-request.ts'
 import { signed } from '../../fixtures/kms/signed-request.ts'
 
 const suite = new BrokerSuite()
@@ -299,4 +299,20 @@ test('no response is signed for an operation in the query string, which the sign
   })
   expect(response.headers.has('x-cloister-response-signature')).toBe(false)
   expect(await response.text()).toContain('X-Amz-Target')
+})
+
+test('refusals of strangers are signed a few times a second, and responses to principals always', async () => {
+  const nowMs = Date.now()
+  await suite.broker.restart({ roots: [suite.platform.root], now: () => nowMs })
+  const isSigned = async (keys: ReturnType<typeof keysOf>): Promise<boolean> => {
+    const headers = { 'x-cloister-response-nonce': 'ab'.repeat(32) }
+    const request = await signed({ headers, keys, atMs: nowMs })
+    const answer = await answerTo(suite.broker.endpoint, request)
+    return answer.headers['x-cloister-response-signature'] !== undefined
+  }
+  const stranger = { ...keysOf('app'), secretAccessKey: 'x'.repeat(40) }
+  const answers: boolean[] = []
+  for (let count = 0; count < 25; count++) answers.push(await isSigned(stranger))
+  expect([answers.lastIndexOf(true), answers.indexOf(false)]).toEqual([19, 20])
+  for (let count = 0; count < 25; count++) expect(await isSigned(keysOf('app'))).toBe(true)
 })
