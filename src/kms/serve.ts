@@ -1,21 +1,19 @@
 // Starts a broker from what an operator gives: a store, its master key, the principals, the roots.
 
 import { isIP } from 'node:net'
-import { check, CloisterError } from '../errors.ts'
+import { check } from '../errors.ts'
 import { readCredentials } from './auth/credentials-file.ts'
 import { answerRequest } from './broker.ts'
+import { ClockWatch } from './clock-watch.ts'
 import { KmsConsole, type ConsoleOptions } from './console.ts'
 import { KmsServer } from './http/server.ts'
 import { readTlsIdentity, type TlsFiles } from './http/tls.ts'
 import { openStore, type MasterKeySource } from './open-store.ts'
 import { RecipientVerifier } from './recipient/recipient.ts'
 import { rootDigest } from './recipient/root-digest.ts'
-import type { Store } from './store/store.ts'
 import { Throttle } from './throttle.ts'
 import { Upkeep } from './upkeep.ts'
 
-/** Time servers correct a clock by less. */
-const CLOCK_TOLERANCE_MS = 60_000
 /** Refusals of requests whose signature is not one of a principal. */
 const SIGNED_FOR_STRANGERS_PER_SECOND = 20
 
@@ -69,9 +67,11 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   const recipients = new RecipientVerifier({ roots: options.roots, maxAgeMs })
   const roots = options.roots.map(rootDigest)
   const credentials = readCredentials(options.credentials)
-  const now = options.now ?? Date.now
-  const tls = options.tls === undefined ? null : readTlsIdentity(options.tls, now())
-  const { store, guard } = await openStore(options.store, options.masterKey, now())
+  const clock = options.now ?? Date.now
+  const tls = options.tls === undefined ? null : readTlsIdentity(options.tls, clock())
+  const { store, guard } = await openStore(options.store, options.masterKey, clock())
+  const watch = new ClockWatch(clock, store.audit.lastTime, report)
+  const now = () => watch.now()
   const place = { region, account }
   let upkeep: Upkeep | undefined
   const close = (): void => {
@@ -79,7 +79,6 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     store[Symbol.dispose]()
   }
   try {
-    checkClock(store, now(), report)
     upkeep = new Upkeep({ store, guard, place, now, report })
     const throttle = new Throttle(options.requestsPerSecond ?? Infinity)
     const parts = { store, credentials, recipients, roots, place, now, upkeep, throttle }
@@ -124,15 +123,6 @@ async function openConsole(
     await server[Symbol.asyncDispose]()
     throw error
   }
-}
-
-/** A clock that was set back delays deletions and expirations, and makes old documents young: the operator must know. */
-function checkClock(store: Store, nowMs: number, report: (fault: unknown) => void): void {
-  const { lastTime } = store.audit
-  if (lastTime === undefined || Date.parse(lastTime) - nowMs < CLOCK_TOLERANCE_MS) return
-  const now = new Date(nowMs).toISOString()
-  const message = `the clock says ${now}, but the last entry of the audit log is of ${lastTime}`
-  report(new CloisterError('ERR_KMS_CLOCK', message, { details: { now, lastTime } }))
 }
 
 /** Answers with keys in plain text must not leave this host in the clear. */

@@ -2,7 +2,8 @@
 // nothing that it acknowledged, and continues when the fault is over.
 
 import { execFileSync } from 'node:child_process'
-import { closeSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs'
+import { basename } from 'node:path'
 import {
   CreateKeyCommand,
   DescribeKeyCommand,
@@ -98,6 +99,43 @@ describe('on a small file system', () => {
   })
 })
 
+test('a file system that becomes read-only is reported, and nothing that was acknowledged is lost', async () => {
+  const [image, disk] = [broker.path('disk.img'), broker.path('ext4')]
+  const store = `${disk}/store`
+  mkdirSync(disk)
+  execFileSync('truncate', ['--size=20M', image])
+  execFileSync('mkfs.ext4', ['-q', image])
+  const mount = () => execFileSync('mount', ['-o', 'loop,errors=remount-ro', image, disk])
+  mount()
+  try {
+    await broker.restart({ store })
+    const client = broker.client('root')
+    const made: (string | undefined)[] = []
+    const create = async (): Promise<void> => {
+      made.push((await client.send(new CreateKeyCommand({}))).KeyMetadata?.KeyId)
+    }
+    for (let count = 0; count < 5; count++) await create()
+    const device = execFileSync('findmnt', ['-no', 'SOURCE', disk], { encoding: 'utf8' }).trim()
+    writeFileSync(`/sys/fs/ext4/${basename(device)}/trigger_fs_error`, '1')
+    for (const sent of [create(), create(), client.send(new ListKeysCommand({}))])
+      expect(await refusal(sent)).toBe('KMSInternalException')
+    expect(broker.faults[0]).toMatchObject({ code: 'ERR_KMS_STORE' })
+    client.destroy()
+    await broker.stop().catch((fault: unknown) => broker.faults.push(fault))
+    execFileSync('umount', [disk])
+    mount()
+    await broker.restart({ store })
+    const again = broker.client('root')
+    const { Keys = [] } = await again.send(new ListKeysCommand({}))
+    expect(Keys.map(({ KeyId }) => KeyId).toSorted()).toEqual(made.toSorted())
+    again.destroy()
+    await broker.stop()
+    verifyStoredAudit(store)
+  } finally {
+    execFileSync('umount', [disk])
+  }
+})
+
 /** Leaves no room. */
 function fill(path: string): void {
   const file = openSync(path, 'w')
@@ -125,5 +163,27 @@ test('a clock that was set back is reported at the start, and deletes nothing', 
   expect(described.KeyMetadata?.KeyState).toBe('PendingDeletion')
   late.destroy()
   await broker.restart()
+  expect(broker.faults).toHaveLength(1)
+})
+
+test('a clock that is set back meanwhile is reported once, and requests go on', async () => {
+  let behindMs = 0
+  await broker.restart({ now: () => Date.now() - behindMs })
+  const describe = async (KeyId: string | undefined): Promise<string | undefined> => {
+    const client = broker.client('root', -behindMs)
+    const { KeyMetadata } = await client.send(new DescribeKeyCommand({ KeyId }))
+    client.destroy()
+    return KeyMetadata?.KeyState
+  }
+  const client = broker.client('root')
+  const { KeyMetadata } = await client.send(new CreateKeyCommand({}))
+  const KeyId = KeyMetadata?.KeyId
+  await client.send(new ScheduleKeyDeletionCommand({ KeyId, PendingWindowInDays: 7 }))
+  client.destroy()
+  behindMs = 30 * DAY_MS
+  for (let count = 0; count < 3; count++) expect(await describe(KeyId)).toBe('PendingDeletion')
+  expect(broker.faults).toMatchObject([{ code: 'ERR_KMS_CLOCK' }])
+  behindMs = 0
+  expect(await describe(KeyId)).toBe('PendingDeletion')
   expect(broker.faults).toHaveLength(1)
 })
