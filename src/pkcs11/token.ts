@@ -6,6 +6,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { check, CloisterError, type ErrorCode } from '../errors.ts'
 import { temporaryDirectory } from '../files/index.ts'
+import { checkPinTries } from './pin-tries.ts'
 import { parsePkcs11Uri, type Pkcs11Uri } from './uri.ts'
 
 /** Kinds of keys, by pkcs11-tool's names, and how its lists begin them. */
@@ -23,6 +24,8 @@ export interface TokenOptions {
   readonly code: ErrorCode
   /** Where the PIN is given. */
   readonly pinOption: string
+  /** Whether no person is there: then a PIN is not tried after a wrong one. */
+  readonly isUnattended?: boolean
 }
 
 /** A key that was found on its token. */
@@ -38,10 +41,15 @@ export interface Token {
  * @throws the code of the options
  */
 export async function openToken(uri: string, options: TokenOptions): Promise<Token> {
-  const { kind, pin, code } = options
+  const { kind, pin, code, isUnattended = false } = options
   const parsed = parsePkcs11Uri(uri, options)
+  const module = ['--module', parsed.modulePath]
+  if (pin !== undefined) {
+    const tokens = await runTool([...module, '--list-token-slots'], { code })
+    checkPinTries(tokens.toString(), parsed.token, { code, isUnattended })
+  }
   const session = [
-    ...['--module', parsed.modulePath],
+    ...module,
     ...(parsed.token === undefined ? [] : ['--token-label', parsed.token]),
     ...(pin === undefined ? [] : ['--login', '--pin', `env:${PIN_VARIABLE}`]),
   ]
@@ -83,6 +91,12 @@ function findKey(list: string, { object, id }: Pkcs11Uri, { kind, code }: TokenO
     `${String(found.length)} ${kindName} keys on the token match the PKCS#11 URI, one is needed`,
     { details: { keysOnToken: keys.length }, hint: 'Check token, object and id, and the PIN.' },
   )
+  // The tool is told the id, and would take the first key with it.
+  const sameId = keys.filter(({ id }) => id === key.id).length
+  const message = `${String(sameId)} ${kindName} keys on the token have the id ${key.id}`
+  check(sameId === 1, code, message, {
+    hint: 'Give each key an id of its own: pkcs11-tool --login --type … --id … --set-id ….',
+  })
   return key
 }
 

@@ -2,10 +2,16 @@
 
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { once } from 'node:events'
+import { resolve } from 'node:path'
+import { CreateKeyCommand, DecryptCommand, EncryptCommand } from '@aws-sdk/client-kms'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { buildToolkit } from '../fixtures/built-toolkit.ts'
 import { codeOf } from '../fixtures/code-of.ts'
 import { callCloister } from '../fixtures/in-process-cli.ts'
-import { RunningBroker } from '../fixtures/kms/running-broker.ts'
+import { spawnBroker, startBrokerProcess } from '../fixtures/kms/broker-process.ts'
+import { ACCOUNT, REGION, RunningBroker } from '../fixtures/kms/running-broker.ts'
+import { PostgresServer } from '../fixtures/kms/postgres-server.ts'
 import { opened, sealedUnderNewKey } from '../fixtures/kms/sealed-word.ts'
 
 const MODULE = '/usr/lib/softhsm/libsofthsm2.so'
@@ -36,14 +42,22 @@ afterAll(async () => {
   expect(broker.faults).toEqual([])
 })
 
+const pkcs11Tool = (token: string, ...args: readonly string[]): void => {
+  const session = ['--module', MODULE, '--token-label', token, '--login', '--pin', PIN]
+  execFileSync('pkcs11-tool', [...session, ...args], { stdio: 'ignore' })
+}
+
+/** A login that succeeds, after which the token has forgotten the wrong PINs. */
+const logIn = (token: string): void => {
+  pkcs11Tool(token, '--list-objects')
+}
+
 function makeToken(label: string): void {
   const pins = ['--pin', PIN, '--so-pin', '246800']
   const stdio = 'ignore'
   execFileSync('softhsm2-util', ['--init-token', '--free', '--label', label, ...pins], { stdio })
-  const session = ['--module', MODULE, '--token-label', label, '--login', '--pin', PIN]
   const make = (type: string, name: string, id: string): void => {
-    const key = ['--keygen', '--key-type', type, '--label', name, '--id', id]
-    execFileSync('pkcs11-tool', [...session, ...key], { stdio })
+    pkcs11Tool(label, '--keygen', '--key-type', type, '--label', name, '--id', id)
   }
   make('AES:32', 'master', '01')
   make('AES:16', 'short', '02')
@@ -69,6 +83,7 @@ test('a store opens with its token, and with nothing else', async () => {
     [uri('kms'), 'no-pin'],
   ] as const)
     expect(await started(pkcs11, broker.path(pin)), `${pkcs11} ${pin}`).toBe('ERR_KMS_MASTER_KEY')
+  logIn('kms')
   expect(await codeOf(broker.restart())).toBe('ERR_KMS_MASTER_KEY')
 })
 
@@ -101,4 +116,74 @@ test('a backup opens with the token of its store, and with no other', async () =
   await broker.stop()
   const alone = await call('backup', 'store', '--pkcs11-pin-file', broker.path('pin'))
   expect(alone.stderr).toContain('ERR_CLI_ARGUMENT: ')
+})
+
+test('after a wrong PIN, the next start tries none, until somebody has logged in', async () => {
+  const start = async (pin: string): Promise<string> =>
+    broker
+      .restart({ masterKey: { pkcs11: uri('kms'), pinFile: broker.path(pin) } })
+      .then(() => 'started', String)
+  expect(await start('wrong-pin')).toContain('refused to use its key')
+  for (const pin of ['wrong-pin', 'pin'])
+    expect(await start(pin)).toContain('a wrong PIN was given')
+  logIn('kms')
+  expect(await start('pin')).toBe('started')
+  await broker.stop()
+})
+
+test.each([
+  ['has one try left', 0x20000],
+  ['is locked', 0x40000],
+])('a PIN that %s is not tried', async (said, flag) => {
+  const shim = broker.path(`flags-${String(flag)}.so`)
+  const source = resolve(import.meta.dirname, '../fixtures/kms/token-flags.c')
+  const defines = [`-DMODULE="${MODULE}"`, `-DFLAGS=${String(flag)}`]
+  execFileSync('gcc', ['-shared', '-fPIC', '-o', shim, ...defines, source])
+  const pkcs11 = uri('kms').replace(MODULE, shim)
+  const masterKey = { pkcs11, pinFile: broker.path('wrong-pin') }
+  expect(await broker.restart({ masterKey }).then(() => 'started', String)).toContain(said)
+  // The token has not seen the wrong PIN.
+  expect(await started()).toBe('accepted')
+  await broker.stop()
+})
+
+test('a token makes the master key of a PostgreSQL database, which brokers share', async () => {
+  await buildToolkit()
+  await using server = await PostgresServer.start()
+  const options = (masterKey: object) => ({
+    ...{
+      store: server.url,
+      credentials: broker.path('principals.json'),
+      region: REGION,
+      masterKey,
+    },
+    ...{ account: ACCOUNT, host: '127.0.0.1', port: 0, maxDocumentAgeMs: 1000 },
+  })
+  const pinFile = broker.path('pin')
+  const start = () => startBrokerProcess(options({ pkcs11: uri('kms'), pinFile }))
+  const brokers = await Promise.all([start(), start()])
+  const [one, other] = brokers.map(({ client }) => client)
+  const made = await one?.send(new CreateKeyCommand({}))
+  const KeyId = made?.KeyMetadata?.KeyId
+  const sealed = await one?.send(new EncryptCommand({ KeyId, Plaintext: Buffer.from('kept') }))
+  const opened = await other?.send(new DecryptCommand({ CiphertextBlob: sealed?.CiphertextBlob }))
+  expect(Buffer.from(opened?.Plaintext ?? []).toString()).toBe('kept')
+  for (const { broker: process, client } of brokers) {
+    client.destroy()
+    process.kill()
+    await once(process, 'close')
+  }
+  for (const wrong of [{ keyFile: broker.path('master.key') }, { pkcs11: uri('other'), pinFile }]) {
+    const refused = spawnBroker(options(wrong), 'ignore')
+    expect(await once(refused, 'close')).toEqual([1, null])
+  }
+})
+
+test('a key whose id another one has is refused: the token might use that one', async () => {
+  pkcs11Tool('other', '--keygen', '--key-type', 'AES:32', '--label', 'second', '--id', '01')
+  const store = broker.path('twins')
+  for (const key of ['object=master', 'object=second', 'id=%01', 'object=master;id=%01']) {
+    const masterKey = { pkcs11: uri('other', key), pinFile: broker.path('pin') }
+    expect(await codeOf(broker.restart({ store, masterKey })), key).toBe('ERR_KMS_MASTER_KEY')
+  }
 })

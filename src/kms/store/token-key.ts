@@ -39,6 +39,7 @@ async function open({ pkcs11, pinFile }: TokenSource): Promise<Token> {
   const pin = pinFile === undefined ? undefined : readSecretText(pinFile, CODE)
   const token = await openToken(pkcs11, {
     ...{ kind: 'secrkey', pin, code: CODE, pinOption: '--pkcs11-pin-file' },
+    isUnattended: true,
   })
   const message = `the key on the token is not of AES with 256 bits: ${token.description}`
   check(token.description === KEY_LENGTH, CODE, message, {
