@@ -830,7 +830,8 @@ const rows = {
   },
   ERR_KMS_CLOCK: {
     nitro: 0,
-    meaning: "The host's clock is behind the last entry of the key broker's audit log, or was set back.",
+    meaning:
+      "The host's clock is behind the last entry of the key broker's audit log, or was set back.",
     hint: 'Correct the clock: expirations, waiting periods and the age of documents depend on it.',
   },
   ERR_KMS_CORE_DUMPS: {

@@ -3,90 +3,41 @@
 
 import { createPrivateKey, createPublicKey, randomBytes, randomInt } from 'node:crypto'
 import { once } from 'node:events'
-import { statSync, writeFileSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import {
   CreateAliasCommand,
-  CreateGrantCommand,
   CreateKeyCommand,
-  DeleteImportedKeyMaterialCommand,
-  DisableKeyCommand,
   EnableKeyRotationCommand,
   type KMSClient,
-  PutKeyPolicyCommand,
-  RevokeGrantCommand,
-  RotateKeyOnDemandCommand,
   ScheduleKeyDeletionCommand,
-  TagResourceCommand,
-  type CreateGrantCommandInput,
-  type CreateKeyCommandInput,
 } from '@aws-sdk/client-kms'
 import { beforeAll, expect, test } from 'vitest'
 import { verifyStoredAudit } from '../../src/kms/index.ts'
 import type { KeyRecord } from '../../src/kms/store/key-table.ts'
-import type { MasterSecret } from '../../src/kms/store/master-key.ts'
 import { SqliteDatabase } from '../../src/kms/store/sqlite.ts'
 import { Store } from '../../src/kms/store/store.ts'
+import { writeKey, type Acknowledged, type Changes } from '../fixtures/kms/acknowledged-writes.ts'
 import { buildToolkit } from '../fixtures/built-toolkit.ts'
+import { newBrokerPlace, type BrokerPlace } from '../fixtures/kms/broker-place.ts'
 import { spawnBroker, startBrokerProcess } from '../fixtures/kms/broker-process.ts'
 import { importMaterial } from '../fixtures/kms/import-material.ts'
-import { ACCOUNT, principals, REGION, ROOT_USER } from '../fixtures/kms/running-broker.ts'
-import { temporaryDirectory } from '../fixtures/temporary-directory.ts'
 
 /** `npm run soak` does 200. */
 const ROUNDS = Number(process.env['CLOISTER_KILLED_ROUNDS'] ?? 8)
 /** Three for each kind of key: each kill interrupts that many writes. */
 const WRITERS = 9
 /** Of one round: writers begin their second keys. */
-const MAX_CHANGES = 72
+const MAX_CHANGES = 200
 /** Keys that are deleted one after the other, so that a kill comes between two of them. */
 const SCHEDULED = 24
 const DAY_MS = 24 * 3600 * 1000
 
 beforeAll(buildToolkit)
 
-/** What the broker said it had done, key by key. */
-interface Acknowledged {
-  readonly id: string
-  name?: string
-  policy?: string
-  tagged?: true
-  rotates?: true
-  rotated?: true
-  imported?: true
-  emptied?: true
-  granted?: string
-  revoked?: true
-  disabled?: true
-  deleted?: true
-}
-
-interface Place extends AsyncDisposable {
-  readonly store: string
-  readonly masterKey: MasterSecret
-  /** For the broker's process. */
-  readonly options: object
-}
-
-async function newPlace(): Promise<Place> {
-  const directory = await temporaryDirectory()
-  writeFileSync(directory.join('principals.json'), JSON.stringify(principals()), { mode: 0o600 })
-  writeFileSync(directory.join('master.key'), 'cd'.repeat(32), { mode: 0o600 })
-  const store = directory.join('store')
-  const masterKey = { keyFile: directory.join('master.key') }
-  const options = {
-    ...{ store, masterKey, credentials: directory.join('principals.json'), region: REGION },
-    ...{ account: ACCOUNT, host: '127.0.0.1', port: 0, maxDocumentAgeMs: 1000 },
-  }
-  return {
-    ...{ store, masterKey, options },
-    [Symbol.asyncDispose]: () => directory[Symbol.asyncDispose](),
-  }
-}
-
 test('loses nothing that it acknowledged, however often it is killed', async () => {
-  await using place = await newPlace()
+  await using place = await newBrokerPlace()
   const { store, masterKey } = place
   const acknowledged: Acknowledged[] = []
   for (let round = 0; round < ROUNDS; round++) {
@@ -113,12 +64,20 @@ test('loses nothing that it acknowledged, however often it is killed', async () 
   expect(logged('ImportKeyMaterial')).toBe(rows("materials WHERE cause = 'IMPORTED'"))
   expect(logged('DeleteImportedKeyMaterial')).toBe(rows('materials WHERE wrapped IS NULL'))
   expect(logged('RotateKeyOnDemand')).toBe(rows('materials WHERE number > 1'))
-  expect(logged('EnableKeyRotation')).toBe(rows('keys WHERE rotation_days IS NOT NULL'))
-  expect(logged('CreateGrant') - logged('RevokeGrant')).toBe(rows('grants'))
-  expect(logged('CreateAlias')).toBe(rows('aliases'))
+  const left = (made: string, undone: string): number => logged(made) - logged(undone)
+  const ended = logged('RevokeGrant') + logged('RetireGrant')
+  expect(left('EnableKeyRotation', 'DisableKeyRotation')).toBe(
+    rows('keys WHERE rotation_days IS NOT NULL'),
+  )
+  expect(logged('CreateGrant') - ended).toBe(rows('grants'))
+  expect(left('CreateAlias', 'DeleteAlias')).toBe(rows('aliases'))
   expect(logged('TagResource')).toBe(rows("keys WHERE tags <> ''"))
-  expect(logged('DisableKey')).toBe(rows('keys WHERE enabled = 0'))
-  expect(logged('ScheduleKeyDeletion')).toBe(rows('keys WHERE deletion_ms IS NOT NULL'))
+  expect(left('TagResource', 'UntagResource')).toBe(rows("keys WHERE tags LIKE '%gone%'"))
+  expect(logged('UpdateKeyDescription')).toBe(rows("keys WHERE description <> ''"))
+  expect(left('DisableKey', 'EnableKey')).toBe(rows('keys WHERE enabled = 0'))
+  expect(left('ScheduleKeyDeletion', 'CancelKeyDeletion')).toBe(
+    rows('keys WHERE deletion_ms IS NOT NULL'),
+  )
 })
 
 /** What was said to be done is; of what was not said, either all or nothing is. */
@@ -126,14 +85,18 @@ function checkKey({ id, ...done }: Acknowledged, store: Store): void {
   const key = store.keys.find(id)
   expect(key?.id).toBe(id)
   if (key === undefined) return
-  if (done.disabled) expect(key.enabled).toBe(false)
+  if (done.enabled !== undefined) expect(key.enabled).toBe(done.enabled)
+  if (done.description !== undefined) expect(key.description).toBe(done.description)
   if (done.policy !== undefined) expect(key.policy).toBe(done.policy)
   if (done.name !== undefined) expect(store.aliases.find(done.name)?.keyId).toBe(id)
-  if (done.tagged) expect(key.tags).toEqual({ of: id })
-  if (done.rotates) expect(key.rotationDays).toBe(365)
+  if (done.second !== undefined)
+    expect(store.aliases.find(`alias/second-of-${id}`)?.keyId ?? null).toBe(done.second)
+  if (done.tags !== undefined) expect(key.tags).toEqual(done.tags)
+  if (done.rotates !== undefined) expect(key.rotationDays).toBe(done.rotates ? 365 : null)
   if (done.rotated) expect(key.material).toBe(2)
-  if (done.revoked) expect(store.grants.find(done.granted ?? '')).toBeUndefined()
-  if (done.deleted) expect(key.deletionMs).not.toBeNull()
+  for (const grant of [done.revoked, done.retired])
+    if (grant !== undefined) expect(store.grants.find(grant)).toBeUndefined()
+  if (done.deleted !== undefined) expect(key.deletionMs !== null).toBe(done.deleted)
   if (done.imported) expect(key.material).toBe(1)
   if (done.emptied) expect(key.pendingImport).toBe(true)
   expect(key.pendingImport).toBe(store.materials.secret(id, 1) === undefined)
@@ -165,104 +128,105 @@ async function killedWhileWriting(options: object, acknowledged: Acknowledged[])
     if (done === last) broker.kill('SIGKILL')
   }
   const isOver = (): boolean => done >= last
-  const changes = { client, acknowledged, acknowledge, isOver }
-  await Promise.all(Array.from({ length: WRITERS }, () => write(changes)))
+  const { KeyMetadata } = await client.send(new CreateKeyCommand({}))
+  const home = KeyMetadata?.KeyId ?? ''
+  const changes = { client, acknowledged, acknowledge, home }
+  await Promise.all(Array.from({ length: WRITERS }, () => write(changes, isOver)))
   await closed
   client.destroy()
 }
 
-interface Changes {
-  readonly client: KMSClient
-  readonly acknowledged: Acknowledged[]
-  /** Called for each change once the broker has said that it is done. */
-  readonly acknowledge: () => void
-  readonly isOver: () => boolean
-}
-
 /** Changes of every kind, each noted when it was acknowledged, until the broker is gone. */
-async function write(changes: Changes): Promise<void> {
+async function write(changes: Changes, isOver: () => boolean): Promise<void> {
   try {
     for (;;) await writeKey(changes)
   } catch (error) {
-    if (!changes.isOver()) throw error
+    if (!isOver()) throw error
   }
-}
-
-async function writeKey({ client, acknowledged, acknowledge }: Changes): Promise<void> {
-  const kind = kindOf(acknowledged.length)
-  const { KeyMetadata } = await client.send(new CreateKeyCommand(kind))
-  const KeyId = KeyMetadata?.KeyId ?? ''
-  const key: Acknowledged = { id: KeyId }
-  acknowledged.push(key)
-  acknowledge()
-  const done = (what: Partial<Acknowledged>): void => {
-    Object.assign(key, what)
-    acknowledge()
-  }
-  const name = `alias/of-${KeyId}`
-  await client.send(new CreateAliasCommand({ AliasName: name, TargetKeyId: KeyId }))
-  done({ name })
-  const Tags = [{ TagKey: 'of', TagValue: KeyId }]
-  await client.send(new TagResourceCommand({ KeyId, Tags }))
-  done({ tagged: true })
-  const policy = policyOf(KeyId)
-  await client.send(new PutKeyPolicyCommand({ KeyId, Policy: policy }))
-  done({ policy })
-  if (kind.Origin === 'EXTERNAL') {
-    await importMaterial(client, KeyId, randomBytes(32))
-    done({ imported: true })
-    await client.send(new DeleteImportedKeyMaterialCommand({ KeyId }))
-    done({ emptied: true })
-    return
-  }
-  if (kind.KeySpec === undefined) {
-    await client.send(new RotateKeyOnDemandCommand({ KeyId }))
-    done({ rotated: true })
-    await client.send(new EnableKeyRotationCommand({ KeyId }))
-    done({ rotates: true })
-  }
-  const grant = { KeyId, GranteePrincipal: ROOT_USER, Operations: ['DescribeKey'], Name: 'granted' }
-  const { GrantId = '' } = await client.send(
-    new CreateGrantCommand(grant as CreateGrantCommandInput),
-  )
-  done({ granted: GrantId })
-  await client.send(new RevokeGrantCommand({ KeyId, GrantId }))
-  done({ revoked: true })
-  await client.send(new DisableKeyCommand({ KeyId }))
-  done({ disabled: true })
-  await client.send(new ScheduleKeyDeletionCommand({ KeyId }))
-  done({ deleted: true })
-}
-
-/** Symmetric keys, keys with a private and a public half, and keys whose material comes from outside. */
-function kindOf(count: number): CreateKeyCommandInput {
-  if (count % 3 === 0) return {}
-  if (count % 3 === 1) return { KeySpec: 'ECC_NIST_P256', KeyUsage: 'SIGN_VERIFY' }
-  return { Origin: 'EXTERNAL' }
-}
-
-function policyOf(Sid: string): string {
-  const Principal = { AWS: ROOT_USER }
-  const statement = { Effect: 'Allow', Principal, Action: 'kms:*', Resource: '*' }
-  return JSON.stringify({ Version: '2012-10-17', Statement: [{ Sid, ...statement }] })
 }
 
 test('deletes keys whose time has come wholly or not at all, when it is killed meanwhile', async () => {
-  await using place = await newPlace()
+  await using place = await newBrokerPlace()
   const { broker, client } = await startBrokerProcess(place.options)
   const ids = await Promise.all(Array.from({ length: SCHEDULED }, () => newScheduledKey(client)))
   client.destroy()
   broker.kill('SIGKILL')
   await once(broker, 'close')
-  let [left, cutShort] = [ids.length, 0]
-  while (left > 0) {
-    // The first time at once: on a fast disk all of them take no longer than a random while.
-    await killedWhileDeleting(place, cutShort === 0 ? 0 : randomInt(25))
-    left = wholeKeys(ids, place)
-    if (left > 0) cutShort += 1
-  }
-  expect(cutShort).toBeGreaterThan(0)
+  expect(await killedUntilDone(place, 8, () => wholeKeys(ids, place))).toBeGreaterThan(0)
 })
+
+test('rotates keys and forgets expired material wholly or not at all, when it is killed meanwhile', async () => {
+  await using place = await newBrokerPlace()
+  const { broker, client } = await startBrokerProcess(place.options)
+  const keys = Array.from({ length: SCHEDULED }, (_, at) =>
+    at % 2 === 0 ? newRotatingKey(client) : newExpiringKey(client),
+  )
+  const ids = await Promise.all(keys)
+  client.destroy()
+  broker.kill('SIGKILL')
+  await once(broker, 'close')
+  expect(await killedUntilDone(place, 400, () => unkeptKeys(ids, place))).toBeGreaterThan(0)
+})
+
+/**
+ * Brokers that find at their start that so many days are over, and are killed at work, until none of it is left; how
+ * often some was left.
+ */
+async function killedUntilDone(
+  place: BrokerPlace,
+  days: number,
+  left: () => number,
+): Promise<number> {
+  for (let cutShort = 0; ; cutShort++) {
+    // The first time at once: on a fast disk all of them take no longer than a random while.
+    await killedAtWork(place, days, cutShort === 0 ? 0 : randomInt(25))
+    if (left() === 0) return cutShort
+  }
+}
+
+async function newRotatingKey(client: KMSClient): Promise<string> {
+  const { KeyMetadata } = await client.send(new CreateKeyCommand({}))
+  const KeyId = KeyMetadata?.KeyId ?? ''
+  await client.send(new EnableKeyRotationCommand({ KeyId }))
+  return KeyId
+}
+
+async function newExpiringKey(client: KMSClient): Promise<string> {
+  const { KeyMetadata } = await client.send(new CreateKeyCommand({ Origin: 'EXTERNAL' }))
+  const KeyId = KeyMetadata?.KeyId ?? ''
+  const ValidTo = new Date(Date.now() + 30 * DAY_MS)
+  await importMaterial(client, KeyId, randomBytes(32), {
+    ValidTo,
+    ExpirationModel: 'KEY_MATERIAL_EXPIRES',
+  })
+  return KeyId
+}
+
+/** How many were not rotated, or have material that has expired; each change is in the log. */
+function unkeptKeys(ids: readonly string[], { store, masterKey }: BrokerPlace): number {
+  verifyStoredAudit(store)
+  using reopened = Store.open(store, masterKey)
+  const unkept = ids.filter((id) => {
+    const key = reopened.keys.find(id)
+    expect(reopened.materials.last(id)).toBe(key?.material)
+    const secrets = Array.from({ length: key?.material ?? 0 }, (_, at) =>
+      reopened.materials.secret(id, at + 1),
+    )
+    if (key?.origin === 'EXTERNAL') {
+      expect(secrets).toEqual([key.pendingImport ? undefined : expect.any(Uint8Array)])
+      return !key.pendingImport
+    }
+    for (const secret of secrets) expect(secret).toHaveLength(32)
+    return secrets.length < 2
+  })
+  reopened[Symbol.dispose]()
+  using database = SqliteDatabase.open(store)
+  const logged = database.get(
+    `SELECT count(*) AS n FROM audit WHERE entry ->> 'operation' IN ('RotateKey', 'DeleteExpiredKeyMaterial')`,
+  )
+  expect(Number(logged?.['n'])).toBe(ids.length - unkept.length)
+  return unkept.length
+}
 
 /** A key with a name, which is to be deleted. */
 async function newScheduledKey(client: KMSClient): Promise<string> {
@@ -274,11 +238,15 @@ async function newScheduledKey(client: KMSClient): Promise<string> {
 }
 
 /** A broker that finds at its start that it is time, and is killed so long after its first write. */
-async function killedWhileDeleting({ store, options }: Place, afterMs: number): Promise<void> {
+async function killedAtWork(
+  { store, options }: BrokerPlace,
+  days: number,
+  afterMs: number,
+): Promise<void> {
   const log = join(store, 'kms.db-wal')
   const sizeOf = (): number => statSync(log, { throwIfNoEntry: false })?.size ?? 0
   const before = sizeOf()
-  const broker = spawnBroker({ ...options, aheadMs: 8 * DAY_MS })
+  const broker = spawnBroker({ ...options, aheadMs: days * DAY_MS })
   const closed = once(broker, 'close')
   const done = once(broker.stdout, 'data').then(() => true)
   while (sizeOf() === before && !(await Promise.race([done, wait(1).then(() => false)])));
@@ -288,7 +256,7 @@ async function killedWhileDeleting({ store, options }: Place, afterMs: number): 
 }
 
 /** How many of them are there; none without its name and material, or with them but no key. */
-function wholeKeys(ids: readonly string[], { store, masterKey }: Place): number {
+function wholeKeys(ids: readonly string[], { store, masterKey }: BrokerPlace): number {
   verifyStoredAudit(store)
   using reopened = Store.open(store, masterKey)
   return ids.filter((id) => {

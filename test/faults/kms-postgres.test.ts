@@ -133,6 +133,40 @@ test('a server that crashes and restarts under load loses nothing that was ackno
   expect(await verifiedEntries()).toBe(Number(await count('audit')))
 })
 
+test('a broker that is killed under load loses nothing that it acknowledged, and the others go on', async () => {
+  const [one] = clients()
+  const { broker, client } = await startBrokerProcess(options, 'ignore')
+  const closed = once(broker, 'close')
+  const made: Record<'killed' | 'other', string[]> = { killed: [], other: [] }
+  const write = async (by: keyof typeof made): Promise<void> => {
+    const [writer, isOver] =
+      by === 'killed' ? [client, () => broker.killed] : [one, () => made.other.length >= 40]
+    while (!isOver()) {
+      const sent = writer.send(new CreateKeyCommand({}))
+      const { KeyMetadata } = await sent.catch((error: unknown) => {
+        if (by === 'other' || !broker.killed) throw error
+        return { KeyMetadata: undefined }
+      })
+      if (KeyMetadata?.KeyId !== undefined) made[by].push(KeyMetadata.KeyId)
+      if (made.killed.length >= 15) broker.kill('SIGKILL')
+    }
+  }
+  const writers = [...Array<'killed'>(4).fill('killed'), ...Array<'other'>(4).fill('other')]
+  await Promise.all(writers.map(write))
+  await closed
+  client.destroy()
+  for (const KeyId of [...made.killed, ...made.other])
+    await one.send(new DescribeKeyCommand({ KeyId }))
+  const count = (sql: string) => server.query(`SELECT count(*) FROM ${sql}`)
+  expect(await count('keys')).toBe(await count('materials WHERE number = 1'))
+  expect(await count('keys')).toBe(
+    await count(
+      `audit WHERE entry::json ->> 'operation' = 'CreateKey' AND entry::json ->> 'error' IS NULL`,
+    ),
+  )
+  expect(await verifiedEntries()).toBe(Number(await count('audit')))
+})
+
 test('a server that answers late costs the requests meanwhile, and no later one gets its answer', async () => {
   await using relay = await PostgresRelay.start(server)
   const store = `${relay.url}&query_timeout=1000`
