@@ -5,6 +5,7 @@ import { Command, Option } from 'commander'
 import {
   accountOf,
   decide,
+  findAbsentKeyWarnings,
   findGrantWarnings,
   findPolicyWarnings,
   isPrincipalArn,
@@ -21,7 +22,7 @@ import {
   type StatementReport,
 } from '@cloister/attestation/policy'
 import { CloisterError } from '../errors.ts'
-import { parseStrictJson } from '../kms/index.ts'
+import { isKnownKey, NO_VIA_SERVICE, parseStrictJson, usesViaService } from '../kms/index.ts'
 import { readFileArgument } from './arguments.ts'
 import { policyGenerateCommand } from './kms-policy-generate.ts'
 import { measuredPcrs } from './measured-pcrs.ts'
@@ -106,9 +107,25 @@ function testPolicy(flags: TestFlags): void {
   const grants = readGrants(flags.grants)
   const policies = { key, identity, account, grants }
   const decision = decide({ principal, action, resource, context }, policies)
-  const warnings = [...findPolicyWarnings(key, roots), ...findGrantWarnings(key, grants)]
+  const warnings = [
+    ...findPolicyWarnings(key, roots),
+    ...findGrantWarnings(key, grants),
+    ...[key, ...identity].flatMap(brokerWarnings),
+  ]
   printJson(decisionJson({ ...decision, ignored }, warnings))
   checkExpected(decision, flags.expect)
+}
+
+/** What the broker does otherwise than AWS KMS. */
+function brokerWarnings(policy: PolicyDocument): readonly PolicyWarning[] {
+  const refused: PolicyWarning = {
+    ...{ code: 'absent-condition-key', statement: null },
+    message: `kms serve refuses the policy: ${NO_VIA_SERVICE}`,
+  }
+  return [
+    ...(usesViaService(policy) ? [refused] : []),
+    ...findAbsentKeyWarnings(policy, isKnownKey),
+  ]
 }
 
 function readPolicy(flag: string, path: string, kind: PolicyKind): PolicyDocument {

@@ -1,6 +1,7 @@
 // Policies as data: policy files, KMS-style condition keys, IAM string conditions; and whole key
 // policies, decided and explained as AWS KMS does.
 
+export { findAbsentKeyWarnings } from './absent-keys.ts'
 export { conditionKeys } from './condition-keys.ts'
 export {
   checkConditions,
@@ -28,7 +29,13 @@ export {
   type Statement,
 } from './key-policy.ts'
 export { createPolicyVerifier, type PolicyFile, type PolicyRuntime } from './policy.ts'
-export { accountOf, isPrincipalArn, isRootUser, type PrincipalEntry } from './principals.ts'
+export {
+  accountOf,
+  isPrincipalArn,
+  isRootUser,
+  isSessionOf,
+  type PrincipalEntry,
+} from './principals.ts'
 export type { PolicyWarning, PolicyWarningCode } from './policy-warning.ts'
 export { findGrantWarnings, findPolicyWarnings } from './warnings.ts'
 export { AttestationError } from '../errors.ts'

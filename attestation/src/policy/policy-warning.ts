@@ -20,6 +20,7 @@ export type PolicyWarningCode =
   | 'never-matches'
   | 'no-deny-when-absent'
   | 'unknown-condition-key'
+  | 'absent-condition-key'
   | 'not-principal'
   | 'no-root'
   | 'several-roots'

@@ -92,8 +92,8 @@ function matchEntry(arn: string, entry: PrincipalEntry): PrincipalMatch {
   }
 }
 
-/** A role's ARN may have a path, which its sessions' ARNs leave out. */
-function isSessionOf(session: string, role: string): boolean {
+/** Whether an ARN is of a session of a role. The role's may have a path, which those of its sessions leave out. */
+export function isSessionOf(session: string, role: string): boolean {
   const [, prefix = '', account = '', kind, name = ''] = SESSION.exec(session) ?? []
   if (kind !== 'assumed-role') return false
   const start = `${prefix}:iam::${account}:role/`

@@ -2,6 +2,7 @@
 // code, or to change the rules. Each warning names the statement and says why.
 // @see https://docs.aws.amazon.com/kms/latest/developerguide/conditions-attestation.html
 
+import { isNegated, isTrueWhenAbsent } from './absent-keys.ts'
 import type { Grant } from './grants.ts'
 import {
   covers,
@@ -238,15 +239,6 @@ function needsAnyDocument(condition: Condition): boolean {
   if (!isAttestation(condition)) return false
   if (operator === 'Null') return values.every((value) => value.toLowerCase() === 'false')
   return !isTrueWhenAbsent(operator)
-}
-
-function isTrueWhenAbsent(operator: string): boolean {
-  if (operator.endsWith('IfExists') || operator.startsWith('ForAllValues:')) return true
-  return isNegated(operator) && !operator.startsWith('ForAnyValue:')
-}
-
-function isNegated(operator: string): boolean {
-  return /Not/.test(operator)
 }
 
 function isAttestation({ key }: Condition): boolean {

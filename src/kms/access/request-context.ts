@@ -7,7 +7,6 @@ import type { Attestation } from '@cloister/attestation'
 import {
   accountOf,
   conditionKeys,
-  isRootUser,
   ROOT_KEY,
   type RequestContext,
 } from '@cloister/attestation/policy'
@@ -41,7 +40,7 @@ export function requestContext(facts: RequestFacts): RequestContext {
   ])
   return {
     ...(Object.fromEntries(tags) as RequestContext),
-    ...principalKeys(principal.arn),
+    ...principalKeys(principal),
     'aws:CurrentTime': new Date(nowMs).toISOString().replace(/\.\d+/, ''),
     'aws:EpochTime': String(Math.floor(nowMs / 1000)),
     'aws:SecureTransport': String(isSecure),
@@ -65,19 +64,27 @@ export function contextKeys(context: EncryptionContext): RequestContext {
   }
 }
 
-function principalKeys(arn: string): RequestContext {
-  const [, , , , account = '', name = ''] = arn.split(':')
+/** There are no unique ids here: `aws:userid` is made of names. */
+function principalKeys({ arn, role }: Principal): RequestContext {
+  const [, partition = '', , , account = '', name = ''] = arn.split(':')
   const [kind = '', ...path] = name.split('/')
-  const session = kind === 'assumed-role'
-  const role = `${arn.split(':').slice(0, 2).join(':')}:iam::${account}:role/${path[0] ?? ''}`
-  const isUser = kind === 'user'
-  return {
-    'aws:PrincipalArn': session ? role : arn,
-    'aws:PrincipalAccount': account,
-    'aws:PrincipalType': isRootUser(arn) ? 'Account' : session ? 'AssumedRole' : 'User',
-    'aws:userid': path.join(':') || account,
-    ...(isUser ? { 'aws:username': path.at(-1) ?? '' } : {}),
+  const roleArn = role ?? `arn:${partition}:iam::${account}:role/${path[0] ?? ''}`
+  const last = path.at(-1) ?? ''
+  const common = { 'aws:PrincipalAccount': account }
+  switch (kind) {
+    case 'assumed-role':
+      return { ...common, ...keysOf(roleArn, 'AssumedRole', path.join(':')) }
+    case 'federated-user':
+      return { ...common, ...keysOf(arn, 'FederatedUser', `${account}:${last}`) }
+    case 'user':
+      return { ...common, ...keysOf(arn, 'User', last), 'aws:username': last }
+    default:
+      return { ...common, ...keysOf(arn, 'Account', account) }
   }
+}
+
+function keysOf(arn: string, type: string, id: string): RequestContext {
+  return { 'aws:PrincipalArn': arn, 'aws:PrincipalType': type, 'aws:userid': id }
 }
 
 function attestationKeys(attestation: Attestation, nowMs: number): RequestContext {

@@ -5,17 +5,21 @@ import {
   accountOf,
   AttestationError,
   isPrincipalArn,
+  isSessionOf,
   parseKeyPolicy,
   type PolicyDocument,
 } from '@cloister/attestation/policy'
 import { check, CloisterError, withHint } from '../../errors.ts'
 import { readInputFile } from '../../files/index.ts'
+import { NO_VIA_SERVICE, usesViaService } from '../access/known-keys.ts'
 import { checkPrivate } from '../private-file.ts'
 import { parseStrictJson } from '../strict-json.ts'
 
 /** Somebody who can sign requests. */
 export interface Principal {
   readonly arn: string
+  /** The ARN of a session's role, with its path; null when it has none, or it is not given. */
+  readonly role: string | null
   readonly policies: readonly PolicyDocument[]
   /** For `aws:PrincipalTag/…`. */
   readonly tags: Readonly<Record<string, string>>
@@ -75,12 +79,15 @@ export function parseCredentials(value: unknown): Credentials {
 
 function keysOf(value: unknown, index: number): readonly (readonly [string, AccessKey])[] {
   const where = `principal ${String(index + 1)}`
-  const known = ['arn', 'accessKeys', 'policies', 'tags']
-  const { arn, accessKeys, policies = [], tags = {} } = fieldsOf(value, where, known)
+  const known = ['arn', 'role', 'accessKeys', 'policies', 'tags']
+  const { arn, role = null, accessKeys, policies = [], tags = {} } = fieldsOf(value, where, known)
   const right = typeof arn === 'string' && isPrincipalArn(arn) && accountOf(arn) !== ''
   check(right, CODE, `${where}: the arn is not that of a user or a role session`, { hint: HINT })
+  const isItsRole = role === null || (typeof role === 'string' && isSessionOf(arn, role))
+  check(isItsRole, CODE, `${where}: the role is not that of the session`, { hint: HINT })
   const principal: Principal = {
     arn,
+    role,
     policies: listOf(policies, `${where}: policies`).map((one) => policyOf(one, where)),
     tags: tagsOf(tags, `${where}: tags`),
   }
@@ -121,6 +128,12 @@ function keyOf(value: unknown, where: string, principal: Principal): readonly [s
 }
 
 function policyOf(value: unknown, where: string): PolicyDocument {
+  const policy = parsedPolicy(value, where)
+  check(!usesViaService(policy), CODE, `${where}: ${NO_VIA_SERVICE}`, { hint: HINT })
+  return policy
+}
+
+function parsedPolicy(value: unknown, where: string): PolicyDocument {
   try {
     return parseKeyPolicy(value, 'identity')
   } catch (cause) {

@@ -3,6 +3,7 @@
 import { randomUUID } from 'node:crypto'
 import {
   decide,
+  findAbsentKeyWarnings,
   findGrantWarnings,
   findPolicyWarnings,
   isPrincipalArn,
@@ -14,6 +15,7 @@ import {
   type RequestContext,
   type StatementReport,
 } from '@cloister/attestation/policy'
+import { isKnownKey } from '../access/known-keys.ts'
 import { keyArn, type Place } from '../operations/key-names.ts'
 import { stateOf } from '../operations/key-state.ts'
 import type { KeyRecord } from '../store/key-table.ts'
@@ -86,7 +88,11 @@ function describeKey({ store, roots, canChange }: ConsoleRequest, id: string): o
   return {
     ...summaryOf(store, key),
     ...{ description: key.description, policy: JSON.parse(key.policy) as unknown, canChange },
-    warnings: [...findPolicyWarnings(policy, roots), ...findGrantWarnings(policy, grants)],
+    warnings: [
+      ...findPolicyWarnings(policy, roots),
+      ...findGrantWarnings(policy, grants),
+      ...findAbsentKeyWarnings(policy, isKnownKey),
+    ],
     grants: grants.map(({ grantee, operations }) => ({ grantee, operations })),
   }
 }

@@ -2,14 +2,13 @@
 
 import { AttestationError, parseKeyPolicy, type PolicyDocument } from '@cloister/attestation/policy'
 import { CloisterError, messageOf } from '../../errors.ts'
+import { NO_VIA_SERVICE, usesViaService } from '../access/known-keys.ts'
 import { KmsError, unsupported } from '../kms-error.ts'
 import { parseStrictJson } from '../strict-json.ts'
 import type { Call, KeyFacts } from './call.ts'
 
 /** AWS's bound, in bytes. */
 export const MAX_POLICY = 32_768
-
-const VIA_SERVICE = 'kms:viaservice'
 
 /** What AWS puts on a key that is made without a policy: the policies of the account's identities decide. */
 export function defaultPolicy(account: string): string {
@@ -30,11 +29,7 @@ export function defaultPolicy(account: string): string {
  */
 export function checkNewPolicy(call: Call, key: KeyFacts, bypass: boolean): void {
   const policy = parsePolicy(key.policy)
-  const keys = policy.statements.flatMap(({ conditions }) => conditions.map(({ key }) => key))
-  if (keys.some((key) => key.toLowerCase() === VIA_SERVICE))
-    throw unsupported(
-      'kms:ViaService: no AWS service calls this broker, so the condition says nothing',
-    )
+  if (usesViaService(policy)) throw unsupported(NO_VIA_SERVICE)
   if (bypass || call.previewPutKeyPolicy(key).allowed) return
   throw malformed('The new key policy will not allow you to update the key policy in the future.')
 }

@@ -188,6 +188,39 @@ describe('a policy is put to the test', () => {
     expect(other).toMatchObject({ Decision: 'Deny', Statements: [{ ActionMatches: false }] })
   })
 
+  test('and its conditions on what the broker never sees are pointed out, as is what it refuses', async () => {
+    const statement = (Sid: string, Effect: string, Condition: object) => ({
+      ...{ Sid, Effect, Principal: { AWS: ARNS.app }, Action: 'kms:Encrypt', Resource: '*' },
+      Condition,
+    })
+    const Statement = [
+      statement('Org', 'Allow', { StringEquals: { 'aws:PrincipalOrgID': 'o-1' } }),
+      statement('Mfa', 'Deny', { Bool: { 'aws:MultiFactorAuthPresent': 'false' } }),
+      statement('Service', 'Deny', { BoolIfExists: { 'aws:PrincipalIsAWSService': 'false' } }),
+      statement('Issued', 'Deny', { Null: { 'aws:TokenIssueTime': 'true' } }),
+      statement('Known', 'Allow', {
+        StringLike: { 'aws:PrincipalTag/a': '*', 'aws:SourceIp': '*' },
+      }),
+      statement('Via', 'Allow', { StringNotEquals: { 'kms:ViaService': 's3' } }),
+    ]
+    writeFileSync(host.path('absent.json'), JSON.stringify({ ...policy, Statement }))
+    const file = ['--policy', host.path('absent.json'), '--principal', ARNS.app]
+    const { Warnings } = await host.json<{
+      Warnings: { Code: string; Statement: string | null; Message: string }[]
+    }>('kms', 'policy', 'test', ...file)
+    const absent = Warnings.filter(({ Code }) => Code === 'absent-condition-key')
+    const never = 'is never in a request here: '
+    expect(absent.map(({ Statement: name, Message }) => [name, Message.split(never)[1]])).toEqual([
+      [null, undefined],
+      ['Org', 'StringEquals holds for none, and the statement allows nothing'],
+      ['Mfa', 'Bool holds for none, and the statement denies nothing'],
+      ['Service', 'BoolIfExists holds for every request'],
+      ['Issued', 'Null holds for every request'],
+      ['Via', 'StringNotEquals holds for every request'],
+    ])
+    expect(absent[0]?.Message).toContain('kms serve refuses the policy: kms:ViaService')
+  })
+
   test('together with the grants on the key, which ask for no document', async () => {
     writeFileSync(host.path('policy.json'), JSON.stringify(policy))
     const Grants = [{ GrantId: 'g1', GranteePrincipal: ARNS.app, Operations: ['Decrypt'] }]
