@@ -100,7 +100,7 @@ function testPolicy(flags: TestFlags): void {
   )
   const resource =
     flags.resource ??
-    `arn:aws:kms:us-east-1:${account}:key/${'0'.repeat(8)}-0000-0000-0000-${'0'.repeat(12)}`
+    `${principal.split(':').slice(0, 2).join(':')}:kms:us-east-1:${account}:key/${'0'.repeat(8)}-0000-0000-0000-${'0'.repeat(12)}`
   const roots = trustedDigests(flags)
   const given = { ...documentContext(flags.measurements, roots), ...givenContext(flags.context) }
   const { context, ignored } = ruleOnDocument(given, { key, identity }, roots)

@@ -49,7 +49,7 @@ function authorized(call: Call): Omit<New, 'material'> {
     ...tagKeys(tags),
   })
   if (Object.keys(tags).length > 0) call.authorize('kms:TagResource', tagKeys(tags))
-  const policy = given ?? defaultPolicy(call.place.account)
+  const policy = given ?? defaultPolicy(call.place)
   // Its id is not known yet: a policy can only name it with a wildcard.
   checkNewPolicy(call, { id: randomUUID(), policy, spec, usage, origin, tags }, bypass)
   return { description, policy, spec, usage, origin, tags }

@@ -13,7 +13,7 @@ import {
   refuseServices,
   type NewGrant,
 } from './grant-request.ts'
-import { keyArn, MAX_KEY_ID } from './key-names.ts'
+import { keyArn, MAX_KEY_ID, rootUserArn } from './key-names.ts'
 import { checkState } from './key-state.ts'
 import { pageOf, readPage, type Page } from './pages.ts'
 
@@ -122,7 +122,7 @@ function entryFor(grant: GrantRecord, { place }: Call): object {
     CreationDate: grant.createdMs / 1000,
     GranteePrincipal: grant.grantee,
     ...(retiring === '' ? {} : { RetiringPrincipal: retiring }),
-    IssuingAccount: `arn:aws:iam::${place.account}:root`,
+    IssuingAccount: rootUserArn(place),
     Operations: grant.operations,
     ...(Object.keys(constraints).length > 0 ? { Constraints: constraints } : {}),
   }

@@ -1,5 +1,6 @@
 // How a request names a key: its id, its ARN, an alias, an alias's ARN.
 
+import { partitionOf } from '../partition.ts'
 import { invalid, KmsError } from '../kms-error.ts'
 import type { KeyRecord } from '../store/key-table.ts'
 import type { Store } from '../store/store.ts'
@@ -19,19 +20,28 @@ export interface FoundKey {
 }
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
-const ARN = /^arn:aws(?:-[a-z-]+)?:kms:([^:]*):([^:]*):(.+)$/
+const ARN = /^arn:(aws(?:-[a-z-]+)?):kms:([^:]*):([^:]*):(.+)$/
 /** AWS's bound for a KeyId. */
 export const MAX_KEY_ID = 2048
 export const ALIAS = /^alias\/[a-zA-Z0-9/_-]+$/
 
-/** The ARN of a key, in the partition `aws`. */
-export function keyArn(id: string, { region, account }: Place): string {
-  return `arn:aws:kms:${region}:${account}:key/${id}`
+/** The ARN of a key. */
+export function keyArn(id: string, place: Place): string {
+  return arnOf(`key/${id}`, place)
 }
 
-/** The ARN of an alias, in the partition `aws`; `name` begins with `alias/`. */
-export function aliasArn(name: string, { region, account }: Place): string {
-  return `arn:aws:kms:${region}:${account}:${name}`
+/** The ARN of an alias; `name` begins with `alias/`. */
+export function aliasArn(name: string, place: Place): string {
+  return arnOf(name, place)
+}
+
+/** The ARN of the account's root user. */
+export function rootUserArn({ region, account }: Place): string {
+  return `arn:${partitionOf(region)}:iam::${account}:root`
+}
+
+function arnOf(name: string, { region, account }: Place): string {
+  return `arn:${partitionOf(region)}:kms:${region}:${account}:${name}`
 }
 
 /**
@@ -63,9 +73,9 @@ function findByAlias(name: string, store: Store, place: Place): FoundKey {
 /** Without the ARN around it. */
 function localName(keyId: string, { region, account }: Place): string {
   if (!keyId.startsWith('arn:')) return keyId
-  const [, arnRegion, arnAccount, resource = ''] = ARN.exec(keyId) ?? []
+  const [, partition, arnRegion, arnAccount, resource = ''] = ARN.exec(keyId) ?? []
   const isKey = resource.startsWith('key/') || resource.startsWith('alias/')
-  if (!isKey || arnRegion !== region)
+  if (!isKey || partition !== partitionOf(region) || arnRegion !== region)
     throw new KmsError('InvalidArnException', `Invalid arn ${keyId}`)
   if (arnAccount !== account) throw notFound(`Key '${keyId}' does not exist`)
   return resource.replace(/^key\//, '')

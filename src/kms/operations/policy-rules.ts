@@ -4,6 +4,7 @@ import { AttestationError, parseKeyPolicy, type PolicyDocument } from '@cloister
 import { CloisterError, messageOf } from '../../errors.ts'
 import { NO_VIA_SERVICE, usesViaService } from '../access/known-keys.ts'
 import { KmsError, unsupported } from '../kms-error.ts'
+import { rootUserArn, type Place } from './key-names.ts'
 import { parseStrictJson } from '../strict-json.ts'
 import type { Call, KeyFacts } from './call.ts'
 
@@ -11,11 +12,11 @@ import type { Call, KeyFacts } from './call.ts'
 export const MAX_POLICY = 32_768
 
 /** What AWS puts on a key that is made without a policy: the policies of the account's identities decide. */
-export function defaultPolicy(account: string): string {
+export function defaultPolicy(place: Place): string {
   const statement = {
     Sid: 'Enable IAM User Permissions',
     Effect: 'Allow',
-    Principal: { AWS: `arn:aws:iam::${account}:root` },
+    Principal: { AWS: rootUserArn(place) },
     Action: 'kms:*',
     Resource: '*',
   }
