@@ -21,6 +21,7 @@ import {
 } from '../../fixtures/kms/broker-suite.ts'
 import { openCms } from '../../fixtures/kms/open-cms.ts'
 import { largeRsaPair, Platform, rsaPair } from '../../fixtures/kms/platform.ts'
+import { rawCall } from '../../fixtures/kms/raw-call.ts'
 import { RunningBroker } from '../../fixtures/kms/running-broker.ts'
 
 const suite = new BrokerSuite()
@@ -83,13 +84,42 @@ describe('a document', () => {
     expect(suite.open(random.CiphertextForRecipient).length).toBe(32)
   })
 
-  test('of an RSA-4096 key, and of a NitroTPM, is answered too', async () => {
-    const { spki, privateKey } = await largeRsaPair(4096)
+  test.each([3072, 4096])('of an RSA-%d key is answered for that key', async (bits) => {
+    const KeyId = await suite.newKey(policyFor(measured))
+    const Plaintext = Buffer.from('for a longer key')
+    const sealed = await suite.client('root').send(new EncryptCommand({ KeyId, Plaintext }))
+    const { spki, privateKey } = await largeRsaPair(bits)
     const Recipient = await suite.recipient(await suite.platform.document(spki))
-    const { CiphertextForRecipient } = await suite
+    const { CiphertextForRecipient = new Uint8Array() } = await suite
       .client('app')
-      .send(new GenerateRandomCommand({ NumberOfBytes: 32, Recipient }))
-    expect(openCms(CiphertextForRecipient ?? new Uint8Array(), privateKey).length).toBe(32)
+      .send(new DecryptCommand({ CiphertextBlob: sealed.CiphertextBlob, Recipient }))
+    expect(openCms(CiphertextForRecipient, privateKey).toString()).toBe('for a longer key')
+    expect(() => suite.open(CiphertextForRecipient)).toThrow()
+  })
+
+  test.each([
+    ['without KeyEncryptionAlgorithm', undefined],
+    ['with RSAES_PKCS1_V1_5', 'RSAES_PKCS1_V1_5'],
+    ['with RSAES_OAEP_SHA_1', 'RSAES_OAEP_SHA_1'],
+    ['with the name in lower case', 'rsaes_oaep_sha_256'],
+    ['with an empty name', ''],
+    ['with a list', ['RSAES_OAEP_SHA_256']],
+  ])('is refused %s', async (_what, KeyEncryptionAlgorithm) => {
+    const document = Buffer.from(await suite.platform.document(suite.rsa.spki)).toString('base64')
+    const Recipient = { AttestationDocument: document, KeyEncryptionAlgorithm }
+    const KeyId = await suite.newKey()
+    for (const [operation, fields] of Object.entries({
+      GenerateDataKey: { KeyId, KeySpec: 'AES_256' },
+      GenerateRandom: { NumberOfBytes: 8 },
+    })) {
+      const answer = await rawCall(suite.broker, operation, { ...fields, Recipient })
+      expect(answer).toMatchObject({ status: 400 })
+      expect(['ValidationException', 'SerializationException']).toContain(answer['__type'])
+      expect(Object.keys(answer)).not.toContain('Plaintext')
+    }
+  })
+
+  test('of a NitroTPM is answered too', async () => {
     const nitroTpmPcrs = new Map([
       [4, Buffer.alloc(48, 5)],
       [7, Buffer.alloc(48, 8)],
@@ -110,12 +140,14 @@ describe('a document', () => {
 
   test('is refused when anything about it is wrong', async () => {
     const KeyId = await suite.newKey()
+    const expired = await suite.platform.expired()
     const zero = new Map(Array.from({ length: 16 }, (_, n) => [n, new Uint8Array(48)] as const))
     const good = Buffer.from(await suite.platform.document(suite.rsa.spki))
     const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' })
     const ecSpki = ec.publicKey.export({ type: 'spki', format: 'der' })
     const wrong: Readonly<Record<string, Uint8Array>> = {
       ERR_CHAIN_SIGNATURE: await stranger.document(suite.rsa.spki),
+      ERR_CERTIFICATE_EXPIRED: await expired.document(suite.rsa.spki),
       ERR_DOCUMENT_TOO_OLD: await suite.platform.document(suite.rsa.spki, {
         timestamp: Date.now() - 301_000,
       }),
