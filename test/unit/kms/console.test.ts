@@ -3,6 +3,7 @@
 import { request } from 'node:http'
 import { writeFileSync } from 'node:fs'
 import { CreateAliasCommand, CreateKeyCommand, EncryptCommand } from '@aws-sdk/client-kms'
+import axe, { type AxeResults } from 'axe-core'
 import { chromium, type Browser, type Page } from 'playwright'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { IMAGE, measured, policyFor } from '../../fixtures/kms/broker-suite.ts'
@@ -85,6 +86,40 @@ test('disables and enables a key with the token, which is logged, and not withou
   await page.getByRole('button', { name: 'Enable this key' }).click()
   await page.getByText(`Key ${keyId} is Enabled.`).waitFor()
   await page.getByRole('log').getByText('console · EnableKey').waitFor()
+})
+
+describe('breaks no rule of WCAG that a program can check', () => {
+  /** The rules that are broken, each with the elements. */
+  async function broken(): Promise<readonly string[]> {
+    await page.evaluate(axe.source)
+    const { violations } = await page.evaluate<AxeResults>('axe.run()')
+    return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`)
+  }
+
+  test.each(['light', 'dark'] as const)(
+    'with a key and a decision, in %s colours',
+    async (colorScheme) => {
+      await page.emulateMedia({ colorScheme })
+      await opened()
+      expect(await broken()).toEqual([])
+      await page.getByRole('button', { name: keyId }).click()
+      await page.getByLabel('Principal').fill(ARNS.app)
+      await page.getByRole('button', { name: 'Decide' }).click()
+      await page.getByText('Deny (no-allow)').waitFor()
+      await page.getByRole('log').getByRole('listitem').first().waitFor()
+      expect(await broken()).toEqual([])
+    },
+  )
+
+  test('on a narrow screen, where nothing is cut off sideways', async () => {
+    await page.setViewportSize({ width: 320, height: 640 })
+    await opened()
+    await page.getByRole('button', { name: keyId }).click()
+    await page.getByRole('heading', { name: `Key ${keyId}` }).waitFor()
+    expect(await broken()).toEqual([])
+    const width = await page.evaluate<number>('document.documentElement.scrollWidth')
+    expect(width).toBeLessThanOrEqual(320)
+  })
 })
 
 interface Sent {
