@@ -3,11 +3,18 @@
 
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { decide, findPolicyWarnings, parseKeyPolicy, ROOT_KEY } from '../src/policy/index.ts'
+import {
+  decide,
+  findPolicyWarnings,
+  parseGrants,
+  parseKeyPolicy,
+  ROOT_KEY,
+} from '../src/policy/index.ts'
 import { expectCode } from './expect-error.ts'
 import { ACCOUNT, APP, KEY, OPS, ROOT, SOURCES } from './key-policy/decision-case.ts'
 import { DECISIONS } from './key-policy/decisions.ts'
-import { naiveDecision, randomAccess } from './key-policy/naive-model.ts'
+import { naiveDecision } from './key-policy/naive-model.ts'
+import { randomAccess } from './key-policy/random-access.ts'
 
 const PCR = 'a1'.repeat(48)
 const IMAGE = 'kms:RecipientAttestation:ImageSha384'
@@ -46,17 +53,22 @@ describe('a decision follows from the published rules', () => {
 })
 
 test('the engine and a naive model decide alike', () => {
+  const counts = { allowed: 0, denied: 0 }
   fc.assert(
-    fc.property(randomAccess, ({ key, identity, request }) => {
+    fc.property(randomAccess, ({ key, identity, grants, request }) => {
       const policies = {
         key: key && parseKeyPolicy(key),
         identity: identity.map((one) => parseKeyPolicy(one, 'identity')),
+        grants: parseGrants({ Grants: grants }),
         account: ACCOUNT,
       }
-      expect(decide(request, policies).allowed).toBe(naiveDecision(request, key, identity, ACCOUNT))
+      const { allowed } = decide(request, policies)
+      expect(allowed).toBe(naiveDecision(request, { key, identity, grants }))
+      counts[allowed ? 'allowed' : 'denied'] += 1
     }),
-    { numRuns: 3000 },
+    { numRuns: 6000 },
   )
+  expect(Math.min(counts.allowed, counts.denied)).toBeGreaterThan(500)
 })
 
 test('wildcards match what a regular expression of the same meaning does', () => {

@@ -1,152 +1,112 @@
-// A second opinion on decisions, written for reading alone: regular expressions for wildcards, one
-// loop per rule, over a small world of principals, actions, keys and values.
+// A second opinion on decisions, written for reading alone: one loop per rule, over a small world of principals, actions,
+// keys and values.
 
-import fc from 'fast-check'
 import type { AccessRequest } from '../../src/policy/index.ts'
-import { APP, KEY, OPS, ROOT, STRANGER } from './decision-case.ts'
+import { ACCOUNT, ROLE, ROOT, SESSION } from './decision-case.ts'
+import { conditionHolds, expand, like } from './naive-conditions.ts'
+import type { Names, NaiveGrant, NaivePolicy, NaiveStatement } from './random-access.ts'
 
-interface NaiveStatement {
-  readonly Effect: 'Allow' | 'Deny'
-  readonly Principal?: '*' | { readonly AWS: readonly string[] }
-  readonly Action?: readonly string[]
-  readonly NotAction?: readonly string[]
-  readonly Resource: string
-  readonly Condition: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>>
+interface NaiveWorld {
+  readonly key: NaivePolicy | null
+  readonly identity: readonly NaivePolicy[]
+  readonly grants: readonly NaiveGrant[]
 }
-
-interface NaivePolicy {
-  readonly Version: string
-  readonly Statement: readonly NaiveStatement[]
-}
-
-const texts = ['', 'a', 'b', 'ab', '1', '10']
-const OPERATORS = [
-  ...['StringEquals', 'StringNotEquals', 'StringLike', 'StringNotLike'],
-  ...['StringEqualsIgnoreCase', 'StringEqualsIfExists', 'StringNotLikeIfExists'],
-  ...['ForAllValues:StringEquals', 'ForAnyValue:StringEquals', 'ForAnyValue:StringNotLike'],
-]
-const conditions = fc.oneof(
-  fc.dictionary(
-    fc.constantFrom(...OPERATORS),
-    fc.dictionary(
-      fc.constantFrom('k', 'l'),
-      fc.uniqueArray(fc.constantFrom(...texts, '*', 'a*', '?b'), { minLength: 1, maxLength: 2 }),
-      { minKeys: 1 },
-    ),
-    { maxKeys: 2 },
-  ),
-  fc.record({
-    Null: fc.dictionary(fc.constantFrom('k', 'l'), fc.constantFrom(['true'], ['false'])),
-  }),
-)
-const actions = fc.uniqueArray(
-  fc.constantFrom('kms:Decrypt', 'kms:Encrypt', 'kms:*', 'kms:De*', 'KMS:encrypt'),
-  { minLength: 1, maxLength: 2 },
-)
-const body = fc
-  .record({
-    Effect: fc.constantFrom('Allow', 'Allow', 'Deny'),
-    isNot: fc.boolean(),
-    actions,
-    Resource: fc.constantFrom('*', '*', KEY, 'arn:aws:kms:*', 'arn:aws:s3:::x'),
-    Condition: fc.oneof(fc.constant({}), conditions),
-  })
-  .map(({ isNot, actions: list, ...rest }) => ({
-    ...rest,
-    ...(isNot ? { NotAction: list } : { Action: list }),
-  }))
-const principals = fc.oneof(
-  fc.constant('*' as const),
-  fc.record({
-    AWS: fc.uniqueArray(fc.constantFrom(APP, OPS, ROOT, STRANGER), { minLength: 1, maxLength: 2 }),
-  }),
-)
-const keyStatement = fc
-  .tuple(body, principals)
-  .map(([fields, Principal]) => ({ ...fields, Principal }))
-const policyOf = (statement: fc.Arbitrary<NaiveStatement>): fc.Arbitrary<NaivePolicy> =>
-  fc
-    .array(statement, { minLength: 1, maxLength: 3 })
-    .map((Statement) => ({ Version: '2012-10-17', Statement }))
-
-/** Small policies, and requests that often meet them. */
-export const randomAccess = fc.record({
-  key: fc.option(policyOf(keyStatement), { freq: 8 }),
-  identity: fc.array(policyOf(body as fc.Arbitrary<NaiveStatement>), { maxLength: 1 }),
-  request: fc.record<AccessRequest>({
-    principal: fc.constantFrom(APP, APP, OPS, ROOT, STRANGER),
-    action: fc.constantFrom('kms:Decrypt', 'kms:Encrypt'),
-    resource: fc.constant(KEY),
-    context: fc.dictionary(
-      fc.constantFrom('k', 'l'),
-      fc.oneof(fc.constantFrom(...texts), fc.array(fc.constantFrom(...texts), { maxLength: 2 })),
-    ),
-  }),
-})
 
 export function naiveDecision(
   request: AccessRequest,
-  key: NaivePolicy | null,
-  identity: readonly NaivePolicy[],
-  account: string,
+  { key, identity, grants }: NaiveWorld,
 ): boolean {
+  const { principal } = request
   let [byAccount, byName, byIdentity] = [false, false, false]
-  const ownAccount = request.principal.split(':')[4] === account
-  for (const statement of identity.flatMap((one) => one.Statement)) {
-    if (!meets(statement, request)) continue
-    if (statement.Effect === 'Deny') return false
-    byIdentity = true
+  const isOwn = principal.split(':')[4] === ACCOUNT
+  for (const { Version, Statement } of identity) {
+    for (const statement of Statement) {
+      if (!meets(statement, request, Version)) continue
+      if (statement.Effect === 'Deny') return false
+      byIdentity = true
+    }
   }
   for (const statement of key?.Statement ?? []) {
-    const names = statement.Principal === '*' ? ['*'] : (statement.Principal?.AWS ?? [])
-    const named = names.includes('*') || names.includes(request.principal)
-    const throughAccount = names.includes(ROOT) && ownAccount
-    if (!(named || throughAccount) || !meets(statement, request)) continue
+    const how = isAbout(statement, principal)
+    if (how === 'nobody' || !meets(statement, request, key?.Version ?? '')) continue
     if (statement.Effect === 'Deny') return false
-    if (named) byName = true
+    if (how === 'principal') byName = true
     else byAccount = true
   }
-  if (key === null) return (byIdentity && ownAccount) || request.principal === ROOT
-  if (!ownAccount) return byName && byIdentity
-  return byName || (byAccount && byIdentity)
+  if (key === null) return (byIdentity && isOwn) || principal === ROOT
+  if (byName && isOwn) return true
+  if ((byName || byAccount) && byIdentity) return true
+  return grants.some((grant) => {
+    if (!meetsGrant(grant, request)) return false
+    return isNamed([grant.GranteePrincipal], principal) || byIdentity
+  })
 }
 
-function meets(statement: NaiveStatement, { action, resource, context }: AccessRequest): boolean {
-  const covered = (list: readonly string[]): boolean =>
-    list.some((one) => like(action.toLowerCase(), one.toLowerCase()))
-  if (statement.Action && !covered(statement.Action)) return false
-  if (statement.NotAction && covered(statement.NotAction)) return false
-  if (!like(resource, statement.Resource)) return false
-  for (const [operator, keys] of Object.entries(statement.Condition)) {
-    for (const [key, values] of Object.entries(keys)) {
-      const value = context[key]
-      const actual = typeof value === 'string' ? [value] : (value ?? [])
-      if (!condition(operator, actual, values)) return false
+type How = 'principal' | 'account' | 'nobody'
+
+function isAbout({ Principal, NotPrincipal, Effect }: NaiveStatement, arn: string): How {
+  if (Principal !== undefined) {
+    if (isNamed(namesOf(Principal), arn)) return 'principal'
+    return namesOf(Principal).includes(accountOf(arn)) ? 'account' : 'nobody'
+  }
+  const names = namesOf(NotPrincipal ?? '*')
+  const isSpared =
+    Effect === 'Allow'
+      ? isNamed(names, arn) || names.includes(accountOf(arn))
+      : names.includes('*') || chainOf(arn).every((one) => names.includes(one))
+  return isSpared ? 'nobody' : 'principal'
+}
+
+/** All that AWS looks at, one after the other. */
+function chainOf(arn: string): readonly string[] {
+  return [accountOf(arn), ...(arn === SESSION ? [ROLE] : []), arn]
+}
+
+function accountOf(arn: string): string {
+  return `arn:aws:iam::${arn.split(':')[4] ?? ''}:root`
+}
+
+function namesOf(names: Names): readonly string[] {
+  return names === '*' ? ['*'] : names.AWS
+}
+
+function isNamed(names: readonly string[], arn: string): boolean {
+  return names.includes('*') || names.includes(arn) || (arn === SESSION && names.includes(ROLE))
+}
+
+function meetsGrant(
+  { GranteePrincipal, Operations, Constraints }: NaiveGrant,
+  { principal, action, context }: AccessRequest,
+): boolean {
+  const named = isNamed([GranteePrincipal], principal) || GranteePrincipal === accountOf(principal)
+  if (!named || !Operations.includes(action.slice('kms:'.length))) return false
+  const names = [context['kms:EncryptionContextKeys'] ?? []].flat()
+  for (const [name, wanted] of Object.entries(Constraints)) {
+    for (const [key, value] of Object.entries(wanted)) {
+      if (context[`kms:EncryptionContext:${key}`] !== value) return false
     }
+    if (name.endsWith('Equals') && names.length !== Object.keys(wanted).length) return false
   }
   return true
 }
 
-function condition(name: string, actual: readonly string[], values: readonly string[]): boolean {
-  if (name === 'Null') return values[0] === String(actual.length === 0)
-  if (name.endsWith('IfExists') && actual.length === 0) return true
-  const operator = name.replace('IfExists', '').replace(/^.*:/, '')
-  const test = (one: string): boolean => {
-    const some = values.some((value) => {
-      if (operator.endsWith('IgnoreCase')) return one.toLowerCase() === value.toLowerCase()
-      return operator.endsWith('Like') ? like(one, value) : one === value
-    })
-    return operator.includes('Not') ? !some : some
-  }
-  if (name.startsWith('ForAllValues:')) return actual.every(test)
-  if (name.startsWith('ForAnyValue:')) return actual.some(test)
-  return operator.includes('Not') ? actual.every(test) : actual.some(test)
-}
-
-function like(text: string, pattern: string): boolean {
-  const source = pattern
-    .replace(/[.+^${}()|[\]\\]/g, '\\$&')
-    .replaceAll('*', '.*')
-    .replaceAll('?', '.')
-  return new RegExp(`^${source}$`, 's').test(text)
+function meets(
+  { Effect: effect, ...statement }: NaiveStatement,
+  { action, resource, context }: AccessRequest,
+  version: string,
+): boolean {
+  const given = { context, version, effect }
+  const covered = (list: readonly string[]): boolean =>
+    list.some((one) => like(action.toLowerCase(), [{ text: one.toLowerCase(), isLiteral: false }]))
+  if (statement.Action && !covered(statement.Action)) return false
+  if (statement.NotAction && covered(statement.NotAction)) return false
+  const patterns = [...(statement.Resource ?? []), ...(statement.NotResource ?? [])].map((one) =>
+    expand(one, given),
+  )
+  const isResource = patterns.some((one) => one !== null && like(resource, one))
+  if (statement.Resource && !isResource) return false
+  if (statement.NotResource && (isResource || patterns.includes(null))) return false
+  return Object.entries(statement.Condition).every(([operator, keys]) =>
+    Object.entries(keys).every((condition) => conditionHolds(operator, condition, given)),
+  )
 }
