@@ -95,6 +95,14 @@ describe('a grant', () => {
     expect(decide(request, policies).allowed).toBe(false)
   })
 
+  test('tells names apart whose lower case depends on what is before', () => {
+    const grants = grantOf({ Constraints: { EncryptionContextSubset: { Σ: 'right' } } })
+    const isAllowed = (pairs: Readonly<Record<string, string>>) =>
+      decisionOf({ grants, context: contextOf(pairs) }).allowed
+    expect(isAllowed({ Σ: 'right' })).toBe(true)
+    expect(isAllowed({ Σ: 'wrong', σ: 'right' })).toBe(false)
+  })
+
   test('is bound by its constraints where an operation has an encryption context', () => {
     const equals = grantOf({
       ...{ Operations: ['Decrypt', 'DescribeKey'] },

@@ -92,7 +92,7 @@ test('a value longer than any pattern is compared', () => {
   expect(permits({ StringLike: { k: `*${'a'.repeat(2000)}b*` } }, { k })).toBe(true)
   expect(permits({ StringLike: { k: `*${'a'.repeat(2000)}bb*` } }, { k })).toBe(false)
   expect(permits({ StringLike: { k: `*?${'a'.repeat(100)}b*` } }, { k })).toBe(true)
-  const variables = { StringEquals: { k: '${l}'.repeat(100) } }
+  const variables = { StringEquals: { k: '${l}'.repeat(32) } }
   expect(permits(variables, { k, l: k })).toBe(false)
 })
 
@@ -164,6 +164,17 @@ describe('a policy is refused', () => {
     ['with an action without a service', policyOf(allow({ Action: 'Decrypt' }))],
     ['with an empty list of actions', policyOf(allow({ Action: [] }))],
     ['without a resource', policyOf({ Effect: 'Allow', Principal: '*', Action: 'kms:*' })],
+    [
+      'with more variables than are looked for in bounded time',
+      policyOf(
+        ...[1, 2].map((number) =>
+          allow({
+            Sid: `s${number}`,
+            Resource: Array.from({ length: 17 }, (_, at) => `${at}\${aws:UserAgent}`),
+          }),
+        ),
+      ),
+    ],
     ['with one Sid twice', policyOf(allow({ Sid: 'a' }), allow({ Sid: 'a' }))],
     ['with an unknown operator', policyOf(allow({ Condition: { StringIs: { k: 'x' } } })), 'C'],
     [

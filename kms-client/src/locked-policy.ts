@@ -12,13 +12,14 @@ import {
   findPolicyWarnings,
   openToOtherRoots,
   parseKeyPolicy,
+  repeatedKey,
   unguardedActions,
   type PolicyDocument,
 } from '@cloister/attestation/policy'
 import { KmsClientError } from './errors.ts'
 
-/** Made in KMS, which gives it to nobody. */
-const ORIGINS: readonly unknown[] = ['AWS_KMS', 'AWS_CLOUDHSM']
+/** Made in KMS, which gives it to nobody. The owner of a CloudHSM cluster can use its keys without KMS. */
+const ORIGIN = 'AWS_KMS'
 
 /** What is no way around the measurements: grants are looked at, and a signer may be meant. */
 const ACCEPTED = ['no-deny-when-absent', 'signer-measurement']
@@ -62,7 +63,7 @@ export async function requireLockedPolicy(
  */
 async function requireOwnMaterial(client: KMSClient, KeyId: string): Promise<string | undefined> {
   const { KeyMetadata } = await client.send(new DescribeKeyCommand({ KeyId }))
-  if (!ORIGINS.includes(KeyMetadata?.Origin))
+  if (KeyMetadata?.Origin !== ORIGIN)
     throw notLocked(`its material was not made in KMS: Origin is ${String(KeyMetadata?.Origin)}`)
   if (KeyMetadata?.MultiRegion !== false) throw notLocked('it is a multi-region key')
   return KeyMetadata.KeyUsage
@@ -70,7 +71,10 @@ async function requireOwnMaterial(client: KMSClient, KeyId: string): Promise<str
 
 function parse(text: string): PolicyDocument {
   try {
-    return parseKeyPolicy(JSON.parse(text))
+    const policy = parseKeyPolicy(JSON.parse(text))
+    const repeated = repeatedKey(text)
+    if (repeated !== undefined) throw notLocked(`the policy has ${repeated} twice`)
+    return policy
   } catch (error) {
     if (error instanceof AttestationError || error instanceof SyntaxError)
       throw notLocked(error.message)

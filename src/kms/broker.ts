@@ -7,7 +7,7 @@ import { presignedTarget } from './auth/presigned.ts'
 import { authenticate } from './auth/sigv4.ts'
 import { Fields } from './fields.ts'
 import type { ReceivedRequest } from './http/server.ts'
-import { KmsError, StrangerError, unsupported } from './kms-error.ts'
+import { KmsError, UnservedError, unsupported } from './kms-error.ts'
 import {
   Call,
   type Answer,
@@ -47,11 +47,12 @@ export async function answerRequest(
 ): Promise<Answer> {
   const nowMs = now()
   const { region } = place
-  const [name, principal] = asStranger((): readonly [string, Principal] => [
-    operationName(request),
-    authenticate(request, { credentials, region, nowMs }),
-  ])
-  throttle.take(principal.arn, nowMs)
+  const [name, principal] = beforeServing((): readonly [string, Principal] => {
+    const operation = operationName(request)
+    const sender = authenticate(request, { credentials, region, nowMs })
+    throttle.take(sender.arn, nowMs)
+    return [operation, sender]
+  })
   upkeep.work()
   const { requestId, sourceIp, userAgent, isSecure } = request
   const start: AuditStart = {
@@ -80,11 +81,11 @@ export async function answerRequest(
   }
 }
 
-function asStranger<T>(step: () => T): T {
+function beforeServing<T>(step: () => T): T {
   try {
     return step()
   } catch (error) {
-    throw error instanceof KmsError ? new StrangerError(error) : error
+    throw error instanceof KmsError ? new UnservedError(error) : error
   }
 }
 

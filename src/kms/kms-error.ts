@@ -15,8 +15,8 @@ export class KmsError extends Error {
   }
 }
 
-/** The answer to a request before it is known whose it is. */
-export class StrangerError extends KmsError {
+/** The answer to a request that is not served: it is not known whose it is, or its sender sends too many. */
+export class UnservedError extends KmsError {
   constructor({ type, message, status }: KmsError) {
     super(type, message, status)
   }

@@ -14,8 +14,8 @@ import { rootDigest } from './recipient/root-digest.ts'
 import { Throttle } from './throttle.ts'
 import { Upkeep } from './upkeep.ts'
 
-/** Refusals of requests whose signature is not one of a principal. */
-const SIGNED_FOR_STRANGERS_PER_SECOND = 20
+/** Refusals of requests that are not served. */
+const SIGNED_UNSERVED_PER_SECOND = 20
 
 export interface BrokerOptions {
   /** A directory of its own; made when it is missing. */
@@ -82,13 +82,13 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     upkeep = new Upkeep({ store, guard, place, now, report })
     const throttle = new Throttle(options.requestsPerSecond ?? Infinity)
     const parts = { store, credentials, recipients, roots, place, now, upkeep, throttle }
-    const strangers = new Throttle(SIGNED_FOR_STRANGERS_PER_SECOND)
+    const unserved = new Throttle(SIGNED_UNSERVED_PER_SECOND)
     const server = await KmsServer.listen(
       { host, port, tls },
       {
         ...{ dispatch: (request) => answerRequest(request, parts), report, now },
         sign: (text) => store.responseKey.sign(text),
-        signsForStrangers: () => strangers.takes('', now()),
+        signsUnserved: () => unserved.takes('', now()),
       },
     )
     const page = await openConsole(server, options.console, { store, place, roots, now, report })

@@ -81,7 +81,8 @@ function encryptionContextOf(context: RequestContext): GrantContext {
   const entries = Object.entries(context)
   const names = entries.find(([key]) => key.toLowerCase() === 'kms:encryptioncontextkeys')?.[1]
   const valueOf = (name: string): string => {
-    const key = `${CONTEXT_KEY}${name.toLowerCase()}`
+    // With the prefix, since the lower case of a sigma depends on what is before it.
+    const key = `${CONTEXT_KEY}${name}`.toLowerCase()
     return String(entries.find(([one]) => one.toLowerCase() === key)?.[1] ?? '')
   }
   return Object.fromEntries([names ?? []].flat().map((name) => [name, valueOf(name)] as const))

@@ -36,6 +36,7 @@ export {
   isSessionOf,
   type PrincipalEntry,
 } from './principals.ts'
+export { repeatedKey } from './repeated-key.ts'
 export type { PolicyWarning, PolicyWarningCode } from './policy-warning.ts'
 export { findGrantWarnings, findPolicyWarnings } from './warnings.ts'
 export { AttestationError } from '../errors.ts'

@@ -43,6 +43,8 @@ const STATEMENT_ELEMENTS = [
 ]
 const ACTION = /^(\*|[a-zA-Z0-9-]+:[a-zA-Z0-9*?]+)$/
 const MAX_STATEMENTS = 500
+/** Each is searched for, or in, a value of a request, which can be long. */
+const MAX_VARIABLES = 32
 
 /**
  * Reads a policy from parsed JSON.
@@ -58,7 +60,15 @@ export function parseKeyPolicy(value: unknown, kind: PolicyKind = 'key'): Policy
   const statements = list.map((one, index) => parseStatement(one, index, kind))
   const names = new Set(statements.map(({ name }) => name))
   check(names.size === statements.length, CODE, 'two statements have the same Sid')
+  const variables = statements.reduce((sum, one) => sum + variablesOf(one), 0)
+  const most = `the policy has more than ${MAX_VARIABLES} variables`
+  check(variables <= MAX_VARIABLES, CODE, most)
   return { hasVariables: version === '2012-10-17', statements }
+}
+
+function variablesOf({ resource, conditions }: Statement): number {
+  const texts = [...resource.entries, ...conditions.flatMap(({ values }) => values)]
+  return texts.reduce((sum, text) => sum + text.split('${').length - 1, 0)
 }
 
 function parseStatement(value: unknown, index: number, kind: PolicyKind): Statement {

@@ -54,12 +54,13 @@ pub struct Expected<'a> {
     pub roots: &'a [&'a str],
 }
 
-/// Checks what DescribeKey answers, and returns the key's use. Who imported material has it, whatever the policy says; a
+/// Checks what DescribeKey answers, and returns the key's use. Who imported material has it, whatever the policy says; the
+/// owner of a CloudHSM cluster can use its keys without KMS; a
 /// replica in another region has a policy of its own.
 pub fn check_material(description: &Map<String, Value>) -> Result<&str, Failure> {
     let field = |name: &str| description.get("KeyMetadata").and_then(|it| it.get(name));
     let origin = field("Origin").and_then(Value::as_str).unwrap_or_default();
-    if !["AWS_KMS", "AWS_CLOUDHSM"].contains(&origin) {
+    if origin != "AWS_KMS" {
         let reason = format!("its material was not made in KMS: Origin is {origin:?}");
         return Err(not_locked(&reason));
     }

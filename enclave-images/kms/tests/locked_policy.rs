@@ -215,12 +215,11 @@ fn verdict(metadata: Value) -> Result<(), Code> {
 
 #[test]
 fn refuses_a_key_whose_material_may_be_elsewhere() {
-    for origin in ["AWS_KMS", "AWS_CLOUDHSM"] {
-        let metadata = json!({ "Origin": origin, "MultiRegion": false });
-        assert_eq!(verdict(metadata), Ok(()), "{origin}");
-    }
+    let made = json!({ "Origin": "AWS_KMS", "MultiRegion": false });
+    assert_eq!(verdict(made), Ok(()));
     for metadata in [
         json!({ "Origin": "EXTERNAL", "MultiRegion": false }),
+        json!({ "Origin": "AWS_CLOUDHSM", "MultiRegion": false }),
         json!({ "Origin": "EXTERNAL_KEY_STORE", "MultiRegion": false }),
         json!({ "Origin": ["AWS_KMS"], "MultiRegion": false }),
         json!({ "MultiRegion": false }),

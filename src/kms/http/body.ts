@@ -5,10 +5,12 @@ import { KmsError } from '../kms-error.ts'
 
 /** The largest request of AWS's model is a document of 262144 bytes in base64, and little else. */
 const MAX_BODY_BYTES = 512 * 1024
+/** Each piece costs memory and time, and in chunked coding a byte can be one. */
+const MAX_PIECES = 2048
 
 /**
  * The whole body, by events: an iterator over them costs a tenth of a small request.
- * @throws KmsError RequestEntityTooLargeException; what the socket throws.
+ * @throws KmsError RequestEntityTooLargeException, for too many pieces too; what the socket throws.
  */
 export async function readBody(request: IncomingMessage): Promise<Uint8Array> {
   const chunks: Buffer[] = []
@@ -20,7 +22,7 @@ export async function readBody(request: IncomingMessage): Promise<Uint8Array> {
     })
     request.on('data', (chunk: Buffer) => {
       size += chunk.length
-      if (size <= MAX_BODY_BYTES) {
+      if (size <= MAX_BODY_BYTES && chunks.length < MAX_PIECES) {
         chunks.push(chunk)
         return
       }

@@ -14,7 +14,7 @@ import { createServer as createTlsServer } from 'node:https'
 import { isIP, type AddressInfo } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import { CloisterError, reasonOf } from '../../errors.ts'
-import { KmsError, StrangerError } from '../kms-error.ts'
+import { KmsError, UnservedError } from '../kms-error.ts'
 import { readBody } from './body.ts'
 import { nonceOf, SIGNATURE_HEADER, signedText, type SignResponse } from './response-signature.ts'
 import type { TlsIdentity } from './tls.ts'
@@ -47,6 +47,7 @@ const OPTIONS = {
   headersTimeout: 10_000,
   requestTimeout: 30_000,
   keepAliveTimeout: 5_000,
+  connectionsCheckingInterval: 1_000,
 } as const
 const TLS_OPTIONS = { minVersion: 'TLSv1.2', handshakeTimeout: 10_000 } as const
 const MAX_CONNECTIONS = 512
@@ -111,16 +112,16 @@ interface Handlers {
   readonly now: () => number
   /** For requests that ask for a signed response. */
   readonly sign: SignResponse
-  /** Whether this is still signed for a client that is not known: a signature costs more than its request. */
-  readonly signsForStrangers: () => boolean
+  /** Whether the answer to a request that is not served is still signed: a signature costs more than the request. */
+  readonly signsUnserved: () => boolean
 }
 
 /** What is sent: the JSON of the response, or nothing. */
 interface Result {
   readonly status: number
   readonly text: string
-  /** Whether it is not known whose request it answers. */
-  readonly isForStranger?: boolean
+  /** Whether the request was not served. */
+  readonly isUnserved?: boolean
 }
 
 async function respond(
@@ -135,7 +136,7 @@ async function respond(
     const received = { ...headOf(request), ...head, body: await readBody(request) }
     const nonce = nonceOf(request.headers)
     const result = await resultOf(received, handlers)
-    if (nonce !== undefined && (result.isForStranger !== true || handlers.signsForStrangers()))
+    if (nonce !== undefined && (result.isUnserved !== true || handlers.signsUnserved()))
       response.setHeader(
         SIGNATURE_HEADER,
         await signature({ ...received, nonce }, result, handlers),
@@ -170,8 +171,8 @@ function refusal(error: unknown, { report }: Handlers): Result {
   const isAnswer = error instanceof KmsError
   if (!isAnswer) report(error)
   const { type, message, status } = isAnswer ? error : internal()
-  const isForStranger = error instanceof StrangerError
-  return { status, text: JSON.stringify({ __type: type, message }), isForStranger }
+  const isUnserved = error instanceof UnservedError
+  return { status, text: JSON.stringify({ __type: type, message }), isUnserved }
 }
 
 function send(response: ServerResponse, { status, text }: Result): void {

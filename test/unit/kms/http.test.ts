@@ -95,6 +95,8 @@ describe('a client that is none', () => {
       ...Array<string>(40).fill(`4000\r\n${'x'.repeat(0x4000)}\r\n`),
     )
     expect(await endless).toContain('413 ')
+    const crumbs = raw(head, 'Transfer-Encoding: chunked\r\n\r\n', '1\r\nx\r\n'.repeat(10_000))
+    expect(await crumbs).toContain('413 ')
     expect(await post('/', { headers: TARGET, body: '{}' })).toEqual([
       400,
       'MissingAuthenticationTokenException',
@@ -107,7 +109,7 @@ test('a client that does not read its answer is disconnected', async () => {
   const handlers = {
     dispatch: () => Promise.resolve({ text: 'x'.repeat(length) }),
     ...{ report: () => undefined, now: Date.now, sign: () => Promise.resolve(new Uint8Array()) },
-    signsForStrangers: () => false,
+    signsUnserved: () => false,
   }
   const options = { host: '127.0.0.1', port: 0, tls: null, silenceMs: 200 }
   await using server = await KmsServer.listen(options, handlers)

@@ -240,6 +240,7 @@ describe('requireLockedPolicy', () => {
     { Origin: 'AWS_KMS', MultiRegion: true },
     { Origin: 'AWS_KMS' },
     { Origin: 'EXTERNAL_KEY_STORE', MultiRegion: false },
+    { Origin: 'AWS_CLOUDHSM', MultiRegion: false },
     {},
   ] as const)('refuses a key that KMS describes as %j', async (described) => {
     const KeyId = await keyWith(reading, opening)
@@ -256,6 +257,25 @@ describe('requireLockedPolicy', () => {
     expect(await codeOf(requireLockedPolicy(client, KeyId))).toBe(
       'ERR_KMS_CLIENT_POLICY_NOT_LOCKED',
     )
+    client.destroy()
+  })
+
+  test('refuses a policy of which another reader would see another half', async () => {
+    const KeyId = await keyWith(reading, opening)
+    const client = suite.broker.client('app')
+    client.middlewareStack.add(
+      (next, { commandName }) =>
+        async (args) => {
+          const { output, response } = await next(args)
+          if (commandName !== 'GetKeyPolicyCommand') return { output, response }
+          const { Policy = '' } = output as { Policy?: string }
+          return { output: { ...output, Policy: `{"Statement":[],${Policy.slice(1)}` }, response }
+        },
+      { step: 'initialize' },
+    )
+    const sent = requireLockedPolicy(client, KeyId)
+    expect(await codeOf(sent)).toBe('ERR_KMS_CLIENT_POLICY_NOT_LOCKED')
+    await expect(sent).rejects.toThrow('Statement twice')
     client.destroy()
   })
 

@@ -2,9 +2,12 @@
 
 import { GenerateRandomCommand, KMSClient } from '@aws-sdk/client-kms'
 import { expect, test } from 'vitest'
+import { NONCE_HEADER, SIGNATURE_HEADER } from '../../../src/kms/http/response-signature.ts'
 import { verifyStoredAudit } from '../../../src/kms/index.ts'
 import { refusalOf } from '../../fixtures/kms/broker-suite.ts'
 import { keysOf, REGION, RunningBroker } from '../../fixtures/kms/running-broker.ts'
+import { answerTo } from '../../fixtures/kms/send-request.ts'
+import { signed } from '../../fixtures/kms/signed-request.ts'
 
 test('a principal that asks too much is throttled, unlogged, and others are not', async () => {
   await using broker = await RunningBroker.start()
@@ -29,6 +32,24 @@ test('a principal that asks too much is throttled, unlogged, and others are not'
   for (const client of [app, other]) client.destroy()
   await broker.stop()
   expect(verifyStoredAudit(broker.store).seq).toBe(13)
+})
+
+test('of requests that are throttled, few answers are signed', async () => {
+  await using broker = await RunningBroker.start()
+  const nowMs = Date.now()
+  await broker.restart({ requestsPerSecond: 1, now: () => nowMs })
+  const headers = {
+    'x-amz-target': 'TrentService.GenerateRandom',
+    'content-type': 'application/x-amz-json-1.1',
+    [NONCE_HEADER]: '07'.repeat(32),
+  }
+  const request = await signed({ headers, body: '{"NumberOfBytes":1}', atMs: nowMs })
+  const answers = []
+  for (let count = 0; count < 60; count++) answers.push(await answerTo(broker.endpoint, request))
+  const isSigned = answers.filter(({ headers: sent }) => sent[SIGNATURE_HEADER] !== undefined)
+  expect(answers.filter(({ fields }) => 'Plaintext' in fields)).toHaveLength(1)
+  expect(isSigned.length).toBeGreaterThan(0)
+  expect(isSigned.length).toBeLessThan(30)
 })
 
 test('the SDK waits and tries again', async () => {
