@@ -20,8 +20,8 @@ export function eventsCommand(): Command {
     .option('--since <when>', 'RFC 3339, or how long ago: 90s, 10m, 2h, 1d', parseSince)
     .addHelpText(
       'after',
-      '\nEach line has time, enclaveId, enclaveName and event: starting, running, terminating, ended, removed, or\n' +
-        'note for a line of the journal. Events are read from records and journals, which are bounded: the events\n' +
+      '\nEach line has time, enclaveId, enclaveName and event: starting, running, terminating, ended, removed,\n' +
+        'refused for a destination that the rules of its network deny, or note for another line of the journal. Events are read from records and journals, which are bounded: the events\n' +
         'of an enclave are available as long as describe-enclaves --all shows it.\n' +
         '\nExample:\n  cloister events --follow --since 10m\n',
     )

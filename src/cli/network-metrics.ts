@@ -24,9 +24,12 @@ export const networkMetrics: readonly ReportMetric[] = [
     [counters.failed, { reason: 'unreachable' }],
     [counters.tooMany, { reason: 'limit' }],
   ]),
-  metric('refused_total', 'counter', 'Flows and questions that a policy denied.', (report) => [
-    [report.refused],
-  ]),
+  metric(
+    'refused_total',
+    'counter',
+    'Flows and questions that a policy denied, by whose it is and the rule that decided.',
+    ({ refusedByRule }) => refusedByRule.map(({ count, by, rule }) => [count, { by, rule }]),
+  ),
   metric('bytes_total', 'counter', 'Bytes passed on, by direction.', ({ counters }) => [
     [counters.bytesToGuest, { direction: 'to_guest' }],
     [counters.bytesFromGuest, { direction: 'from_guest' }],

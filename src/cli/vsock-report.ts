@@ -55,13 +55,14 @@ export function vsockJson(report: VsockReport): Json {
 
 /** The network's report with nitro-cli's manner of keys. */
 export function networkJson(report: NetworkReport): Json {
-  const { flows, maxFlows, counters, refused, refusals, arrivals } = report
+  const { flows, maxFlows, counters, refused, refusals, refusedByRule, arrivals } = report
   return {
     Flows: flows,
     MaxFlows: maxFlows,
     Counters: capitalized(counters),
     Refused: refused,
     Refusals: refusals.map(capitalized),
+    RefusedByRule: refusedByRule.map(capitalized),
     ...(arrivals !== undefined && {
       Arrivals: {
         Open: arrivals.open,

@@ -5,6 +5,7 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { journalPath } from './enclave-paths.ts'
+import { parseRefusalLine, type RecordedRefusal } from '../network/index.ts'
 import { isAlive, type EnclaveEnd, type EnclaveRecord, type RestartFacts } from './record.ts'
 import type { Registry } from './registry.ts'
 
@@ -29,7 +30,9 @@ export type EnclaveEvent = AnyEvent &
     | { readonly event: 'ended'; readonly end: EnclaveEnd }
     /** Forgotten: its start failed, or somebody removed an ended one. */
     | { readonly event: 'removed' }
-    /** A line of its journal. */
+    /** The rules of its network denied a destination, which is told once; `text` is the line of its journal. */
+    | ({ readonly event: 'refused'; readonly text: string } & RecordedRefusal)
+    /** Another line of its journal. */
     | { readonly event: 'note'; readonly text: string }
   )
 
@@ -88,9 +91,7 @@ class Follower {
   }
 
   look(record: EnclaveRecord): readonly EnclaveEvent[] {
-    const notes = this.#journal
-      .more()
-      .map((note) => ({ ...this.#who, ...note, event: 'note' }) as const)
+    const notes = this.#journal.more().map((note) => ({ ...this.#who, ...eventOf(note) }))
     const changes = changesOf(record)
       .filter(({ event }) => !this.#told.has(event))
       .map((change) => ({ ...this.#who, ...change }))
@@ -129,6 +130,13 @@ function changesOf(record: EnclaveRecord): readonly Change[] {
 interface Note {
   readonly time: string
   readonly text: string
+}
+
+function eventOf(note: Note): Change {
+  const refusal = parseRefusalLine(note.text)
+  return refusal === undefined
+    ? { ...note, event: 'note' }
+    : { ...note, event: 'refused', ...refusal }
 }
 
 /** Reads what is added to a journal. */

@@ -10,5 +10,6 @@ export {
   parsePublication,
   type Publication,
 } from './publication.ts'
+export { describeNetworkRefusal, parseRefusalLine, type RecordedRefusal } from './refusal-line.ts'
 export { parseResolver, RESOLV_CONF, systemResolvers } from './resolvers.ts'
 export type { ArrivalsReport, NetworkRefusal, NetworkReport, TurnedAway } from './report.ts'

@@ -23,6 +23,8 @@ const arrivalCounterNames = [
 
 /** The card names no more destinations one by one. */
 const MAX_REFUSALS = 256
+/** Each rule of both policies, and none. */
+const MAX_RULES = 1026
 /** A name, a port and a rule. */
 const MAX_TEXT_UNITS = 4096
 
@@ -37,6 +39,14 @@ export interface NetworkRefusal {
   readonly rule?: string
   /** A rule for `allow` that would allow it, as YAML. */
   readonly wouldAllow?: string
+  readonly count: number
+}
+
+/** What one rule refused, or the lack of one. */
+export interface RefusedByRule {
+  readonly by: 'image' | 'host'
+  /** `deny[0]`; `allow[0]` where only `private` is missing; `none`. */
+  readonly rule: string
   readonly count: number
 }
 
@@ -74,20 +84,23 @@ export interface NetworkReport {
   readonly refused: number
   /** By destination, most frequent first. */
   readonly refusals: readonly NetworkRefusal[]
+  readonly refusedByRule: readonly RefusedByRule[]
   /** Where ports are published. */
   readonly arrivals?: ArrivalsReport
 }
 
 /** @throws `ERR_NETWORK_CONTROL` */
 export function parseReport(value: unknown): NetworkReport {
-  const { flows, maxFlows, counters, refused, refusals, arrivals } = fieldsOf(value)
-  if (!Array.isArray(refusals) || refusals.length > MAX_REFUSALS) throw malformed()
+  const { flows, maxFlows, counters, refused, arrivals, ...lists } = fieldsOf(value)
+  const refusals = list(lists['refusals'], MAX_REFUSALS)
+  const refusedByRule = list(lists['refusedByRule'], MAX_RULES)
   return {
     flows: count(flows),
     maxFlows: count(maxFlows),
     counters: counts(counterNames, counters),
     refused: count(refused),
     refusals: refusals.map(parseRefusal),
+    refusedByRule: refusedByRule.map(parseRefusedByRule),
     ...(arrivals !== undefined && arrivals !== null && { arrivals: parseArrivals(arrivals) }),
   }
 }
@@ -127,6 +140,17 @@ export function parseRefusal(value: unknown): NetworkRefusal {
     ...(wouldAllow !== undefined && { wouldAllow: text(wouldAllow) }),
     count: count(fields['count']),
   }
+}
+
+function parseRefusedByRule(value: unknown): RefusedByRule {
+  const { by, rule, count: number } = fieldsOf(value)
+  if (by !== 'image' && by !== 'host') throw malformed()
+  return { by, rule: text(rule), count: count(number) }
+}
+
+function list(value: unknown, maxLength: number): readonly unknown[] {
+  if (!Array.isArray(value) || value.length > maxLength) throw malformed()
+  return value
 }
 
 function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {

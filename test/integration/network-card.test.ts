@@ -9,7 +9,10 @@ import {
   type AddressInfo,
   type Server as NetServer,
 } from 'node:net'
+import { json } from 'node:stream/consumers'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { parseExposition } from '../fixtures/exposition.ts'
+import { ChangeableNames } from '../fixtures/changeable-names.ts'
 import { makeHostTree } from '../fixtures/host-tree.ts'
 import { TestHost, type DescribedEnclave } from '../host.ts'
 
@@ -24,6 +27,7 @@ while :; do
   n=$((n + 1))
   curl -sS -m 20 http://host.cloister.internal:$1/$n || echo failed
   curl -sS -m 20 http://host.cloister.internal:$2/$n || echo failed
+  [ $n -lt 5 ] || curl -s -m 20 http://moving.example/
   sleep 1
 done
 `
@@ -33,6 +37,13 @@ interface Network {
   readonly Counters: Readonly<Record<string, number>>
   readonly Refused: number
   readonly Refusals: readonly { readonly Destination: string; readonly By: string }[]
+  readonly RefusedByRule: readonly RefusedByRule[]
+}
+
+interface RefusedByRule {
+  readonly By: string
+  readonly Rule: string
+  readonly Count: number
 }
 
 type Described = DescribedEnclave & { readonly Network: Network; readonly Journal: string }
@@ -82,13 +93,19 @@ beforeAll(async () => {
     ...{ cloister: 1, name: 'net', version: '1', logs: { stdout: 'all', stderr: 'all' } },
     run: { entrypoint: ['/app', String(first), String(second), String(third)] },
     egress: {
-      allow: [{ host: 'host.cloister.internal', ports: [first, second, third], private: true }],
+      allow: [
+        { host: 'host.cloister.internal', ports: [first, second, third], private: true },
+        { host: 'moving.example' },
+      ],
     },
   }
   writeFileSync(host.path('cloister.yaml'), JSON.stringify(manifest))
   await host.build('net', '--rootfs', root, '--manifest', host.path('cloister.yaml'))
   const rules = { allow: [{ host: '**.internal', ports: [first], private: true }] }
-  const named = { allow: [{ host: 'host.cloister.internal', ports: [first], private: true }] }
+  const named = {
+    allow: [{ host: 'host.cloister.internal', ports: [first], private: true }],
+    deny: [{ host: 'host.cloister.internal', ports: [third] }],
+  }
   writeFileSync(host.path('wide.json'), JSON.stringify(rules))
   writeFileSync(host.path('rules.json'), JSON.stringify(named))
 })
@@ -138,11 +155,70 @@ test('what the image allows is reached, and the rest is told with the rule that 
   const { stdout: log } = await host.run('logs', '--enclave-name', name)
   // Not the end of a whole answer: curl's status 56 is a failure to receive.
   expect(log).toMatch(/part of it[^]*reset: 56/)
-  const { stdout } = await host.run('metrics')
-  expect(stdout).toMatch(/^cloister_network_refused_total\{.*\} [1-9]/m)
   await host.json('terminate-enclave', '--enclave-name', name)
   expect(host.leftovers()).toEqual([])
 })
+
+/** In `inspect`, `metrics` and `events`: what was refused by rule, and what went through. */
+async function expectTold({ EnclaveID: id, EnclaveName: name }: Described): Promise<void> {
+  const { Network: network } = await host.json<Described>('inspect', name)
+  const { RefusedByRule: byRule, Refused, Counters: counters } = network
+  const rules = [
+    ['host', 'deny[0]'],
+    ['host', 'none'],
+    ['image', 'none'],
+  ]
+  expect(byRule.map(({ By, Rule }) => [By, Rule])).toEqual(rules)
+  expect(byRule.reduce((sum, { Count }) => sum + Count, 0)).toBe(Refused)
+  expect(counters['BytesToGuest']).toBeGreaterThan(Buffer.byteLength('answer /1\n'))
+  expect(counters['BytesFromGuest']).toBeGreaterThan(Buffer.byteLength('GET /1 HTTP/1.1\r\n'))
+
+  const { stdout } = await host.run('metrics')
+  const families = parseExposition(stdout)
+  const samplesOf = (metric: string): readonly (readonly [string, number])[] => {
+    const family = families.find((it) => it.name === `cloister_network_${metric}`)
+    const ours = family?.samples.filter(({ labels }) => labels['enclave_name'] === name) ?? []
+    return ours.map(({ labels: { enclave_id: _, enclave_name: __, ...others }, value }) => {
+      return [Object.values(others).join(' '), value]
+    })
+  }
+  const refused = samplesOf('refused_total')
+  expect(refused.map(([labels]) => labels)).toEqual(rules.map((it) => it.join(' ')))
+  for (const [index, [, value]] of refused.entries())
+    expect(value).toBeGreaterThanOrEqual(byRule[index]?.Count ?? Infinity)
+  expect(samplesOf('flows_limit')).toEqual([['', 2032]])
+  expect(samplesOf('flows')).toEqual([['', expect.any(Number)]])
+  expect(samplesOf('lookups_total')).toEqual([['', 0]])
+  for (const [metric, first, second] of [
+    ['flows_opened_total', 'tcp', 'udp'],
+    ['flows_failed_total', 'unreachable', 'limit'],
+    ['bytes_total', 'to_guest', 'from_guest'],
+  ] as const)
+    expect(samplesOf(metric).map(([labels]) => labels)).toEqual([first, second])
+  const [[, opened], [, toGuest]] = [samplesOf('flows_opened_total'), samplesOf('bytes_total')].map(
+    ([it]) => it ?? ['', 0],
+  ) as [[string, number], [string, number]]
+  expect(opened).toBeGreaterThanOrEqual(counters['TcpFlows'] ?? Infinity)
+  expect(toGuest).toBeGreaterThanOrEqual(counters['BytesToGuest'] ?? Infinity)
+
+  const { stdout: events } = await host.run('events', '--enclave-id', id)
+  const told = events
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Readonly<Record<string, unknown>>)
+    .filter(({ event }) => event === 'refused')
+  expect(told.map(({ destination }) => destination).toSorted()).toEqual(
+    network.Refusals.map(({ Destination }) => Destination).toSorted(),
+  )
+  expect(told).toContainEqual(
+    expect.objectContaining({
+      ...{ destination: '10.255.255.1:80/tcp', protocol: 'tcp', by: 'image' },
+      wouldAllow: "{ cidr: '10.255.255.1/32', ports: [80], protocol: tcp, private: true }",
+    }),
+  )
+  expect(told).toContainEqual(expect.objectContaining({ protocol: 'dns', by: 'image' }))
+  expect(told).toContainEqual(expect.objectContaining({ by: 'host', why: 'denied by deny[0]' }))
+}
 
 test('the operator narrows what the image allows, and widens nothing', async () => {
   const enclave = await start('--egress', host.path('rules.json'))
@@ -158,13 +234,19 @@ test('the operator narrows what the image allows, and widens nothing', async () 
     )
   }, patient)
   expect(journalOf(enclave)).toContain('which the rules of run-enclave --egress deny')
+  await expectTold(enclave)
   const { stdout } = await host.run('logs', '--enclave-name', enclave.EnclaveName)
   expect(stdout).toContain('failed')
   await host.json('terminate-enclave', '--enclave-name', enclave.EnclaveName)
 })
 
-test('a network card that is killed is started again, and the enclave lives on', async () => {
-  const enclave = await start()
+test('a network card that is killed is started again, and asks the resolvers that the host has then', async () => {
+  using names = await ChangeableNames.start(host)
+  names.nameServer('127.0.0.79') // nobody
+  paths.length = 0
+  const run = ['run-enclave', '--eif-path', host.path('net.eif'), '--memory', '256']
+  const started = await json(host.spawnUnder(names.prefix, ...run).stdout ?? process.stdin)
+  const enclave = await describe((started as DescribedEnclave).EnclaveID)
   await vi.waitFor(() => {
     expect(paths).toContain('/1')
   }, patient)

@@ -36,6 +36,7 @@ const report: EnclaveReport = {
   ...{ counters: anything(), limits: anything() },
   network: {
     ...{ flows: 1, maxFlows: 1, refused: 1, refusals: [], counters: anything() },
+    refusedByRule: [{ by: 'image', rule: 'none', count: 1 }],
     arrivals: { open: 1, max: 1, counters: anything() },
   },
   nsm: [{ request: 'GetRandom', results: { Success: 1 }, seconds: 1, buckets: [1] }],

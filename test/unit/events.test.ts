@@ -13,6 +13,7 @@ import {
   type RunningRecord,
 } from '../../src/enclaves/index.ts'
 import { Journal } from '../../src/keeper/journal.ts'
+import { describeNetworkRefusal } from '../../src/network/index.ts'
 import { runningRecord, startingRecord } from '../fixtures/enclave-record.ts'
 import { callCloister } from '../fixtures/in-process-cli.ts'
 import { temporaryDirectory, type TemporaryDirectory } from '../fixtures/temporary-directory.ts'
@@ -67,6 +68,25 @@ test('what happened is told in the order of time, with the journals', async () =
   )
   expect(events.at(-1)).toMatchObject({ event: 'ended', enclaveName: 'app', end: { exitCode: 7 } })
   expect(await all(Date.parse(end.at) + 1)).toEqual([])
+})
+
+test('what the rules of a network deny is an event with the destination and the rule that would allow it', async () => {
+  running('i-1')
+  const journal = new Journal(registry.directory('i-1'))
+  const flow = {
+    destination: '[2001:db8::1]:443/udp',
+    by: 'host',
+    why: 'no rule allows it',
+    wouldAllow: "{ cidr: '2001:db8::1/128', ports: [443], protocol: udp }",
+  } as const
+  const name = { destination: 'bad.example', by: 'image', why: 'denied by deny[0]' } as const
+  for (const refusal of [flow, name]) journal.writeOfGuest(describeNetworkRefusal(refusal))
+  journal.write('a part said: the guest asked for a:1/tcp, which egress of the image denies: x')
+  const [first, second, third] = (await all()).filter(({ event }) => event !== 'starting').slice(1)
+  expect(first).toMatchObject({ event: 'refused', protocol: 'udp', ...flow })
+  expect(second).toMatchObject({ event: 'refused', protocol: 'dns', ...name })
+  expect(second).not.toHaveProperty('wouldAllow')
+  expect(third).toMatchObject({ event: 'note' })
 })
 
 test('what happens is followed, each event once, until its reader goes', async () => {

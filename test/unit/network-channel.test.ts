@@ -18,6 +18,7 @@ const REPORT = {
   },
   refused: 1,
   refusals: [REFUSED],
+  refusedByRule: [{ by: 'image', rule: 'none', count: 1 }],
 }
 
 /** A card that gives this answer to every request. */
@@ -50,6 +51,7 @@ test.each([
   ['a missing counter', { ...REPORT, counters: {} }],
   ['somebody else', { ...REPORT, refusals: [{ ...REFUSED, by: 'guest' }] }],
   ['257 refusals', { ...REPORT, refusals: Array(257).fill(REFUSED) }],
+  ['1027 rules', { ...REPORT, refusedByRule: Array(1027).fill(REPORT.refusedByRule[0]) }],
   ['a long text', { ...REPORT, refusals: [{ ...REFUSED, why: 'x'.repeat(4097) }] }],
 ])('a report with %s is refused', async (_, report) => {
   await expect(answering(report).channel.report()).rejects.toMatchObject({

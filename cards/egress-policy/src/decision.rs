@@ -42,6 +42,18 @@ pub enum Reason {
     Never,
 }
 
+impl Reason {
+    /// The rule that decided, as `deny[0]` or `allow[0]`; `none` where there is none.
+    #[must_use]
+    pub fn place(self) -> String {
+        match self {
+            Self::Rule(index) => format!("deny[{index}]"),
+            Self::NotPublic(index, _) => format!("allow[{index}]"),
+            Self::NoRule | Self::Never => "none".to_owned(),
+        }
+    }
+}
+
 impl Decision {
     #[must_use]
     pub fn is_allowed(self) -> bool {

@@ -322,6 +322,7 @@ impl Engine {
             "counters": self.context.counters,
             "refused": self.context.refusals.total(),
             "refusals": self.context.refusals.list(),
+            "refusedByRule": self.context.refusals.by_rule(),
             "arrivals": self.reception.report(&self.context.arrivals),
         })
     }

@@ -15,7 +15,9 @@ pub struct Refusal {
     /// `NAME:PORT/tcp`, `ADDRESS:PORT/udp`, or a name that was only looked up.
     pub destination: String,
     pub status: Status,
-    pub explanation: Explanation,
+    /// The rule that decided: `deny[0]`, `allow[0]` or `none`.
+    pub place: String,
+    pub explanation: Box<Explanation>,
 }
 
 pub struct Judge {
@@ -58,11 +60,12 @@ impl Judge {
         };
         for (policy, status) in self.policies() {
             let decision = policy.decide(&flow);
-            if !decision.is_allowed() {
+            if let Decision::Denied(reason) = decision {
                 return Err(Refusal {
                     destination: destination(&flow),
                     status,
-                    explanation: policy.explain(&flow, decision),
+                    place: reason.place(),
+                    explanation: policy.explain(&flow, decision).into(),
                 });
             }
         }
@@ -79,7 +82,8 @@ impl Judge {
                 return Err(Refusal {
                     destination: name.to_string(),
                     status,
-                    explanation: policy.explain_question(name, reason),
+                    place: reason.place(),
+                    explanation: policy.explain_question(name, reason).into(),
                 });
             }
         }

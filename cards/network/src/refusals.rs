@@ -1,6 +1,7 @@
-//! What was refused, by destination: reported once each, and counted. Bounded; what is beyond is counted together.
+//! What was refused. By destination: reported once each, and counted, up to a limit. By rule: all of it, for there are
+//! only so many rules.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use cloister_egress_policy::wire::Status;
 use serde::Serialize;
@@ -23,9 +24,20 @@ pub struct Refused {
     pub count: u64,
 }
 
+/// Everything that one rule refused, or the lack of one.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct RefusedByRule<'a> {
+    /// `image` or `host`.
+    pub by: &'static str,
+    /// `deny[0]`, `allow[0]` or `none`.
+    pub rule: &'a str,
+    pub count: u64,
+}
+
 #[derive(Debug, Default)]
 pub struct Refusals {
     by_destination: HashMap<(String, &'static str), Refused>,
+    by_rule: BTreeMap<(&'static str, String), u64>,
     total: u64,
 }
 
@@ -37,6 +49,7 @@ impl Refusals {
             Status::DeniedByHost => "host",
             _ => "image",
         };
+        *self.by_rule.entry((by, refusal.place)).or_default() += 1;
         let key = (refusal.destination.clone(), by);
         if let Some(known) = self.by_destination.get_mut(&key) {
             known.count += 1;
@@ -45,7 +58,7 @@ impl Refusals {
         if self.by_destination.len() >= MAX_DESTINATIONS {
             return None;
         }
-        let explanation = refusal.explanation;
+        let explanation = *refusal.explanation;
         let refused = Refused {
             destination: refusal.destination,
             by,
@@ -61,6 +74,14 @@ impl Refusals {
     #[must_use]
     pub fn total(&self) -> u64 {
         self.total
+    }
+
+    /// All of them by what decided.
+    #[must_use]
+    pub fn by_rule(&self) -> Vec<RefusedByRule<'_>> {
+        let rows = self.by_rule.iter();
+        rows.map(|((by, rule), &count)| RefusedByRule { by, rule, count })
+            .collect()
     }
 
     /// Those that are known one by one, most frequent first.
@@ -85,12 +106,13 @@ mod tests {
         Refusal {
             destination: destination.to_owned(),
             status: Status::DeniedByImage,
-            explanation: Explanation {
+            place: "none".to_owned(),
+            explanation: Box::new(Explanation {
                 is_allowed: false,
                 why: "no rule allows it".to_owned(),
                 rule: None,
                 would_allow: None,
-            },
+            }),
         }
     }
 
@@ -111,5 +133,11 @@ mod tests {
             .count();
         assert_eq!((reported, refusals.total()), (MAX_DESTINATIONS, 1000));
         assert_eq!(refusals.list().len(), MAX_DESTINATIONS);
+        let by_rule = RefusedByRule {
+            by: "image",
+            rule: "none",
+            count: 1000,
+        };
+        assert_eq!(refusals.by_rule(), [by_rule]);
     }
 }

@@ -8,13 +8,13 @@ import { networkDirectory, vsockSocketPath } from '../../enclaves/index.ts'
 import { messageOf } from '../../errors.ts'
 import {
   bindSocket,
+  describeNetworkRefusal,
   describePublication,
   RESOLV_CONF,
   startNetworkCard,
   systemResolvers,
   type NetworkCard,
   type NetworkCardOptions,
-  type NetworkRefusal,
   type BoundSocket,
   type NetworkReport,
   type Publication,
@@ -206,19 +206,6 @@ function followResolvers(network: EnclaveNetwork): AsyncDisposable {
       return Promise.resolve()
     },
   }
-}
-
-/** For the journal: what was refused, and what to do about it. */
-export function describeNetworkRefusal({
-  destination,
-  by,
-  why,
-  wouldAllow,
-}: NetworkRefusal): string {
-  const deniedBy =
-    by === 'image' ? 'egress of the image denies' : 'the rules of run-enclave --egress deny'
-  const advice = wouldAllow === undefined ? '' : `; in allow, ${wouldAllow} would allow it`
-  return `the guest asked for ${destination}, which ${deniedBy}: ${why}${advice}`
 }
 
 const REASONS: Readonly<Record<TurnedAway['why'], string>> = {
