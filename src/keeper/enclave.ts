@@ -48,14 +48,13 @@ import { serveParentPorts } from './guest/parent-ports.ts'
 export class Enclave implements AsyncDisposable {
   readonly eif: Eif
   readonly assurance: string
-  /** QEMU, swtpm, the vsock card and, where there is one, the NSM card. */
-  readonly parts: readonly Part[]
   readonly console: ConsoleLog | undefined
   readonly vsock: EnclaveVsock
   /** Where the image has egress, or ports are published. */
   readonly network: EnclaveNetwork | undefined
   /** Settles when the first part has ended; never rejects. */
   readonly ended: Promise<EndCause>
+  readonly #parts: readonly Part[]
   readonly #lifetime: Lifetime
   readonly #agent: AgentChannel
   readonly #memory: PeakMemory
@@ -69,7 +68,7 @@ export class Enclave implements AsyncDisposable {
   private constructor(started: Started, { lifetime, guest, timeline }: Launch) {
     this.eif = started.eif
     this.assurance = started.chip.assurance
-    this.parts = started.parts
+    this.#parts = started.parts
     this.console = started.console
     this.vsock = started.vsock
     this.network = started.network
@@ -82,6 +81,11 @@ export class Enclave implements AsyncDisposable {
     this.#chip = started.chip
     this.#machine = started.machine
     this.#timeline = timeline
+  }
+
+  /** QEMU, swtpm, the vsock card and, where there are such, the NSM card and the network card that runs now. */
+  get parts(): readonly Part[] {
+    return [...this.#parts, ...(this.network === undefined ? [] : [this.network.process])]
   }
 
   /**
@@ -249,9 +253,8 @@ async function start(given: Launch): Promise<Started> {
   await untilTheAppRuns(launch, wait)
   await timeline.measure('wait for the certificate', () => chip.certified)
   const { facts: limits } = groups
-  const all = [...parts, ...(network === undefined ? [] : [network.process])]
   const shown = { console, vsock, network, ended, memory, limits, machine }
-  return { eif: image.eif, chip, parts: all, ...shown }
+  return { eif: image.eif, chip, parts, ...shown }
 }
 
 function startTpm(launch: Launch, image: MeasuredImage): Promise<EnclaveChip> {

@@ -138,11 +138,20 @@ async function launch(keeping: Keeping, timeline: Timeline): Promise<Enclave> {
 /** Waits for whatever ends the enclave, records that, and says who comes next. */
 async function keepRunning(
   enclave: Enclave,
-  running: RunningRecord,
+  started: RunningRecord,
   { registry, place, stop, journal, succession }: Keeping,
 ): Promise<StartingRecord | undefined> {
+  let running = started
+  const note = (facts: Partial<RunningRecord>): void => {
+    running = { ...running, ...facts }
+    noteRunning(place.directory, running, journal)
+  }
+  if (enclave.network !== undefined)
+    enclave.network.onRestarted = () => {
+      note({ processes: identifyParts(enclave.parts) })
+    }
   stop.arm(async (graceMs) => {
-    noteTerminating(place.directory, running, journal)
+    note({ state: 'TERMINATING' })
     await enclave.stopApp(graceMs)
   })
   const cause = await Promise.race([endOf(enclave, stop), stop.stopped])
@@ -184,10 +193,10 @@ async function endOf(enclave: Enclave, stop: StopSwitch): Promise<EndCause> {
   return stop.request === undefined ? cause : causeOnRequest(cause, stop.request)
 }
 
-/** An enclave can be ended although the disk is full. */
-function noteTerminating(directory: string, running: RunningRecord, journal: Journal): void {
+/** An enclave goes on, and can be ended, although the disk is full. */
+function noteRunning(directory: string, running: RunningRecord, journal: Journal): void {
   try {
-    writeRecord(directory, { ...running, state: 'TERMINATING' })
+    writeRecord(directory, running)
   } catch (error) {
     journal.write(`the record cannot be written: ${String(error)}`)
   }

@@ -260,8 +260,16 @@ test('a network card that is killed is started again, and asks the resolvers tha
   await vi.waitFor(() => {
     expect(paths.length).toBeGreaterThan(before + 2)
   }, patient)
-  const { State } = await describe(enclave.EnclaveID)
+  expect(names.asked).toEqual([])
+  names.nameServer()
+  await vi.waitFor(() => {
+    expect(names.asked).toContain('moving.example')
+  }, patient)
+  const { State, Processes } = await describe(enclave.EnclaveID)
   expect(State).toBe('RUNNING')
+  const next = Processes['network card'] ?? 0
+  expect(next).not.toBe(card)
+  expect(readFileSync(`/proc/${String(next)}/comm`, 'utf8')).toBe('cloister-networ\n')
   await host.json('terminate-enclave', '--enclave-name', enclave.EnclaveName)
   expect(host.leftovers()).toEqual([])
 })

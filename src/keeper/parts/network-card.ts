@@ -41,6 +41,8 @@ const FOR_THE_CARD = 0o666
 export class EnclaveNetwork implements AsyncDisposable {
   readonly #options: NetworkCardOptions
   readonly #journal: Journal
+  /** Called when another card runs. */
+  onRestarted: () => void = () => undefined
   #card: NetworkCard
   #isDisposed = false
 
@@ -129,7 +131,10 @@ export class EnclaveNetwork implements AsyncDisposable {
       const card = await startNetworkCard(this.#options)
       this.#card = card
       if (this.#isClosing()) await card[Symbol.asyncDispose]()
-      else this.#adopt()
+      else {
+        this.#adopt()
+        this.onRestarted()
+      }
       return true
     } catch (error) {
       this.#journal.write(`the network card did not start again: ${messageOf(error)}`)
