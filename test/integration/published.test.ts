@@ -1,9 +1,12 @@
 // Ports of an enclave that are published on its host, and the proxy of the programs in it, with programs that know
 // nothing of Cloister on both sides.
 
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { existsSync, rmSync } from 'node:fs'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { parseExposition } from '../fixtures/exposition.ts'
 import { describeIsolation } from '../fixtures/network/isolation-tests.ts'
 import { PublishedEnclave } from '../fixtures/network/published-enclave.ts'
+import { until } from '../fixtures/until.ts'
 
 let published: PublishedEnclave
 
@@ -94,6 +97,40 @@ print(heard.digest() == hashlib.sha256(much).digest())`
   expect(await published.python(script)).toBe('True\n')
 })
 
+test('each direction ends by itself, and a slow reader holds up its writer, whichever side it is on', async () => {
+  const script = `
+import socket, time
+def dial(word):
+    it = socket.create_connection(${python(published.at(8))}, timeout=60)
+    it.sendall(word)
+    return it
+def rest(it): return it.makefile("rb").read()
+it = dial(b"f")
+print(rest(it))
+it.sendall(bytes(3_000_000))
+it.shutdown(socket.SHUT_WR)
+print(rest(dial(b"h")))
+
+it, sent = dial(b"s"), 0
+it.settimeout(2)
+try:
+    while sent < 40_000_000: sent += it.send(bytes(100_000))
+except TimeoutError: pass
+print(sent < 40_000_000)
+rest(dial(b"a"))
+it.settimeout(60)
+it.shutdown(socket.SHUT_WR)
+print(int(rest(it)) == sent)
+
+it, said = dial(b"m"), []
+while len(said) < 3 or said[-3] == 0 or said[-3] != said[-1]:
+    said.append(int(rest(dial(b"p"))))
+    time.sleep(0.3)
+print(said[-1] < 40_000_000)
+print(len(rest(it)))`
+  expect(await published.python(script)).toBe("b'first'\nb'3000000'\nTrue\nTrue\nTrue\n40000000\n")
+})
+
 test('a port where nothing listens resets its clients, and the journal says why', async () => {
   const script = `
 import socket
@@ -122,25 +159,67 @@ asyncio.run(main())`
 
 test('describe-enclaves and metrics count clients', async () => {
   const { Published, Network } = await describedNetwork()
-  expect(Published).toHaveLength(7)
+  expect(Published).toHaveLength(8)
   expect(Network.Arrivals.Counters['Tcp']).toBeGreaterThan(200)
   expect(Network.Arrivals.Counters['Udp']).toBe(3)
   expect(Network.Arrivals.Counters['Failed']).toBe(1)
   const { stdout } = await published.host.run('metrics')
-  expect(stdout).toMatch(/^cloister_\w*clients_turned_away_total\{.*reason="guest".*\} 1$/m)
+  const families = parseExposition(stdout)
+  const values = (metric: string): readonly number[] =>
+    (families.find(({ name }) => name === `cloister_network_${metric}`)?.samples ?? []).map(
+      ({ value }) => value,
+    )
+  const { Counters: counters } = Network.Arrivals
+  expect(values('clients_turned_away_total')).toEqual([1, 0])
+  expect(values('clients_limit')).toEqual([1016])
+  expect(values('clients_total')).toEqual([counters['Tcp'], 3])
+  expect(values('clients_connected')).toHaveLength(1)
+  // The echo alone is 10 MB.
+  for (const bytes of values('client_bytes_total')) expect(bytes).toBeGreaterThan(10_240_000)
 })
 
 describeIsolation(() => published)
 
-test('a network card that was killed is followed by one at the same ports', async () => {
+/** Clients whose connections are open when a part is killed: how those end, and that they are served again. */
+async function expectCleanEnd(kill: () => unknown): Promise<void> {
+  const open = published.host.path('open')
+  const script = `
+import pathlib, socket, time
+stream = socket.create_connection(${python(published.at(7))}, timeout=60)
+stream.sendall(b"x")
+print(stream.recv(1))
+datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+datagrams.connect(${python(published.at(7, 'udp'))})
+def echo():
+    datagrams.settimeout(2)
+    datagrams.send(b"x")
+    return datagrams.recv(10)
+def attempt(what):
+    for _ in range(100):
+        try:
+            if answer := what(): return answer
+        except OSError: pass
+        time.sleep(0.1)
+print(attempt(echo))
+pathlib.Path("${open}").touch()
+try: print("ended", stream.recv(1))
+except ConnectionResetError: print("ended", b"")
+def stream_again():
+    again = socket.create_connection(${python(published.at(7))}, timeout=5)
+    again.sendall(b"y")
+    return again.recv(1)
+print(attempt(stream_again), attempt(echo))`
+  const clients = published.python(script)
+  await until('the clients are served', () => existsSync(open))
+  rmSync(open)
+  await kill()
+  expect(await clients).toBe("b'x'\nb'x'\nended b''\nb'y' b'x'\n")
+}
+
+test('a network card that was killed ends its clients, and is followed by one at the same ports', async () => {
   const card = published.enclave.Processes['network card'] ?? 0
-  process.kill(card, 'SIGKILL')
-  await vi.waitFor(
-    async () => {
-      expect(await curl(`http://${published.at(80)}/hello`)).toBe('hello\n')
-    },
-    { timeout: 30_000 },
-  )
+  await expectCleanEnd(() => process.kill(card, 'SIGKILL'))
+  expect(await curl(`http://${published.at(80)}/hello`)).toBe('hello\n')
 })
 
 test('the way in has given up all but the calls that it needs', async () => {
@@ -153,18 +232,15 @@ done`)
   expect(status).toMatch(/^CapEff:\t0+$/m)
 })
 
-test('a way in that was killed in the guest is followed by another one', async () => {
-  const killed = await published.guest(`
+test('a way in that was killed in the guest ends its clients, and is followed by another one', async () => {
+  await expectCleanEnd(async () => {
+    const killed = await published.guest(`
 for it in /proc/[0-9]*; do
   if grep -qs '^Name:.cloister-ingres' $it/status; then kill -9 \${it#/proc/} && echo killed; fi
 done`)
-  expect(killed).toBe('killed\n')
-  await vi.waitFor(
-    async () => {
-      expect(await curl(`http://${published.at(80)}/hello`)).toBe('hello\n')
-    },
-    { timeout: 30_000 },
-  )
+    expect(killed).toBe('killed\n')
+  })
+  expect(await curl(`http://${published.at(80)}/hello`)).toBe('hello\n')
 })
 
 test('a port that is taken, or that the image does not declare, is refused', async () => {
