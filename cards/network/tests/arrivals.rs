@@ -226,6 +226,33 @@ fn clients_beyond_the_limit_are_reset_and_those_who_leave_make_room() {
 }
 
 #[test]
+fn clients_over_udp_have_half_of_the_places_and_datagrams_of_others_are_dropped() {
+    let mut published = Published::start("udp", 8); // of which four are for clients
+    let clients = [(); 3].map(|()| {
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        client.connect(published.address).unwrap();
+        client.send(b"one").unwrap();
+        client
+    });
+    let guests = [published.knock(), published.knock()];
+    let who = [
+        clients[0].local_addr().unwrap(),
+        clients[1].local_addr().unwrap(),
+    ];
+    assert_eq!(guests.each_ref().map(|(_, arrival)| arrival.client), who);
+    while published.arrivals()["counters"]["tooMany"] != 1 {
+        thread::yield_now();
+    }
+    assert_eq!(published.arrivals()["open"], 2);
+    drop(guests);
+    while published.arrivals()["open"] != 0 {
+        thread::yield_now();
+    }
+    clients[2].send(b"two").unwrap();
+    assert_eq!(published.knock().1.client, clients[2].local_addr().unwrap());
+}
+
+#[test]
 fn datagrams_of_each_client_have_a_stream_and_answers_come_from_the_published_port() {
     let mut published = Published::start("udp", 16);
     let clients = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());

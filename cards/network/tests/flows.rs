@@ -31,6 +31,33 @@ fn connected(card: &Card) -> (UnixStream, TcpStream) {
     (stream, server)
 }
 
+/// The timer of a socket of this host and in how many ms it is due (proc_net_tcp), by the socket's address.
+fn timer(address: SocketAddr) -> Option<(u8, u64)> {
+    const MS_PER_TICK: u64 = 10;
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let local = format!(":{:04X}", address.port());
+    let fields = |line: &str| {
+        line.split_whitespace()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let mut rows = table.lines().skip(1).map(fields);
+    let row = rows.find(|row| row[1].ends_with(&local) && row[3] == "01")?;
+    let (kind, ticks) = row[5].split_once(':')?;
+    let ticks = u64::from_str_radix(ticks, 16).ok()?;
+    Some((u8::from_str_radix(kind, 16).ok()?, ticks * MS_PER_TICK))
+}
+
+#[test]
+fn a_silent_server_is_probed_after_two_minutes() {
+    const KEEPALIVE: u8 = 2;
+    let card = Card::start(loopback());
+    let (_stream, server) = connected(&card);
+    let (kind, due_ms) = timer(server.peer_addr().unwrap()).unwrap();
+    assert_eq!(kind, KEEPALIVE);
+    assert!((60_000..=120_000).contains(&due_ms), "{due_ms}");
+}
+
 #[test]
 fn it_says_that_it_is_ready_and_confined() {
     let card = Card::start(loopback());

@@ -9,7 +9,8 @@ use cloister_egress_policy::wire::{MAX_FRAME_BYTES, Status, frame, split_frame};
 use std::io;
 use std::time::{Duration, Instant};
 
-const MAX_IDLE: Duration = Duration::from_secs(60);
+/// As long as the network card keeps it; RFC 4787 REQ-5 asks for two minutes.
+const MAX_IDLE: Duration = Duration::from_secs(120);
 /// An end that follows a datagram so soon is its refusal.
 const REFUSAL_WINDOW: Duration = Duration::from_secs(5);
 /// How often a flow receives before others have their turn.
@@ -182,6 +183,18 @@ mod tests {
         let upstream = Upstream::open(&dial, &Request::Dns).unwrap();
         let share = budget.promise_small().unwrap();
         Datagrams::new(pair, upstream, share.bytes, Instant::now())
+    }
+
+    #[test]
+    fn ends_two_minutes_after_its_last_datagram() {
+        let mut budget = Budget::new(2 * 6 * 32 * 1024);
+        let mut flow = flow(&mut budget);
+        let sent = flow.used + Duration::from_secs(100);
+        flow.receive(&[], b"x", &mut budget, sent);
+        let end = sent + Duration::from_secs(120);
+        let before = end - Duration::from_millis(1);
+        assert_eq!(flow.wait(before), Outcome::Waits(Some(end)));
+        assert_eq!(flow.wait(end), Outcome::Over);
     }
 
     #[test]

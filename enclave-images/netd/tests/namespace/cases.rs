@@ -150,6 +150,8 @@ fn says_denied(servers: &Servers, _: &mut Netd) {
 fn says_unreachable(_: &Servers, _: &mut Netd) {
     let host = connect_error("203.0.113.3", 80).raw_os_error();
     assert_eq!(host, Some(libc::EHOSTUNREACH));
+    let silent = connect_error("203.0.113.6", 80).raw_os_error();
+    assert_eq!(silent, Some(libc::EHOSTUNREACH));
     // The host part hangs up.
     let network = connect_error("203.0.113.4", 80).raw_os_error();
     assert_eq!(network, Some(libc::ENETUNREACH));

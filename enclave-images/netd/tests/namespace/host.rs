@@ -180,6 +180,9 @@ fn serve_tcp(mut stream: UnixStream, address: IpAddr, port: u16) -> io::Result<(
             return answer(&mut stream, Status::HostUnreachable);
         }
         IpAddr::V4(it) if it.octets() == [203, 0, 113, 4] => return Ok(()),
+        IpAddr::V4(it) if it.octets() == [203, 0, 113, 6] => {
+            return answer(&mut stream, Status::TimedOut);
+        }
         IpAddr::V4(it) if it.octets() == [203, 0, 113, 5] => return reset(&mut stream),
         _ => {}
     }
