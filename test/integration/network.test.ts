@@ -129,13 +129,20 @@ print(urllib.request.urlopen("http://api.example.com/u").status)`
   })
 })
 
-test('long bodies arrive whole, there and back', async () => {
+test('long bodies arrive whole, there and back, and are counted', async () => {
+  const before = await networked.networkCounters()
   const down = await networked.guest(`curl -sS http://api.example.com/bytes/${COUNT} | sha256sum`)
   expect(down).toContain(sha256(Buffer.alloc(COUNT, 'cloister')))
   const up = await networked.guest(
     `head -c ${COUNT} /dev/zero | curl -sS -T - http://api.example.com/`,
   )
   expect(up).toBe(sha256(Buffer.alloc(COUNT)))
+  const after = await networked.networkCounters()
+  for (const counter of ['BytesToGuest', 'BytesFromGuest']) {
+    const counted = (after[counter] ?? 0) - (before[counter] ?? 0)
+    expect(counted).toBeGreaterThan(COUNT)
+    expect(counted).toBeLessThan(1.01 * COUNT)
+  }
 })
 
 test('a program that has said all still reads', async () => {
