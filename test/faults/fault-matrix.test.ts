@@ -3,7 +3,7 @@
 // test/fixtures/faults/table.ts has the cells.
 
 import { execFileSync } from 'node:child_process'
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { requestDocument } from '../../src/cli/hello-client.ts'
@@ -32,6 +32,7 @@ import {
   type Phase,
 } from '../fixtures/faults/table.ts'
 import { guestRootfs } from '../fixtures/guest-program.ts'
+import { until } from '../fixtures/until.ts'
 import { recentQemu, TestHost, type DescribedEnclave } from '../host.ts'
 
 const WORK_MS = 200
@@ -54,8 +55,15 @@ beforeAll(async () => {
   host = new TestHost({ CLOISTER_QEMU: recentQemu() })
   bystander = await host.start(await host.build('bystander'))
   const rootfs = await guestRootfs(host.directory, 'probe')
+  const manifest = host.path('cloister.yaml')
+  // With egress it has a network card.
+  writeFileSync(
+    manifest,
+    `{ cloister: 1, name: victim, version: '1', run: { entrypoint: [/probe, victim] },
+       egress: { allow: [{ host: a.example }] } }\n`,
+  )
   // AWS's command line has it use the NSM card, our agent lets it be stopped slowly.
-  const app = ['--rootfs', rootfs, '--entrypoint', '/probe', 'victim', '--cmdline', AWS_CMDLINE]
+  const app = ['--rootfs', rootfs, '--manifest', manifest, '--cmdline', AWS_CMDLINE]
   eif = await host.build('victim', ...app)
 })
 
@@ -129,7 +137,11 @@ async function pidOf(staged: Staged, part: HostPart): Promise<number> {
 async function meetRunning(staged: Staged, meeting: Meeting): Promise<Staged | undefined> {
   const { part, fault, outcome } = meeting
   const before = lookBefore(staged)
-  await (part === 'app' ? meetApp(staged, fault) : meetHostPart(staged, part, fault))
+  if (part === 'app') await meetApp(staged, fault)
+  else {
+    const pid = await meetHostPart(staged, part, fault)
+    if (outcome === 'replaced') return expectReplaced(staged, part, pid)
+  }
   if (outcome === 'hangs') {
     expect(running(before.pids)).toEqual(before.pids)
     return conclude(staged)
@@ -145,18 +157,26 @@ async function meetRunning(staged: Staged, meeting: Meeting): Promise<Staged | u
   return undefined
 }
 
-async function meetHostPart(staged: Staged, part: HostPart, fault: Fault): Promise<void> {
+/** Every other part is the same one, and the app gets documents. */
+async function expectReplaced(staged: Staged, part: HostPart, pid: number): Promise<Staged> {
+  const others = staged.seen.pids.filter((it) => it !== pid)
+  await until(`${staged.name} has another ${part}`, async () => (await staged.pidOf(part)) !== pid)
+  await until(`${staged.name} attests`, () => staged.attests())
+  expect(running(others)).toEqual(others)
+  return staged
+}
+
+/** @returns The part's process as it was. */
+async function meetHostPart(staged: Staged, part: HostPart, fault: Fault): Promise<number> {
   // A register that is extended is state, which has to be written.
   const writes = part === 'swtpm' && fault === 'disk full'
-  await inflict(
-    fault,
-    { pid: await pidOf(staged, part), directory: staged.host.runtime },
-    async () => {
-      const asked = staged.ask(writes ? 'extend' : 'attest')
-      if (writes) await asked
-      await sleep(WORK_MS)
-    },
-  )
+  const pid = await pidOf(staged, part)
+  await inflict(fault, { pid, directory: staged.host.runtime }, async () => {
+    const asked = staged.ask(writes ? 'extend' : 'attest')
+    if (writes) await asked
+    await sleep(WORK_MS)
+  })
+  return pid
 }
 
 async function meetApp(staged: Staged, fault: Fault): Promise<void> {
