@@ -804,7 +804,7 @@ const rows = {
   ERR_KMS_CREDENTIALS: {
     nitro: 3,
     meaning: "The key broker's file of principals is missing, readable by others, or malformed.",
-    hint: 'docs/kms.md shows the file; `chmod 600` it.',
+    hint: 'docs/kms.md shows the file.',
   },
   ERR_KMS_MASTER_KEY: {
     nitro: 3,
@@ -815,7 +815,7 @@ const rows = {
   ERR_KMS_STORE: {
     nitro: 0,
     meaning: "The key broker's store is in use, damaged, or cannot be written.",
-    hint: 'Check that no other broker uses it, its owner and mode, and the free space of its disk.',
+    hint: 'It needs a directory of its own that this user may write, with room on its disk, and that no other broker uses.',
   },
   ERR_KMS_ROLLBACK: {
     nitro: 0,
@@ -826,7 +826,7 @@ const rows = {
   ERR_KMS_BACKUP: {
     nitro: 0,
     meaning: "A backup of the key broker's store cannot be written, or cannot be restored.",
-    hint: 'Check the path and the free space of its disk. The store that was backed up is unchanged.',
+    hint: 'Check both paths, their permissions, and the free space of the disk. The store that was backed up is unchanged.',
   },
   ERR_KMS_CLOCK: {
     nitro: 0,
@@ -843,7 +843,7 @@ const rows = {
   ERR_KMS_LISTEN: {
     nitro: 0,
     meaning: 'The key broker cannot listen on that address and port.',
-    hint: 'Give another --port, or 0 for any; without --tls-cert and --tls-key, --host takes addresses of the loopback interface only.',
+    hint: 'Give another port, or 0 for any; below 1024 the broker needs CAP_NET_BIND_SERVICE.',
   },
   ERR_KMS_TLS: {
     nitro: 0,

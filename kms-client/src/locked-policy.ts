@@ -65,7 +65,7 @@ async function requireOwnMaterial(client: KMSClient, KeyId: string): Promise<str
   const { KeyMetadata } = await client.send(new DescribeKeyCommand({ KeyId }))
   if (KeyMetadata?.Origin !== ORIGIN)
     throw notLocked(`its material was not made in KMS: Origin is ${String(KeyMetadata?.Origin)}`)
-  if (KeyMetadata?.MultiRegion !== false) throw notLocked('it is a multi-region key')
+  if (KeyMetadata.MultiRegion !== false) throw notLocked('it is a multi-region key')
   return KeyMetadata.KeyUsage
 }
 

@@ -8,6 +8,7 @@ import {
   findAbsentKeyWarnings,
   findGrantWarnings,
   findPolicyWarnings,
+  findUnknownActionWarnings,
   isPrincipalArn,
   parseGrants,
   parseKeyPolicy,
@@ -22,7 +23,13 @@ import {
   type StatementReport,
 } from '@cloister/attestation/policy'
 import { CloisterError } from '../errors.ts'
-import { isKnownKey, NO_VIA_SERVICE, parseStrictJson, usesViaService } from '../kms/index.ts'
+import {
+  ACTIONS,
+  isKnownKey,
+  NO_VIA_SERVICE,
+  parseStrictJson,
+  usesViaService,
+} from '../kms/index.ts'
 import { readFileArgument } from './arguments.ts'
 import { policyGenerateCommand } from './kms-policy-generate.ts'
 import { measuredPcrs } from './measured-pcrs.ts'
@@ -90,9 +97,13 @@ export function kmsPolicyCommand(): Command {
 function testPolicy(flags: TestFlags): void {
   const { principal, action } = flags
   if (!isPrincipalArn(principal))
-    throw wrong(`--principal ${principal} is not an ARN of a principal`)
+    throw wrong(
+      `--principal ${principal} is not an ARN of a principal, such as arn:aws:iam::111122223333:user/app`,
+    )
   if (!/^[a-z0-9-]+:\w+$/i.test(action))
     throw wrong(`--action ${action} is not an action like kms:Decrypt`)
+  if (/^kms:/i.test(action) && !ACTIONS.some((one) => one.toLowerCase() === action.toLowerCase()))
+    throw wrong(`--action ${action}: KMS has no such action`)
   const account = flags.account ?? accountOf(principal)
   const key = readPolicy('--policy', flags.policy, 'key')
   const identity = flags.identityPolicy.map((path) =>
@@ -116,7 +127,7 @@ function testPolicy(flags: TestFlags): void {
   checkExpected(decision, flags.expect)
 }
 
-/** What the broker does otherwise than AWS KMS. */
+/** What the broker does otherwise than AWS KMS, and what neither of them knows. */
 function brokerWarnings(policy: PolicyDocument): readonly PolicyWarning[] {
   const refused: PolicyWarning = {
     ...{ code: 'absent-condition-key', statement: null },
@@ -125,6 +136,7 @@ function brokerWarnings(policy: PolicyDocument): readonly PolicyWarning[] {
   return [
     ...(usesViaService(policy) ? [refused] : []),
     ...findAbsentKeyWarnings(policy, isKnownKey),
+    ...findUnknownActionWarnings(policy, ACTIONS),
   ]
 }
 

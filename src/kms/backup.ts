@@ -7,7 +7,6 @@ import {
   copyFileSync,
   existsSync,
   linkSync,
-  mkdirSync,
   mkdtempSync,
   readdirSync,
   renameSync,
@@ -16,6 +15,7 @@ import {
 import { dirname, join, resolve } from 'node:path'
 import { readCounter, type StorageTpm } from '../chip/index.ts'
 import { check, CloisterError, reasonOf } from '../errors.ts'
+import { makeDirectory } from '../files/index.ts'
 import { openStore, secretOf, type FileOrToken, type MasterKeySource } from './open-store.ts'
 import { verifyAudit, type AuditHead } from './store/audit-log.ts'
 import { MasterKey, type MasterSecret } from './store/master-key.ts'
@@ -102,10 +102,12 @@ export async function restore(path: string, options: RestoreOptions): Promise<Ba
   const { opensWith, tpm } = options
   const directory = resolve(options.store)
   checkVacant(directory)
-  mkdirSync(dirname(directory), { recursive: true, mode: 0o700 })
-  return await staged(dirname(directory), `cannot restore ${path}`, async (staging) => {
+  const failure = `cannot restore ${path} to ${directory}`
+  makeParent(directory, failure)
+  return await staged(dirname(directory), failure, async (staging) => {
     copyFileSync(path, join(staging, 'kms.db'))
     chmodSync(join(staging, 'kms.db'), 0o600)
+    checkDatabase(staging, path)
     const wrapsKey = 'backupPassphraseFile' in opensWith
     check(
       !wrapsKey || tpm !== undefined,
@@ -127,6 +129,25 @@ export async function restore(path: string, options: RestoreOptions): Promise<Ba
     }
     return report
   })
+}
+
+function makeParent(directory: string, failure: string): void {
+  try {
+    makeDirectory(dirname(directory))
+  } catch (cause) {
+    throw failed(failure, cause)
+  }
+}
+
+/** Whether SQLite and we know what was copied: an error about the copy would name a file that is gone. */
+function checkDatabase(staging: string, path: string): void {
+  try {
+    SqliteDatabase.open(staging)[Symbol.dispose]()
+  } catch (cause) {
+    const message = `${path} is no backup of a store, or is damaged`
+    const hint = 'Give a file that `cloister kms backup` wrote, as it wrote it.'
+    throw new CloisterError(CODE, message, { cause, hint, details: { path } })
+  }
 }
 
 /** A directory of a store that was removed contains the lock at most. */
@@ -207,9 +228,12 @@ async function staged<T>(
     staging = mkdtempSync(join(parent, '.cloister-kms-'))
     return await work(staging)
   } catch (cause) {
-    if (cause instanceof CloisterError) throw cause
-    throw new CloisterError(CODE, `${failure}: ${reasonOf(cause)}`, { cause })
+    throw cause instanceof CloisterError ? cause : failed(failure, cause)
   } finally {
     if (staging !== undefined) rmSync(staging, { recursive: true, force: true })
   }
+}
+
+function failed(failure: string, cause: unknown): CloisterError {
+  return new CloisterError(CODE, `${failure}: ${reasonOf(cause)}`, { cause })
 }

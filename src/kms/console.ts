@@ -76,7 +76,7 @@ export class KmsConsole implements AsyncDisposable {
       made.#server.listen(port, HOST)
       await once(made.#server, 'listening')
     } catch (cause) {
-      const message = `cannot listen on ${HOST} port ${String(port)}: ${reasonOf(cause)}`
+      const message = `the console cannot listen on ${HOST} port ${String(port)}: ${reasonOf(cause)}`
       throw new CloisterError('ERR_KMS_LISTEN', message, { cause, details: { host: HOST, port } })
     }
     return made

@@ -38,5 +38,6 @@ export {
 } from './principals.ts'
 export { repeatedKey } from './repeated-key.ts'
 export type { PolicyWarning, PolicyWarningCode } from './policy-warning.ts'
+export { findUnknownActionWarnings } from './unknown-actions.ts'
 export { findGrantWarnings, findPolicyWarnings } from './warnings.ts'
 export { AttestationError } from '../errors.ts'

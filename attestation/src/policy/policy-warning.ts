@@ -21,6 +21,7 @@ export type PolicyWarningCode =
   | 'no-deny-when-absent'
   | 'unknown-condition-key'
   | 'absent-condition-key'
+  | 'unknown-action'
   | 'not-principal'
   | 'no-root'
   | 'several-roots'

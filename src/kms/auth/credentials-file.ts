@@ -120,7 +120,8 @@ function keyOf(value: unknown, where: string, principal: Principal): readonly [s
   check(
     isLong,
     CODE,
-    `${where}: the secretAccessKey of ${accessKeyId} has fewer than 32 characters`,
+    `${where}: the secretAccessKey of ${accessKeyId} does not have 32 to 256 characters`,
+    { hint: '`openssl rand -base64 30` makes one.' },
   )
   const expiresMs = expiresAt === undefined ? null : Date.parse(expiresAt)
   check(!Number.isNaN(expiresMs), CODE, `${where}: expiresAt of ${accessKeyId} is not a date`)

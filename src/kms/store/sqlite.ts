@@ -13,7 +13,6 @@ import {
   constants,
   existsSync,
   fstatSync,
-  mkdirSync,
   openSync,
   readdirSync,
   rmdirSync,
@@ -24,6 +23,7 @@ import { createRequire } from 'node:module'
 import { dirname, join, resolve } from 'node:path'
 import type { Database as Sqlite, Statement } from 'node-sqlite3-wasm'
 import { check, CloisterError, messageOf } from '../../errors.ts'
+import { makeDirectory } from '../../files/index.ts'
 import { checkPrivate } from '../private-file.ts'
 import { Database, type Row, type Value } from './database.ts'
 import { migrationsFor } from './schema.ts'
@@ -76,7 +76,7 @@ export class SqliteDatabase extends Database {
    */
   static open(directory: string): SqliteDatabase {
     return opening(directory, () => {
-      const firstDirectory = mkdirSync(directory, { recursive: true, mode: 0o700 })
+      const firstDirectory = makeDirectory(directory)
       checkDirectory(directory)
       const lock = lockFile(join(directory, 'lock'), directory)
       try {

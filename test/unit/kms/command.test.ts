@@ -49,6 +49,15 @@ test('a broker that crashes leaves no core dump with its keys', async () => {
   await once(child, 'exit')
 })
 
+test('a store that cannot be made is named, in /proc too, where no name can be', async () => {
+  const unmade = ['--store', '/proc/none/store']
+  const served = await host.run(...SERVE, ...given(), ...unmade)
+  expect(served.stderr).toMatch(/^ERR_KMS_STORE: cannot open the store in \/proc\/none\/store/)
+  const passphrase = ['--passphrase-file', host.path('passphrase')]
+  const restored = await host.run('kms', 'restore', host.path('any'), ...passphrase, ...unmade)
+  expect(restored.stderr).toMatch(/^ERR_KMS_BACKUP: .* to \/proc\/none\/store: /)
+})
+
 test('a broker answers until it is ended, and its audit log verifies', async () => {
   const { child, endpoint } = await serve('--region', 'eu-central-1')
   const settings = { endpoint, region: 'eu-central-1', credentials: keysOf('root') }
@@ -219,6 +228,24 @@ describe('a policy is put to the test', () => {
       ['Via', 'StringNotEquals holds for every request'],
     ])
     expect(absent[0]?.Message).toContain('kms serve refuses the policy: kms:ViaService')
+  })
+
+  test('with actions that KMS does not have, which match nothing', async () => {
+    const Statement = ['kms:DisableKye', 'kms:Decrypt', 'kms:*Key', 'kms:Get*Kye', 's3:*'].map(
+      (Action, at) => ({
+        ...{ Sid: `s${String(at)}`, Effect: 'Deny', Principal: '*', Action, Resource: '*' },
+      }),
+    )
+    writeFileSync(host.path('misspelt.json'), JSON.stringify({ ...policy, Statement }))
+    const ask = ['kms', 'policy', 'test', '--policy', host.path('misspelt.json')]
+    const app = ['--principal', ARNS.app]
+    const { Warnings } = await host.json<{ Warnings: { Code: string; Statement: string }[] }>(
+      ...[...ask, ...app],
+    )
+    const unknown = Warnings.filter(({ Code }) => Code === 'unknown-action')
+    expect(unknown.map(({ Statement: name }) => name)).toEqual(['s0', 's3'])
+    const wrong = await host.run(...ask, ...app, '--action', 'kms:Decript', '--expect', 'deny')
+    expect(wrong.stderr).toMatch(/^ERR_CLI_ARGUMENT: --action kms:Decript: KMS has no such action/)
   })
 
   test('together with the grants on the key, which ask for no document', async () => {
