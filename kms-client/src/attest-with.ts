@@ -8,11 +8,16 @@ import type { Attest } from './attested-kms.ts'
 const MAX_DOCUMENT_BYTES = 0x3000
 const TIMEOUT_MS = 120_000
 
-/** Runs a program that reads a public key and writes a document with it, e.g. `cloister-attest`. */
+/**
+ * Runs a program that reads a public key and writes a document with it, e.g. `cloister-attest`. A nonce is given to it in
+ * hexadecimal, after `--nonce`.
+ */
 export function attestWith(program: string, ...args: readonly string[]): Attest {
-  return async (publicKey) => {
+  return async (publicKey, nonce) => {
+    const all =
+      nonce === undefined ? args : [...args, '--nonce', Buffer.from(nonce).toString('hex')]
     const stdio = ['pipe', 'pipe', 'inherit'] as const
-    const child = spawn(program, args, { stdio: [...stdio], timeout: TIMEOUT_MS })
+    const child = spawn(program, all, { stdio: [...stdio], timeout: TIMEOUT_MS })
     const ended = once(child, 'close') as Promise<[number | null]>
     child.stdin.on('error', () => undefined)
     child.stdin.end(publicKey)

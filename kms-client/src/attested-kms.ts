@@ -1,14 +1,20 @@
 // A plugin of AWS's SDK: requests of the five operations that answer to a document get one, with a fresh key, and
-// the plain field of the response is filled as if there had been none.
+// the plain field of the response is filled as if there had been none. Each attempt has a document of its own: one that
+// is tried again later may be too old, or its nonce used.
 
 import type { KMSClient } from '@aws-sdk/client-kms'
+import { NONCE_REQUEST, nonceOf, readNonces } from './broker-nonces.ts'
 import { KmsClientError } from './errors.ts'
+import { addBeforeSigning, fieldsOf, withFields, type HttpRequest } from './http-messages.ts'
 import { RecipientKey } from './recipient-key.ts'
 import { ResponseKey } from './response-key.ts'
-import { ATTESTED, requireSignedResponses } from './signed-responses.ts'
+import { CONTENT_HEADERS, requireSignedResponses } from './signed-responses.ts'
 
-/** Obtains an attestation document with this `public_key`, DER SubjectPublicKeyInfo. */
-export type Attest = (publicKey: Uint8Array) => Promise<Uint8Array>
+/**
+ * Obtains an attestation document with this `public_key`, DER SubjectPublicKeyInfo, and with this `nonce`, which is
+ * given with the option `brokerNonces` only.
+ */
+export type Attest = (publicKey: Uint8Array, nonce?: Uint8Array) => Promise<Uint8Array>
 
 export interface AttestedKmsOptions {
   /**
@@ -16,6 +22,8 @@ export interface AttestedKmsOptions {
    * `CiphertextForRecipient` must be AuthEnvelopedData. AWS KMS does neither.
    */
   readonly responseKey?: string
+  /** Whether to get a nonce from Cloister's broker for every document. AWS KMS has none. */
+  readonly brokerNonces?: boolean
 }
 
 /** The field that a client without a document reads. */
@@ -28,46 +36,55 @@ const PLAIN_FIELDS: Readonly<Record<string, string>> = {
 }
 
 type Plugin = Parameters<KMSClient['middlewareStack']['use']>[0]
-type Fields = Record<string, unknown>
+type Output = Record<string, unknown>
 
 /**
  * `client.middlewareStack.use(attestedKms(attest))`. Requests that have a `Recipient` already are not changed.
  * @throws KmsClientError ERR_KMS_CLIENT_RESPONSE_KEY. In a request: ERR_KMS_CLIENT_DOCUMENT,
  * ERR_KMS_CLIENT_NOT_ATTESTED, ERR_KMS_CLIENT_CMS, ERR_KMS_CLIENT_SIGNATURE.
  */
-export function attestedKms(attest: Attest, { responseKey }: AttestedKmsOptions = {}): Plugin {
+export function attestedKms(
+  attest: Attest,
+  { responseKey, brokerNonces = false }: AttestedKmsOptions = {},
+): Plugin {
   const pinned = responseKey === undefined ? null : new ResponseKey(responseKey)
   return {
     applyToStack: (stack) => {
-      stack.add(
-        (next, context) => async (args) => {
-          const field = PLAIN_FIELDS[context.commandName ?? '']
-          const input = args.input as Fields
-          if (field === undefined || input['Recipient'] !== undefined) return next(args)
-          Object.assign(context, { [ATTESTED]: true })
-          const key = await RecipientKey.generate()
-          const Recipient = {
-            KeyEncryptionAlgorithm: 'RSAES_OAEP_SHA_256',
-            AttestationDocument: await documentFor(attest, key),
-          }
-          const result = await next({
-            ...args,
-            input: { ...input, Recipient } as typeof args.input,
-          })
-          const output = result.output as unknown as Fields
-          open(output, field, (cms) => key.open(cms, pinned !== null))
-          return result
-        },
-        { step: 'initialize', name: 'attestedKms', override: true },
-      )
+      addBeforeSigning(stack, 'attestedKms', (next, { commandName = '' }) => async (sent) => {
+        const field = PLAIN_FIELDS[commandName]
+        const fields = field === undefined ? {} : fieldsOf((sent.request as HttpRequest).body)
+        if (field === undefined || (fields['Recipient'] ?? null) !== null) return next(sent)
+        const key = await RecipientKey.generate()
+        const nonce = brokerNonces ? nonceOf(await next(asking(sent))) : undefined
+        const Recipient = {
+          KeyEncryptionAlgorithm: 'RSAES_OAEP_SHA_256',
+          AttestationDocument: await documentFor(attest, key, nonce),
+        }
+        const content = pinned === null ? {} : CONTENT_HEADERS
+        const request = withFields(sent.request, { ...fields, Recipient }, content)
+        const received = await next({ ...sent, request })
+        open(received.output as Output, field, (cms) => key.open(cms, pinned !== null))
+        return received
+      })
+      if (brokerNonces) readNonces(stack)
       if (pinned !== null) requireSignedResponses(stack, pinned)
     },
   }
 }
 
-async function documentFor(attest: Attest, key: RecipientKey): Promise<Uint8Array> {
+function asking<T extends { readonly request: unknown }>(sent: T): T {
+  return { ...sent, request: withFields(sent.request, {}, NONCE_REQUEST) }
+}
+
+/** In base64. */
+async function documentFor(
+  attest: Attest,
+  key: RecipientKey,
+  nonce: Uint8Array | undefined,
+): Promise<string> {
   try {
-    return await attest(key.spki)
+    const document = nonce === undefined ? attest(key.spki) : attest(key.spki, nonce)
+    return Buffer.from(await document).toString('base64')
   } catch (cause) {
     const message = 'no attestation document could be obtained'
     throw new KmsClientError('ERR_KMS_CLIENT_DOCUMENT', message, { cause })
@@ -75,7 +92,7 @@ async function documentFor(attest: Attest, key: RecipientKey): Promise<Uint8Arra
 }
 
 /** A plaintext that was readable on its way is refused. */
-function open(output: Fields, field: string, decrypt: (cms: Uint8Array) => Uint8Array): void {
+function open(output: Output, field: string, decrypt: (cms: Uint8Array) => Uint8Array): void {
   const cms = output['CiphertextForRecipient']
   const isAttested = cms instanceof Uint8Array && (output[field] ?? null) === null
   if (!isAttested) {

@@ -2,40 +2,32 @@
 // lets the SDK read only what the pinned key has signed.
 
 import type { KMSClient } from '@aws-sdk/client-kms'
-import { KmsClientError } from './errors.ts'
+import {
+  addBeforeSigning,
+  withHeaders,
+  type HttpRequest,
+  type HttpResponse,
+} from './http-messages.ts'
+import { readBody } from './read-body.ts'
 import { newNonce, NONCE_HEADER, type ResponseKey } from './response-key.ts'
 
 type Stack = KMSClient['middlewareStack']
 
-/** Where the first part of the plugin says that it has added a document. */
-export const ATTESTED = 'cloisterAttested'
-/** Far above any answer of KMS. */
-const MAX_BODY_BYTES = 1024 * 1024
+/** Asks for AuthEnvelopedData in the response to a document. */
+export const CONTENT_HEADERS = { 'x-cloister-recipient-content': 'AES_256_GCM' } as const
 
 const SIGNED_HEADERS = new Set(['date', 'x-amzn-requestid'])
 
-interface HttpRequest {
-  readonly headers: Record<string, string>
-  readonly body?: string | Uint8Array
-}
-interface HttpResponse {
-  readonly statusCode: number
-  headers: Record<string, string>
-  body?: AsyncIterable<Uint8Array> | Uint8Array
-}
-
 /** Adds it to a client's stack, or to a command's. */
-export function requireSignedResponses(stack: Pick<Stack, 'add'>, responseKey: ResponseKey): void {
-  stack.add(
-    (next, context) => (args) => {
-      const { headers } = args.request as HttpRequest
-      headers[NONCE_HEADER] = newNonce()
-      if ((context as Record<string, unknown>)[ATTESTED] === true)
-        headers['x-cloister-recipient-content'] = 'AES_256_GCM'
-      return next(args)
-    },
-    // Before the request is signed.
-    { step: 'build', name: 'askForSignature', override: true },
+export function requireSignedResponses(
+  stack: Pick<Stack, 'add' | 'addRelativeTo'>,
+  responseKey: ResponseKey,
+): void {
+  addBeforeSigning(
+    stack,
+    'askForSignature',
+    (next) => (sent) =>
+      next({ ...sent, request: withHeaders(sent.request, { [NONCE_HEADER]: newNonce() }) }),
   )
   stack.add(
     (next) => async (args) => {
@@ -64,16 +56,4 @@ function signedOf(headers: Record<string, string>): Record<string, string> {
 
 function bytesOf(body: HttpRequest['body']): Uint8Array {
   return body instanceof Uint8Array ? body : Buffer.from(body ?? '')
-}
-
-async function readBody(body: HttpResponse['body']): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = []
-  let size = 0
-  for await (const chunk of body instanceof Uint8Array ? [body] : (body ?? [])) {
-    size += chunk.length
-    if (size > MAX_BODY_BYTES)
-      throw new KmsClientError('ERR_KMS_CLIENT_SIGNATURE', 'the response is too large')
-    chunks.push(chunk)
-  }
-  return Uint8Array.from(Buffer.concat(chunks))
 }

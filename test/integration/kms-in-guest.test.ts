@@ -1,7 +1,7 @@
-// AWS KMS from inside an enclave: an unmodified boto3 behind cloister-kms-proxy, and kmstool_enclave_cli, over a
-// port of the parent or the network, with TLS and without.
+// AWS KMS from inside an enclave: AWS's SDKs and its CLI, unmodified, behind cloister-kms-proxy, the plugin for the SDK
+// for JavaScript, and kmstool_enclave_cli, over a port of the parent or the network, with TLS and without.
 
-import { generateKeyPairSync, X509Certificate } from 'node:crypto'
+import { createPublicKey, generateKeyPairSync, verify, X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -34,7 +34,7 @@ let root: Uint8Array
 let broker: RunningBroker
 let admin: KMSClient
 let forward: ChildProcess
-const keys = { symmetric: '', agreement: '', other: '', once: '' }
+const keys = { symmetric: '', agreement: '', other: '', once: '', signing: '' }
 const sealed = { symmetric: '', other: '', once: '' }
 
 beforeAll(async () => {
@@ -67,6 +67,9 @@ async function makeKeys(): Promise<void> {
   keys.agreement = await newLockedKey(admin, {
     ...{ measurements, KeySpec: 'ECC_NIST_P256', KeyUsage: 'KEY_AGREEMENT' },
   })
+  keys.signing = await newLockedKey(admin, {
+    ...{ measurements, KeySpec: 'ECC_NIST_P256', KeyUsage: 'SIGN_VERIFY' },
+  })
   keys.other = await newLockedKey(admin, { measurements: changed })
   keys.once = await newLockedKey(admin, {
     measurements,
@@ -94,7 +97,7 @@ function asApp(script: string): Promise<string> {
   const variables = {
     ...{ AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey },
     ...{ AWS_REGION: REGION, AWS_DEFAULT_REGION: REGION, PYTHONPATH: '/opt' },
-    AWS_EC2_METADATA_DISABLED: 'true',
+    ...{ AWS_EC2_METADATA_DISABLED: 'true', NODE_NO_WARNINGS: '1' },
   }
   const exports = Object.entries(variables).map(([name, value]) => `export ${name}='${value}'`)
   return inGuest(enclave.VsockSocket, `${exports.join('\n')}\n${script}`)
@@ -145,6 +148,57 @@ describe('boto3, unmodified, gets every plain field where it looks for it', () =
     const options = ['--endpoint', `http://host.cloister.internal:${port}`]
     expect(await boto3(options)).toEqual(EXPECTED)
   })
+})
+
+/** A program that reads the ciphertexts from files, with the files and the key as its last arguments. */
+const app = (command: string, name: 'symmetric' | 'once' = 'symmetric') =>
+  asApp(`
+    echo ${sealed[name]} | base64 -d > /tmp/sealed
+    echo ${sealed.other} | base64 -d > /tmp/other
+    ${command.replaceAll('FILES', `/tmp/sealed /tmp/other ${keys[name]}`)}`)
+
+const OPENED = {
+  ...{ plaintext: SECRET, dataKey: 32, dataKeyOpens: true },
+  otherImage: 'AccessDeniedException',
+}
+const PROXY = `cloister-kms-proxy ${ROUTE.join(' ')}`
+
+describe('behind the proxy, an app that knows nothing of enclaves opens what its image may, with', () => {
+  test.each([
+    ['AWS’s SDK for Go', '/app-go'],
+    ['AWS’s SDK for Rust', '/app-rust'],
+  ])('%s', async (_, program) => {
+    expect(JSON.parse(await app(`${PROXY} -- ${program} FILES`))).toEqual(OPENED)
+  })
+
+  test('AWS’s SDK for JavaScript, which also signs with --attest-sign', async () => {
+    const { PublicKey = new Uint8Array() } = await admin.send(
+      new GetPublicKeyCommand({ KeyId: keys.signing }),
+    )
+    const program = `env SIGNING_KEY=${keys.signing} /node /app.mjs FILES`
+    const output = await app(`${PROXY} --attest-sign -- ${program}`)
+    const { signature, ...found } = JSON.parse(output) as Readonly<Record<string, unknown>>
+    expect(found).toEqual(OPENED)
+    const key = createPublicKey({ key: Buffer.from(PublicKey), format: 'der', type: 'spki' })
+    const bytes = Buffer.from(String(signature), 'base64')
+    expect(verify('sha256', Buffer.from('hi'), key, bytes)).toBe(true)
+  })
+
+  test('the AWS CLI', async () => {
+    const script = 'import sys; from awscli.clidriver import main; sys.exit(main())'
+    const decrypt = 'decrypt --ciphertext-blob fileb:///tmp/sealed --query Plaintext --output text'
+    const output = await app(`${PROXY} -- python3 -c '${script}' kms ${decrypt}`)
+    expect(Buffer.from(output, 'base64').toString(), output).toBe(SECRET)
+  })
+})
+
+test('the SDK for JavaScript with @cloister/kms-client and cloister-attest opens what its image may, once for each nonce', async () => {
+  const { port } = new URL(broker.endpoint)
+  const plugin = JSON.stringify({
+    endpoint: `http://host.cloister.internal:${port}`,
+    options: { responseKey: broker.responseKey, brokerNonces: true },
+  })
+  expect(JSON.parse(await app(`/node /app.mjs FILES '${plugin}'`, 'once'))).toEqual(OPENED)
 })
 
 const kmstool = (words: string, prefix = '') =>

@@ -52,7 +52,10 @@ impl ResponseKey {
 
     fn check(&self, request: &Outgoing, nonce: &str, response: &Response) -> Result<(), Failure> {
         let Some(text) = response.headers.get(SIGNATURE) else {
-            let message = format!("the response (status {}) is not signed", response.status);
+            let status = response.status;
+            let message = format!(
+                "the response (status {status}) is not signed: not the broker's, or the broker does not know the access key"
+            );
             return Err(Failure::new(Code::Signature, message));
         };
         let signature = STANDARD.decode(text).unwrap_or_default();

@@ -200,6 +200,7 @@ fn puts_the_plaintext_where_each_operation_has_it() {
         ("GenerateRandom", "Plaintext"),
         ("GenerateDataKeyPair", "PrivateKeyPlaintext"),
         ("DeriveSharedSecret", "SharedSecret"),
+        ("Sign", "Signature"),
     ] {
         let (endpoint, served) = upstream(move |request| {
             let cms = STANDARD.encode(envelop(b"secret", &recipient_key(request)));
@@ -207,7 +208,9 @@ fn puts_the_plaintext_where_each_operation_has_it() {
             body[field] = Value::Null;
             http(200, &body.to_string())
         });
-        let answer = proxy(&endpoint).answer(&request(operation, r#"{"a":{"b":"ü"}}"#, &[]));
+        let mut proxy = proxy(&endpoint);
+        proxy.attests_sign = true;
+        let answer = proxy.answer(&request(operation, r#"{"a":{"b":"ü"}}"#, &[]));
         let seen = served.join().unwrap();
         assert_eq!(
             body_of(&answer),

@@ -28,6 +28,7 @@ import {
 } from '../../../kms-client/src/index.ts'
 import { parseEnveloped } from '../../../kms-client/src/cms.ts'
 import { BrokerSuite, measured, text } from '../../fixtures/kms/broker-suite.ts'
+import { ForgingParent } from '../../fixtures/kms/forging-parent.ts'
 import { ARNS, keysOf, REGION } from '../../fixtures/kms/running-broker.ts'
 
 const suite = new BrokerSuite()
@@ -164,6 +165,62 @@ describe('an SDK with the plugin', () => {
     )
     const sent = client.send(new DecryptCommand({ CiphertextBlob: new Uint8Array(1) }))
     expect(await codeOf(sent)).toBe(code)
+    client.destroy()
+    server.close()
+  })
+})
+
+describe('a nonce of the broker, which a policy requires and accepts once', () => {
+  const Bool = { 'cloister:RecipientAttestation:UnusedNonce': 'true' }
+  const fresh = (spki: Uint8Array, nonce?: Uint8Array) =>
+    suite.platform.document(spki, nonce === undefined ? {} : { nonce })
+
+  test.each([['alone'], ['with signed responses']])(
+    'is in every document, %s, also in that of a request that is tried again',
+    async (how) => {
+      await using parent = await ForgingParent.listen(() => suite.broker.endpoint)
+      const KeyId = await keyWith(reading, app(openings, { Condition: { ...measured, Bool } }))
+      const client = new KMSClient({
+        ...{ endpoint: parent.endpoint, region: REGION, credentials: keysOf('app') },
+        maxAttempts: 3,
+      })
+      const signed = how === 'alone' ? {} : { responseKey: suite.broker.responseKey }
+      client.middlewareStack.use(attestedKms(fresh, { brokerNonces: true, ...signed }))
+      const generate = () => client.send(new GenerateDataKeyCommand({ KeyId, KeySpec: 'AES_256' }))
+      expect((await generate()).Plaintext).toHaveLength(32)
+      // The broker has answered, but the answer gets lost.
+      let lost = 0
+      parent.forgery = {
+        answer: (response, { headers }) => {
+          if (headers['x-amz-target'] !== 'TrentService.GenerateDataKey' || lost++ > 0)
+            return response
+          return { ...response, status: 0 }
+        },
+      }
+      const made = await generate()
+      expect([made.Plaintext?.length, made.$metadata.attempts, lost]).toEqual([32, 2, 2])
+      client.destroy()
+    },
+  )
+
+  test('is missing without the option, and the document does not count', async () => {
+    const KeyId = await keyWith(reading, app(openings, { Condition: { ...measured, Bool } }))
+    const client = withDocuments(suite.broker.client('app'))
+    const sent = client.send(new GenerateDataKeyCommand({ KeyId, KeySpec: 'AES_256' }))
+    await expect(sent).rejects.toMatchObject({ name: 'AccessDeniedException' })
+    client.destroy()
+  })
+
+  test('cannot be had from AWS KMS, which the error says', async () => {
+    const server = createServer((request, answer) => {
+      request.resume().on('end', () => answer.end('{}'))
+    })
+    await once(server.listen(0, '127.0.0.1'), 'listening')
+    const endpoint = `http://127.0.0.1:${String((server.address() as AddressInfo).port)}`
+    const client = new KMSClient({ endpoint, region: REGION, credentials: keysOf('app') })
+    client.middlewareStack.use(attestedKms(fresh, { brokerNonces: true }))
+    const sent = client.send(new GenerateRandomCommand({ NumberOfBytes: 1 }))
+    expect(await codeOf(sent)).toBe('ERR_KMS_CLIENT_DOCUMENT')
     client.destroy()
     server.close()
   })

@@ -1,5 +1,7 @@
 //! Uses a key broker through AWS's SDK for Rust, as any program does; prints what it found as JSON. Endpoint, region and
-//! credentials come from the environment. Argument: a file with an attestation document.
+//! credentials come from the environment. Argument: a file with an attestation document; or three, for `enclave_app`.
+
+mod enclave_app;
 
 use aws_sdk_kms::Client;
 use aws_sdk_kms::error::{ProvideErrorMetadata, SdkError};
@@ -23,12 +25,16 @@ fn main() -> Result<()> {
 }
 
 async fn use_broker() -> Result<Value> {
-    let document = std::fs::read(std::env::args().nth(1).ok_or("no document is given")?)?;
     // The broker of the tests listens on the loopback, without TLS.
     let http = aws_smithy_http_client::Builder::new().build_http();
     let loader = aws_config::defaults(aws_config::BehaviorVersion::latest());
     let config = loader.http_client(http).load().await;
     let client = Client::new(&config);
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    if let [sealed, other, key] = arguments.as_slice() {
+        return enclave_app::run(&client, [sealed, other, key]).await;
+    }
+    let document = std::fs::read(arguments.first().ok_or("no document is given")?)?;
     Ok(json!({
         "encryption": encryption(&client, document).await?,
         "signing": signing(&client).await?,
