@@ -4,7 +4,7 @@
 import { execFile, spawn } from 'node:child_process'
 import { createPublicKey, randomBytes, verify } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, cpSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createConnection } from 'node:net'
 import { homedir, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -39,45 +39,38 @@ try {
 }
 
 async function example() {
+  say('Make a broker: its response key goes into the image.')
+  const keys = { admin: accessKey(), app: accessKey() }
+  const broker = await serve(keys, 'broker')
+  writeFileSync(join(scratch, 'response-key.pem'), broker.responseKey)
+  await end(broker.child)
+
   say('Build the image and start it.')
   const image = await build('signer')
   const enclave = await start(image)
 
-  say('Start a broker that accepts documents of this host, and lead port 8000 of the parent to it.')
-  const keys = { admin: accessKey(), app: accessKey() }
-  const endpoint = await serve(keys)
-  const client = (name) => new KMSClient({ endpoint, region: REGION, credentials: keys[name] })
-  const [admin, app] = [client('admin'), client('app')]
+  say(
+    'Start the broker, which accepts documents of this host, and lead port 8000 of the parent to it.',
+  )
+  const { endpoint } = await serve(keys, 'broker', '--root', rootPath())
+  const [admin, app] = [clientOf(endpoint, keys.admin), clientOf(endpoint, keys.app)]
   await forward(enclave, endpoint)
 
   say('Create a key that opens for this image only, with a policy that nobody can change.')
-  const policy = await cloister(
-    ...['kms', 'policy', 'generate', '--locked', '--measurements', image.measurements],
-    ...['--admin', arn('admin'), '--app', arn('app')],
-  )
-  const created = await admin.send(
-    new CreateKeyCommand({ Policy: policy, BypassPolicyLockoutSafetyCheck: true }),
-  )
-  const { KeyId } = created.KeyMetadata
-
   say('Have the broker generate a signing key, whose plain text it gives to nobody.')
-  const pair = await admin.send(
-    new GenerateDataKeyPairWithoutPlaintextCommand({ KeyId, KeyPairSpec: 'ECC_NIST_P256' }),
-  )
+  const pair = await newSigningKey(admin, image)
   const publicKey = Buffer.from(pair.PublicKey)
 
   say('Decrypt it on the host: denied.')
-  const decrypt = new DecryptCommand({ CiphertextBlob: pair.PrivateKeyCiphertextBlob, KeyId })
+  const decrypt = new DecryptCommand({
+    CiphertextBlob: pair.PrivateKeyCiphertextBlob,
+    KeyId: pair.KeyId,
+  })
   const denied = await app.send(decrypt).catch((error) => error.name)
   expect(denied === 'AccessDeniedException', `the host was not denied: ${denied}`)
 
   say('Decrypt it in the enclave: granted.')
-  // The SDK adds a field of its own to the keys it is given.
-  const { accessKeyId, secretAccessKey } = keys.app
-  const unseal = {
-    ...{ privateKey: base64(pair.PrivateKeyCiphertextBlob), keyId: KeyId, region: REGION },
-    ...{ endpoint, accessKeyId, secretAccessKey },
-  }
+  const unseal = unsealing(pair, endpoint, keys.app)
   const unsealed = await ask(enclave, { unseal })
   expect(unsealed.publicKey === base64(publicKey), `not granted: ${unsealed.error}`)
 
@@ -95,20 +88,68 @@ async function example() {
   )
 
   say('Change the image, start it, and decrypt the key there: denied.')
-  const changed = await start(await build('changed', '--cmd', 'changed'))
-  await forward(changed, endpoint)
+  const changedImage = await build('changed', '--cmd', 'changed')
+  const changed = await start(changedImage)
+  const way = await forward(changed, endpoint)
   const refused = await ask(changed, { unseal })
   expect(
     refused.error?.includes('AccessDeniedException'),
     `the changed image was not denied: ${JSON.stringify(refused)}`,
   )
-  for (const one of [admin, app]) one.destroy()
+
+  say('Let another broker answer in the place of the first: denied.')
+  await end(way)
+  const impostor = await serve(keys, 'impostor', '--root', rootPath())
+  const owner = clientOf(impostor.endpoint, keys.admin)
+  const planted = await newSigningKey(owner, changedImage)
+  await forward(changed, impostor.endpoint)
+  const deceived = await ask(changed, { unseal: unsealing(planted, endpoint, keys.app) })
+  expect(
+    deceived.error?.includes('ERR_GUEST_KMS_SIGNATURE'),
+    `the other broker was believed: ${JSON.stringify(deceived)}`,
+  )
+  for (const one of [admin, app, owner]) one.destroy()
   console.log('The signing key opened in the measured image, and nowhere else.')
+}
+
+/** The SDK adds a field of its own to the keys it is given. */
+function clientOf(endpoint, keys) {
+  return new KMSClient({ endpoint, region: REGION, credentials: { ...keys } })
+}
+
+/** A key pair whose private part is decrypted for an image only. */
+async function newSigningKey(admin, { measurements }) {
+  const policy = await cloister(
+    ...['kms', 'policy', 'generate', '--locked', '--measurements', measurements],
+    ...['--admin', arn('admin'), '--app', arn('app')],
+  )
+  const { KeyMetadata } = await admin.send(
+    new CreateKeyCommand({ Policy: policy, BypassPolicyLockoutSafetyCheck: true }),
+  )
+  const { KeyId } = KeyMetadata
+  const command = { KeyId, KeyPairSpec: 'ECC_NIST_P256' }
+  const pair = await admin.send(new GenerateDataKeyPairWithoutPlaintextCommand(command))
+  return { ...pair, KeyId }
+}
+
+/** What the app is asked with. */
+function unsealing(
+  { PrivateKeyCiphertextBlob, KeyId },
+  endpoint,
+  { accessKeyId, secretAccessKey },
+) {
+  return {
+    ...{ privateKey: base64(PrivateKeyCiphertextBlob), keyId: KeyId, region: REGION },
+    ...{ endpoint, accessKeyId, secretAccessKey },
+  }
 }
 
 async function build(name, ...more) {
   const [eif, measurements] = [join(scratch, `${name}.eif`), join(scratch, `${name}.json`)]
-  const rootfs = join(repository, 'build/signer/rootfs')
+  const rootfs = join(scratch, 'rootfs')
+  cpSync(join(repository, 'build/signer/rootfs'), rootfs, { recursive: true })
+  cpSync(join(scratch, 'response-key.pem'), join(rootfs, 'response-key.pem'))
+  chmodSync(join(rootfs, 'response-key.pem'), 0o644)
   const words = ['--rootfs', rootfs, '--entrypoint', '/signer', ...more]
   writeFileSync(measurements, await cloister('build-enclave', ...words, '--output-file', eif))
   return { eif, measurements }
@@ -125,7 +166,7 @@ async function start({ eif }) {
   return all.find((one) => one.EnclaveID === EnclaveID)
 }
 
-async function serve(keys) {
+async function serve(keys, store, ...roots) {
   const path = (name) => join(scratch, name)
   const user = (name) => ({ arn: arn(name), accessKeys: [keys[name]], policies: [] })
   const mayCreate = { Effect: 'Allow', Action: 'kms:CreateKey', Resource: '*' }
@@ -135,22 +176,31 @@ async function serve(keys) {
   }
   const principals = { version: 1, principals: [admin, user('app')] }
   writeFileSync(path('principals.json'), JSON.stringify(principals))
-  writeFileSync(path('passphrase'), randomBytes(24).toString('base64'))
+  if (!existsSync(path('passphrase')))
+    writeFileSync(path('passphrase'), randomBytes(24).toString('base64'))
   const files = ['--credentials', path('principals.json'), '--passphrase-file', path('passphrase')]
-  const own = ['--store', path('store'), '--root', rootPath(), '--port', '0']
+  const own = ['--store', path(store), ...roots, '--port', '0']
   const child = background('kms', 'serve', ...files, ...own)
   let text = ''
   for await (const chunk of child.stdout) {
     text += chunk
     if (text.includes('\n}')) break
   }
-  return JSON.parse(text).Endpoint
+  expect(text !== '', 'the broker did not start')
+  const { Endpoint: endpoint, ResponseKey: responseKey } = JSON.parse(text)
+  return { child, endpoint, responseKey }
+}
+
+async function end(child) {
+  child.kill()
+  await once(child, 'exit')
 }
 
 async function forward({ EnclaveName }, endpoint) {
   const target = `8000:127.0.0.1:${new URL(endpoint).port}`
   const child = background('forward', '--enclave-name', EnclaveName, '-R', target)
   await once(createInterface(child.stderr), 'line')
+  return child
 }
 
 /** One line to the app, as soon as it listens, and its answer. */

@@ -21,9 +21,10 @@ test('a signing key opens in the measured image, not on the host and not in a ch
   const env = { ...process.env, ...directories, TMPDIR: host.directory }
   const { stdout } = await promisify(execFile)(process.execPath, [script], { env })
   expect(stdout.split('\n').filter((line) => /: (denied|granted)\.$/.test(line))).toEqual([
-    '5. Decrypt it on the host: denied.',
-    '6. Decrypt it in the enclave: granted.',
-    '9. Change the image, start it, and decrypt the key there: denied.',
+    '6. Decrypt it on the host: denied.',
+    '7. Decrypt it in the enclave: granted.',
+    '10. Change the image, start it, and decrypt the key there: denied.',
+    '11. Let another broker answer in the place of the first: denied.',
   ])
   expect(stdout).toMatch(/The signing key opened in the measured image, and nowhere else\.\n$/)
 })

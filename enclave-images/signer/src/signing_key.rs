@@ -8,10 +8,16 @@ use cloister_kms::client::{DecryptOptions, Kms};
 use cloister_kms::credentials::AccessKey;
 use cloister_kms::document::Nsm;
 use cloister_kms::endpoint::{Route, Url};
-use cloister_kms::failure::Failure;
+use cloister_kms::failure::{Code, Failure};
+use cloister_kms::response_key::ResponseKey;
+use std::path::Path;
 
 /// The parent's port that leads to KMS, as kmstool has it.
 const KMS_PORT: u32 = 8000;
+
+/// In the image, and so measured: the key with which the broker signs its responses. An image without it uses AWS KMS,
+/// over TLS.
+const RESPONSE_KEY: &str = "/response-key.pem";
 
 pub struct SigningKey(EcdsaKeyPair);
 
@@ -31,7 +37,9 @@ pub struct Sealed {
 impl SigningKey {
     /// Has KMS decrypt the key for this enclave. First it makes sure that nobody can give the key to another image.
     pub fn unseal(sealed: Sealed) -> Result<Self, String> {
-        let kms = client(&sealed).map_err(|failure| failure.to_string())?;
+        let kms = response_key()
+            .and_then(|key| client(&sealed, key))
+            .map_err(|failure| failure.to_string())?;
         let options = DecryptOptions {
             key_id: Some(&sealed.key_id),
             ..Default::default()
@@ -61,13 +69,23 @@ impl SigningKey {
     }
 }
 
-fn client(sealed: &Sealed) -> Result<Kms, Failure> {
+fn response_key() -> Result<Option<ResponseKey>, Failure> {
+    let path = Path::new(RESPONSE_KEY);
+    path.exists().then(|| ResponseKey::read(path)).transpose()
+}
+
+/// The parent must not be able to answer in the place of KMS: either it signs, or TLS ends here.
+fn client(sealed: &Sealed, response_key: Option<ResponseKey>) -> Result<Kms, Failure> {
     let url = match &sealed.endpoint {
         Some(text) => Url::parse(text)?,
         None => Url::of_region(&sealed.region),
     };
+    if !url.is_tls && response_key.is_none() {
+        let message = format!("an endpoint without TLS needs {RESPONSE_KEY} in the image");
+        return Err(Failure::new(Code::Argument, message));
+    }
     Ok(Kms {
-        route: Route::new(Some(url), Some(KMS_PORT), None)?,
+        route: Route::new(Some(url), Some(KMS_PORT), None)?.pinned(response_key),
         region: sealed.region.clone(),
         key: AccessKey::new(
             sealed.access_key_id.clone(),
@@ -77,4 +95,26 @@ fn client(sealed: &Sealed) -> Result<Kms, Failure> {
         attester: Box::new(Nsm),
         uses_nonces: false,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uses_no_endpoint_in_whose_place_the_parent_could_answer() {
+        let sealed = |endpoint: Option<&str>| Sealed {
+            ciphertext: vec![1],
+            key_id: "k".into(),
+            region: "us-east-1".into(),
+            endpoint: endpoint.map(Into::into),
+            access_key_id: "AKIATEST".into(),
+            secret_access_key: "secret".into(),
+            session_token: None,
+        };
+        assert!(client(&sealed(None), None).is_ok());
+        assert!(client(&sealed(Some("https://kms.example")), None).is_ok());
+        let refused = client(&sealed(Some("http://127.0.0.1:8470")), None).err();
+        assert_eq!(refused.map(|failure| failure.code), Some(Code::Argument));
+    }
 }
