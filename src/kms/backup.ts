@@ -144,7 +144,7 @@ function checkDatabase(staging: string, path: string): void {
   try {
     SqliteDatabase.open(staging)[Symbol.dispose]()
   } catch (cause) {
-    const message = `${path} is no backup of a store, or is damaged`
+    const message = `${path} is not a backup of a store, or is damaged`
     const hint = 'Give a file that `cloister kms backup` wrote, as it wrote it.'
     throw new CloisterError(CODE, message, { cause, hint, details: { path } })
   }

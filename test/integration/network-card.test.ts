@@ -207,8 +207,9 @@ async function expectTold({ EnclaveID: id, EnclaveName: name }: Described): Prom
     .split('\n')
     .map((line) => JSON.parse(line) as Readonly<Record<string, unknown>>)
     .filter(({ event }) => event === 'refused')
-  expect(told.map(({ destination }) => destination).toSorted()).toEqual(
-    network.Refusals.map(({ Destination }) => Destination).toSorted(),
+  // The app goes on meanwhile: there may be more by now.
+  expect(told.map(({ destination }) => destination)).toEqual(
+    expect.arrayContaining(network.Refusals.map(({ Destination }) => Destination)),
   )
   expect(told).toContainEqual(
     expect.objectContaining({
@@ -245,7 +246,9 @@ test('a network card that is killed is started again, and asks the resolvers tha
   names.nameServer('127.0.0.79') // nobody
   paths.length = 0
   const run = ['run-enclave', '--eif-path', host.path('net.eif'), '--memory', '256']
-  const started = await json(host.spawnUnder(names.prefix, ...run).stdout ?? process.stdin)
+  const { stdout } = host.spawnUnder(names.prefix, ...run)
+  if (stdout === null) throw new Error('run-enclave has no output')
+  const started = await json(stdout)
   const enclave = await describe((started as DescribedEnclave).EnclaveID)
   await vi.waitFor(() => {
     expect(paths).toContain('/1')

@@ -19,7 +19,7 @@ export function findUnknownActionWarnings(
   }
   return statements.flatMap(({ name, action }) =>
     action.entries.filter(isUnknown).map((entry) => {
-      const message = `${entry} is no action of KMS: nothing matches it`
+      const message = `${entry} is not an action of KMS: it matches nothing`
       return { code: 'unknown-action', statement: name, message }
     }),
   )

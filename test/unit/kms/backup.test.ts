@@ -56,7 +56,7 @@ test('a store with a changed row or log gives no backup, and a damaged backup no
   expect((await call('restore', 'other')).stderr).toContain('ERR_KMS_STORE: ')
   writeFileSync(file, 'noise'.repeat(4000))
   expect((await call('restore', 'other')).stderr).toContain(
-    `ERR_KMS_BACKUP: ${file} is no backup of a store`,
+    `ERR_KMS_BACKUP: ${file} is not a backup of a store`,
   )
   expect(existsSync(broker.path('other'))).toBe(false)
 })
