@@ -31,7 +31,6 @@ const ALLOWED: &[i64] = &[
     libc::SYS_write,
     libc::SYS_writev,
     libc::SYS_close,
-    libc::SYS_fcntl,
     libc::SYS_getsockopt,
     // memory
     libc::SYS_brk,
@@ -69,7 +68,15 @@ const OF_CARDS: &[i64] = &[
     libc::SYS_set_robust_list,
     libc::SYS_rseq,
     libc::SYS_sched_getaffinity,
-    libc::SYS_prctl,
+];
+
+/// What fcntl(2) may do. Not among them: to name an owner of a descriptor, whom the kernel then sends signals.
+const OF_DESCRIPTORS: &[i32] = &[
+    libc::F_GETFD,
+    libc::F_SETFD,
+    libc::F_GETFL,
+    libc::F_SETFL,
+    libc::F_DUPFD_CLOEXEC,
 ];
 
 /// Calls that libc tries and does without: clone3, whose flags no filter can see (it then uses
@@ -129,9 +136,10 @@ fn allowed_calls(reach: Reach) -> Result<Rules, seccompiler::BackendError> {
         rules.insert(libc::SYS_connect, allowed_connections(reach)?);
         rules.insert(libc::SYS_bind, Vec::new()); // to a name in the abstract namespace
     }
+    rules.insert(libc::SYS_fcntl, allowed_commands(reach)?);
     // Its own threads: others may have the same user.
-    let is_own = compare(0, SeccompCmpOp::Eq, std::process::id().into())?;
-    rules.insert(libc::SYS_tgkill, vec![SeccompRule::new(vec![is_own])?]);
+    let is_own = is_argument(0, std::process::id().into())?;
+    rules.insert(libc::SYS_tgkill, vec![is_own]);
     if reach.has_internet() {
         rules.insert(libc::SYS_setsockopt, Vec::new());
         rules.insert(libc::SYS_getsockname, Vec::new()); // of what a client has connected to
@@ -144,14 +152,17 @@ fn allowed_calls(reach: Reach) -> Result<Rules, seccompiler::BackendError> {
     }
     if !matches!(reach, Reach::Parent | Reach::VsockSocket) {
         // Of streams: a device that a card holds, such as /dev/vhost-vsock, was set up before.
-        let is_nonblocking = compare(1, SeccompCmpOp::Eq, libc::FIONBIO)?;
-        let rule = SeccompRule::new(vec![is_nonblocking])?;
-        rules.insert(libc::SYS_ioctl, vec![rule]);
+        rules.insert(libc::SYS_ioctl, vec![is_argument(1, libc::FIONBIO)?]);
     }
     if reach == Reach::VsockSocket {
         rules.insert(libc::SYS_sendmsg, Vec::new());
     } else if !reach.is_in_guest() {
         rules.extend(OF_CARDS.iter().map(|call| (*call, Vec::new())));
+        // Of threads: that it dies with its keeper and is not traced stays as it is.
+        rules.insert(
+            libc::SYS_prctl,
+            vec![is_argument(0, libc::PR_SET_NAME as u64)?],
+        );
         // Threads, but no processes.
         let thread = libc::CLONE_THREAD as u64;
         let is_thread = compare(0, SeccompCmpOp::MaskedEq(thread), thread)?;
@@ -204,6 +215,23 @@ fn allowed_sockets(reach: Reach) -> Result<Vec<SeccompRule>, seccompiler::Backen
             SeccompRule::new(conditions)
         })
         .collect()
+}
+
+/// Of fcntl(2). A part in the guest has a user of its own, and nobody whom it could signal: no rule.
+fn allowed_commands(reach: Reach) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+    let commands = if reach.is_in_guest() {
+        &[]
+    } else {
+        OF_DESCRIPTORS
+    };
+    commands
+        .iter()
+        .map(|it| is_argument(1, *it as u64))
+        .collect()
+}
+
+fn is_argument(argument: u8, value: u64) -> Result<SeccompRule, seccompiler::BackendError> {
+    SeccompRule::new(vec![compare(argument, SeccompCmpOp::Eq, value)?])
 }
 
 fn compare(

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr as UnixAddr, UnixDatagram, UnixListener, UnixStream};
 use std::os::unix::process::ExitStatusExt;
@@ -18,6 +19,7 @@ use rustix::net::{
     AddressFamily, Protocol, SocketAddrUnix, SocketFlags, SocketType, bind, connect, ipproto,
     socket, socket_with,
 };
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 const ACT: &str = "CLOISTER_CONFINE_ACT";
 /// The process id of the test.
@@ -67,6 +69,11 @@ fn acts() {
         "copied-name" => UnixStream::connect("vsock.sock").map(drop),
         "map" => map_memory(),
         "signal" => signal_to(the_test()),
+        "own" => name_owner(&before, the_test()),
+        "outlive" => {
+            rustix::process::set_parent_process_death_signal(None).map_err(io::Error::from)
+        }
+        "be-traced" => set_dumpable_behavior(DumpableBehavior::Dumpable).map_err(io::Error::from),
         "signal-itself" => signal_to(std::process::id()),
         "leave-root" => File::open("../../../../etc/passwd").map(drop),
         "capabilities" => change_root(),
@@ -165,6 +172,15 @@ fn map_memory() -> io::Result<()> {
 fn signal_to(pid: u32) -> io::Result<()> {
     // SAFETY: signal 0 only asks.
     match unsafe { libc::syscall(libc::SYS_tgkill, pid, pid, 0) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// To whom the kernel sends signals about a descriptor.
+fn name_owner(file: &File, pid: u32) -> io::Result<()> {
+    // SAFETY: changes nothing in memory.
+    match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETOWN, pid) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
@@ -379,6 +395,24 @@ fn no_card_signals_a_process_of_its_user() {
         assert_eq!(signal, Some(libc::SIGSYS), "{reach}");
         let itself = confined(reach, "signal-itself");
         assert_eq!(itself.code(), Some(DONE), "{reach}");
+    }
+}
+
+#[test]
+fn no_card_has_the_kernel_signal_a_process_of_its_user() {
+    for reach in ["sockets", "vsock", "internet", "dialler", "nothing"] {
+        let signal = confined(reach, "own").signal();
+        assert_eq!(signal, Some(libc::SIGSYS), "{reach}");
+    }
+}
+
+#[test]
+fn no_card_outlives_its_keeper_or_can_be_traced_again() {
+    for reach in REACHES {
+        for act in ["outlive", "be-traced"] {
+            let signal = confined(reach, act).signal();
+            assert_eq!(signal, Some(libc::SIGSYS), "{reach} {act}");
+        }
     }
 }
 
