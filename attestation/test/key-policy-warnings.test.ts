@@ -1,7 +1,7 @@
 // What is said about key policies that defeat attestation, and about nothing else.
 
 import { describe, expect, test } from 'vitest'
-import { findPolicyWarnings, parseKeyPolicy, ROOT_KEY } from '../src/policy/index.ts'
+import { findPolicyWarnings, parseKeyPolicy, ROOT_CONDITION_KEY } from '../src/policy/index.ts'
 import { allow, IMAGE, OPS, PCR, ROOT } from './key-policy/decision-case.ts'
 
 const policyOf = (...Statement: readonly object[]): object => ({ Version: '2012-10-17', Statement })
@@ -121,8 +121,8 @@ describe('a warning is given', () => {
         ({ code, statement }) => `${code}${statement === null ? '' : ` ${statement}`}`,
       )
     const under = (root: string, operator = 'StringEquals') =>
-      allow({ Condition: { ...measured, [operator]: { [ROOT_KEY]: root } } })
-    const Condition = { StringNotEquals: { [ROOT_KEY]: [mine, theirs] } }
+      allow({ Condition: { ...measured, [operator]: { [ROOT_CONDITION_KEY]: root } } })
+    const Condition = { StringNotEquals: { [ROOT_CONDITION_KEY]: [mine, theirs] } }
     const guardRoot = { Effect: 'Deny', Principal: '*', Condition }
     expect(among([mine, theirs], under(mine))).toEqual([])
     expect(among([mine], allow({ Condition: measured }))).toEqual([])

@@ -7,7 +7,7 @@ import {
   decide,
   parseGrants,
   parseKeyPolicy,
-  ROOT_KEY,
+  ROOT_CONDITION_KEY,
   ruleOnDocument,
 } from '../src/policy/index.ts'
 import { expectCode } from './expect-error.ts'
@@ -251,8 +251,10 @@ describe('a policy is refused', () => {
 test('a document counts under the only root, however often it is given, and else under a named one', () => {
   const [mine, theirs] = ['ab'.repeat(32), 'cd'.repeat(32)] as const
   const naming = (operator: string, Effect = 'Allow') =>
-    parseKeyPolicy(policyOf(allow({ Effect, Condition: { [operator]: { [ROOT_KEY]: mine } } })))
-  const document = { [IMAGE]: PCR, [ROOT_KEY]: mine.toUpperCase(), 'aws:userid': 'app' }
+    parseKeyPolicy(
+      policyOf(allow({ Effect, Condition: { [operator]: { [ROOT_CONDITION_KEY]: mine } } })),
+    )
+  const document = { [IMAGE]: PCR, [ROOT_CONDITION_KEY]: mine.toUpperCase(), 'aws:userid': 'app' }
   const counts = (key: ReturnType<typeof naming>, trusted: readonly string[], context = document) =>
     ruleOnDocument(context, { key, identity: [] }, trusted)
   const unnamed = parseKeyPolicy(policyOf(allow()))
@@ -270,6 +272,6 @@ test('a document counts under the only root, however often it is given, and else
   for (const operator of ['StringNotEquals', 'StringLike', 'StringEqualsIfExists'])
     expect(isCounted(operator), operator).toBe(false)
   expect(isCounted('StringEquals', 'Deny')).toBe(false)
-  const other = { ...document, [ROOT_KEY]: theirs }
+  const other = { ...document, [ROOT_CONDITION_KEY]: theirs }
   expect(counts(naming('StringEquals'), [mine, theirs], other).ignored).toContain(theirs)
 })

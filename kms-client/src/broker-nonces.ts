@@ -19,7 +19,7 @@ export function readNonces(stack: Pick<KMSClient['middlewareStack'], 'add'>): vo
       const { headers } = args.request as HttpRequest
       if (headers['x-amz-target'] === NONCE_REQUEST['x-amz-target']) {
         const response = result.response as HttpResponse
-        response.body = await readBody(response.body)
+        response.body = await readBody(response.body, 'ERR_KMS_CLIENT_DOCUMENT')
       }
       return result
     },

@@ -34,7 +34,7 @@ export function requireSignedResponses(
       const request = args.request as HttpRequest
       const result = await next(args)
       const response = result.response as HttpResponse
-      const body = await readBody(response.body)
+      const body = await readBody(response.body, 'ERR_KMS_CLIENT_SIGNATURE')
       responseKey.check({
         ...{ asked: request.headers, requestBody: bytesOf(request.body) },
         ...{ status: response.statusCode, headers: response.headers, body },

@@ -21,8 +21,9 @@ export function eventsCommand(): Command {
     .addHelpText(
       'after',
       '\nEach line has time, enclaveId, enclaveName and event: starting, running, terminating, ended, removed,\n' +
-        'refused for a destination that the rules of its network deny, or note for another line of the journal. Events are read from records and journals, which are bounded: the events\n' +
-        'of an enclave are available as long as describe-enclaves --all shows it.\n' +
+        'refused for a destination that the rules of its network deny, or note for another line of the journal.\n' +
+        'Events are read from records and journals, which are bounded: the events of an enclave are available as\n' +
+        'long as describe-enclaves --all shows it.\n' +
         '\nExample:\n  cloister events --follow --since 10m\n',
     )
     .action(showEvents)

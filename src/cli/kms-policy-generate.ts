@@ -2,7 +2,12 @@
 // do until somebody adds another; the Deny statements, one for each PCR, hold against every other policy.
 
 import { Command } from 'commander'
-import { isPrincipalArn, ROOT_KEY } from '@cloister/attestation/policy'
+import {
+  DOCUMENT_ACTIONS,
+  isPrincipalArn,
+  OPENING_ACTIONS,
+  ROOT_CONDITION_KEY,
+} from '@cloister/attestation/policy'
 import { CloisterError } from '../errors.ts'
 import { readFileArgument } from './arguments.ts'
 import { measuredPcrs } from './measured-pcrs.ts'
@@ -18,25 +23,18 @@ interface GenerateFlags extends RootFlags {
 
 const NOTES = `
 The administrator may encrypt, generate data keys without plaintext, describe, disable and enable, and read the
-policy; without --locked also change it, and with it every condition. The app may describe the key and read the policy. Put a locked
-policy with BypassPolicyLockoutSafetyCheck: nobody can change it afterwards. The policy is one for AWS KMS too,
-unless --root or --aws-root is given: AWS KMS trusts its own root alone, and has no such condition. A broker that
-trusts several roots needs it.
+policy; without --locked also change it, and with it every condition. The app may describe the key and read the
+policy. Put a locked policy with BypassPolicyLockoutSafetyCheck (\`aws kms create-key
+--bypass-policy-lockout-safety-check\`): nobody can change it afterwards. The policy is one for AWS KMS too, unless
+--root or --aws-root is given: AWS KMS trusts its own root alone, and has no such condition. A broker that trusts
+several roots needs it.
 
 Example:
   cloister kms policy generate --measurements hello.json --locked \\
     --admin arn:aws:iam::111122223333:user/admin --app arn:aws:iam::111122223333:user/app`
 
-/** What answers to a document with secrets or signatures of the key. On AWS, Sign does not: it is denied there. */
-const ATTESTED = [
-  ...['kms:Decrypt', 'kms:GenerateDataKey', 'kms:GenerateDataKeyPair', 'kms:DeriveSharedSecret'],
-  'kms:Sign',
-]
-/** That, and what uses the key or leads around the conditions without a document. */
-const GUARDED = [
-  ...ATTESTED,
-  ...['kms:GenerateMac', 'kms:Decapsulate', 'kms:ReEncryptFrom', 'kms:CreateGrant'],
-]
+/** What opens the key, and what leads around the conditions. */
+const GUARDED = [...OPENING_ACTIONS, 'kms:CreateGrant']
 const ADMINISTRATION = [
   ...['kms:DescribeKey', 'kms:GetKeyPolicy', 'kms:ListKeyPolicies', 'kms:Encrypt'],
   ...['kms:EnableKey', 'kms:DisableKey', 'kms:GenerateDataKeyWithoutPlaintext'],
@@ -71,7 +69,7 @@ function generate({ measurements, admin, app, locked = false, ...flags }: Genera
     ...Object.entries(pcrs).map(
       ([name, value]) => [`kms:RecipientAttestation:${name}`, value] as const,
     ),
-    ...(roots.length === 0 ? [] : [[ROOT_KEY, roots] as const]),
+    ...(roots.length === 0 ? [] : [[ROOT_CONDITION_KEY, roots] as const]),
   ]
   const actions = locked ? ADMINISTRATION : [...ADMINISTRATION, 'kms:PutKeyPolicy']
   printJson({
@@ -80,7 +78,7 @@ function generate({ measurements, admin, app, locked = false, ...flags }: Genera
       statement('Administer', { AWS: admin }, actions),
       statement('ReadKey', { AWS: app }, ['kms:DescribeKey', 'kms:GetKeyPolicy']),
       {
-        ...statement('Enclave', { AWS: app }, ATTESTED),
+        ...statement('Enclave', { AWS: app }, DOCUMENT_ACTIONS),
         Condition: { StringEqualsIgnoreCase: Object.fromEntries(conditions) },
       },
       ...conditions.map(([key, value]) => ({

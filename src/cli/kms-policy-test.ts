@@ -5,14 +5,12 @@ import { Command, Option } from 'commander'
 import {
   accountOf,
   decide,
-  findAbsentKeyWarnings,
   findGrantWarnings,
   findPolicyWarnings,
-  findUnknownActionWarnings,
   isPrincipalArn,
   parseGrants,
   parseKeyPolicy,
-  ROOT_KEY,
+  ROOT_CONDITION_KEY,
   ruleOnDocument,
   type Decision,
   type Grant,
@@ -23,13 +21,7 @@ import {
   type StatementReport,
 } from '@cloister/attestation/policy'
 import { CloisterError } from '../errors.ts'
-import {
-  ACTIONS,
-  isKnownKey,
-  NO_VIA_SERVICE,
-  parseStrictJson,
-  usesViaService,
-} from '../kms/index.ts'
+import { ACTIONS, brokerWarnings, parseStrictJson } from '../kms/index.ts'
 import { readFileArgument } from './arguments.ts'
 import { policyGenerateCommand } from './kms-policy-generate.ts'
 import { measuredPcrs } from './measured-pcrs.ts'
@@ -127,19 +119,6 @@ function testPolicy(flags: TestFlags): void {
   checkExpected(decision, flags.expect)
 }
 
-/** What the broker does otherwise than AWS KMS, and what neither of them knows. */
-function brokerWarnings(policy: PolicyDocument): readonly PolicyWarning[] {
-  const refused: PolicyWarning = {
-    ...{ code: 'absent-condition-key', statement: null },
-    message: `kms serve refuses the policy: ${NO_VIA_SERVICE}`,
-  }
-  return [
-    ...(usesViaService(policy) ? [refused] : []),
-    ...findAbsentKeyWarnings(policy, isKnownKey),
-    ...findUnknownActionWarnings(policy, ACTIONS),
-  ]
-}
-
 function readPolicy(flag: string, path: string, kind: PolicyKind): PolicyDocument {
   const bytes = readFileArgument(flag, path)
   return parseKeyPolicy(parseStrictJson(bytes, 'ERR_CLI_ARGUMENT', path), kind)
@@ -161,7 +140,7 @@ function documentContext(path: string | undefined, roots: readonly string[]): Re
     ...Object.fromEntries(
       keys.map(([name, value]) => [`kms:RecipientAttestation:${name}`, value] as const),
     ),
-    ...(root === undefined || others.length > 0 ? {} : { [ROOT_KEY]: root }),
+    ...(root === undefined || others.length > 0 ? {} : { [ROOT_CONDITION_KEY]: root }),
   }
 }
 

@@ -28,13 +28,13 @@ export class ClockWatch {
     if (this.#latestMs - nowMs >= TOLERANCE_MS) this.#tell(nowMs)
     else if (nowMs < this.#latestMs) return nowMs
     this.#latestMs = nowMs
-    this.#latestOf = 'it has said before'
+    this.#latestOf = 'before, it said'
     return nowMs
   }
 
   #tell(nowMs: number): void {
     const [now, lastTime] = [nowMs, this.#latestMs].map((ms) => new Date(ms).toISOString())
-    const message = `the clock says ${String(now)}, but ${this.#latestOf} ${String(lastTime)}`
+    const message = `the clock was set back to ${String(now)}: ${this.#latestOf} ${String(lastTime)}`
     this.#report(new CloisterError('ERR_KMS_CLOCK', message, { details: { now, lastTime } }))
   }
 }

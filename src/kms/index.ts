@@ -1,6 +1,6 @@
 // The key broker: AWS KMS's API over keys that open for verified documents.
 
-export { isKnownKey, NO_VIA_SERVICE, usesViaService } from './access/known-keys.ts'
+export { brokerWarnings } from './policy-warnings.ts'
 export { verifyStoredAudit } from './audit.ts'
 export { backUp, restore, type BackupReport } from './backup.ts'
 export { preventCoreDumps } from './core-dumps.ts'

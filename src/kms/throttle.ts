@@ -29,14 +29,14 @@ export class Throttle {
   }
 
   /** Whether the rate allows one more. */
-  takes(arn: string, nowMs: number): boolean {
+  takes(sender: string, nowMs: number): boolean {
     if (this.#perSecond === Infinity) return true
-    const { tokens, atMs } = this.#buckets.get(arn) ?? { tokens: this.#perSecond, atMs: nowMs }
+    const { tokens, atMs } = this.#buckets.get(sender) ?? { tokens: this.#perSecond, atMs: nowMs }
     // A clock that was set back fills nothing, and counts from there.
     const filled = (Math.max(0, nowMs - atMs) * this.#perSecond) / 1000
     const left = Math.min(this.#perSecond, tokens + filled)
     const isAllowed = left >= 1
-    this.#buckets.set(arn, { tokens: isAllowed ? left - 1 : left, atMs: nowMs })
+    this.#buckets.set(sender, { tokens: isAllowed ? left - 1 : left, atMs: nowMs })
     return isAllowed
   }
 }

@@ -175,11 +175,12 @@ def ask(count):
     return it.makefile("rb").read()
 answers = ask(3000)
 statuses = re.findall(rb"HTTP/1.1 (\\d+)", answers)
-print(len(statuses), statuses[0], statuses[-1], set(statuses) == {b"400", b"429"})
+# One of the last may be answered: a hundred are in each second.
+print(len(statuses), statuses[0], b"429" in statuses[-50:], set(statuses) == {b"400", b"429"})
 print(answers.count(b"ERR_API_BUSY") == statuses.count(b"429") == answers.count(b"retry-after: 1"))
 time.sleep(1.1)
 print(re.findall(rb"HTTP/1.1 (\\d+)", ask(1)))`)
-    expect(answer).toBe("3000 b'400' b'429' True\nTrue\n[b'400']\n")
+    expect(answer).toBe("3000 b'400' True True\nTrue\n[b'400']\n")
   })
 
   test('it runs without privileges, and is back when it was killed', async () => {

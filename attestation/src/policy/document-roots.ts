@@ -5,7 +5,7 @@ import type { Condition, RequestContext } from './key-conditions.ts'
 import type { PolicyDocument } from './key-policy.ts'
 
 /** The condition key of a document's root: SHA-256 of its DER, in lower-case hexadecimal digits. */
-export const ROOT_KEY = 'cloister:RecipientAttestation:RootSha256'
+export const ROOT_CONDITION_KEY = 'cloister:RecipientAttestation:RootSha256'
 
 const DIGEST = /^[0-9a-f]{64}$/
 const DOCUMENT_KEY = /^(kms|cloister):recipientattestation:/i
@@ -24,15 +24,15 @@ export interface DocumentRuling {
 export function namedRoots(policies: readonly PolicyDocument[]): ReadonlySet<string> {
   const named = policies.flatMap(({ statements }) =>
     statements.flatMap(({ effect, conditions }) =>
-      conditions.filter((one) => namesRoots(one, effect)).flatMap(({ values }) => values),
+      conditions.filter((one) => restrictsRoots(one, effect)).flatMap(({ values }) => values),
     ),
   )
   return new Set(named.map((value) => value.toLowerCase()))
 }
 
 /** Whether a condition lets only documents under certain roots pass. */
-export function namesRoots({ operator, key, values }: Condition, effect: string): boolean {
-  if (key.toLowerCase() !== ROOT_KEY.toLowerCase()) return false
+export function restrictsRoots({ operator, key, values }: Condition, effect: string): boolean {
+  if (key.toLowerCase() !== ROOT_CONDITION_KEY.toLowerCase()) return false
   const right = (effect === 'Allow' ? ALLOWING : DENYING).test(operator)
   return right && values.every((value) => DIGEST.test(value.toLowerCase()))
 }
@@ -55,12 +55,14 @@ export function ruleOnDocument(
     return { context, ignored: null }
   const rest = Object.entries(context).filter(([name]) => !keys.includes(name))
   const where = key ? "the key's policy" : "the principal's policies"
-  const ignored = `the attestation document does not count: documents of several roots are accepted here, and ${where} must name its root with ${ROOT_KEY} ${root ?? '(unknown)'}`
+  const ignored = `the attestation document does not count: documents of several roots are accepted here, and ${where} must name its root with ${ROOT_CONDITION_KEY} ${root ?? '(unknown)'}`
   return { context: Object.fromEntries(rest), ignored }
 }
 
 function rootOf(context: RequestContext): string | null {
   const [, value] =
-    Object.entries(context).find(([key]) => key.toLowerCase() === ROOT_KEY.toLowerCase()) ?? []
+    Object.entries(context).find(
+      ([key]) => key.toLowerCase() === ROOT_CONDITION_KEY.toLowerCase(),
+    ) ?? []
   return typeof value === 'string' ? value.toLowerCase() : null
 }

@@ -1,13 +1,13 @@
 // What the Deny statements of a key's policy hold back, whatever another policy or a grant allows.
 
-import { namesRoots } from './document-roots.ts'
+import { restrictsRoots } from './document-roots.ts'
 import { identityOf, measuredRegister, type Registers } from './image-identity.ts'
 import type { Condition } from './key-conditions.ts'
 import type { PolicyDocument, Statement } from './key-policy.ts'
 import { isLike, patternOf } from './pattern.ts'
 
 /** What a document can gate: it yields secrets or signatures of the key. On AWS, Sign takes no document. */
-const GATED: readonly string[] = [
+export const DOCUMENT_ACTIONS: readonly string[] = [
   'kms:Decrypt',
   'kms:GenerateDataKey',
   'kms:GenerateDataKeyPair',
@@ -17,11 +17,14 @@ const GATED: readonly string[] = [
 /** What uses the key and takes no document: only a Deny keeps it from others than the image. */
 const DOCUMENTLESS: readonly string[] = ['kms:GenerateMac', 'kms:Decapsulate', 'kms:ReEncryptFrom']
 /** What yields secrets, signatures or MACs of the key, or takes its ciphertexts to another key. */
-export const OPENING: readonly string[] = [...GATED, ...DOCUMENTLESS]
+export const OPENING_ACTIONS: readonly string[] = [...DOCUMENT_ACTIONS, ...DOCUMENTLESS]
 /** What opens a key of this use; the rest cannot be done with it. */
 const BY_USAGE: Readonly<Record<string, readonly string[]>> = {
   ENCRYPT_DECRYPT: [
-    ...['kms:Decrypt', 'kms:GenerateDataKey', 'kms:GenerateDataKeyPair', 'kms:ReEncryptFrom'],
+    'kms:Decrypt',
+    'kms:GenerateDataKey',
+    'kms:GenerateDataKeyPair',
+    'kms:ReEncryptFrom',
   ],
   SIGN_VERIFY: ['kms:Sign'],
   GENERATE_VERIFY_MAC: ['kms:GenerateMac'],
@@ -39,7 +42,7 @@ const UNLESS = /^(ForAllValues:)?StringNotEquals(IgnoreCase)?(IfExists)?$/
  * @param usage - The key's `KeyUsage`; any use when it is not given, or not known.
  */
 export function unguardedActions(policy: PolicyDocument, usage = ''): readonly string[] {
-  return (BY_USAGE[usage] ?? OPENING).filter((action) => !isDenied(policy, action))
+  return (BY_USAGE[usage] ?? OPENING_ACTIONS).filter((action) => !isDenied(policy, action))
 }
 
 /** Whether everyone is denied an action without the right document, on every resource. */
@@ -47,7 +50,7 @@ export function isDenied(policy: PolicyDocument, action: string): boolean {
   const guards = guardsOf(policy, action)
   if (guards.some(({ conditions }) => conditions.length === 0)) return true
   const registers = registersOf(guards)
-  return GATED.includes(action) ? identityOf(registers) !== null : registers.size > 0
+  return DOCUMENT_ACTIONS.includes(action) ? identityOf(registers) !== null : registers.size > 0
 }
 
 /** The registers that a document must have certain values of where a statement allows an action. */
@@ -69,7 +72,9 @@ export function openToOtherRoots(
   const opens = (one: Statement, action: string): boolean =>
     covers(one, action) && !requiresRoot(one, policy, { action, roots })
   return policy.statements
-    .filter((one) => one.effect === 'Allow' && GATED.some((action) => opens(one, action)))
+    .filter(
+      (one) => one.effect === 'Allow' && DOCUMENT_ACTIONS.some((action) => opens(one, action)),
+    )
     .map(({ name }) => name)
 }
 
@@ -79,7 +84,7 @@ function requiresRoot(
   { action, roots }: { readonly action: string; readonly roots: readonly string[] },
 ): boolean {
   const names = (effect: string) => (one: Condition) =>
-    namesRoots(one, effect) && one.values.every((value) => roots.includes(value.toLowerCase()))
+    restrictsRoots(one, effect) && one.values.every((value) => roots.includes(value.toLowerCase()))
   const isGuard = (one: Statement): boolean =>
     one.conditions.length <= 1 && one.conditions.every(names('Deny'))
   return conditions.some(names('Allow')) || denialsOf(policy, action).some(isGuard)

@@ -10,7 +10,12 @@ export {
   type ConditionContext,
   type UnmetCondition,
 } from './conditions.ts'
-export { namedRoots, ROOT_KEY, ruleOnDocument, type DocumentRuling } from './document-roots.ts'
+export {
+  namedRoots,
+  ROOT_CONDITION_KEY,
+  ruleOnDocument,
+  type DocumentRuling,
+} from './document-roots.ts'
 export {
   decide,
   type AccessPolicies,
@@ -19,7 +24,7 @@ export {
   type StatementReport,
 } from './evaluate.ts'
 export { parseGrants, type Grant, type GrantContext } from './grants.ts'
-export { openToOtherRoots, unguardedActions } from './guards.ts'
+export { DOCUMENT_ACTIONS, OPENING_ACTIONS, openToOtherRoots, unguardedActions } from './guards.ts'
 export type { CheckedCondition, Condition, RequestContext } from './key-conditions.ts'
 export {
   parseKeyPolicy,

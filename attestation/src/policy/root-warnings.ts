@@ -1,6 +1,6 @@
 // What is wrong with the roots that a key's policy names, for a KMS that trusts these.
 
-import { namedRoots, namesRoots, ROOT_KEY } from './document-roots.ts'
+import { namedRoots, restrictsRoots, ROOT_CONDITION_KEY } from './document-roots.ts'
 import type { PolicyDocument, Statement } from './key-policy.ts'
 import type { PolicyWarning } from './policy-warning.ts'
 
@@ -20,7 +20,7 @@ export function findRootWarnings(
       return { code: 'untrusted-root', statement: null, message }
     })
   if (new Set(trusted).size > 1 && accepted.length === 0 && asking.length > 0) {
-    const message = `names no root with ${ROOT_KEY}: where several are trusted, no document counts for the key`
+    const message = `names no root with ${ROOT_CONDITION_KEY}: where several are trusted, no document counts for the key`
     found.push({ code: 'no-root', statement: null, message })
   }
   if (accepted.length > 1) found.push(...asking.flatMap(underAnyRoot))
@@ -28,7 +28,7 @@ export function findRootWarnings(
 }
 
 function underAnyRoot({ name, effect, conditions }: Statement): readonly PolicyWarning[] {
-  if (effect === 'Deny' || conditions.some((one) => namesRoots(one, effect))) return []
+  if (effect === 'Deny' || conditions.some((one) => restrictsRoots(one, effect))) return []
   const message =
     'accepts a document under each of the roots that the policy names: name one in this statement'
   return [{ code: 'several-roots', statement: name, message }]

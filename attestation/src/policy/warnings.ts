@@ -8,7 +8,7 @@ import {
   covers,
   isAnyone,
   isDenied,
-  OPENING,
+  OPENING_ACTIONS,
   requiredRegisters,
   unguardedActions,
 } from './guards.ts'
@@ -30,7 +30,7 @@ const REENCRYPT = 'kms:ReEncryptFrom'
 const GRANT = 'kms:CreateGrant'
 const REPLICATE = 'kms:ReplicateKey'
 /** ReEncryptFrom has a warning of its own. */
-const USING = OPENING.filter((action) => action !== REENCRYPT)
+const USING = OPENING_ACTIONS.filter((action) => action !== REENCRYPT)
 
 type Weakness = (
   statement: Statement,

@@ -7,7 +7,7 @@ import type { Attestation } from '@cloister/attestation'
 import {
   accountOf,
   conditionKeys,
-  ROOT_KEY,
+  ROOT_CONDITION_KEY,
   type RequestContext,
 } from '@cloister/attestation/policy'
 import type { Principal } from '../auth/credentials-file.ts'
@@ -96,6 +96,6 @@ function attestationKeys(attestation: Attestation, nowMs: number): RequestContex
     [`${prefix}Assurance`]: assurance,
     [`${prefix}ModuleId`]: moduleId,
     [`${prefix}AgeSeconds`]: String(Math.max(0, Math.round((nowMs - timestampMs) / 1000))),
-    [ROOT_KEY]: rootDigest(root),
+    [ROOT_CONDITION_KEY]: rootDigest(root),
   }
 }

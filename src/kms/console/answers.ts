@@ -3,19 +3,18 @@
 import { randomUUID } from 'node:crypto'
 import {
   decide,
-  findAbsentKeyWarnings,
   findGrantWarnings,
   findPolicyWarnings,
   isPrincipalArn,
   namedRoots,
   parseKeyPolicy,
-  ROOT_KEY,
+  ROOT_CONDITION_KEY,
   ruleOnDocument,
   type PolicyDocument,
   type RequestContext,
   type StatementReport,
 } from '@cloister/attestation/policy'
-import { isKnownKey } from '../access/known-keys.ts'
+import { brokerWarnings } from '../policy-warnings.ts'
 import { keyArn, type Place } from '../operations/key-names.ts'
 import { stateOf } from '../operations/key-state.ts'
 import type { KeyRecord } from '../store/key-table.ts'
@@ -91,7 +90,7 @@ function describeKey({ store, roots, canChange }: ConsoleRequest, id: string): o
     warnings: [
       ...findPolicyWarnings(policy, roots),
       ...findGrantWarnings(policy, grants),
-      ...findAbsentKeyWarnings(policy, isKnownKey),
+      ...brokerWarnings(policy),
     ],
     grants: grants.map(({ grantee, operations }) => ({ grantee, operations })),
   }
@@ -125,7 +124,7 @@ function documentOf(pcr0: string, key: PolicyDocument, roots: readonly string[])
   const document = 'kms:RecipientAttestation:'
   return {
     ...{ [`${document}PCR0`]: pcr0, [`${document}ImageSha384`]: pcr0 },
-    ...(root === undefined ? {} : { [ROOT_KEY]: root }),
+    ...(root === undefined ? {} : { [ROOT_CONDITION_KEY]: root }),
   }
 }
 

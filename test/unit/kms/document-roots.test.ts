@@ -11,7 +11,7 @@ import {
   KMSClient,
   type RecipientInfo,
 } from '@aws-sdk/client-kms'
-import { ROOT_KEY } from '@cloister/attestation/policy'
+import { ROOT_CONDITION_KEY } from '@cloister/attestation/policy'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { rootDigest } from '../../../src/kms/index.ts'
 import { hexOfPcr, measured, policyFor, refusalOf } from '../../fixtures/kms/broker-suite.ts'
@@ -96,14 +96,16 @@ async function open(KeyId: string, side: Side): Promise<unknown> {
 }
 
 const denied = 'AccessDeniedException'
-const under = (root: string) => ({ ...measured, StringEquals: { [ROOT_KEY]: root } })
+const under = (root: string) => ({ ...measured, StringEquals: { [ROOT_CONDITION_KEY]: root } })
 
 test('a document counts for no key whose policy names no root, which is said in words and logged', async () => {
   const KeyId = await newKey(policyFor(measured))
   for (const side of ['mine', 'theirs'] as const) {
     const sent = open(KeyId, side)
     expect(await refusalOf(sent)).toBe(denied)
-    await expect(sent).rejects.toThrow(`must name its root with ${ROOT_KEY} ${digestOf(side)}`)
+    await expect(sent).rejects.toThrow(
+      `must name its root with ${ROOT_CONDITION_KEY} ${digestOf(side)}`,
+    )
   }
   const stored = ['kms.db', 'kms.db-wal'].map((name) => readFileSync(host.path(`store/${name}`)))
   const log = Buffer.concat(stored).toString('latin1')
@@ -126,12 +128,14 @@ test('what a key names in one statement binds the others, and a pattern names no
   const both = JSON.parse(policyFor(measured)) as { Statement: object[] }
   const guard = {
     ...{ Effect: 'Deny', Principal: { AWS: ARNS.other }, Action: 'kms:Decrypt', Resource: '*' },
-    Condition: { StringNotEquals: { [ROOT_KEY]: digestOf('mine') } },
+    Condition: { StringNotEquals: { [ROOT_CONDITION_KEY]: digestOf('mine') } },
   }
   const bound = await newKey(JSON.stringify({ ...both, Statement: [...both.Statement, guard] }))
   await open(bound, 'mine')
   expect(await refusalOf(open(bound, 'theirs'))).toBe(denied)
-  const pattern = await newKey(policyFor({ ...measured, StringLike: { [ROOT_KEY]: '*' } }))
+  const pattern = await newKey(
+    policyFor({ ...measured, StringLike: { [ROOT_CONDITION_KEY]: '*' } }),
+  )
   expect(await refusalOf(open(pattern, 'mine'))).toBe(denied)
 })
 
@@ -169,7 +173,7 @@ test('a policy is generated for a root, and tested as this broker decides', asyn
   const rooted = await generate('rooted.json', ...trusting('mine'))
   await open(rooted, 'mine')
   expect(await refusalOf(open(rooted, 'theirs'))).toBe(denied)
-  const root = (side: Side) => ['--context', `${ROOT_KEY}=${digestOf(side)}`]
+  const root = (side: Side) => ['--context', `${ROOT_CONDITION_KEY}=${digestOf(side)}`]
   const two = trusting('mine', 'theirs')
   const granted = await explain('rooted.json', ...two, ...root('mine'), '--expect', 'allow')
   expect(codes(granted)).toEqual([])
