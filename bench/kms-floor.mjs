@@ -5,7 +5,7 @@ import { createCipheriv, createPublicKey, publicEncrypt, randomBytes } from 'nod
 import { createVerifier } from '@cloister/attestation'
 import { Store } from '../dist/kms/store/store.js'
 
-const WARM_UP = 200
+const WARM_UP = 2000
 const { root, document, spki, store: path, keyFile, entry, count } = JSON.parse(process.argv[2])
 const bytes = (text) => Buffer.from(text, 'base64')
 

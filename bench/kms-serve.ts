@@ -17,7 +17,8 @@ export interface Rate {
 
 /** Clients at a time: those that wait for the disk share a commit. A peer has as many. */
 export const CONNECTIONS = 32
-const WARM_UP = 50
+/** A server runs for days: what it compiles in its first seconds does not count, nor does a peer's. */
+const WARM_UP = 2000
 /** A server may close a connection just when it is used again. */
 const TRIES = 3
 
@@ -51,8 +52,7 @@ export async function rateOf(
   const agent = new Agent({ keepAlive, maxSockets: CONNECTIONS })
   const times: number[] = []
   let turn = 0
-  const send = async (): Promise<void> => {
-    const signed = requests[turn++ % requests.length]
+  const send = async (signed = requests[turn++ % requests.length]): Promise<void> => {
     if (signed === undefined) throw new Error('there is no request')
     const begin = performance.now()
     const status = await answeredAtLast(endpoint, signed, agent)
@@ -60,14 +60,17 @@ export async function rateOf(
     if (status !== 200) throw new Error(`${signed.url} was answered with ${String(status)}`)
   }
   try {
-    for (let sent = 0; sent < WARM_UP; sent++) await send()
-    times.length = 0
-    let left = count
-    const begin = performance.now()
-    const client = async (): Promise<void> => {
-      while (left-- > 0) await send()
+    const all = async (total: number, one: () => Promise<void>): Promise<void> => {
+      let left = total
+      const client = async (): Promise<void> => {
+        while (left-- > 0) await one()
+      }
+      await Promise.all(Array.from({ length: CONNECTIONS }, client))
     }
-    await Promise.all(Array.from({ length: CONNECTIONS }, client))
+    await all(WARM_UP, () => send(requests[0]))
+    times.length = 0
+    const begin = performance.now()
+    await all(count, () => send())
     const perSecond = (count * 1000) / (performance.now() - begin)
     const sorted = times.toSorted((a, b) => a - b)
     const at = (part: number): number => sorted[Math.floor(sorted.length * part)] ?? Number.NaN
