@@ -50,6 +50,7 @@ END
     [[ -z $TF_VAR_endpoint ]] || break
     sleep 0.1
   done
+  [[ -n $TF_VAR_endpoint ]] || { echo 'the broker does not answer' >&2; exit 1; }
   export TF_VAR_endpoint TF_VAR_secret_key
 }
 

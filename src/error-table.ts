@@ -843,7 +843,7 @@ const rows = {
   ERR_KMS_LISTEN: {
     nitro: 0,
     meaning: 'The key broker cannot listen on that address and port.',
-    hint: 'Give another port, or 0 for any; below 1024 the broker needs CAP_NET_BIND_SERVICE.',
+    hint: 'Give another port, or 0 for any, and an address of this host; below 1024 the broker needs CAP_NET_BIND_SERVICE.',
   },
   ERR_KMS_TLS: {
     nitro: 0,

@@ -107,7 +107,7 @@ export class Fields {
     if (value === undefined) return undefined
     if (typeof value !== 'string') throw this.#mistyped(name, 'base64')
     const bytes = Buffer.from(value, 'base64')
-    // The pattern takes ten times as long, and is for what no encoder writes.
+    // The pattern takes longer, and is for what no encoder writes.
     const isBase64 = bytes.toString('base64') === value || BASE64.test(value)
     if (!isBase64) throw this.#mistyped(name, 'base64')
     if (bytes.length === 0)

@@ -127,7 +127,9 @@ async function openConsole(
 
 /** Answers with keys in plain text must not leave this host in the clear. */
 function checkHost(host: string, isSecure: boolean): void {
-  check(isIP(host) !== 0, 'ERR_KMS_LISTEN', `${host} is not an IP address`)
+  check(isIP(host) !== 0, 'ERR_KMS_LISTEN', `${host} is not an IP address`, {
+    hint: 'Give --host an address such as 127.0.0.1 or ::1.',
+  })
   const isLoopback = host === '::1' || host.startsWith('127.')
   check(isLoopback || isSecure, 'ERR_KMS_LISTEN', `${host} is not a loopback address`, {
     hint: 'Give --tls-cert and --tls-key: without TLS, answers with plaintext keys must not leave this host.',

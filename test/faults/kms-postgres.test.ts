@@ -123,14 +123,7 @@ test('a server that crashes and restarts under load loses nothing that was ackno
   await Promise.all(writers)
   expect([...errors]).toEqual(['KMSInternalException'])
   for (const KeyId of made) await other.send(new DescribeKeyCommand({ KeyId }))
-  const count = (sql: string) => server.query(`SELECT count(*) FROM ${sql}`)
-  expect(await count('keys')).toBe(await count('materials WHERE number = 1'))
-  expect(await count('keys')).toBe(
-    await count(
-      `audit WHERE entry::json ->> 'operation' = 'CreateKey' AND entry::json ->> 'error' IS NULL`,
-    ),
-  )
-  expect(await verifiedEntries()).toBe(Number(await count('audit')))
+  await expectWholeStore()
 })
 
 test('a broker that is killed under load loses nothing that it acknowledged, and the others go on', async () => {
@@ -157,14 +150,7 @@ test('a broker that is killed under load loses nothing that it acknowledged, and
   client.destroy()
   for (const KeyId of [...made.killed, ...made.other])
     await one.send(new DescribeKeyCommand({ KeyId }))
-  const count = (sql: string) => server.query(`SELECT count(*) FROM ${sql}`)
-  expect(await count('keys')).toBe(await count('materials WHERE number = 1'))
-  expect(await count('keys')).toBe(
-    await count(
-      `audit WHERE entry::json ->> 'operation' = 'CreateKey' AND entry::json ->> 'error' IS NULL`,
-    ),
-  )
-  expect(await verifiedEntries()).toBe(Number(await count('audit')))
+  await expectWholeStore()
 })
 
 test('a server that answers late costs the requests meanwhile, and no later one gets its answer', async () => {
@@ -199,3 +185,15 @@ test('a server that answers late costs the requests meanwhile, and no later one 
   await once(broker, 'close')
   await verifiedEntries()
 })
+
+/** Each key has its material and its entry in the log, which verifies to its end. */
+async function expectWholeStore(): Promise<void> {
+  const count = (sql: string) => server.query(`SELECT count(*) FROM ${sql}`)
+  expect(await count('keys')).toBe(await count('materials WHERE number = 1'))
+  expect(await count('keys')).toBe(
+    await count(
+      `audit WHERE entry::json ->> 'operation' = 'CreateKey' AND entry::json ->> 'error' IS NULL`,
+    ),
+  )
+  expect(await verifiedEntries()).toBe(Number(await count('audit')))
+}

@@ -10,7 +10,8 @@ export const ROOT_CONDITION_KEY = 'cloister:RecipientAttestation:RootSha256'
 const DIGEST = /^[0-9a-f]{64}$/
 const DOCUMENT_KEY = /^(kms|cloister):recipientattestation:/i
 const ALLOWING = /^(ForAnyValue:)?StringEquals(IgnoreCase)?$/
-const DENYING = /^(ForAllValues:)?StringNotEquals(IgnoreCase)?(IfExists)?$/
+/** Operators of a Deny that hold unless the request has one of the values. */
+export const UNLESS: RegExp = /^(ForAllValues:)?StringNotEquals(IgnoreCase)?(IfExists)?$/
 
 /** What the document in a request counts for. */
 export interface DocumentRuling {
@@ -33,7 +34,7 @@ export function namedRoots(policies: readonly PolicyDocument[]): ReadonlySet<str
 /** Whether a condition lets only documents under certain roots pass. */
 export function restrictsRoots({ operator, key, values }: Condition, effect: string): boolean {
   if (key.toLowerCase() !== ROOT_CONDITION_KEY.toLowerCase()) return false
-  const right = (effect === 'Allow' ? ALLOWING : DENYING).test(operator)
+  const right = (effect === 'Allow' ? ALLOWING : UNLESS).test(operator)
   return right && values.every((value) => DIGEST.test(value.toLowerCase()))
 }
 
@@ -47,8 +48,9 @@ export function ruleOnDocument(
   policies: { readonly key: PolicyDocument | null; readonly identity: readonly PolicyDocument[] },
   trusted: readonly string[],
 ): DocumentRuling {
+  if (new Set(trusted).size <= 1) return { context, ignored: null }
   const keys = Object.keys(context).filter((key) => DOCUMENT_KEY.test(key))
-  if (keys.length === 0 || new Set(trusted).size <= 1) return { context, ignored: null }
+  if (keys.length === 0) return { context, ignored: null }
   const { key, identity } = policies
   const root = rootOf(context)
   if (root !== null && namedRoots(key ? [key] : identity).has(root))

@@ -1,6 +1,6 @@
 // What the Deny statements of a key's policy hold back, whatever another policy or a grant allows.
 
-import { restrictsRoots } from './document-roots.ts'
+import { restrictsRoots, UNLESS } from './document-roots.ts'
 import { identityOf, measuredRegister, type Registers } from './image-identity.ts'
 import type { Condition } from './key-conditions.ts'
 import type { PolicyDocument, Statement } from './key-policy.ts'
@@ -34,8 +34,6 @@ const BY_USAGE: Readonly<Record<string, readonly string[]>> = {
 
 /** Operators of an Allow that hold when the document has one of the values. */
 const ONLY = /^(ForAnyValue:)?String(Equals|EqualsIgnoreCase|Like)$/
-/** Operators of a Deny that hold unless the document has one of the values. */
-const UNLESS = /^(ForAllValues:)?StringNotEquals(IgnoreCase)?(IfExists)?$/
 
 /**
  * The actions that no Deny in the policy keeps from requests without the right document, of those that open a key.

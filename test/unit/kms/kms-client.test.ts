@@ -301,16 +301,7 @@ describe('requireLockedPolicy', () => {
     {},
   ] as const)('refuses a key that KMS describes as %j', async (described) => {
     const KeyId = await keyWith(reading, opening)
-    const client = suite.broker.client('app')
-    client.middlewareStack.add(
-      (next, { commandName }) =>
-        async (args) => {
-          const { output, response } = await next(args)
-          if (commandName !== 'DescribeKeyCommand') return { output, response }
-          return { output: { ...output, KeyMetadata: { KeyId, ...described } }, response }
-        },
-      { step: 'initialize' },
-    )
+    const client = changing('DescribeKeyCommand', () => ({ KeyMetadata: { KeyId, ...described } }))
     expect(await codeOf(requireLockedPolicy(client, KeyId))).toBe(
       'ERR_KMS_CLIENT_POLICY_NOT_LOCKED',
     )
@@ -319,17 +310,9 @@ describe('requireLockedPolicy', () => {
 
   test('refuses a policy of which another reader would see another half', async () => {
     const KeyId = await keyWith(reading, opening)
-    const client = suite.broker.client('app')
-    client.middlewareStack.add(
-      (next, { commandName }) =>
-        async (args) => {
-          const { output, response } = await next(args)
-          if (commandName !== 'GetKeyPolicyCommand') return { output, response }
-          const { Policy = '' } = output as { Policy?: string }
-          return { output: { ...output, Policy: `{"Statement":[],${Policy.slice(1)}` }, response }
-        },
-      { step: 'initialize' },
-    )
+    const client = changing('GetKeyPolicyCommand', ({ Policy = '' }) => ({
+      Policy: `{"Statement":[],${Policy.slice(1)}`,
+    }))
     const sent = requireLockedPolicy(client, KeyId)
     expect(await codeOf(sent)).toBe('ERR_KMS_CLIENT_POLICY_NOT_LOCKED')
     await expect(sent).rejects.toThrow('Statement twice')
@@ -350,3 +333,22 @@ describe('requireLockedPolicy', () => {
     )
   })
 })
+
+/** A client that gets other fields in the answers to a command. */
+function changing(
+  command: string,
+  change: (output: { readonly Policy?: string | undefined }) => object,
+): KMSClient {
+  const client = suite.broker.client('app')
+  client.middlewareStack.add(
+    (next, { commandName }) =>
+      async (args) => {
+        const { output, response } = await next(args)
+        return commandName === command
+          ? { output: { ...output, ...change(output as { Policy?: string }) }, response }
+          : { output, response }
+      },
+    { step: 'initialize' },
+  )
+  return client
+}
