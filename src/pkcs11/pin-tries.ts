@@ -45,15 +45,27 @@ function refusalOf(
   return undefined
 }
 
+/** Whether a token with the label is in the list, or any token. */
+export function isListed(list: string, token: string | undefined): boolean {
+  return named(list, token).length > 0
+}
+
 /** Of all tokens with the label. */
 function flagsOf(list: string, token: string | undefined): ReadonlySet<string> {
+  return new Set(named(list, token).flatMap(({ flags = '' }) => flags.split(', ')))
+}
+
+interface ListedToken {
+  readonly label: string | undefined
+  readonly flags: string | undefined
+}
+
+function named(list: string, token: string | undefined): readonly ListedToken[] {
   const tokens = list
     .split(/^Slot /m)
     .map((text) => ({ label: fieldOf(text, 'label'), flags: fieldOf(text, 'flags') }))
     .filter(({ label }) => label !== undefined)
-  const named =
-    token === undefined ? tokens.slice(0, 1) : tokens.filter(({ label }) => label === token)
-  return new Set(named.flatMap(({ flags = '' }) => flags.split(', ')))
+  return token === undefined ? tokens.slice(0, 1) : tokens.filter(({ label }) => label === token)
 }
 
 function fieldOf(text: string, name: string): string | undefined {

@@ -1,21 +1,16 @@
 // One key on a PKCS#11 token. OpenSC's pkcs11-tool talks to the token's module, in a process of its own: a vendor's
 // library is never loaded into ours. The PIN goes through the environment, which other users cannot read.
 
-import { execFile } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { check, CloisterError, type ErrorCode } from '../errors.ts'
+import { check, type ErrorCode } from '../errors.ts'
 import { temporaryDirectory } from '../files/index.ts'
 import { checkPinTries } from './pin-tries.ts'
+import { listTokens, PIN_VARIABLE, runTool } from './tool.ts'
 import { parsePkcs11Uri, type Pkcs11Uri } from './uri.ts'
 
 /** Kinds of keys, by pkcs11-tool's names, and how its lists begin them. */
 const KINDS = { privkey: 'Private Key Object', secrkey: 'Secret Key Object' } as const
-const TOOL = 'pkcs11-tool'
-const PIN_VARIABLE = 'CLOISTER_PKCS11_PIN'
-const TIMEOUT_MS = 60_000
-/** Of what the tool says, in an error. */
-const MAX_SAID = 600
 
 export interface TokenOptions {
   readonly kind: keyof typeof KINDS
@@ -45,8 +40,8 @@ export async function openToken(uri: string, options: TokenOptions): Promise<Tok
   const parsed = parsePkcs11Uri(uri, options)
   const module = ['--module', parsed.modulePath]
   if (pin !== undefined) {
-    const tokens = await runTool([...module, '--list-token-slots'], { code })
-    checkPinTries(tokens.toString(), parsed.token, { code, isUnattended })
+    const tokens = await listTokens(parsed, code)
+    checkPinTries(tokens, parsed.token, { code, isUnattended })
   }
   const session = [
     ...module,
@@ -106,33 +101,4 @@ function keyOf(text: string): ListedKey {
     label: /^ {2}label: +(.*)$/m.exec(text)?.[1] ?? '',
     id: /^ {2}ID: +([0-9a-f]+)$/m.exec(text)?.[1] ?? '',
   }
-}
-
-/** What the tool writes to its standard output. */
-function runTool(
-  args: readonly string[],
-  { pin, code }: Pick<TokenOptions, 'pin' | 'code'>,
-): Promise<Buffer> {
-  const env = { ...process.env, LC_ALL: 'C', ...(pin !== undefined && { [PIN_VARIABLE]: pin }) }
-  const options = { env, timeout: TIMEOUT_MS, encoding: 'buffer' } as const
-  return new Promise((resolve, reject) => {
-    execFile(TOOL, args, options, (error, stdout, stderr) => {
-      if (error === null) resolve(stdout)
-      else reject(failure(error, stderr.toString(), code))
-    })
-  })
-}
-
-function failure(
-  cause: Error & { readonly code?: string | number | null },
-  said: string,
-  code: ErrorCode,
-): CloisterError {
-  if (cause.code === 'ENOENT')
-    return new CloisterError(code, `${TOOL} is missing`, {
-      hint: 'Install OpenSC: `apt-get install opensc`.',
-      cause,
-    })
-  const message = 'the PKCS#11 token refused to use its key'
-  return new CloisterError(code, message, { details: { said: said.slice(-MAX_SAID) } })
 }

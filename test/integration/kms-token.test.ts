@@ -1,7 +1,7 @@
 // A broker whose master key a PKCS#11 token makes (SoftHSM): no other token opens its store, and none without its PIN.
 
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { once } from 'node:events'
 import { resolve } from 'node:path'
 import { CreateKeyCommand, DecryptCommand, EncryptCommand } from '@aws-sdk/client-kms'
@@ -61,6 +61,23 @@ function makeToken(label: string): void {
   }
   make('AES:32', 'master', '01')
   make('AES:16', 'short', '02')
+}
+
+/** A module whose tokens have more flags. */
+function changedModule(flags = 0): string {
+  const shim = broker.path(`flags-${String(flags)}.so`)
+  const source = resolve(import.meta.dirname, '../fixtures/kms/changed-token.c')
+  const names = [`-DMODULE="${MODULE}"`, `-DABSENT="${broker.path('absent')}"`]
+  execFileSync('gcc', [
+    '-shared',
+    '-fPIC',
+    '-o',
+    shim,
+    ...names,
+    `-DFLAGS=${String(flags)}`,
+    source,
+  ])
+  return shim
 }
 
 const started = (pkcs11 = uri('kms'), pinFile = broker.path('pin')): Promise<unknown> =>
@@ -135,16 +152,25 @@ test.each([
   ['has one try left', 0x20000],
   ['is locked', 0x40000],
 ])('a PIN that %s is not tried', async (said, flag) => {
-  const shim = broker.path(`flags-${String(flag)}.so`)
-  const source = resolve(import.meta.dirname, '../fixtures/kms/token-flags.c')
-  const defines = [`-DMODULE="${MODULE}"`, `-DFLAGS=${String(flag)}`]
-  execFileSync('gcc', ['-shared', '-fPIC', '-o', shim, ...defines, source])
-  const pkcs11 = uri('kms').replace(MODULE, shim)
+  const pkcs11 = uri('kms').replace(MODULE, changedModule(flag))
   const masterKey = { pkcs11, pinFile: broker.path('wrong-pin') }
   expect(await broker.restart({ masterKey }).then(() => 'started', String)).toContain(said)
   // The token has not seen the wrong PIN.
   expect(await started()).toBe('accepted')
   await broker.stop()
+})
+
+test('a token that is missing while another process logs in is looked for again', async () => {
+  const pkcs11 = uri('kms').replace(MODULE, changedModule())
+  const absent = ['list', 'login'].map((moment) => broker.path(`absent-${moment}`))
+  for (const file of absent) writeFileSync(file, '')
+  expect(await started(pkcs11)).toBe('accepted')
+  await broker.stop()
+  expect(absent.filter((file) => existsSync(file))).toEqual([])
+  const gone = uri('gone').replace(MODULE, changedModule())
+  const masterKey = { pkcs11: gone, pinFile: broker.path('pin') }
+  const refusal = await broker.restart({ masterKey }).then(() => 'started', String)
+  expect(refusal).toContain('the PKCS#11 module has no token with the label gone')
 })
 
 test('a token makes the master key of a PostgreSQL database, which brokers share', async () => {
