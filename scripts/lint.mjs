@@ -5,6 +5,10 @@ import { spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 
 const checks = [
+  [
+    'the lock file is complete',
+    'npm ci --dry-run --offline --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null',
+  ],
   ['build', 'npx --no-install tsc -b'],
   ['types of tests and benches', 'npx --no-install tsc -p test'],
   ['types of the verifier tests', 'npx --no-install tsc -p attestation/test'],

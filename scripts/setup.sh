@@ -73,14 +73,15 @@ install_packages() {
   as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "$@" >/dev/null
 }
 
-# npm writes node_modules/.package-lock.json when it has finished. --no-save: some registries lack
-# packages for other platforms, which must not change the lock file.
+# npm writes node_modules/.package-lock.json when it has finished.
 npm_packages_are_current() {
   [ node_modules/.package-lock.json -nt package-lock.json ] && [ node_modules/.package-lock.json -nt package.json ]
 }
 
+# What the lock file lists, and nothing else. package.json overrides cbor-extract (optional, and not used): some registries
+# lack the builds of later versions, and npm writes a lock file without them that `npm ci` refuses.
 install_npm_packages() {
-  npm install --no-save --ignore-scripts --no-audit --no-fund --loglevel=error >&2
+  npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2
   touch node_modules/.package-lock.json
 }
 
