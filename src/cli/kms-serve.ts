@@ -2,7 +2,13 @@
 
 import { Command } from 'commander'
 import { CloisterError } from '../errors.ts'
-import { preventCoreDumps, rootDigest, startBroker, type BrokerOptions } from '../kms/index.ts'
+import {
+  isRegion,
+  preventCoreDumps,
+  rootDigest,
+  startBroker,
+  type BrokerOptions,
+} from '../kms/index.ts'
 import { wholeNumber } from './arguments.ts'
 import {
   masterKeyOf,
@@ -32,6 +38,8 @@ interface ServeFlags extends MasterKeyFlags, RootFlags {
 }
 
 const CONSOLE_PORT = 8471
+const NOT_A_REGION =
+  'does not have the form of an AWS region, such as us-east-1, cn-north-1 or us-gov-west-1'
 
 const SERVE_NOTES = `
 The broker prints its endpoint when it answers, and runs until it is interrupted. Clients find it by
@@ -69,7 +77,7 @@ export function kmsServeCommand(): Command {
     )
     .option(
       '--region <name>',
-      "the region that requests are signed for and keys' ARNs name",
+      "the region that requests are signed for and keys' ARNs name, as AWS names regions",
       'us-east-1',
     )
     .option('--account <id>', "the account of the keys' ARNs, twelve digits", '111122223333')
@@ -90,7 +98,7 @@ export function kmsServeCommand(): Command {
 async function serve(flags: ServeFlags): Promise<void> {
   const { credentials, region, account, host, port, maxDocumentAge, requestsPerSecond } = flags
   if (!/^\d{12}$/.test(account)) throw wrong('--account is not twelve digits')
-  if (!/^[a-z0-9-]{1,64}$/.test(region)) throw wrong(`--region ${region} is not a region's name`)
+  if (!isRegion(region)) throw wrong(`--region ${region} ${NOT_A_REGION}`)
   const roots = trustedRoots(flags)
   const store = storeDirectory(flags.store)
   const report = (fault: unknown): void =>

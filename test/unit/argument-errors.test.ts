@@ -127,3 +127,24 @@ test('run-enclave --config notes the keys that it ignores, as nitro-cli does wit
   expect(stderr).toContain(`Note: ${path}: ignoring unknown keys "cpu_cuont", "log\\u001b".`)
   expect({ status }).toEqual({ status: 39 })
 })
+
+describe('the region of a key broker has the form of one of AWS', () => {
+  const serve = (region: string): string => `kms serve --credentials none --region ${region}`
+
+  test.each([
+    ...['anything', 'us-east', 'us-east-0', 'us-east-1a', 'US-EAST-1', 'us--east-1', 'aws-global'],
+    ...['us-gov-1', 'us-isoe-west-1', 'usa-east-1', 'eusc-east-1', 'us-east-1/x', '-'],
+  ])('%s does not', async (region) => {
+    const { message } = await refused(serve(region))
+    expect(message).toContain(`--region ${region} does not have the form`)
+    expect(message).toContain('us-east-1')
+  })
+
+  test.each([
+    ...['us-east-1', 'ap-southeast-7', 'mx-central-1', 'cn-northwest-1', 'us-gov-west-1'],
+    ...['us-iso-east-1', 'us-isob-west-1', 'eu-isoe-west-1', 'us-isof-south-1', 'eusc-de-east-1'],
+  ])('%s does', async (region) => {
+    const { stderr } = await call(...serve(region).split(' '))
+    expect(stderr).not.toContain('--region')
+  })
+})
