@@ -6,7 +6,8 @@ import { lstatSync, rmSync } from 'node:fs'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createConnection } from 'node:net'
 import { once } from 'node:events'
-import { CloisterError, messageOf, reasonOf } from '../errors.ts'
+import { CloisterError, messageOf, reasonOf, type CloisterErrorOptions } from '../errors.ts'
+import { portFault } from '../subprocess/index.ts'
 import { printProgress } from './print.ts'
 import { exposition, openMetrics, type Metric } from './prometheus.ts'
 
@@ -83,7 +84,7 @@ async function listen(
     process.umask(mask)
     await once(server, 'listening')
   } catch (cause) {
-    throw cause instanceof CloisterError ? cause : unavailable(place, reasonOf(cause), cause)
+    throw cause instanceof CloisterError ? cause : notServed(place, cause)
   }
   return server
 }
@@ -152,9 +153,19 @@ async function removeAbandoned(path: string): Promise<void> {
   throw unavailable({ path }, 'somebody serves it already')
 }
 
-function unavailable(place: MetricsPlace, reason: string, cause?: unknown): CloisterError {
+function notServed(place: MetricsPlace, cause: unknown): CloisterError {
+  if ('path' in place) return unavailable(place, reasonOf(cause), { cause })
+  const { host: address, port } = place
+  const { reason, hint } = portFault(cause, { address, port, protocol: 'tcp' })
+  return unavailable(place, reason, { cause, ...(hint === undefined ? {} : { hint }) })
+}
+
+function unavailable(
+  place: MetricsPlace,
+  reason: string,
+  options: CloisterErrorOptions = {},
+): CloisterError {
   const where = 'path' in place ? place.path : `${place.host}, port ${String(place.port)}`
-  return new CloisterError('ERR_METRICS_LISTEN', `cannot serve metrics at ${where}: ${reason}`, {
-    cause,
-  })
+  const message = `cannot serve metrics at ${where}: ${reason}`
+  return new CloisterError('ERR_METRICS_LISTEN', message, options)
 }

@@ -16,7 +16,7 @@ import {
   Timeline,
   writeRecord,
 } from '../enclaves/index.ts'
-import { CloisterError, messageOf } from '../errors.ts'
+import { CloisterError, messageOf, reasonOf } from '../errors.ts'
 import { abandoned, Enclave } from './enclave.ts'
 import { causeOnRequest, type Part } from './end-cause.ts'
 import { Journal } from './journal.ts'
@@ -198,6 +198,6 @@ function noteRunning(directory: string, running: RunningRecord, journal: Journal
   try {
     writeRecord(directory, running)
   } catch (error) {
-    journal.write(`the record cannot be written: ${String(error)}`)
+    journal.write(`the record cannot be written: ${reasonOf(error)}`)
   }
 }

@@ -7,9 +7,10 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { check, CloisterError, reasonOf } from '../errors.ts'
+import { check } from '../errors.ts'
 import { readInputFile } from '../files/index.ts'
 import { answerConsole, ConsoleError } from './console/answers.ts'
+import { cannotListen } from './http/cannot-listen.ts'
 import type { Place } from './operations/key-names.ts'
 import { checkPrivate } from './private-file.ts'
 import type { Store } from './store/store.ts'
@@ -76,8 +77,7 @@ export class KmsConsole implements AsyncDisposable {
       made.#server.listen(port, HOST)
       await once(made.#server, 'listening')
     } catch (cause) {
-      const message = `the console cannot listen on ${HOST} port ${String(port)}: ${reasonOf(cause)}`
-      throw new CloisterError('ERR_KMS_LISTEN', message, { cause, details: { host: HOST, port } })
+      throw cannotListen('the console ', { host: HOST, port }, cause)
     }
     return made
   }

@@ -4,8 +4,9 @@
 
 import dgram from 'node:dgram'
 import net, { isIPv6 } from 'node:net'
-import { getSystemErrorName } from 'node:util'
+import { getSystemErrorMap } from 'node:util'
 import { CloisterError } from '../errors.ts'
+import { portFault } from '../subprocess/index.ts'
 import { describePublication, type Publication } from './publication.ts'
 
 /** A publication with the port that it has; disposing of it frees the port. */
@@ -84,19 +85,26 @@ function withoutWarning<T>(call: () => T): T {
 }
 
 function cannotListen(publication: Publication, errno: number): CloisterError {
-  const code = getSystemErrorName(errno)
   const { address, port, protocol } = publication
-  const place = describePublication(publication)
-  const hint = HINTS[code]
-  return new CloisterError('ERR_NETWORK_LISTEN', `cannot publish at ${place}: ${code}`, {
-    details: { address, port, protocol },
+  const cause = new SystemError(errno)
+  const { reason, hint } = portFault(cause, publication)
+  const message = `cannot publish at ${describePublication(publication)}: ${reason}`
+  return new CloisterError('ERR_NETWORK_LISTEN', message, {
+    details: { address, port, protocol, errno: cause.code },
     ...(hint === undefined ? {} : { hint }),
   })
 }
 
-const HINTS: Readonly<Record<string, string>> = {
-  EADDRINUSE:
-    'Another program uses the port: end it, choose another port, or give port 0 for a free one.',
-  EACCES: 'Only root may listen at ports below 1024 here: choose another one.',
-  EADDRNOTAVAIL: 'Choose an address of this host, as `ip address` lists them.',
+/** As Node throws one. */
+class SystemError extends Error {
+  readonly code: string
+
+  constructor(errno: number) {
+    const [code, words] = getSystemErrorMap().get(errno) ?? [
+      String(errno),
+      `error ${String(errno)}`,
+    ]
+    super(words)
+    this.code = code
+  }
 }

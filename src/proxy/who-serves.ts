@@ -1,9 +1,10 @@
 // Which process listens on a unix socket, to explain why a port is taken. Reads /proc: the
-// listening sockets by their paths (proc_net(5)), and whose descriptors they are.
+// listening sockets by their paths (proc_net(5)).
 
-import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import type { AliveRecord } from '../enclaves/index.ts'
 import { CloisterError } from '../errors.ts'
+import { ownerOfSocket } from '../subprocess/index.ts'
 
 /** SO_ACCEPTCON in the flags of /proc/net/unix. */
 const LISTENING = '00010000'
@@ -19,8 +20,7 @@ export function explainClash(error: unknown, { path, localPort, record }: Place)
   const isTaken = (error as { readonly cause?: NodeJS.ErrnoException }).cause?.code === 'EADDRINUSE'
   if (!(error instanceof CloisterError) || !isTaken) return error
   const { name } = record.description
-  const owner = whoServes(path)
-  const by = owner === undefined ? 'another program' : `process ${owner}`
+  const by = whoServes(path) ?? 'another program'
   const message = `port ${String(localPort)} of the parent is already served for ${name} by ${by}`
   return new CloisterError('ERR_VSOCK_LISTEN', message, {
     cause: error.cause,
@@ -29,11 +29,11 @@ export function explainClash(error: unknown, { path, localPort, record }: Place)
   })
 }
 
-/** `1234 (socat)`, where it can be seen. */
+/** `process 1234 (socat)`, where it can be seen. */
 function whoServes(path: string): string | undefined {
   try {
     const inode = listeningInode(path)
-    return inode === undefined ? undefined : ownerOf(`socket:[${inode}]`)
+    return inode === undefined ? undefined : ownerOfSocket(inode)
   } catch {
     return undefined // it has gone meanwhile
   }
@@ -52,20 +52,4 @@ function listeningInode(path: string): string | undefined {
     if (flags === LISTENING && name.startsWith('/') && isSame(name)) return inode
   }
   return undefined
-}
-
-function ownerOf(link: string): string | undefined {
-  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name))
-  const owner = pids.find((pid) => descriptorsOf(pid).includes(link))
-  if (owner === undefined) return undefined
-  return `${owner} (${readFileSync(`/proc/${owner}/comm`, 'utf8').trim()})`
-}
-
-function descriptorsOf(pid: string): readonly string[] {
-  try {
-    const directory = `/proc/${pid}/fd`
-    return readdirSync(directory).map((fd) => readlinkSync(`${directory}/${fd}`))
-  } catch {
-    return [] // another user's, or gone
-  }
 }

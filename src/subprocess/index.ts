@@ -31,4 +31,6 @@ export {
   killProcess,
   type ProcessIdentity,
 } from './process-identity.ts'
+export { portFault } from './port-fault.ts'
+export { ownerOfSocket } from './socket-owner.ts'
 export { together } from './together.ts'

@@ -2,7 +2,7 @@
 // and the vsock card drives it: the card may open nothing itself.
 
 import { closeSync, openSync } from 'node:fs'
-import { CloisterError } from '../errors.ts'
+import { CloisterError, reasonOf } from '../errors.ts'
 
 export const HOST_KERNEL_DEVICE = '/dev/vhost-vsock'
 
@@ -24,11 +24,15 @@ export function openHostKernel(): HostKernel {
   } catch (cause) {
     const errno = (cause as NodeJS.ErrnoException).code ?? 'unknown error'
     const hint = hostKernelFix(errno)
-    throw new CloisterError('ERR_VSOCK_KERNEL', `${HOST_KERNEL_DEVICE} ${problemOf(errno)}`, {
-      cause,
-      details: { path: HOST_KERNEL_DEVICE, errno },
-      ...(hint === undefined ? {} : { hint }),
-    })
+    throw new CloisterError(
+      'ERR_VSOCK_KERNEL',
+      `${HOST_KERNEL_DEVICE} ${problemOf(errno, cause)}`,
+      {
+        cause,
+        details: { path: HOST_KERNEL_DEVICE, errno },
+        ...(hint === undefined ? {} : { hint }),
+      },
+    )
   }
 }
 
@@ -40,9 +44,11 @@ export function checkHostKernel(): void {
 const MISSING = ['ENOENT', 'ENODEV', 'ENXIO']
 const DENIED = ['EACCES', 'EPERM']
 
-function problemOf(errno: string): string {
+function problemOf(errno: string, cause: unknown): string {
   if (MISSING.includes(errno)) return 'is missing: this host has no vhost-vsock'
-  return DENIED.includes(errno) ? 'cannot be opened by this user' : `cannot be opened: ${errno}`
+  return DENIED.includes(errno)
+    ? 'cannot be opened by this user'
+    : `cannot be opened: ${reasonOf(cause)}`
 }
 
 /** What to do where the device cannot be opened. */

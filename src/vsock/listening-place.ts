@@ -6,6 +6,7 @@ import { createConnection } from 'node:net'
 import { once } from 'node:events'
 import { dirname } from 'node:path'
 import { CloisterError, reasonOf } from '../errors.ts'
+import { portFault } from '../subprocess/index.ts'
 import { describeHostEnd, type HostEnd } from './forward-spec.ts'
 
 /** Removes the socket of a program that was killed. */
@@ -43,39 +44,41 @@ function unlinkSame(path: string, { dev, ino }: Stats): void {
 /** Why nothing listens there, and what to do about it. */
 export function cannotListen(end: HostEnd, cause: unknown): CloisterError {
   const code = (cause as NodeJS.ErrnoException).code ?? ''
-  const isTaken = code === 'EADDRINUSE'
-  const reason = isTaken ? whoListens(end) : (noDirectory(end, code) ?? reasonOf(cause))
+  const { reason, hint } =
+    'path' in end
+      ? pathFault(end.path, code, cause)
+      : portFault(cause, { address: end.host, port: end.port, protocol: 'tcp' })
   const message = `cannot listen at ${describeHostEnd(end)}: ${reason}`
-  const hint = isTaken ? freePlace(end) : hintFor(end, code)
   return new CloisterError('ERR_VSOCK_LISTEN', message, {
     ...{ cause, details: { ...end } },
     ...(hint === undefined ? {} : { hint }),
   })
 }
 
-function freePlace(end: HostEnd): string {
-  return 'path' in end
-    ? 'End the other program, or choose another port or path.'
-    : 'End the other program, choose another port, or give port 0 for a free one.'
+function pathFault(
+  path: string,
+  code: string,
+  cause: unknown,
+): { readonly reason: string; readonly hint: string } {
+  if (code === 'EADDRINUSE')
+    return {
+      reason: whoListens(path),
+      hint: 'End the other program, or choose another port or path.',
+    }
+  const hint = 'Choose a path in a directory that exists and that you may write to.'
+  return { reason: noDirectory(path, code) ?? reasonOf(cause), hint }
 }
 
 /** libuv says EACCES also where the directory is missing (uv__pipe_bind). */
-function noDirectory(end: HostEnd, code: string): string | undefined {
-  if (!('path' in end) || (code !== 'EACCES' && code !== 'ENOENT')) return undefined
-  const directory = dirname(end.path)
+function noDirectory(path: string, code: string): string | undefined {
+  if (code !== 'EACCES' && code !== 'ENOENT') return undefined
+  const directory = dirname(path)
   return existsSync(directory)
     ? `the directory ${directory} is not writable`
     : `there is no directory ${directory}`
 }
 
-function hintFor(end: HostEnd, code: string): string | undefined {
-  if ('path' in end) return 'Choose a path in a directory that exists and that you may write to.'
-  if (code === 'EACCES') return 'Only root may listen at ports below 1024 here: choose another one.'
-  if (code === 'EADDRNOTAVAIL') return 'Choose an address of this host, as `ip address` lists them.'
-  return undefined
-}
-
-function whoListens(end: HostEnd): string {
-  const file = 'path' in end ? lstatSync(end.path, { throwIfNoEntry: false }) : undefined
+function whoListens(path: string): string {
+  const file = lstatSync(path, { throwIfNoEntry: false })
   return file?.isSocket() === false ? 'there is a file already' : 'another program listens there'
 }

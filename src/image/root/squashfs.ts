@@ -5,7 +5,7 @@ import { spawn, type ChildProcess, type ChildProcessByStdio } from 'node:child_p
 import type { Readable, Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 
-import { check } from '../../errors.ts'
+import { check, reasonOf } from '../../errors.ts'
 import type { Content } from '../../eif/index.ts'
 import { Spool, chunksOf } from '../../files/index.ts'
 import { PROGRAM_PATH, confine } from '../../subprocess/index.ts'
@@ -90,7 +90,7 @@ interface End {
 function endOf(child: ChildProcess): Promise<End> {
   return new Promise((resolve) => {
     child.once('error', (cause) => {
-      resolve({ status: cause.message, cause })
+      resolve({ status: `it cannot be started: ${reasonOf(cause)}`, cause })
     })
     child.once('close', (code, signal) => {
       resolve({ status: code ?? signal ?? 'unknown' })

@@ -4,7 +4,7 @@
 import { spawn, type ChildProcess, type ChildProcessByStdio } from 'node:child_process'
 import type { Readable } from 'node:stream'
 
-import { CloisterError, check } from '../../errors.ts'
+import { CloisterError, check, reasonOf } from '../../errors.ts'
 import { PROGRAM_PATH } from '../../subprocess/index.ts'
 import { findSquashfsWriter } from '../find-squashfs-writer.ts'
 import type { ByteName } from '../tree/byte-name.ts'
@@ -50,7 +50,7 @@ export async function readAttributes(
 function endOf(child: ChildProcess): Promise<number | string> {
   return new Promise((resolve) => {
     child.once('error', (cause) => {
-      resolve(cause.message)
+      resolve(`it cannot be started: ${reasonOf(cause)}`)
     })
     child.once('close', (code, signal) => {
       resolve(code ?? signal ?? 'unknown')

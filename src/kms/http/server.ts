@@ -13,9 +13,9 @@ import {
 import { createServer as createTlsServer } from 'node:https'
 import { isIP, type AddressInfo } from 'node:net'
 import { TLSSocket } from 'node:tls'
-import { CloisterError, reasonOf } from '../../errors.ts'
 import { KmsError, UnservedError } from '../kms-error.ts'
 import { readBody } from './body.ts'
+import { cannotListen } from './cannot-listen.ts'
 import { nonceOf, SIGNATURE_HEADER, signedText, type SignResponse } from './response-signature.ts'
 import type { TlsIdentity } from './tls.ts'
 
@@ -82,8 +82,7 @@ export class KmsServer implements AsyncDisposable {
       server.listen(port, host)
       await once(server, 'listening')
     } catch (cause) {
-      const message = `cannot listen on ${host} port ${String(port)}: ${reasonOf(cause)}`
-      throw new CloisterError('ERR_KMS_LISTEN', message, { cause, details: { host, port } })
+      throw cannotListen('', { host, port }, cause)
     }
     return new KmsServer(server, options)
   }
