@@ -11,7 +11,7 @@ use std::thread;
 use cloister_egress_policy::Protocol;
 use cloister_egress_policy::wire::{Status, frame};
 use cloister_ingress_wire::{ARRIVAL_BYTES, Arrival};
-use rig::{Card, PATIENCE, inherited, is_at_end, pattern};
+use rig::{Card, inherited, is_at_end, patient, pattern, until};
 use rustix::net::sockopt;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -30,7 +30,7 @@ struct Published {
 impl Published {
     fn start(protocol: &str, max_flows: usize) -> Self {
         let directory = TempDir::new().unwrap();
-        let guest = UnixListener::bind(directory.path().join("vsock.sock")).unwrap();
+        let guest = patient(UnixListener::bind(directory.path().join("vsock.sock")).unwrap());
         let (socket, address) = match protocol {
             "tcp" => {
                 let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -60,15 +60,13 @@ impl Published {
     }
 
     fn client(&self) -> TcpStream {
-        let client = TcpStream::connect(self.address).unwrap();
-        client.set_read_timeout(Some(PATIENCE)).unwrap();
-        client
+        patient(TcpStream::connect(self.address).unwrap())
     }
 
     /// The guest's next stream, before it has answered, and who is there.
     fn knock(&self) -> (UnixStream, Arrival) {
-        let (mut stream, _) = self.guest.accept().unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let (stream, _) = self.guest.accept().expect("a stream to the guest");
+        let mut stream = patient(stream);
         let mut line = [0; 13];
         stream.read_exact(&mut line).unwrap();
         assert_eq!(&line, b"CONNECT 9004\n");
@@ -191,7 +189,7 @@ fn a_client_that_the_guest_does_not_take_is_reset_and_the_keeper_hears_once() {
     );
     // Nobody listens on the guest's vsock port: the vsock card closes the stream.
     let mut client = published.client();
-    drop(published.guest.accept().unwrap());
+    drop(published.guest.accept().expect("a stream to the guest"));
     assert!(is_reset(&mut client));
     assert_eq!(published.card.news()["turnedAway"]["why"], "unreachable");
     assert_eq!(published.arrivals()["counters"]["failed"], 3);
@@ -219,9 +217,7 @@ fn clients_beyond_the_limit_are_reset_and_those_who_leave_make_room() {
     assert!(is_reset(&mut published.client()));
     assert_eq!(published.arrivals()["counters"]["tooMany"], 1);
     drop((first, first_guest));
-    while published.arrivals()["open"] != 1 {
-        thread::yield_now();
-    }
+    until("one is open", || published.arrivals()["open"] == 1);
     let (_third, _third_guest) = published.taken();
 }
 
@@ -240,14 +236,12 @@ fn clients_over_udp_have_half_of_the_places_and_datagrams_of_others_are_dropped(
         clients[1].local_addr().unwrap(),
     ];
     assert_eq!(guests.each_ref().map(|(_, arrival)| arrival.client), who);
-    while published.arrivals()["counters"]["tooMany"] != 1 {
-        thread::yield_now();
-    }
+    until("one is too many", || {
+        published.arrivals()["counters"]["tooMany"] == 1
+    });
     assert_eq!(published.arrivals()["open"], 2);
     drop(guests);
-    while published.arrivals()["open"] != 0 {
-        thread::yield_now();
-    }
+    until("none is open", || published.arrivals()["open"] == 0);
     clients[2].send(b"two").unwrap();
     assert_eq!(published.knock().1.client, clients[2].local_addr().unwrap());
 }
@@ -255,9 +249,8 @@ fn clients_over_udp_have_half_of_the_places_and_datagrams_of_others_are_dropped(
 #[test]
 fn datagrams_of_each_client_have_a_stream_and_answers_come_from_the_published_port() {
     let mut published = Published::start("udp", 16);
-    let clients = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
+    let clients = [(); 2].map(|()| patient(UdpSocket::bind("127.0.0.1:0").unwrap()));
     for client in &clients {
-        client.set_read_timeout(Some(PATIENCE)).unwrap();
         client.connect(published.address).unwrap();
         client.send(b"one").unwrap();
         client.send(b"").unwrap();

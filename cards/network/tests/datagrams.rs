@@ -8,7 +8,7 @@ use std::thread;
 
 use cloister_egress_policy::Protocol;
 use cloister_egress_policy::wire::{Status, frame, split_frame};
-use rig::{Card, flow, is_at_end, loopback, pattern};
+use rig::{Card, flow, is_at_end, loopback, pattern, until};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
@@ -59,7 +59,9 @@ fn a_flood_of_small_datagrams_waits_for_its_turn() {
         .as_u64()
         .unwrap();
     assert!(sent < datagrams / 2, "{sent}");
-    while card.status()["counters"]["bytesFromGuest"] != datagrams {}
+    until("every datagram is counted", || {
+        card.status()["counters"]["bytesFromGuest"] == datagrams
+    });
 }
 
 #[test]

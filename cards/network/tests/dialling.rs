@@ -12,7 +12,7 @@ use std::process::Command;
 
 use cloister_egress_policy::wire::Status;
 use cloister_ingress_wire::ARRIVAL_BYTES;
-use rig::{Card, PATIENCE, inherited};
+use rig::{Card, inherited, patient, until};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -29,7 +29,7 @@ impl Published {
 
     fn start_by(start: fn(TempDir, Value) -> Card) -> Self {
         let directory = TempDir::new().unwrap();
-        let guest = UnixListener::bind(directory.path().join("vsock.sock")).unwrap();
+        let guest = patient(UnixListener::bind(directory.path().join("vsock.sock")).unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let fd: i32 = inherited(&listener)["fd=".len()..].parse().unwrap();
         let setup = json!({
@@ -45,15 +45,13 @@ impl Published {
     }
 
     fn client(&self) -> TcpStream {
-        let client = TcpStream::connect(self.listener.local_addr().unwrap()).unwrap();
-        client.set_read_timeout(Some(PATIENCE)).unwrap();
-        client
+        patient(TcpStream::connect(self.listener.local_addr().unwrap()).unwrap())
     }
 
     /// Lets the guest take its next client, and say a byte to it.
     fn take(&self) -> UnixStream {
-        let (mut stream, _) = self.guest.accept().unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let (stream, _) = self.guest.accept().expect("a stream to the guest");
+        let mut stream = patient(stream);
         stream.read_exact(&mut [0; "CONNECT 9004\n".len()]).unwrap();
         stream.write_all(b"OK 1073741824\n").unwrap();
         stream.read_exact(&mut [0; ARRIVAL_BYTES]).unwrap();
@@ -125,9 +123,9 @@ fn without_it_the_card_ends_and_without_the_card_it_ends() {
     let dialler = published.dialler();
     kill(published.card.pid());
     published.card.end();
-    while Path::new(&format!("/proc/{dialler}/root")).exists() {
-        std::thread::yield_now();
-    }
+    until("the dialler has ended", || {
+        !Path::new(&format!("/proc/{dialler}/root")).exists()
+    });
 }
 
 #[test]

@@ -9,14 +9,14 @@ use std::thread;
 
 use cloister_egress_policy::Protocol;
 use cloister_egress_policy::wire::{Request, Status};
-use rig::{Card, PATIENCE, flow, ip, is_at_end, loopback, pattern, status_of};
+use rig::{Card, flow, ip, is_at_end, loopback, patient, pattern, status_of};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::sockopt;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 fn listen() -> (TcpListener, SocketAddr) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = patient(TcpListener::bind("127.0.0.1:0").unwrap());
     let address = listener.local_addr().unwrap();
     (listener, address)
 }
@@ -27,8 +27,7 @@ fn connected(card: &Card) -> (UnixStream, TcpStream) {
     let (stream, status) = card.tcp(address);
     assert_eq!(status, Status::Ok);
     let (server, _) = listener.accept().unwrap();
-    server.set_read_timeout(Some(PATIENCE)).unwrap();
-    (stream, server)
+    (stream, patient(server))
 }
 
 /// The timer of a socket of this host and in how many ms it is due (proc_net_tcp), by the socket's address.
@@ -298,7 +297,7 @@ fn a_guest_that_breaks_off_resets_the_other_side_and_leaves_nothing() {
     let _ = server.read_to_end(&mut rest);
     assert!(rest.is_empty());
     drop(server);
-    while card.status()["flows"] != 0 {}
+    card.until_idle();
 }
 
 /// Whether a stream is closed as a whole, once its end was read.
@@ -384,7 +383,7 @@ fn streams_of_any_bytes_leave_nothing_behind() {
             let _ = stream.shutdown(Shutdown::Write);
         }
     }
-    while card.status()["flows"] != 0 {}
+    card.until_idle();
     let (mut stream, mut server) = connected(&card);
     stream.write_all(b"x").unwrap();
     server.read_exact(&mut [0; 1]).unwrap();

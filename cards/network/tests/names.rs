@@ -16,7 +16,7 @@ use cloister_egress_policy::wire::{Request, Status, frame, split_frame};
 use domain::base::iana::{Rcode, Rtype};
 use domain::base::{Message, MessageBuilder, Name};
 use domain::rdata::{A, Cname};
-use rig::{Card, flow, ip, loopback};
+use rig::{Card, flow, ip, loopback, patient};
 use serde_json::json;
 
 /// A resolver that answers any name with these addresses, over UDP only where they fit, and says what it was asked.
@@ -215,7 +215,7 @@ fn a_long_answer_comes_over_tcp() {
 fn the_next_resolver_is_asked_where_one_is_dead_or_lies() {
     let dead = UdpSocket::bind("127.0.0.1:0").unwrap();
     let dead_address = dead.local_addr().unwrap();
-    drop(dead);
+    dead.connect("127.0.0.1:9").unwrap(); // what others send to it is refused
     // Its answers are to other questions, under other ids.
     let liar = UdpSocket::bind("127.0.0.1:0").unwrap();
     let liar_address = liar.local_addr().unwrap();
@@ -290,8 +290,7 @@ fn many_questions_at_once_are_all_answered_by_their_ids() {
 
 #[test]
 fn one_question_is_asked_for_all_who_ask_it_and_each_gets_the_answer_in_its_own_spelling() {
-    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
-    server.set_read_timeout(Some(rig::PATIENCE)).unwrap();
+    let server = patient(UdpSocket::bind("127.0.0.1:0").unwrap());
     let mut card = card(
         json!({ "allow": [{ "host": "**" }] }),
         &[server.local_addr().unwrap()],
@@ -360,12 +359,12 @@ fn what_is_no_question_is_answered_as_that_or_not_at_all() {
     assert_eq!(reply.header().rcode(), Rcode::FORMERR);
     stream.write_all(&[0xff, 0xff, 1]).unwrap();
     drop(stream);
-    while card.status()["flows"] != 0 {}
+    card.until_idle();
 }
 
 #[test]
 fn a_cut_answer_is_asked_again_where_it_came_from_though_the_resolvers_have_gone() {
-    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let server = patient(UdpSocket::bind("127.0.0.1:0").unwrap());
     let mut card = card(
         json!({ "allow": [{ "host": "**" }] }),
         &[server.local_addr().unwrap()],
@@ -388,7 +387,7 @@ fn a_cut_answer_is_asked_again_where_it_came_from_though_the_resolvers_have_gone
 
 #[test]
 fn a_resolver_that_floods_holds_up_nothing_else() {
-    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let server = patient(UdpSocket::bind("127.0.0.1:0").unwrap());
     let mut card = card(
         json!({ "allow": [{ "host": "**" }] }),
         &[server.local_addr().unwrap()],

@@ -15,7 +15,12 @@ use cloister_kms::sigv4::{Scope, Signed, parse_authorization};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::net::TcpListener;
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
+use std::time::Duration;
+
+/// Ends a test that has failed.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The document is the public key alone: what verifies documents is not part of these tests.
 struct KeyAsDocument;
@@ -86,14 +91,15 @@ fn request(operation: &str, body: &str, changes: &[(&str, &str)]) -> Request {
 /// Serves one request with what `answer` makes of it, and returns the endpoint and the request.
 fn upstream(
     answer: impl FnOnce(&Request) -> String + Send + 'static,
-) -> (String, thread::JoinHandle<Request>) {
+) -> (String, Receiver<Request>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    let served = thread::spawn(move || {
+    let (sender, served) = channel();
+    thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         let request = Messages::new(&stream).request().unwrap().unwrap();
         stream.write_all(answer(&request).as_bytes()).unwrap();
-        request
+        sender.send(request).unwrap();
     });
     (endpoint, served)
 }
@@ -211,7 +217,7 @@ fn puts_the_plaintext_where_each_operation_has_it() {
         let mut proxy = proxy(&endpoint);
         proxy.attests_sign = true;
         let answer = proxy.answer(&request(operation, r#"{"a":{"b":"ü"}}"#, &[]));
-        let seen = served.join().unwrap();
+        let seen = served.recv_timeout(PATIENCE).expect("a request");
         assert_eq!(
             body_of(&answer),
             json!({ "KeyId": "k", field: STANDARD.encode("secret") })
@@ -260,7 +266,7 @@ fn passes_on_operations_without_a_recipient_and_refusals_as_they_are() {
     ] {
         let (endpoint, served) = upstream(move |_| http(status, r#"{"x": 1}"#));
         let answer = proxy(&endpoint).answer(&request(operation, body, &[]));
-        let seen = served.join().unwrap();
+        let seen = served.recv_timeout(PATIENCE).expect("a request");
         assert_eq!(
             (answer.status, answer.body.as_slice()),
             (status, br#"{"x": 1}"#.as_slice())

@@ -17,8 +17,12 @@ use cloister_kms::sigv4::parse_authorization;
 use serde_json::{Map, Value, json};
 use std::io::Write;
 use std::net::TcpListener;
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::Duration;
 
+/// Ends a test that has failed.
+const PATIENCE: Duration = Duration::from_secs(20);
 const DATE: &str = "Fri, 27 Nov 2026 12:00:00 GMT";
 const NONCE: &str = "x-cloister-response-nonce";
 const BODY: &str = r#"{"Keys":[]}"#;
@@ -91,16 +95,15 @@ fn header(signature: &str) -> String {
     format!("x-cloister-response-signature: {signature}\r\n")
 }
 
-fn parent(
-    answer: impl FnOnce(&Request) -> String + Send + 'static,
-) -> (String, JoinHandle<Request>) {
+fn parent(answer: impl FnOnce(&Request) -> String + Send + 'static) -> (String, Receiver<Request>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    let served = thread::spawn(move || {
+    let (sender, served) = channel();
+    thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         let request = Messages::new(&stream).request().unwrap().unwrap();
         stream.write_all(answer(&request).as_bytes()).unwrap();
-        request
+        sender.send(request).unwrap();
     });
     (endpoint, served)
 }
@@ -112,7 +115,7 @@ fn reads_what_the_broker_has_signed_and_signs_what_it_asks() {
         parent(move |request| http(200, BODY, &header(&signature(&own, request, (200, BODY)))));
     let answer = kms(&endpoint, &key).call("ListKeys", &Map::new()).unwrap();
     assert_eq!(Value::from(answer), json!({ "Keys": [] }));
-    let request = served.join().unwrap();
+    let request = served.recv_timeout(PATIENCE).expect("a request");
     let authorization = request.headers.get("authorization").unwrap();
     let signed = parse_authorization(authorization).unwrap().signed_headers;
     assert!(signed.contains(&NONCE.into()));
@@ -127,7 +130,7 @@ fn asks_for_authenticated_content_where_it_sends_a_document() {
         parent(move |request| http(200, "{}", &header(&signature(&own, request, (200, "{}")))));
     let refused = kms(&endpoint, &key).generate_random(8).unwrap_err();
     assert_eq!(refused.code, Code::NotAttested);
-    let request = served.join().unwrap();
+    let request = served.recv_timeout(PATIENCE).expect("a request");
     let content = request.headers.get("x-cloister-recipient-content");
     assert_eq!(content, Some("AES_256_GCM"));
 }

@@ -6,11 +6,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use cloister_egress_policy::wire::{Request, Status};
 use cloister_egress_policy::{Name, Protocol};
 use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -70,7 +72,7 @@ impl Card {
             .spawn()
             .unwrap();
         drop((listener, theirs));
-        keeper.set_read_timeout(Some(PATIENCE)).unwrap();
+        let keeper = patient(keeper);
         (&keeper)
             .write_all(format!("{setup}\n").as_bytes())
             .unwrap();
@@ -108,8 +110,8 @@ impl Card {
 
     /// A stream of the guest.
     pub fn stream(&self) -> UnixStream {
-        let stream = UnixStream::connect(self.directory.path().join("guest.sock")).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let stream =
+            patient(UnixStream::connect(self.directory.path().join("guest.sock")).unwrap());
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream
     }
@@ -132,7 +134,17 @@ impl Card {
     }
 
     pub fn end(&mut self) -> ExitStatus {
-        self.child.wait().unwrap()
+        let mut status = None;
+        until("the card has ended", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap()
+    }
+
+    /// Waits until the guest has no flow any more.
+    pub fn until_idle(&mut self) {
+        until("no flow is left", || self.status()["flows"] == 0);
     }
 
     pub fn pid(&self) -> u32 {
@@ -152,6 +164,21 @@ impl Drop for Card {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Waits until it holds.
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "this never came about: {what}");
+        thread::yield_now();
+    }
+}
+
+/// A socket at which nobody waits for ever: reading, receiving and accepting fail with `WouldBlock`.
+pub fn patient<S: AsFd>(socket: S) -> S {
+    set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE)).unwrap();
+    socket
 }
 
 pub fn status_of(stream: &mut UnixStream) -> Status {

@@ -26,7 +26,9 @@ const SWITCHING: &[u8] =
 
 fn run(test: impl Future<Output = ()>) {
     let mut builder = tokio::runtime::Builder::new_current_thread();
-    builder.enable_all().build().unwrap().block_on(test);
+    let runtime = builder.enable_all().build().unwrap();
+    let is_over = runtime.block_on(async { timeout(FAR * 3, test).await.is_ok() });
+    assert!(is_over, "client, edge or program still waits");
 }
 
 /// A client's connection, and the program behind it.

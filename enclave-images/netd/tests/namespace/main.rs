@@ -9,7 +9,9 @@ mod cases;
 mod host;
 mod inside;
 
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -29,6 +31,8 @@ fn main() -> ExitCode {
     }
 }
 
+/// For a case, which takes a few seconds.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// Replaced by the path of the stand-in's socket.
 const SOCKET: &str = "@socket";
 
@@ -44,6 +48,20 @@ fn start(arguments: &[&str]) -> ExitCode {
     }
 }
 
+fn verdict(mut case: Child) -> &'static str {
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        match case.try_wait().expect("its status") {
+            Some(status) if status.success() => return "ok",
+            Some(_) => return "FAILED",
+            None => thread::sleep(Duration::from_millis(10)),
+        }
+    }
+    let _ = case.kill();
+    let _ = case.wait();
+    "FAILED: it was not over in time"
+}
+
 /// Cases whose names contain one of the arguments that are not options; all without.
 fn run_all(arguments: &[String]) -> ExitCode {
     let wanted: Vec<_> = arguments.iter().filter(|it| !it.starts_with('-')).collect();
@@ -52,13 +70,13 @@ fn run_all(arguments: &[String]) -> ExitCode {
     let mut failed = 0;
     for (name, _) in cases::ALL.iter().filter(|(name, _)| is_wanted(name)) {
         let host = host::StandIn::start();
-        let status = Command::new("/proc/self/exe")
+        let case = Command::new("/proc/self/exe")
             .args(["--inside", name, host.path(), &ports])
             .stdin(Stdio::null())
-            .status();
-        let is_ok = status.is_ok_and(|status| status.success());
-        println!("test {name} ... {}", if is_ok { "ok" } else { "FAILED" });
-        failed += u32::from(!is_ok);
+            .spawn();
+        let verdict = verdict(case.expect("a process"));
+        println!("test {name} ... {verdict}");
+        failed += u32::from(verdict != "ok");
     }
     if failed == 0 {
         ExitCode::SUCCESS
