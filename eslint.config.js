@@ -15,6 +15,7 @@ export default tseslint.config(
       '**/node_modules/**',
       'scripts/**',
       '**/*.{js,mjs,cjs}',
+      '*.config.ts',
       'attestation/*.config.ts',
     ],
   },
@@ -70,6 +71,20 @@ export default tseslint.config(
       'max-lines-per-function': 'off',
       'max-params': 'off',
       'no-console': 'off',
+    },
+  },
+  {
+    files: ['test/**'],
+    ignores: ['test/lab/**', 'test/fixtures/once.ts'],
+    rules: {
+      'no-restricted-imports': [
+        'error',
+        {
+          name: 'node:events',
+          importNames: ['once'],
+          message: 'It waits for ever for what can no longer come: see test/fixtures/once.ts.',
+        },
+      ],
     },
   },
   { files: ['**/error-table.ts'], rules: { 'max-lines': 'off' } },

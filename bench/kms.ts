@@ -3,7 +3,6 @@
 // one client's, which waits for the disk each time.
 
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -14,6 +13,7 @@ import { fixtureScript } from '../test/fixtures/built-toolkit.ts'
 import { Platform, rsaPair } from '../test/fixtures/kms/platform.ts'
 import { ACCOUNT, keysOf, principals, REGION } from '../test/fixtures/kms/running-broker.ts'
 import { signed } from '../test/fixtures/kms/signed-request.ts'
+import { nextLine } from '../test/fixtures/once.ts'
 import { curveOf } from './kms-curve.ts'
 import { CONNECTIONS, onFirstProcessor, rateOf, stop, textOf, type Rate } from './kms-serve.ts'
 import type { BenchRow } from './row.ts'
@@ -84,8 +84,7 @@ class Bench {
     }
     const script = join(import.meta.dirname, 'kms-floor.mjs')
     const floor = onFirstProcessor([process.execPath, script, JSON.stringify(work)])
-    const [line] = (await once(floor.stdout ?? floor, 'data')) as [Buffer]
-    return Number(line.toString())
+    return Number(await nextLine(floor))
   }
 
   /** Many keys, and logs that get longer. */
@@ -109,8 +108,7 @@ class Bench {
     const script = fixtureScript('kms/serve.mjs')
     const broker = onFirstProcessor([process.execPath, script, JSON.stringify(options)])
     try {
-      const [line] = (await once(broker.stdout ?? broker, 'data')) as [Buffer]
-      return await work(line.toString().trim())
+      return await work(await nextLine(broker))
     } finally {
       await stop(broker)
     }

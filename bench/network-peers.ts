@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { startNetworkCard } from '../src/network/index.ts'
 import type { Lifetime } from '../src/subprocess/index.ts'
+import { until } from '../test/fixtures/until.ts'
 import { withDescendants } from './process-use.ts'
 
 const repository = resolve(import.meta.dirname, '..')
@@ -95,7 +96,7 @@ export class NetworkPeers {
     const path = join(this.#directory, 'gvisor.sock')
     const listen = ['-listen', `unix://${path}`, '-mtu', GVISOR_MTU, '-ssh-port', '-1']
     const outside = this.#spawn(program('gvproxy'), ...listen)
-    while (!existsSync(path)) await sleep(20)
+    await until(`${path} is there`, () => existsSync(path))
     const forward = ['-preexisting', '-url', `unix://${path}`, '-mtu', GVISOR_MTU]
     const inside = this.#spawn(...namespace, program('gvforwarder'), ...forward)
     await sleep(1000)

@@ -199,7 +199,9 @@ async function end(child) {
 async function forward({ EnclaveName }, endpoint) {
   const target = `8000:127.0.0.1:${new URL(endpoint).port}`
   const child = background('forward', '--enclave-name', EnclaveName, '-R', target)
-  await once(createInterface(child.stderr), 'line')
+  const ended = once(child, 'exit').then(() => expect(false, 'cloister forward ended'))
+  await Promise.race([once(createInterface(child.stderr), 'line'), ended])
+  ended.catch(() => undefined)
   return child
 }
 

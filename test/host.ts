@@ -1,7 +1,7 @@
 // A host of its own for a test: private directories, the built CLI, and a check at the end that
 // nothing runs or lies around any more.
 
-import { execFile, spawn, type ChildProcess } from 'node:child_process'
+import { execFile, spawn, type ChildProcess, type ExecFileOptions } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, readlinkSync, realpathSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -14,6 +14,25 @@ export interface CliResult {
   readonly status: number
   readonly stdout: string
   readonly stderr: string
+}
+
+/** Less than a test has, so that its failure names the command. */
+const COMMAND_TIMEOUT_MS = 300_000
+
+/** How a command went, whatever that is. */
+export function resultOf(
+  [program = '', ...words]: readonly string[],
+  options: Pick<ExecFileOptions, 'env' | 'cwd'>,
+): Promise<CliResult> {
+  const limits = { maxBuffer: 2 ** 24, timeout: COMMAND_TIMEOUT_MS } as const
+  return new Promise((fulfil) => {
+    execFile(program, words, { ...options, ...limits }, (error, stdout, stderr) => {
+      const status = error === null ? 0 : typeof error.code === 'number' ? error.code : 1
+      const isLate = error?.killed === true && error.signal === 'SIGTERM'
+      const late = `\n${words.join(' ')} was killed after ${String(COMMAND_TIMEOUT_MS)} ms`
+      fulfil({ status, stdout, stderr: isLate ? stderr + late : stderr })
+    })
+  })
 }
 
 /** What describe-enclaves prints, as far as tests look at it. */
@@ -60,17 +79,7 @@ export class TestHost implements AsyncDisposable {
 
   /** Runs `cloister` and returns how it went, whatever that is. */
   run(...args: readonly string[]): Promise<CliResult> {
-    return new Promise((fulfil) => {
-      execFile(
-        process.execPath,
-        [cli, ...args],
-        { env: this.#env, maxBuffer: 2 ** 24 },
-        (error, stdout, stderr) => {
-          const status = error === null ? 0 : typeof error.code === 'number' ? error.code : 1
-          fulfil({ status, stdout, stderr })
-        },
-      )
-    })
+    return resultOf([process.execPath, cli, ...args], { env: this.#env })
   }
 
   /** Starts `cloister` in a process group of its own, without waiting for it. */
@@ -101,13 +110,8 @@ export class TestHost implements AsyncDisposable {
   /** Runs a shell script in which `cloister` is this host's, in its directory. */
   shell(script: string): Promise<CliResult> {
     const cloister = `cloister() { '${process.execPath}' '${cli}' "$@"; }`
-    const options = { env: this.#env, cwd: this.directory, maxBuffer: 2 ** 24 }
-    return new Promise((fulfil) => {
-      execFile('bash', ['-c', `${cloister}\n${script}`], options, (error, stdout, stderr) => {
-        const status = error === null ? 0 : typeof error.code === 'number' ? error.code : 1
-        fulfil({ status, stdout, stderr })
-      })
-    })
+    const options = { env: this.#env, cwd: this.directory }
+    return resultOf(['bash', '-c', `${cloister}\n${script}`], options)
   }
 
   /** Runs `cloister`, which must succeed, and returns the JSON it printed. */

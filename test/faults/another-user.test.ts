@@ -1,7 +1,5 @@
 // Cloister for a user without privileges: the same commands, his own directories, nothing of root's.
 
-import { execFile } from 'node:child_process'
-import { once } from 'node:events'
 import {
   chmodSync,
   chownSync,
@@ -22,8 +20,9 @@ import { identifyProcess } from '../../src/subprocess/index.ts'
 import { confinementOf } from '../fixtures/confined-process.ts'
 import { makeHostTree } from '../fixtures/host-tree.ts'
 import { addShell, inGuest } from '../fixtures/network/guest-shell.ts'
+import { once } from '../fixtures/once.ts'
 import { expectNothingForStrangers } from '../fixtures/stranger.ts'
-import type { CliResult, DescribedEnclave } from '../host.ts'
+import { resultOf, type CliResult, type DescribedEnclave } from '../host.ts'
 
 const repository = resolve(import.meta.dirname, '../..')
 const UID = 61235
@@ -54,13 +53,8 @@ function as(script: string): Promise<CliResult> {
     mount --bind '${process.execPath}' '${node}' && exec ${drop} bash -c "$SCRIPT"`
   const env = { PATH: process.env['PATH'], HOME: join(place, 'h'), SCRIPT: user }
   const runtime = join(place, 'h/r')
-  const options = { env: { ...env, XDG_RUNTIME_DIR: runtime }, maxBuffer: 2 ** 24 }
-  return new Promise((fulfil) => {
-    execFile('unshare', ['--mount', 'bash', '-c', root], options, (error, stdout, stderr) => {
-      const status = error === null ? 0 : typeof error.code === 'number' ? error.code : 1
-      fulfil({ status, stdout, stderr })
-    })
-  })
+  const options = { env: { ...env, XDG_RUNTIME_DIR: runtime } }
+  return resultOf(['unshare', '--mount', 'bash', '-c', root], options)
 }
 
 async function json<T>(script: string): Promise<T> {
@@ -187,7 +181,7 @@ test.each(['QEMU', 'keeper'])(
     const enclave = await started()
     const victim = part === 'keeper' ? enclave.ProcessID : enclave.Processes[part]
     process.kill(victim ?? 0, 'SIGKILL')
-    await expect.poll(() => processesOf(UID), { timeout: 20_000, interval: 20 }).toEqual([])
+    await expect.poll(() => processesOf(UID), { interval: 20 }).toEqual([])
     const all = await json<readonly DescribedEnclave[]>('cloister list --all')
     const record = all.find(({ EnclaveID }) => EnclaveID === enclave.EnclaveID)
     expect(record).toMatchObject({ State: 'TERMINATED', End: { First: part } })

@@ -30,7 +30,7 @@ function running(pids: readonly number[]): readonly number[] {
 test('a card that ends by a signal of its own making is named with it', async () => {
   const enclave = await host.start(eif)
   process.kill(enclave.Processes['vsock card'] ?? 0, 'SIGABRT')
-  await expect.poll(() => running(pidsOf(enclave)), { timeout: 20_000, interval: 20 }).toEqual([])
+  await expect.poll(() => running(pidsOf(enclave)), { interval: 20 }).toEqual([])
   expect(await host.describe(enclave.EnclaveID)).toMatchObject({
     State: 'TERMINATED',
     End: { First: 'vsock card', Signal: 'SIGABRT' },
@@ -40,7 +40,7 @@ test('a card that ends by a signal of its own making is named with it', async ()
 test('a QEMU that is asked to end by a signal is not taken for a guest that ended', async () => {
   const enclave = await host.start(eif)
   process.kill(enclave.Processes['QEMU'] ?? 0, 'SIGTERM')
-  await expect.poll(() => running(pidsOf(enclave)), { timeout: 20_000, interval: 20 }).toEqual([])
+  await expect.poll(() => running(pidsOf(enclave)), { interval: 20 }).toEqual([])
   expect(await host.describe(enclave.EnclaveID)).toMatchObject({
     State: 'TERMINATED',
     End: { First: 'QEMU' },
@@ -56,7 +56,7 @@ test.each(['swtpm', 'qemu'])(
       .poll(() => host.processes().join('\n'), { timeout: 60_000, interval: 5 })
       .toContain(` ${part}`)
     launch.kill('SIGKILL')
-    await expect.poll(() => host.processes(), { timeout: 20_000 }).toEqual([])
+    await expect.poll(() => host.processes()).toEqual([])
     expect(await host.list()).toEqual([])
     expect(host.leftovers()).toEqual([])
   },
@@ -74,7 +74,7 @@ test('a console that cannot be saved does not cost the record of the end', async
   const pids = pidsOf(enclave)
   mkdirSync(join(host.runtime, 'enclaves', enclave.EnclaveID, 'console.log'))
   process.kill(enclave.Processes['swtpm'] ?? 0, 'SIGKILL')
-  await expect.poll(() => running(pids), { timeout: 20_000, interval: 20 }).toEqual([])
+  await expect.poll(() => running(pids), { interval: 20 }).toEqual([])
   expect(await host.describe(enclave.EnclaveID)).toMatchObject({
     State: 'TERMINATED',
     End: { First: 'swtpm' },

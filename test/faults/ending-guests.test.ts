@@ -27,7 +27,7 @@ async function image(how: string, cmdline = OUR_CMDLINE): Promise<string> {
 /** How an enclave has ended. Its guest does so a second after its start. */
 async function end({ EnclaveID }: DescribedEnclave, on = host): Promise<DescribedEnclave['End']> {
   const state = async (): Promise<string> => (await on.describe(EnclaveID)).State
-  await expect.poll(state, { timeout: 30_000, interval: 500 }).toBe('TERMINATED')
+  await expect.poll(state, { interval: 500 }).toBe('TERMINATED')
   return (await on.describe(EnclaveID)).End
 }
 

@@ -1,6 +1,5 @@
 // Hosts that are not ours alone, or short of something: coded errors, and nothing is left.
 
-import { execFile } from 'node:child_process'
 import {
   chmodSync,
   existsSync,
@@ -13,7 +12,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { TestHost, type CliResult } from '../host.ts'
+import { resultOf, TestHost, type CliResult } from '../host.ts'
 
 const repository = resolve(import.meta.dirname, '../..')
 const cli = join(repository, 'bundle/cli/main.js')
@@ -41,12 +40,7 @@ function script(text: string, env: Readonly<Record<string, string>> = {}): Promi
   const RUN = `'${process.execPath}' '${cli}' run-enclave --eif-path '${eif}' --memory 128`
   const directories = { CLOISTER_STATE_DIR: host.state, CLOISTER_RUNTIME_DIR: host.runtime }
   const options = { env: { ...process.env, ...directories, RUN, ...env } }
-  return new Promise((fulfil) => {
-    execFile('bash', ['-c', text], options, (error, stdout, stderr) => {
-      const status = error === null ? 0 : typeof error.code === 'number' ? error.code : 1
-      fulfil({ status, stdout, stderr })
-    })
-  })
+  return resultOf(['bash', '-c', text], options)
 }
 
 async function refused(result: Promise<CliResult>, code: string): Promise<void> {

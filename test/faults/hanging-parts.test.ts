@@ -65,15 +65,15 @@ test('a hung card dies with its keeper, and QEMU gone takes a card along whose k
   hang(enclave.ProcessID)
   process.kill(pidOf('QEMU'), 'SIGKILL')
   // Its keeper has not waited for it, so what is left of it is a zombie: nobody.
-  await expect.poll(() => isRunning(pidOf('vsock card')), { timeout: 20_000 }).toBe(false)
+  await expect.poll(() => isRunning(pidOf('vsock card'))).toBe(false)
   process.kill(enclave.ProcessID, 'SIGCONT')
-  await expect.poll(() => isRunning(enclave.ProcessID), { timeout: 20_000 }).toBe(false)
+  await expect.poll(() => isRunning(enclave.ProcessID)).toBe(false)
   expect(await host.describe(enclave.EnclaveID)).toMatchObject({ End: { First: 'QEMU' } })
 
   enclave = await host.start(eif)
   hang(pidOf('vsock card'))
   process.kill(enclave.ProcessID, 'SIGKILL')
-  await expect.poll(() => isRunning(pidOf('vsock card')), { timeout: 20_000 }).toBe(false)
+  await expect.poll(() => isRunning(pidOf('vsock card'))).toBe(false)
 })
 
 test('an enclave whose parts all hang is ended by its keeper, which says that it was asked to', async () => {

@@ -2,9 +2,9 @@
 // what lies around.
 
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { once } from 'node:events'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { identifyProcess } from '../../src/subprocess/index.ts'
+import { once } from '../fixtures/once.ts'
 import { temporaryDirectory, type TemporaryDirectory } from '../fixtures/temporary-directory.ts'
 import { TestHost } from '../host.ts'
 
@@ -39,11 +39,11 @@ test('its tool ends with it, and its temporary directory goes with the next buil
   const build = ['build', '--docker-uri', 'busybox', '--output-file', host.path('x.eif')]
   skopeo(`sleep 1000 & echo $! $$ > '${place.join('pids')}'; wait`)
   const killed = host.spawn(...build)
-  await expect.poll(pids, { timeout: 20_000 }).toHaveLength(2)
+  await expect.poll(pids).toHaveLength(2)
   killed.kill('SIGKILL')
   await once(killed, 'close')
   const running = (): readonly unknown[] => pids().flatMap((pid) => identifyProcess(pid) ?? [])
-  await expect.poll(running, { timeout: 5000 }).toEqual([])
+  await expect.poll(running).toEqual([])
   expect(readdirSync(place.join('tmp'))).toHaveLength(1)
 
   mkdirSync(place.join('tmp/cloister-image-1'))

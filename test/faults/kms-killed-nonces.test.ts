@@ -1,7 +1,6 @@
 // A broker that is killed while nonces are used, or while it makes its store: a nonce that counted never counts
 // again, and the key that signs responses stays what it was.
 
-import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
@@ -15,6 +14,7 @@ import { buildToolkit } from '../fixtures/built-toolkit.ts'
 import { newBrokerPlace, type BrokerPlace } from '../fixtures/kms/broker-place.ts'
 import { spawnBroker, startBrokerProcess } from '../fixtures/kms/broker-process.ts'
 import { Platform, rsaPair } from '../fixtures/kms/platform.ts'
+import { nextLine, once } from '../fixtures/once.ts'
 
 const ROUNDS = 4
 /** At the same time. */
@@ -86,10 +86,11 @@ test('a store that was being made opens, and its response key stays the same', a
     const broker = spawnBroker(place.options)
     const closed = once(broker, 'close')
     const file = join(place.store, 'kms.db')
-    const started = once(broker.stdout, 'data')
-    for (let isThere = false; !isThere; isThere = existsSync(file)) await wait(1)
+    const answers = nextLine(broker)
+    answers.catch(() => undefined) // it is killed before
+    while (!existsSync(file)) await Promise.race([answers, wait(1)])
     // Also after it has said that it is ready.
-    if (round === 0) await started
+    if (round === 0) await answers
     else await wait(randomInt(60))
     broker.kill('SIGKILL')
     await closed

@@ -2,7 +2,6 @@
 // half, and the audit log has an entry for all of it.
 
 import { createPrivateKey, createPublicKey, randomBytes, randomInt } from 'node:crypto'
-import { once } from 'node:events'
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
@@ -23,6 +22,7 @@ import { buildToolkit } from '../fixtures/built-toolkit.ts'
 import { newBrokerPlace, type BrokerPlace } from '../fixtures/kms/broker-place.ts'
 import { spawnBroker, startBrokerProcess } from '../fixtures/kms/broker-process.ts'
 import { importMaterial } from '../fixtures/kms/import-material.ts'
+import { nextLine, once } from '../fixtures/once.ts'
 
 /** `npm run soak` does 200. */
 const ROUNDS = Number(process.env['CLOISTER_KILLED_ROUNDS'] ?? 8)
@@ -248,8 +248,9 @@ async function killedAtWork(
   const before = sizeOf()
   const broker = spawnBroker({ ...options, aheadMs: days * DAY_MS })
   const closed = once(broker, 'close')
-  const done = once(broker.stdout, 'data').then(() => true)
-  while (sizeOf() === before && !(await Promise.race([done, wait(1).then(() => false)])));
+  const answers = nextLine(broker).then(() => true)
+  answers.catch(() => undefined) // it is killed before
+  while (sizeOf() === before && !(await Promise.race([answers, wait(1).then(() => false)])));
   await wait(afterMs)
   broker.kill('SIGKILL')
   await closed

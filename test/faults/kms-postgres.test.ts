@@ -1,7 +1,6 @@
 // Two brokers on one PostgreSQL: what one writes the other uses, they keep one audit log, and a server that is killed and
 // restarted under load costs no acknowledged change.
 
-import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { setTimeout as wait } from 'node:timers/promises'
 import {
@@ -19,6 +18,7 @@ import { startBrokerProcess, type BrokerProcess } from '../fixtures/kms/broker-p
 import { PostgresRelay } from '../fixtures/kms/postgres-relay.ts'
 import { PostgresServer } from '../fixtures/kms/postgres-server.ts'
 import { ACCOUNT, principals, REGION } from '../fixtures/kms/running-broker.ts'
+import { once } from '../fixtures/once.ts'
 import { temporaryDirectory, type TemporaryDirectory } from '../fixtures/temporary-directory.ts'
 import { TestHost } from '../host.ts'
 

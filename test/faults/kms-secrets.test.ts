@@ -3,7 +3,6 @@
 
 import { execFileSync } from 'node:child_process'
 import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto'
-import { once } from 'node:events'
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -14,6 +13,7 @@ import { keysOf, principals, REGION, ROOT_USER } from '../fixtures/kms/running-b
 import { formIn } from '../fixtures/kms/secret-forms.ts'
 import { answerTo } from '../fixtures/kms/send-request.ts'
 import { signed } from '../fixtures/kms/signed-request.ts'
+import { nextText, once } from '../fixtures/once.ts'
 import { TestHost } from '../host.ts'
 
 type Fields = Readonly<Record<string, unknown>>
@@ -52,8 +52,7 @@ beforeAll(async () => {
   )
   for (const stream of [broker.stdout, broker.stderr])
     stream?.on('data', (bytes: Buffer) => said.push(bytes.toString()))
-  while (!said.join('').includes('\n}')) await once(broker.stdout ?? broker, 'data')
-  endpoint = /"Endpoint": "(.*)"/.exec(said.join(''))?.[1] ?? ''
+  endpoint = /"Endpoint": "(.*)"/.exec(await nextText(broker, '\n}'))?.[1] ?? ''
 })
 afterAll(async () => {
   broker.kill('SIGKILL')

@@ -1,12 +1,12 @@
 // Things that happen at the same moment: whatever wins, nothing is left and what is told is true.
 
-import { once } from 'node:events'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { Registry, type EnclaveRecord } from '../../src/enclaves/index.ts'
 import { guestRootfs } from '../fixtures/guest-program.ts'
+import { once } from '../fixtures/once.ts'
 import { TestHost } from '../host.ts'
 
 /** The phases of a start are in fault-matrix.test.ts; these are the moments between them. */
@@ -40,7 +40,7 @@ async function untilListed(state: string): Promise<void> {
 }
 
 async function nothingIsLeft(): Promise<void> {
-  await expect.poll(() => host.processes(), { timeout: 20_000, interval: 20 }).toEqual([])
+  await expect.poll(() => host.processes(), { interval: 20 }).toEqual([])
   expect(await host.list()).toEqual([])
   expect(host.leftovers()).toEqual([])
 }
@@ -121,7 +121,7 @@ test.each(['SIGTERM', 'SIGHUP'] as const)(
   async (signal) => {
     const enclave = await host.start(eif)
     process.kill(enclave.ProcessID, signal)
-    await expect.poll(() => host.processes(), { timeout: 20_000, interval: 20 }).toEqual([])
+    await expect.poll(() => host.processes(), { interval: 20 }).toEqual([])
     const { State, End } = await host.describe(enclave.EnclaveID)
     expect(State).toBe('TERMINATED')
     expect(End).toMatchObject({
@@ -139,7 +139,7 @@ test.each([0, 400, 1000])('Ctrl-C after %i ms of a start leaves nothing', async 
   if (start.exitCode === null) process.kill(-(start.pid ?? 0), 'SIGINT')
   const [code] = (await ended) as [number | null]
   if (code === 0) return // It was up by then; it is ended after the test.
-  await expect.poll(() => host.processes(), { timeout: 20_000, interval: 20 }).toEqual([])
+  await expect.poll(() => host.processes(), { interval: 20 }).toEqual([])
   expect(await host.list()).toEqual([])
   expect(host.leftovers()).toEqual([])
 })

@@ -1,13 +1,12 @@
 // swtpm dies under its users: they all learn it by a coded error, and nothing is left behind.
 
 import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { readdir } from 'node:fs/promises'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { beforeAll, expect, it } from 'vitest'
 import { startVirtualTpm } from '../../src/chip/index.ts'
 import { buildToolkit, fixtureScript } from '../fixtures/built-toolkit.ts'
 import { launchedNsm, refusal, sha384 } from '../fixtures/launched-nsm.ts'
+import { nextLine, once } from '../fixtures/once.ts'
 import { isAlive, runningSwtpms } from '../fixtures/swtpm-processes.ts'
 import { temporaryDirectory } from '../fixtures/temporary-directory.ts'
 
@@ -71,11 +70,9 @@ it('ends with its owner, also when that is killed', async () => {
   const owner = spawn(process.execPath, [script, directory.join('tpm')], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
-  const [line] = (await once(owner.stdout, 'data')) as [Buffer]
-  const pid = Number(line.toString())
+  const pid = Number(await nextLine(owner))
   expect(await isAlive(pid)).toBe(true)
   owner.kill('SIGKILL')
   await once(owner, 'exit')
-  for (let tries = 0; tries < 100 && (await isAlive(pid)); tries++) await sleep(20)
-  expect(await isAlive(pid)).toBe(false)
+  await expect.poll(() => isAlive(pid), { interval: 20 }).toBe(false)
 })

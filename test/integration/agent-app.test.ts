@@ -48,7 +48,7 @@ async function image(name: string, ...args: readonly string[]): Promise<string> 
 async function endOf(name: string, ...args: readonly string[]): Promise<DescribedEnclave['End']> {
   const enclave = await host.start(await image(name, ...args))
   const state = async (): Promise<string> => (await host.describe(enclave.EnclaveID)).State
-  await expect.poll(state, { timeout: 20_000 }).toBe('TERMINATED')
+  await expect.poll(state).toBe('TERMINATED')
   return (await host.describe(enclave.EnclaveID)).End
 }
 

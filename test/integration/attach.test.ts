@@ -1,10 +1,10 @@
 // run-enclave --attach: an enclave as a program in the foreground, without debug mode.
 
 import { spawn, type ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
 import { existsSync, writeFileSync } from 'node:fs'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { guestRootfs } from '../fixtures/guest-program.ts'
+import { once } from '../fixtures/once.ts'
 import { pythonRootfs } from '../fixtures/strangers.ts'
 import { TestHost } from '../host.ts'
 

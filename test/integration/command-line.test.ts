@@ -3,10 +3,10 @@
 
 import { cpSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { requestDocument } from '../../src/cli/hello-client.ts'
+import { once } from '../fixtures/once.ts'
 import { helloRootfs, TestHost } from '../host.ts'
 
 let host: TestHost

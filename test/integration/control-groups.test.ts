@@ -2,11 +2,12 @@
 // that the kernel killed one of them, and goes.
 
 import { execFile } from 'node:child_process'
-import { EventEmitter, once } from 'node:events'
+import { EventEmitter } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ControlGroup, openGroupBase, planGroups } from '../../src/cgroup/index.ts'
 import { confine } from '../../src/subprocess/index.ts'
+import { once } from '../fixtures/once.ts'
 
 const { how } = await planGroups()
 

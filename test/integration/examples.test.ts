@@ -2,11 +2,10 @@
 // the services, unmodified Flask and Node of Debian's packages, answer in production mode with documents that
 // verify against them.
 
-import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { TestHost, type DescribedEnclave } from '../host.ts'
+import { resultOf, TestHost, type CliResult, type DescribedEnclave } from '../host.ts'
 
 const images = resolve(import.meta.dirname, '../../enclave-images')
 const NONCE = '000102030405060708090a0b0c0d0e0f'
@@ -20,20 +19,9 @@ afterAll(async () => {
   await host[Symbol.asyncDispose]()
 })
 
-interface Built {
-  readonly status: number
-  readonly stdout: string
-  readonly stderr: string
-}
-
 /** Standard error names the packages that a mirror no longer has as they are locked. */
-function buildExample(example: string): Promise<Built> {
-  const args = [join(images, 'build-example.sh'), example, host.directory]
-  return new Promise((fulfil) => {
-    execFile('bash', args, (error, stdout, stderr) => {
-      fulfil({ status: error === null ? 0 : 1, stdout, stderr })
-    })
-  })
+function buildExample(example: string): Promise<CliResult> {
+  return resultOf(['bash', join(images, 'build-example.sh'), example, host.directory], {})
 }
 
 function committed(example: string): string {

@@ -2,10 +2,8 @@
 // for JavaScript, and kmstool_enclave_cli, over a port of the parent or the network, with TLS and without.
 
 import { createPublicKey, generateKeyPairSync, verify, X509Certificate } from 'node:crypto'
-import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import type { ChildProcess } from 'node:child_process'
 import { EncryptCommand, GetPublicKeyCommand, type KMSClient } from '@aws-sdk/client-kms'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -13,6 +11,7 @@ import { makeClientRoot, newLockedKey } from '../fixtures/kms/guest-client.ts'
 import { keysOf, REGION, RunningBroker } from '../fixtures/kms/running-broker.ts'
 import { makeTlsFiles } from '../fixtures/kms/tls-files.ts'
 import { inGuest } from '../fixtures/network/guest-shell.ts'
+import { nextLine, once } from '../fixtures/once.ts'
 import { TestHost, type DescribedEnclave } from '../host.ts'
 
 const MANIFEST = `cloister: 1
@@ -86,8 +85,7 @@ async function makeKeys(): Promise<void> {
 async function forwardTo(endpoint: string): Promise<ChildProcess> {
   const { port } = new URL(endpoint)
   const child = host.spawn('forward', '--enclave-name', 'kms', '-R', `8000:127.0.0.1:${port}`)
-  if (child.stderr === null) throw new Error('forward has no standard error')
-  await once(createInterface(child.stderr), 'line')
+  await nextLine(child, 'stderr')
   return child
 }
 
@@ -256,8 +254,10 @@ test('a document counts only with a nonce, and a response only with the signatur
 
 test('TLS ends in the enclave, and a parent with another certificate is refused', async () => {
   const tls = makeTlsFiles((name) => host.path(name), 'tls', 'basicConstraints=critical,CA:FALSE')
-  const port = Number(new URL(broker.endpoint).port)
-  await broker.restart({ roots: [root], tls, port })
+  await broker.restart({ roots: [root], tls })
+  forward.kill()
+  await once(forward, 'close')
+  forward = await forwardTo(broker.endpoint)
   const decrypt = `decrypt --ciphertext ${sealed.symmetric}`
   const pem = readFileSync(tls.certificate, 'utf8')
   const save = `${saved('/tmp/ca.pem', pem)}\nexport CLOISTER_KMS_CA_FILE=/tmp/ca.pem`

@@ -2,7 +2,6 @@
 
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
-import { once } from 'node:events'
 import { resolve } from 'node:path'
 import { CreateKeyCommand, DecryptCommand, EncryptCommand } from '@aws-sdk/client-kms'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -13,6 +12,7 @@ import { spawnBroker, startBrokerProcess } from '../fixtures/kms/broker-process.
 import { ACCOUNT, REGION, RunningBroker } from '../fixtures/kms/running-broker.ts'
 import { PostgresServer } from '../fixtures/kms/postgres-server.ts'
 import { opened, sealedUnderNewKey } from '../fixtures/kms/sealed-word.ts'
+import { once } from '../fixtures/once.ts'
 
 const MODULE = '/usr/lib/softhsm/libsofthsm2.so'
 const PIN = '135790'

@@ -1,7 +1,6 @@
 // The package as programs use it: the examples of docs/examples, and what they leave out.
 
 import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -16,6 +15,7 @@ import {
 } from 'cloister'
 import { attest } from '../../docs/examples/attest.ts'
 import { codeOf } from '../fixtures/code-of.ts'
+import { once } from '../fixtures/once.ts'
 import { helloRootfs, TestHost } from '../host.ts'
 
 const examples = resolve(import.meta.dirname, '../../docs/examples')

@@ -101,7 +101,7 @@ test.runIf(plan.how !== 'none')(
   async () => {
     enclave = (await host.start(eif)) as Limited
     process.kill(enclave.ProcessID, 'SIGKILL')
-    await expect.poll(() => host.processes(), { timeout: 20_000, interval: 20 }).toEqual([])
+    await expect.poll(() => host.processes(), { interval: 20 }).toEqual([])
     // A group with a process that is still going is left to the next command.
     const groupsAfterList = async (): Promise<readonly string[]> => {
       expect(await host.list()).toEqual([])

@@ -1,7 +1,6 @@
 // The host's side of an enclave's network: the operator's rules, what is told of refusals, a network card that is
 // killed. test/integration/network.test.ts has what programs inside see.
 
-import { once } from 'node:events'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import {
@@ -14,6 +13,7 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { parseExposition } from '../fixtures/exposition.ts'
 import { ChangeableNames } from '../fixtures/changeable-names.ts'
 import { makeHostTree } from '../fixtures/host-tree.ts'
+import { once } from '../fixtures/once.ts'
 import { TestHost, type DescribedEnclave } from '../host.ts'
 
 /** Asks for one path after the other, and for a name and an address that no rule allows. */

@@ -2,12 +2,12 @@
 
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { once } from 'node:events'
 import { connect } from 'node:net'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { EchoEnclave } from '../fixtures/echo-enclave.ts'
+import { nextLine, once } from '../fixtures/once.ts'
 import { TestHost } from '../host.ts'
 
 /** Dials as a card does, and calls itself the enclave with CID 16; a second time after a line. */
@@ -148,7 +148,7 @@ test('a signal to cloister reaches the program once', async () => {
   const child = host.parent('python3', join(sources, 'signals.py'))
   const end = ended(child)
   for (const signal of ['SIGTERM', 'SIGUSR1', 'SIGINT'] as const) {
-    await once(child.stdout ?? child, 'data')
+    await nextLine(child)
     child.kill(signal)
   }
   expect(await end).toEqual({ status: 3, stdout: 'ready\nSIGTERM\nSIGUSR1\n', stderr: '' })
@@ -156,9 +156,9 @@ test('a signal to cloister reaches the program once', async () => {
 
 test('the program dies with cloister, however that dies', async () => {
   const child = host.parent('bash', '-c', 'echo $$; read x')
-  const [bytes] = (await once(child.stdout ?? child, 'data')) as [Buffer]
+  const pid = await nextLine(child)
   child.kill('SIGKILL')
-  const stat = `/proc/${bytes.toString('utf8').trim()}/stat`
+  const stat = `/proc/${pid}/stat`
   await expect.poll(() => !existsSync(stat) || / Z /.test(readFileSync(stat, 'utf8'))).toBe(true)
 })
 
@@ -166,12 +166,12 @@ test('what a killed supervisor left is removed, and its port served again', asyn
   const code =
     'import socket;s=socket.socket(40);s.bind((3,8000));s.listen();print(1,flush=True);s.accept()'
   const killed = host.parent('python3', '-c', code)
-  await once(killed.stdout ?? killed, 'data')
+  await nextLine(killed)
   const link = join(enclave.vsock, 'vsock.sock_8000')
   killed.kill('SIGKILL')
   await once(killed, 'close')
   const next = host.parent('python3', '-c', code)
-  await once(next.stdout ?? next, 'data')
+  await nextLine(next)
   const socket = connect(link)
   expect((await ended(next)).status).toBe(0)
   socket.destroy()
@@ -182,10 +182,10 @@ test('what a killed supervisor left is removed, and its port served again', asyn
 test('a client has the CID of the record that names its process as the card, whatever it calls itself', async () => {
   const server = host.parent('python3', join(sources, 'sample.py'), 'server', '8000', '2')
   const served = ended(server)
-  await once(server.stderr ?? server, 'data')
+  await nextLine(server, 'stderr')
   const path = join(enclave.vsock, 'vsock.sock_8000')
   const card = spawn('python3', ['-c', IMPOSTOR, path])
-  await once(card.stdout, 'data')
+  await nextLine(card)
   await using _starting = await EchoEnclave.start(host.runtime, {
     ...{ name: 'starting', cid: 17, state: 'STARTING' },
     cardPid: card.pid,
@@ -199,7 +199,7 @@ test('an enclave that is not chosen is not served', async () => {
   const code =
     'import socket;s=socket.socket(40);s.bind((3,8000));s.listen();print(1,flush=True);input()'
   const child = host.spawn('parent', '--enclave-name', 'other', '--', 'python3', '-c', code)
-  await once(child.stdout ?? child, 'data')
+  await nextLine(child)
   expect(readdirSync(other.vsock)).toContain('vsock.sock_8000')
   expect(readdirSync(enclave.vsock)).toEqual(['vsock.sock'])
   child.stdin?.end('\n')

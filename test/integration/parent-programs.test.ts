@@ -3,12 +3,12 @@
 
 import { execFile, type ChildProcess } from 'node:child_process'
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
-import { once } from 'node:events'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { guestRootfs } from '../fixtures/guest-program.ts'
+import { nextLine, once } from '../fixtures/once.ts'
 import { TestHost, type DescribedEnclave } from '../host.ts'
 
 const run = promisify(execFile)
@@ -91,7 +91,7 @@ async function ended(child: ChildProcess): Promise<Ended> {
 async function serve(command: readonly string[]): Promise<{ readonly end: Promise<Ended> }> {
   const child = host.parent(...command)
   const end = ended(child)
-  await once(child.stderr ?? child, 'data')
+  await nextLine(child, 'stderr')
   return { end }
 }
 
@@ -136,7 +136,7 @@ test.each(Object.entries(languages))(
 
 test('socat dials and serves an enclave', async () => {
   const server = host.parent('socat', '-d', '-d', 'VSOCK-LISTEN:8002', 'EXEC:cat')
-  await once(server.stderr ?? server, 'data')
+  await nextLine(server, 'stderr')
   const client = ['socat', '-t', '60', '-']
   const child = host.parent(...client, `VSOCK-CONNECT:${String(FIRST_CID)}:${String(DIALLER_PORT)}`)
   child.stdin?.end('echo 8002 word\n')

@@ -3,7 +3,6 @@
 
 import { spawnSync } from 'node:child_process'
 import { chmodSync, readdirSync, readFileSync, symlinkSync } from 'node:fs'
-import { once } from 'node:events'
 import { createServer, type Server, type Socket } from 'node:net'
 import { join, relative } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -12,6 +11,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { connectGuest } from '../../src/vsock/index.ts'
 import { parseExposition } from '../fixtures/exposition.ts'
 import { guestRootfs } from '../fixtures/guest-program.ts'
+import { once } from '../fixtures/once.ts'
 import {
   exchange,
   RunningProxy,

@@ -3,16 +3,17 @@
 
 import { spawn, type ChildProcess } from 'node:child_process'
 import { createPrivateKey } from 'node:crypto'
-import { once } from 'node:events'
 import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { CreateKeyCommand } from '@aws-sdk/client-kms'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { awsDescribe } from '../fixtures/aws-eif.ts'
 import { goldenBytes, hex } from '../fixtures/eif/golden.ts'
 import { importMaterial } from '../fixtures/kms/import-material.ts'
 import { keysOf, RunningBroker } from '../fixtures/kms/running-broker.ts'
 import { KMS_CREDENTIALS, startKmsStandIn } from '../fixtures/kms-stand-in.ts'
+import { once } from '../fixtures/once.ts'
 import { CURVES, signingHost } from '../fixtures/signing-keys.ts'
+import { until } from '../fixtures/until.ts'
 import type { CliResult, TestHost } from '../host.ts'
 
 const MODULE = '/usr/lib/softhsm/libsofthsm2.so'
@@ -101,7 +102,7 @@ describe('a key in a TPM', () => {
     const flags = ['--flags', 'not-need-init,startup-clear']
     const state = ['--tpmstate', `dir=${host.path('tpm')}`]
     swtpm = spawn('swtpm', ['socket', '--tpm2', ...state, ...server, ...flags], { stdio: 'ignore' })
-    await vi.waitUntil(() => existsSync(socket), { timeout: 10_000 })
+    await until('the TPM has its socket', () => existsSync(socket))
     environment = `CLOISTER_TPM='${socket}' CLOISTER_PRIVATE_KEY_PASSWORD=secret`
     tcti = `cmd:socat - UNIX-CONNECT:${socket}`
     const provider = '-provider tpm2 -provider default'

@@ -57,7 +57,7 @@ test.each(ROOT_KINDS)(
       stdout: expect.stringMatching(/^Python 3\.\d+\n$/) as string,
     })
     const state = async (): Promise<string> => (await host.describe(EnclaveID)).State
-    await expect.poll(state, { timeout: 20_000 }).toBe('TERMINATED')
+    await expect.poll(state).toBe('TERMINATED')
     expect((await host.describe(EnclaveID)).End).toMatchObject({ First: 'app', ExitCode: 7 })
   },
 )

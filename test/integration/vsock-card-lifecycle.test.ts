@@ -1,10 +1,10 @@
 // What the keeper decides and relies on: ports, limits, and who outlives whom.
 
 import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { connect } from 'node:net'
 import { expect, test } from 'vitest'
+import { once } from '../fixtures/once.ts'
 import {
   cardBinary,
   Guest,

@@ -2,11 +2,11 @@
 // it is cut, and however slowly it is read.
 
 import { execFile } from 'node:child_process'
-import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { promisify } from 'node:util'
 import { crc32 } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { once } from '../fixtures/once.ts'
 import { Guest, VsockBackEnd } from '../fixtures/vsock-card/vsock-card-guest.ts'
 import {
   dialGuest,

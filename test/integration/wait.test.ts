@@ -1,9 +1,9 @@
 // Scripts wait for an app to listen and for an enclave to end, with an enclave that needs no machine.
 
 import { spawn, type ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { ECHO_PORT, EchoEnclave } from '../fixtures/echo-enclave.ts'
+import { once } from '../fixtures/once.ts'
 import { TestHost } from '../host.ts'
 
 let host: TestHost

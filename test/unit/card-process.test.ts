@@ -1,10 +1,10 @@
 // What a card says of its sandbox in its first line is what the keeper believes; anything less than a
 // claim is taken as none. The card is a shell script.
 
-import { once } from 'node:events'
 import { chmodSync, closeSync, openSync, writeFileSync } from 'node:fs'
 import { expect, onTestFinished, test } from 'vitest'
 import { startCard, type Card, type CardSandbox } from '../../src/subprocess/card-process.ts'
+import { once } from '../fixtures/once.ts'
 import { makeScratch } from '../fixtures/temporary-directory.ts'
 
 /** Starts a card whose first line is this; it stays until its channel ends. */

@@ -4,7 +4,6 @@
 import { randomBytes } from 'node:crypto'
 import type { ChildProcess } from 'node:child_process'
 import { existsSync, statSync } from 'node:fs'
-import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
@@ -12,6 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { createInterface } from 'node:readline'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { ECHO_PORT, EchoEnclave } from '../fixtures/echo-enclave.ts'
+import { once } from '../fixtures/once.ts'
 import { TestHost } from '../host.ts'
 
 let host: TestHost

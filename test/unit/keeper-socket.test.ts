@@ -1,5 +1,4 @@
 import { mkdtempSync, rmSync } from 'node:fs'
-import { once } from 'node:events'
 import { createConnection, createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -13,6 +12,7 @@ import { keeperSocketPath } from '../../src/enclaves/index.ts'
 import { serveKeeperSocket } from '../../src/keeper/keeper-socket.ts'
 import type { CardStatus } from '../../src/vsock/card-report.ts'
 import type { PortLists } from '../../src/vsock/index.ts'
+import { once } from '../fixtures/once.ts'
 
 let directory: string
 let server: Server

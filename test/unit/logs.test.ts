@@ -1,6 +1,5 @@
 // Lines that may leave an enclave: from the agent's messages to what `cloister logs` prints.
 
-import { once } from 'node:events'
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
@@ -13,6 +12,7 @@ import { LogChannel, parseLogMessage } from '../../src/keeper/guest/log-channel.
 import { LogFile } from '../../src/keeper/guest/log-file.ts'
 import { encodeFrame } from '../../src/vsock/index.ts'
 import { EchoEnclave } from '../fixtures/echo-enclave.ts'
+import { once } from '../fixtures/once.ts'
 import { makeScratch } from '../fixtures/temporary-directory.ts'
 import { TestHost } from '../host.ts'
 
@@ -57,7 +57,7 @@ describe('of what the agent sends', () => {
     await expect.poll(() => kept.length).toBeGreaterThan(0)
     // 512 KiB at once, and never more than that at a time.
     expect(kept.length).toBeLessThan(1800)
-    await expect.poll(() => kept.length, { timeout: 20_000 }).toBe(2000)
+    await expect.poll(() => kept.length).toBe(2000)
   })
 
   test.each([
@@ -145,9 +145,9 @@ describe('cloister logs', () => {
       file.write({ time, stream: 'stdout', line: `${String(n)} ${line}` })
     await file[Symbol.asyncDispose]()
     expect(existsSync(path('log.1.jsonl'))).toBe(true)
-    await expect.poll(() => stdout, { timeout: 20_000 }).toContain(' 1499 x')
+    await expect.poll(() => stdout).toContain(' 1499 x')
     writeFileSync(path('log.jsonl'), entries('the last'), { flag: 'a' })
-    await expect.poll(() => stdout, { timeout: 20_000 }).toContain('the last')
+    await expect.poll(() => stdout).toContain('the last')
     writeFileSync(path('record.json'), '{')
     await once(following, 'close')
     const numbers = Array.from(stdout.matchAll(/ stdout (\d+) x/g), ([, number]) => Number(number))

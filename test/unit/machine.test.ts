@@ -1,11 +1,11 @@
 // A QEMU that does not come up: it has an owner from its first moment, and a deadline.
 
-import { once } from 'node:events'
 import { chmodSync, closeSync, openSync, writeFileSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { identifyProcess, type ManagedProcess } from '../../src/subprocess/index.ts'
 import { Machine } from '../../src/vmm/index.ts'
+import { once } from '../fixtures/once.ts'
 import { temporaryDirectory, type TemporaryDirectory } from '../fixtures/temporary-directory.ts'
 
 let directory: TemporaryDirectory

@@ -1,7 +1,6 @@
 // `metrics --listen`: the same metrics over HTTP, for readers that are not trusted.
 
 import { type ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
 import { existsSync, statSync, writeFileSync } from 'node:fs'
 import { request, type IncomingMessage } from 'node:http'
 import { createConnection, type Socket } from 'node:net'
@@ -10,6 +9,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { endNow, Registry, writeRecord, type RunningRecord } from '../../src/enclaves/index.ts'
 import { runningRecord, startingRecord } from '../fixtures/enclave-record.ts'
 import { parseExposition } from '../fixtures/exposition.ts'
+import { nextLine, once } from '../fixtures/once.ts'
 import { TestHost } from '../host.ts'
 
 let host: TestHost
@@ -29,7 +29,7 @@ beforeAll(async () => {
   writeRecord(registry.directory('i-1'), running)
   socketPath = host.path('metrics.sock')
   server = host.spawn('metrics', '--listen', socketPath)
-  await once(server.stderr ?? server, 'data')
+  await nextLine(server, 'stderr')
 })
 
 afterAll(async () => {
@@ -99,8 +99,8 @@ test('readers that ask nothing, or do not read, are hung up on, and others are s
 
 test('a loopback port serves too; other places are refused', async () => {
   const tcp = host.spawn('metrics', '--listen', '127.0.0.1:0')
-  const [line] = (await once(tcp.stderr ?? tcp, 'data')) as [Buffer]
-  const port = /port (\d+)/.exec(line.toString())?.[1] ?? ''
+  const line = await nextLine(tcp, 'stderr')
+  const port = /port (\d+)/.exec(line)?.[1] ?? ''
   try {
     const response = await fetch(`http://127.0.0.1:${port}/metrics`)
     expect(response.status).toBe(200)
@@ -129,7 +129,7 @@ test('a socket that a killed server has left is taken over', async () => {
   first.kill('SIGKILL')
   await once(first, 'exit')
   const second = host.spawn('metrics', '--listen', path)
-  await once(second.stderr ?? second, 'data')
+  await nextLine(second, 'stderr')
   second.kill()
   await once(second, 'exit')
   expect(existsSync(path)).toBe(false)

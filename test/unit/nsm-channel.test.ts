@@ -1,11 +1,11 @@
 // The keeper works for a guest's connection as long as somebody is there to take the answers.
 
-import { once } from 'node:events'
 import { createConnection, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, expect, test } from 'vitest'
 import { serveNsm } from '../../src/keeper/guest/nsm-channel.ts'
 import { encodeFrame, listenForGuest } from '../../src/vsock/index.ts'
+import { once } from '../fixtures/once.ts'
 import { temporaryDirectory } from '../fixtures/temporary-directory.ts'
 
 const REQUESTS = 1000
@@ -51,10 +51,12 @@ test('requests of a guest that has hung up are dropped', async () => {
 test('a guest that does not read its answers gets no more of them', async () => {
   const { socket, handled } = await connected()
   socket.pause().write(requests)
-  await sleep(1000)
-  const before = handled()
-  await sleep(500)
-  expect(handled()).toBe(before)
+  let before = -1
+  while (before !== handled()) {
+    before = handled()
+    await sleep(500)
+  }
+  expect(before).toBeGreaterThan(0)
   expect(before).toBeLessThan(REQUESTS / 10)
   socket.destroy()
 })

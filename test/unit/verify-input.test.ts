@@ -2,12 +2,12 @@
 // refusals of what is none of them. Each case is the real command.
 
 import { spawn, execFileSync } from 'node:child_process'
-import { once } from 'node:events'
 import { truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { makeChain, makeDocument, NOW_MS } from '../../attestation/test/issuer/document.ts'
+import { once } from '../fixtures/once.ts'
 import { temporaryDirectory, type TemporaryDirectory } from '../fixtures/temporary-directory.ts'
 
 const PROGRAM = join(import.meta.dirname, '../../bundle/cli/main.js')

@@ -1,10 +1,10 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
-import { once } from 'node:events'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { checkSocketPath, connectGuest } from '../../src/vsock/index.ts'
+import { once } from '../fixtures/once.ts'
 
 let directory: string
 let path: string

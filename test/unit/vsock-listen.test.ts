@@ -2,11 +2,12 @@
 
 import { mkdtempSync, rmSync } from 'node:fs'
 import { createConnection } from 'node:net'
-import { EventEmitter, once } from 'node:events'
+import { EventEmitter } from 'node:events'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test, vi } from 'vitest'
 import { listenForGuest } from '../../src/vsock/index.ts'
+import { once } from '../fixtures/once.ts'
 
 test('a guest that dials, asks and hangs up again and again is served once while its first request lasts', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'cloister-listen-'))

@@ -2,7 +2,6 @@
 // answer later, AWS's own configuration file, and servers with several addresses.
 
 import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
@@ -10,6 +9,7 @@ import { connectServer } from '../../src/proxy/connect-server.ts'
 import { ChangeableNames } from '../fixtures/changeable-names.ts'
 import { codeOf } from '../fixtures/code-of.ts'
 import { EchoEnclave } from '../fixtures/echo-enclave.ts'
+import { nextLine } from '../fixtures/once.ts'
 import { dial, exchange, RunningProxy, serve, writeConfig } from '../fixtures/running-proxy.ts'
 import { TestHost } from '../host.ts'
 
@@ -108,7 +108,7 @@ for client in clients:
 print("full", flush=True)
 sys.stdin.read()`
   const child = spawn('python3', ['-c', script], { stdio: ['pipe', 'pipe', 'inherit'] })
-  await once(child.stdout, 'data')
+  await nextLine(child)
   return { [Symbol.dispose]: () => void child.kill() }
 }
 

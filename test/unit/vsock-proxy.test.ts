@@ -1,7 +1,6 @@
 // vsock-proxy beyond AWS's: many targets and enclaves, turns, reloads, clashes, metrics. The enclaves need
 // no machine; ports.test.ts has it with a real guest.
 
-import { once } from 'node:events'
 import { existsSync, statSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { createServer } from 'node:net'
@@ -12,6 +11,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { EchoEnclave } from '../fixtures/echo-enclave.ts'
 import { parseExposition } from '../fixtures/exposition.ts'
 import { callCloister, type Called } from '../fixtures/in-process-cli.ts'
+import { once } from '../fixtures/once.ts'
 import {
   dial,
   exchange,

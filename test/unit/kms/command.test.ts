@@ -2,12 +2,12 @@
 
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import type { ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
 import { CreateKeyCommand, KMSClient } from '@aws-sdk/client-kms'
 import { decide, findPolicyWarnings, parseKeyPolicy } from '@cloister/attestation/policy'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ACCOUNT, ARNS, keysOf, principals } from '../../fixtures/kms/running-broker.ts'
+import { nextText, once } from '../../fixtures/once.ts'
 import { TestHost } from '../../host.ts'
 
 let host: TestHost
@@ -32,12 +32,8 @@ async function serve(
   ...args: readonly string[]
 ): Promise<{ child: ChildProcess; endpoint: string }> {
   const child = host.spawn(...SERVE, ...given(), ...args)
-  let printed = ''
-  for await (const chunk of child.stdout ?? []) {
-    printed += String(chunk)
-    if (printed.includes('}\n')) break
-  }
-  return { child, endpoint: (JSON.parse(printed) as { Endpoint: string }).Endpoint }
+  const printed = JSON.parse(await nextText(child, '\n}')) as { Endpoint: string }
+  return { child, endpoint: printed.Endpoint }
 }
 
 test('a broker that crashes leaves no core dump with its keys', async () => {

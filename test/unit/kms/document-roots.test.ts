@@ -1,7 +1,6 @@
 // A broker that trusts two roots, started as an operator does: each key opens for documents of the roots that its policy
 // names, and documents of the same image under another root count for nothing.
 
-import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import type { ChildProcess } from 'node:child_process'
 import {
@@ -17,6 +16,7 @@ import { rootDigest } from '../../../src/kms/index.ts'
 import { hexOfPcr, measured, policyFor, refusalOf } from '../../fixtures/kms/broker-suite.ts'
 import { Platform, rsaPair } from '../../fixtures/kms/platform.ts'
 import { ARNS, keysOf, principals, REGION } from '../../fixtures/kms/running-broker.ts'
+import { nextText, once } from '../../fixtures/once.ts'
 import { TestHost } from '../../host.ts'
 
 type Side = 'mine' | 'theirs'
@@ -66,15 +66,8 @@ function people(): object {
   return { version: 1, principals: changed }
 }
 
-async function started({
-  stdout,
-}: ChildProcess): Promise<{ Endpoint: string; RootSha256: string[] }> {
-  let printed = ''
-  for await (const chunk of stdout ?? []) {
-    printed += String(chunk)
-    if (printed.includes('}\n')) break
-  }
-  return JSON.parse(printed) as { Endpoint: string; RootSha256: string[] }
+async function started(broker: ChildProcess): Promise<{ Endpoint: string; RootSha256: string[] }> {
+  return JSON.parse(await nextText(broker, '\n}')) as { Endpoint: string; RootSha256: string[] }
 }
 
 async function newKey(Policy: string): Promise<string> {

@@ -1,11 +1,11 @@
 // The broker's HTTP: AWS's form of an error, and clients that are not clients.
 
-import { once } from 'node:events'
 import { createConnection } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { KmsServer } from '../../../src/kms/http/server.ts'
 import { RunningBroker } from '../../fixtures/kms/running-broker.ts'
+import { once } from '../../fixtures/once.ts'
 
 let broker: RunningBroker
 

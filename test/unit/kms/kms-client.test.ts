@@ -1,7 +1,6 @@
 // @cloister/kms-client with AWS's SDK, unmodified, against a broker: documents, what comes back, and what a hostile
 // response or policy does.
 
-import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -30,6 +29,7 @@ import { parseEnveloped } from '../../../kms-client/src/cms.ts'
 import { BrokerSuite, measured, text } from '../../fixtures/kms/broker-suite.ts'
 import { ForgingParent } from '../../fixtures/kms/forging-parent.ts'
 import { ARNS, keysOf, REGION } from '../../fixtures/kms/running-broker.ts'
+import { once } from '../../fixtures/once.ts'
 
 const suite = new BrokerSuite()
 const attest = (spki: Uint8Array) => suite.platform.document(spki)

@@ -4,7 +4,6 @@ import { execFile } from 'node:child_process'
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { Agent } from 'node:https'
 import { request } from 'node:http'
-import { once } from 'node:events'
 import { join, resolve } from 'node:path'
 import { connect } from 'node:tls'
 import { promisify } from 'node:util'
@@ -13,6 +12,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { policyFor, refusalOf } from '../../fixtures/kms/broker-suite.ts'
 import { keysOf, REGION, RunningBroker, type User } from '../../fixtures/kms/running-broker.ts'
 import { makeTlsFiles, type TlsPaths } from '../../fixtures/kms/tls-files.ts'
+import { once } from '../../fixtures/once.ts'
 
 const run = promisify(execFile)
 const bin = resolve(import.meta.dirname, '../../../build/python-clients/bin')
