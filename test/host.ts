@@ -57,6 +57,13 @@ export interface DescribedEnclave {
   }
 }
 
+/** Of the enclaves that are started; a test may give others. */
+const DEFAULTS = [
+  ['--memory', '128'],
+  ['--cpu-count', '1'],
+  ['--guest-ports', '5005,5006'],
+] as const
+
 export class TestHost implements AsyncDisposable {
   readonly directory = mkdtempSync(join(tmpdir(), 'cloister-host-'))
   readonly state = join(this.directory, 's')
@@ -141,19 +148,9 @@ export class TestHost implements AsyncDisposable {
 
   /** Starts an enclave whose ports 5005 and 5006, of the example app and of test guests, are open. */
   async start(eif: string, ...args: readonly string[]): Promise<DescribedEnclave> {
+    const missing = DEFAULTS.filter(([option]) => !args.includes(option)).flat()
     const launched = await this.json<{ readonly EnclaveID: string }>(
-      ...[
-        'run-enclave',
-        '--eif-path',
-        eif,
-        '--memory',
-        '128',
-        '--cpu-count',
-        '1',
-        '--guest-ports',
-        '5005,5006',
-        ...args,
-      ],
+      ...['run-enclave', '--eif-path', eif, ...missing, ...args],
     )
     return this.describe(launched.EnclaveID)
   }

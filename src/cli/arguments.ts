@@ -29,6 +29,15 @@ export function memorySize(text: string): number {
   return Number(match[1]) * factor
 }
 
+/** An option that is given once for each value; the values become a list. */
+export class RepeatedOption<T> extends Option {
+  /** @param parse - May throw what a parser of commander throws. */
+  constructor(flags: string, description: string, parse: (text: string) => T) {
+    super(flags, `${description} (repeatable)`)
+    this.argParser<readonly T[] | undefined>((text, before) => [...(before ?? []), parse(text)])
+  }
+}
+
 /** `--accelerator`, or `CLOISTER_ACCELERATOR`. */
 export function acceleratorOption(): Option {
   return new Option('--accelerator <kind>', 'how to run the guest')

@@ -1,10 +1,11 @@
 // `--enclave-name` and `--enclave-id` of commands that serve several enclaves, also those that start
 // later; without them all are served.
 
-import { Option } from 'commander'
+import type { Option } from 'commander'
 import { isAlive, type EnclaveRecord, type Registry } from '../enclaves/index.ts'
 import { CloisterError } from '../errors.ts'
 import { shellWord } from '../shell-word.ts'
+import { RepeatedOption } from './arguments.ts'
 import { printProgress } from './print.ts'
 
 export interface ChosenEnclaves {
@@ -14,17 +15,12 @@ export interface ChosenEnclaves {
 
 export function chosenEnclavesOptions(): readonly [Option, Option] {
   return [
-    new Option('--enclave-name <name>', 'serve ports of this enclave only (repeatable)')
-      .argParser(append)
-      .default([], 'all'),
-    new Option('--enclave-id <id>', 'the same, by id (repeatable)')
-      .argParser(append)
-      .default([], 'all'),
+    new RepeatedOption('--enclave-name <name>', 'serve ports of this enclave only', String).default(
+      [],
+      'all',
+    ),
+    new RepeatedOption('--enclave-id <id>', 'the same, by id', String).default([], 'all'),
   ]
-}
-
-function append(value: string, values: readonly string[]): readonly string[] {
-  return [...values, value]
 }
 
 /**

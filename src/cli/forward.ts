@@ -2,7 +2,7 @@
 // parent to those of this host, until the enclave ends.
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Command, Option } from 'commander'
+import { Command } from 'commander'
 import { CloisterError } from '../errors.ts'
 import {
   askVsock,
@@ -29,6 +29,7 @@ import {
   findEnclave,
   type EnclaveFlags,
 } from './find-enclave.ts'
+import { RepeatedOption } from './arguments.ts'
 import { printProgress } from './print.ts'
 import { shellWord } from '../shell-word.ts'
 import { tellOnce } from './tell-once.ts'
@@ -54,30 +55,27 @@ export function forwardCommand(): Command {
     .addOption(enclaveIdOption())
     .addOption(enclaveNameOption())
     .addOption(
-      new Option('-L, --to-guest <forwarding>', '[address:]port:guest-port or /path:guest-port')
-        .argParser(collect(parseToGuest))
-        .default([], 'none'),
+      new RepeatedOption(
+        '-L, --to-guest <forwarding>',
+        '[address:]port:guest-port or /path:guest-port',
+        parseToGuest,
+      ).default([], 'none'),
     )
     .addOption(
-      new Option('-R, --to-host <forwarding>', 'parent-port:[host:]port or parent-port:/path')
-        .argParser(collect(parseToHost))
-        .default([], 'none'),
+      new RepeatedOption(
+        '-R, --to-host <forwarding>',
+        'parent-port:[host:]port or parent-port:/path',
+        parseToHost,
+      ).default([], 'none'),
     )
     .addHelpText(
       'after',
-      '\nBoth options can be repeated. The address or host defaults to 127.0.0.1. Open the vsock ports as\n' +
+      '\nThe address or host defaults to 127.0.0.1. Open the vsock ports as\n' +
         'usual: --guest-ports for -L and --parent-ports for -R, of run-enclave or open-ports. The command\n' +
         'ends when the enclave does.\n' +
         '\nExample:\n  cloister forward --enclave-name hello -L 8080:5005 -R 8000:127.0.0.1:443\n',
     )
     .action(forward)
-}
-
-function collect(parse: (text: string) => Forwarding) {
-  return (text: string, before: readonly Forwarding[]): readonly Forwarding[] => [
-    ...before,
-    parse(text),
-  ]
 }
 
 async function forward({ toGuest, toHost, ...flags }: ForwardOptions): Promise<void> {

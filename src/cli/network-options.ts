@@ -4,13 +4,8 @@ import { Option } from 'commander'
 import { CloisterError } from '../errors.ts'
 import type { NetworkRequest } from '../enclaves/index.ts'
 import { parseEgress } from '../manifest/index.ts'
-import {
-  checkPublications,
-  parsePublication,
-  parseResolver,
-  type Publication,
-} from '../network/index.ts'
-import { readFileArgument } from './arguments.ts'
+import { checkPublications, parsePublication, parseResolver } from '../network/index.ts'
+import { readFileArgument, RepeatedOption } from './arguments.ts'
 import type { RunOptions } from './run-options.ts'
 
 const MAX_BYTES = 1024 * 1024
@@ -29,17 +24,11 @@ export function dnsOption(): Option {
 }
 
 export function publishOption(): Option {
-  return new Option(
+  return new RepeatedOption(
     '-p, --publish <publication>',
-    '[address:]host-port:guest-port[/tcp|/udp]: clients of the host reach a port that the image declares; can be repeated',
-  ).argParser(collectPublication)
-}
-
-function collectPublication(
-  text: string,
-  before: readonly Publication[] = [],
-): readonly Publication[] {
-  return [...before, parsePublication(text)]
+    '[address:]host-port:guest-port[/tcp|/udp]: clients of the host reach a port that the image declares',
+    parsePublication,
+  )
 }
 
 /** @throws `ERR_CLI_ARGUMENT`, `ERR_MANIFEST_YAML`, `ERR_MANIFEST_FIELD`, `ERR_NETWORK_PUBLISH` */

@@ -40,6 +40,26 @@ test.each([
   expect((await refused(command)).advice).toBe(`What to do: Give ${option}.`)
 })
 
+test.each([
+  ['describe-eif --eif-path a --eif-path=b', '--eif-path <file>'],
+  ['run-enclave --parent-ports 80 --memory 512 --parent-ports 443', '--parent-ports <ports>'],
+  ['kms serve --store=a --store=b', '--store <place>'],
+])('an option that takes one value is not given two: %s', async (command, flags) => {
+  const { message, advice } = await refused(command)
+  expect(message).toBe(`ERR_CLI_ARGUMENT: option '${flags}' is given twice`)
+  expect(advice).toMatch(/^What to do: Give --[a-z-]+ once\./)
+})
+
+test.each([
+  // Both values are read: the second one is the wrong one.
+  ['run-enclave --eif-path a --publish 1:80 -p x', /ERR_NETWORK_PUBLISH: .*x/],
+  ['forward --enclave-name a -L 1:2 --to-guest x', /ERR_VSOCK_FORWARD: "x"/],
+  ['vsock-proxy 1 a.example 443 --enclave-name a --enclave-name b --num_workers x', /num_workers/],
+  [`verify --pcr 1=${'0'.repeat(96)} --pcr x`, /^ERR_CLI_ARGUMENT: option '--pcr .*'x' is invalid/],
+])('an option that is given once for each value takes several: %s', async (command, said) => {
+  expect((await call(...command.split(' '))).stderr).toMatch(said)
+})
+
 describe('the advice names the help of the command, at its level', () => {
   test.each([
     ['list --al', 'cloister describe-enclaves --help'],

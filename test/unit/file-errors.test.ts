@@ -47,7 +47,8 @@ type Row = readonly [ErrorCode, command: string, says: string, advises: string]
 
 const sign = 'sign-eif --eif-path @golden.eif --signing-certificate @signer.pem'
 const own = '--kernel @bzImage --init @init'
-const build = `build --rootfs @rootfs --entrypoint /app --output-file @out.eif`
+const buildTo = `build --rootfs @rootfs --entrypoint /app --output-file`
+const build = `${buildTo} @out.eif`
 const verify = 'verify --document @document.cbor'
 
 const rows: readonly Row[] = [
@@ -78,12 +79,12 @@ const rows: readonly Row[] = [
   ['ERR_EIF_METADATA', `${build} ${own} --metadata @noise`, '--metadata: @noise: ', '4096 bytes'],
   [
     'ERR_FILE_OUTPUT',
-    `${build} ${own} --output-file @no/out.eif`,
+    `${buildTo} @no/out.eif ${own}`,
     'there is no directory @no',
     'Create the directory',
   ],
-  ['ERR_FILE_OUTPUT', `${build} ${own} --output-file /dev/full`, 'no space left', 'another one'],
-  ['ERR_FILE_OUTPUT', `${build} ${own} --output-file @full`, '@full is a directory', 'new file'],
+  ['ERR_FILE_OUTPUT', `${buildTo} /dev/full ${own}`, 'no space left', 'another one'],
+  ['ERR_FILE_OUTPUT', `${buildTo} @full ${own}`, '@full is a directory', 'new file'],
   [
     'ERR_FILE_OUTPUT',
     'extract-eif --eif-path @golden.eif --output-dir @full',

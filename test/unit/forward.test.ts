@@ -185,7 +185,8 @@ test.each([
   [['-L', '/no/such/directory/sock:5005'], 'ERR_VSOCK_LISTEN'],
   [['-L', `/${'x'.repeat(107)}:5005`], 'ERR_VSOCK_PATH'],
 ])('refuses %j', async (options, code) => {
-  const { status, stderr } = await host.run('forward', '--enclave-name', 'echo', ...options)
+  const named = options.includes('--enclave-name') ? [] : ['--enclave-name', 'echo']
+  const { status, stderr } = await host.run('forward', ...named, ...options)
   expect(status).not.toBe(0)
   expect(stderr).toContain(`${code}: `)
 })

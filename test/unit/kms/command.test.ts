@@ -146,15 +146,8 @@ describe('a policy is put to the test', () => {
   test('and explained: who is let in, who is not, and what is weak in it', async () => {
     writeFileSync(host.path('policy.json'), JSON.stringify(policy))
     writeFileSync(host.path('hello.json'), JSON.stringify({ Measurements: { PCR0: PCR } }))
-    const ask = [
-      'kms',
-      'policy',
-      'test',
-      '--policy',
-      host.path('policy.json'),
-      '--principal',
-      ARNS.app,
-    ]
+    const testing = ['kms', 'policy', 'test', '--principal', ARNS.app, '--policy']
+    const ask = [...testing, host.path('policy.json')]
     const granted = await host.json<object>(
       ...ask,
       '--measurements',
@@ -180,14 +173,14 @@ describe('a policy is put to the test', () => {
     const unexpected = await host.run(...ask, '--expect', 'allow')
     expect(unexpected).toMatchObject({ status: 1 })
     expect(unexpected.stderr).toMatch(/^ERR_KMS_DECISION: the policy decides deny \(no-allow\)/)
-    const wrong = await host.run(...ask, '--policy', host.path('hello.json'))
+    const wrong = await host.run(...testing, host.path('hello.json'))
     expect(wrong.stderr).toMatch(/^ERR_KEY_POLICY_FORMAT: /)
     const value = { ...policy, Version: '2012-10-17' }
     writeFileSync(
       host.path('twice.json'),
       JSON.stringify(value).replace('{', '{"Version":"2008-10-17",'),
     )
-    const twice = await host.run(...ask, '--policy', host.path('twice.json'))
+    const twice = await host.run(...testing, host.path('twice.json'))
     expect(twice.stderr).toContain('has the key Version twice')
     const other = await host.json(...ask, '--action', 'kms:Encrypt', '--context', 'a=b', 'a=c')
     expect(other).toMatchObject({ Decision: 'Deny', Statements: [{ ActionMatches: false }] })
