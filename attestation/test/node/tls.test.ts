@@ -43,12 +43,12 @@ interface Shape {
   readonly fields: Readonly<Record<string, Uint8Array | null>>
   readonly from?: Chain
   readonly ignoreNonce?: boolean
-  readonly port?: number
 }
 
 /** Starts a server that answers the question for its document; returns its URL and its requests. */
-async function serve({ tls, fields, from = chain, ignoreNonce = false, port = 0 }: Shape) {
+async function serve(shape: Shape) {
   const requests: string[] = []
+  let { tls, fields, from = chain, ignoreNonce = false } = shape
   const server = createServer({ key: tls.key, cert: tls.cert }, (request, response) => {
     const url = new URL(request.url ?? '/', 'https://enclave')
     requests.push(url.pathname)
@@ -60,7 +60,13 @@ async function serve({ tls, fields, from = chain, ignoreNonce = false, port = 0 
     const nonce = ignoreNonce ? new Uint8Array(32) : new Uint8Array(asked)
     void makeDocument(from, { ...fields, nonce }).then((document) => response.end(document))
   })
-  return { url: await listen(server, port), requests, server }
+  /** As a server that was started again, at an address that nobody else can take meanwhile. */
+  const comeBack = (as: Shape): void => {
+    server.closeAllConnections()
+    ;({ tls, fields, from = chain, ignoreNonce = false } = as)
+    server.setSecureContext({ key: tls.key, cert: tls.cert })
+  }
+  return { url: await listen(server), requests, server, comeBack }
 }
 
 /** How many connections a server has, once there are no more than expected or two seconds later. */
@@ -77,9 +83,9 @@ async function connectionsOf(server: TcpServer, expected: number): Promise<numbe
 }
 
 /** The URL of a server that now listens. */
-async function listen(server: TcpServer, wanted = 0): Promise<string> {
+async function listen(server: TcpServer): Promise<string> {
   servers.push(server)
-  await new Promise<void>((resolve) => server.listen(wanted, '127.0.0.1', resolve))
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as AddressInfo
   return `https://127.0.0.1:${port}`
 }
@@ -180,11 +186,7 @@ describe('createAttestedFetch', () => {
     const before = await serve({ tls: first(), fields: { user_data: sha256(first().spki) } })
     const headers = { connection: 'close' }
     expect((await attestedFetch(`${before.url}/app`, { headers })).status).toBe(201)
-    const server = servers.at(-1)
-    if (server instanceof Server) server.closeAllConnections()
-    await new Promise((resolve) => server?.close(resolve))
-    const { port } = new URL(before.url)
-    await serve({ tls: second(), fields: { user_data: sha256(second().spki) }, port: Number(port) })
+    before.comeBack({ tls: second(), fields: { user_data: sha256(second().spki) } })
     const failing = attestedFetch(`${before.url}/app`)
     await expect(failing).rejects.toMatchObject({ code: 'ERR_TLS_KEY_MISMATCH' })
     expect((await attestedFetch(`${before.url}/app`)).status).toBe(201)
