@@ -1,8 +1,9 @@
+import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
 import { awsDocuments } from './attestation/test/vectors/plugin.ts'
 
-// Pure tests run in parallel. Integration and fault tests boot real machines: one file at a time, beside
-// which scripts/test.mjs runs one other job. What is waited for has time on a busy machine too.
+// Pure tests run in parallel. Integration and fault tests boot real machines, which mostly wait: two files at a time,
+// beside which scripts/test.mjs runs one other job. What is waited for has time on a busy machine too.
 const expectations = { poll: { timeout: 30_000 } }
 
 export default defineConfig({
@@ -31,7 +32,9 @@ export default defineConfig({
           expect: expectations,
           testTimeout: 360_000,
           hookTimeout: 360_000,
-          fileParallelism: false,
+          maxWorkers: Math.min(2, availableParallelism()),
+          // Vitest runs projects with as many workers together.
+          sequence: { groupOrder: 1 },
         },
       },
       {

@@ -126,14 +126,19 @@ if (!existsSync(join(vectors, 'aws'))) {
   console.log(`${missing}: tests over them are skipped; CLOISTER_VECTORS names another directory`)
 }
 
-/** What boots machines has most of a processor for itself; the longest come first, the shortest fill up. */
+/** What boots machines is one job, as it runs two files at a time. */
+async function real() {
+  await vitest('integration', 'vitest.config.ts', '--project=real', 'test/integration')
+  await vitest('faults', 'vitest.config.ts', '--project=real', 'test/faults')
+}
+
+/** The longest come first, the shortest fill up. */
 const jobs = [
-  lint,
-  () => vitest('integration', 'vitest.config.ts', '--project=real', 'test/integration'),
-  () => vitest('faults', 'vitest.config.ts', '--project=real', 'test/faults'),
+  real,
   () => vitest('pure', 'vitest.config.ts', '--project=pure', '--maxWorkers=1'),
-  cargo,
   fuzz,
+  lint,
+  cargo,
   () => vitest('browser', 'attestation/vitest.browser.config.ts'),
   () => vitest('differential', 'attestation/vitest.differential.config.ts'),
 ]
