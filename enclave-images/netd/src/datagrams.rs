@@ -51,7 +51,8 @@ impl Datagrams {
         }
     }
 
-    /// Takes a datagram of the program; it is lost when too many wait.
+    /// Takes a datagram of the program. Of a burst, what is here already goes on its way first; a datagram is lost
+    /// when the host part takes no more and too many wait.
     pub fn receive(&mut self, packet: &[u8], payload: &[u8], budget: &mut Budget, now: Instant) {
         self.used = now;
         self.is_unanswered = true;
@@ -61,6 +62,10 @@ impl Datagrams {
         let Some(framed) = frame(payload) else {
             return;
         };
+        if self.is_open && self.outgoing.len() + framed.len() > self.buffer_bytes {
+            // A broken stream says so again when the flow settles.
+            let _ = self.pass_on();
+        }
         if self.has_room(self.outgoing.len() + framed.len(), budget) {
             self.outgoing.reserve_exact(framed.len());
             self.outgoing.extend(framed);
@@ -126,12 +131,18 @@ impl Datagrams {
         }
     }
 
-    /// Whether all was received.
-    fn exchange(&mut self, around: &mut Surroundings) -> io::Result<bool> {
+    /// Sends what the host part takes.
+    fn pass_on(&mut self) -> io::Result<()> {
         while !self.outgoing.is_empty() && self.upstream.is_writable() {
             let sent = self.upstream.send(&self.outgoing)?;
             self.outgoing.drain(..sent);
         }
+        Ok(())
+    }
+
+    /// Whether all was received.
+    fn exchange(&mut self, around: &mut Surroundings) -> io::Result<bool> {
+        self.pass_on()?;
         for _ in 0..MAX_RECEIVED {
             match self.upstream.receive(around.scratch)? {
                 Received::Nothing => return Ok(true),
@@ -172,17 +183,43 @@ mod tests {
     use super::*;
     use crate::upstream::Dial;
     use cloister_egress_policy::wire::Request;
+    use nix::sys::epoll::EpollFlags;
+    use std::io::Read;
     use std::os::unix::net::UnixStream;
 
     fn flow(budget: &mut Budget) -> Datagrams {
+        flow_with_host_part(budget).0
+    }
+
+    fn flow_with_host_part(budget: &mut Budget) -> (Datagrams, UnixStream) {
         let pair = Pair {
             source: "198.18.0.2:1".parse().unwrap(),
             destination: "8.8.8.8:1".parse().unwrap(),
         };
-        let dial: Dial = Box::new(|| Ok(UnixStream::pair()?.0.into()));
+        let (ours, host_part) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        host_part.set_nonblocking(true).unwrap();
+        let dial: Dial = Box::new(move || Ok(ours.try_clone()?.into()));
         let upstream = Upstream::open(&dial, &Request::Dns).unwrap();
         let share = budget.promise_small().unwrap();
-        Datagrams::new(pair, upstream, share.bytes, Instant::now())
+        let flow = Datagrams::new(pair, upstream, share.bytes, Instant::now());
+        (flow, host_part)
+    }
+
+    #[test]
+    fn loses_nothing_of_a_burst_that_the_host_part_takes() {
+        let mut budget = Budget::new(2 * 6 * 32 * 1024);
+        let (mut flow, mut host_part) = flow_with_host_part(&mut budget);
+        flow.is_open = true;
+        flow.upstream.note(EpollFlags::EPOLLOUT);
+        for _ in 0..100 {
+            flow.receive(&[], &[0; 1200], &mut budget, Instant::now());
+        }
+        let mut taken = Vec::new();
+        let result = host_part.read_to_end(&mut taken);
+        assert_eq!(result.unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(taken.len() + flow.outgoing.len(), 100 * 1202);
+        assert!(flow.extra.is_none());
     }
 
     #[test]
