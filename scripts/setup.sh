@@ -3,6 +3,7 @@
 # packages, npm packages, the guest kernel, the guest programs, the cards, our own build. With
 # --test also what only the tests need, with --bench also the peers to measure against.
 # Run it as often as you like: what is there is not done again. It changes no apt source.
+# With --missing it does not look whether what is there is up to date.
 set -euo pipefail
 umask 022
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -52,10 +53,13 @@ as_root() {
   if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -- "$@"; fi
 }
 
-check_toolchains() {
+check_node() {
   command -v node >/dev/null || fail 'node is missing' 'install Node.js 20.19 or later'
   node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)' ||
     fail "Node.js $(node --version) is too old" 'install Node.js 20.19 or later'
+}
+
+check_cargo() {
   command -v cargo >/dev/null || fail 'cargo is missing' 'install Rust 1.92 or later, for example with rustup'
 }
 
@@ -193,14 +197,54 @@ install_debian_13() {
 # The cards, what runs parent programs, and what writes root file systems, with the zstd that Cargo.lock
 # names and no other; for the cards' tests also the guest that the vsock card's run.
 build_cards() {
+  check_cargo
   env -u ZSTD_SYS_USE_PKG_CONFIG cargo build --quiet --locked --release --package cloister-vsock \
     --package cloister-nsm --package cloister-network --package cloister-parent --package cloister-squashfs "$@"
   install -m 0755 -C target/x86_64-unknown-linux-gnu/release/cloister-{vsock,nsm,network,parent,squashfs} build/bin/
 }
 
+install_missing_packages() {
+  local missing
+  mapfile -t missing < <(missing_packages)
+  [ ${#missing[@]} -eq 0 ] || step "install ${missing[*]}" install_packages "${missing[@]}"
+}
+
+build_guest_parts() {
+  check_cargo
+  bash enclave-images/build.sh build/blobs >&2
+}
+
+# provide WHAT FILE... -- COMMAND...: a step that is taken if one of the files is missing.
+provide() {
+  local what=$1 file files=()
+  shift
+  while [ "$1" != -- ]; do
+    files+=("$1")
+    shift
+  done
+  shift
+  for file in "${files[@]}"; do
+    [ ! -e "$file" ] || continue
+    step "$what ($file is missing)" "$@"
+    return
+  done
+}
+
+# What it takes to run enclaves, if it is not there.
+provide_missing() {
+  export CLOISTER_KERNEL_FLAVOURS=${CLOISTER_KERNEL_FLAVOURS:-standard}
+  provide 'install npm packages' node_modules/.package-lock.json -- install_npm_packages
+  provide 'guest kernel, agent and examples' build/blobs/{bzImage,init,companion,cmdline} \
+    build/{hello/rootfs/hello,signer/rootfs/signer} -- build_guest_parts
+  provide 'the cards' build/bin/cloister-{vsock,nsm,network,parent,squashfs} -- build_cards --bins
+  provide 'compile TypeScript' dist/index.js -- npx --no-install tsc -b
+  provide 'bundle the programs' bundle/{cli,keeper}/main.js -- node scripts/bundle.mjs
+  say 'everything is there; `npm run setup` also rebuilds what is older than its sources'
+}
+
 main() {
   local purpose=${1:-} card_parts=(--bins) flavours=standard
-  if [ -n "$purpose" ]; then
+  if [ -n "$purpose" ] && [ "$purpose" != --missing ]; then
     packages+=("${test_packages[@]}")
     card_parts+=(--examples)
     flavours='standard minimal'
@@ -209,10 +253,13 @@ main() {
   mkdir -p build/bin "$cache"
   exec 9>build/.setup.lock
   flock 9
-  check_toolchains
-  local missing
-  mapfile -t missing < <(missing_packages)
-  [ ${#missing[@]} -eq 0 ] || step "install ${missing[*]}" install_packages "${missing[@]}"
+  check_node
+  install_missing_packages
+  if [ "$purpose" = --missing ]; then
+    provide_missing
+    return
+  fi
+  check_cargo
   npm_packages_are_current || step 'install npm packages' install_npm_packages
   export CLOISTER_KERNEL_FLAVOURS=${CLOISTER_KERNEL_FLAVOURS:-$flavours}
   step "guest kernel ($CLOISTER_KERNEL_FLAVOURS), agent and example" bash enclave-images/build.sh build/blobs >&2
