@@ -823,6 +823,12 @@ const rows = {
       "The key broker's store is older than the counter in the TPM says: a copy was put in its place.",
     hint: 'Put the latest copy of the store back. To continue with an older one on purpose, restore a backup with `cloister kms restore`.',
   },
+  ERR_KMS_ROOTS: {
+    nitro: 0,
+    meaning:
+      'The key broker was started with other roots than the brokers of its store had before.',
+    hint: 'Start it with the same --root and --aws-root. To change them on purpose, stop all brokers of the store, and start the first one again with --change-roots.',
+  },
   ERR_KMS_BACKUP: {
     nitro: 0,
     meaning: "A backup of the key broker's store cannot be written, or cannot be restored.",

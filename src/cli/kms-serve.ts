@@ -24,6 +24,7 @@ import { trustedRoots, type RootFlags } from './trusted-roots.ts'
 interface ServeFlags extends MasterKeyFlags, RootFlags {
   readonly store?: string
   readonly credentials: string
+  readonly changeRoots?: boolean
   readonly maxDocumentAge: number
   readonly requestsPerSecond: number
   readonly region: string
@@ -45,7 +46,8 @@ const SERVE_NOTES = `
 The broker prints its endpoint when it answers, and runs until it is interrupted. Clients find it by
 AWS_ENDPOINT_URL_KMS, or their own option for the endpoint. docs/kms.md shows the file of principals, and
 says what the broker has and what it does not. With several roots, a document counts for a key only if the key's
-policy names its root; RootSha256 in the output is what policies call each of them.
+policy names its root; RootSha256 in the output is what policies call each of them. The store remembers the roots: to change
+them, stop all of its brokers, and start the first one with --change-roots.
 
 Example:
   cloister kms serve --credentials principals.json --passphrase-file passphrase \\
@@ -63,6 +65,7 @@ export function kmsServeCommand(): Command {
       [] as string[],
     )
     .option('--aws-root', "documents under AWS's Nitro Enclaves root G1 count too")
+    .option('--change-roots', 'use these roots with a store that had others')
     .option(
       '--max-document-age <seconds>',
       'the maximum age of a document',
@@ -109,6 +112,7 @@ async function serve(flags: ServeFlags): Promise<void> {
     masterKey: await masterKeyOf(flags),
     ...tlsOf(flags),
     ...consoleOf(flags),
+    changesRoots: flags.changeRoots ?? false,
     maxDocumentAgeMs: maxDocumentAge * 1000,
     report,
   })

@@ -2,6 +2,7 @@
 // the policies allow it. Whatever the outcome, it is in the audit log before the answer is sent.
 
 import { CloisterError } from '../errors.ts'
+import type { RequestFacts } from './access/request-context.ts'
 import type { Credentials, Principal } from './auth/credentials-file.ts'
 import { presignedTarget } from './auth/presigned.ts'
 import { authenticate } from './auth/sigv4.ts'
@@ -41,52 +42,74 @@ export interface BrokerParts {
 const TARGET = 'TrentService.'
 
 /** Answers one request. */
-export async function answerRequest(
-  request: ReceivedRequest,
-  { store, credentials, recipients, roots, place, now, upkeep, throttle }: BrokerParts,
-): Promise<Answer> {
-  const nowMs = now()
-  const { region } = place
-  const [name, principal] = beforeServing((): readonly [string, Principal] => {
-    const operation = operationName(request)
-    const sender = authenticate(request, { credentials, region, nowMs })
-    throttle.take(sender.arn, nowMs)
-    return [operation, sender]
-  })
-  upkeep.work()
+export async function answerRequest(request: ReceivedRequest, parts: BrokerParts): Promise<Answer> {
+  const nowMs = parts.now()
+  const { name, principal } = senderOf(request, parts, nowMs)
+  parts.upkeep.work()
   const { requestId, sourceIp, userAgent, isSecure } = request
   const start: AuditStart = {
     time: new Date(nowMs).toISOString(),
     ...{ requestId, sourceIp, principal: principal.arn, operation: name },
   }
-  const facts = { principal, nowMs, region, sourceIp, userAgent, isSecure, roots }
-  let call: Call | undefined
+  const { region } = parts.place
+  const facts = { principal, nowMs, region, sourceIp, userAgent, isSecure, roots: parts.roots }
+  const attempt: Attempt = { request, parts, facts, start, call: undefined }
   try {
-    const operation = operationOf(name)
-    const fields = new Fields(parseBody(request.body))
-    const recipient =
-      operation.takesRecipient === true
-        ? await recipients.verify(fields, request.recipientContent)
-        : null
-    const newCall = (atMs: number): Call => {
-      const all = { ...facts, nowMs: atMs, attestation: recipient?.attestation ?? null }
-      return (call = new Call({ store, place, fields, recipient, facts: all }))
-    }
-    if (!('prepare' in operation)) return await perform(operation, newCall(nowMs), start)
-    const run = await prepare(operation, newCall(nowMs))
-    return await perform({ run }, newCall(now()), start)
+    return await serve(operationOf(name), attempt)
   } catch (error) {
-    await recordFailure(store, start, { call, error })
+    await recordFailure(attempt, error)
     throw error
   }
 }
 
-function beforeServing<T>(step: () => T): T {
+/** A request that is served, and its last call, for the log. */
+interface Attempt {
+  readonly request: ReceivedRequest
+  readonly parts: BrokerParts
+  readonly facts: Omit<RequestFacts, 'attestation'>
+  readonly start: AuditStart
+  call: Call | undefined
+}
+
+interface Sender {
+  /** Of the operation. */
+  readonly name: string
+  readonly principal: Principal
+}
+
+/** @throws UnservedError */
+function senderOf(
+  request: ReceivedRequest,
+  { credentials, place: { region }, throttle }: BrokerParts,
+  nowMs: number,
+): Sender {
   try {
-    return step()
+    const name = operationName(request)
+    const principal = authenticate(request, { credentials, region, nowMs })
+    throttle.take(principal.arn, nowMs)
+    return { name, principal }
   } catch (error) {
     throw error instanceof KmsError ? new UnservedError(error) : error
   }
+}
+
+async function serve(operation: Operation, attempt: Attempt): Promise<Answer> {
+  const { request, parts, facts, start } = attempt
+  const { store, place, recipients, now } = parts
+  const fields = new Fields(parseBody(request.body))
+  const recipient =
+    operation.takesRecipient === true
+      ? await recipients.verify(fields, request.recipientContent)
+      : null
+  const attestation = recipient?.attestation ?? null
+  const newCall = (nowMs: number): Call =>
+    (attempt.call = new Call({
+      ...{ store, place, fields, recipient },
+      facts: { ...facts, nowMs, attestation },
+    }))
+  if (!('prepare' in operation)) return await perform(operation, newCall(facts.nowMs), start)
+  const run = await prepare(operation, newCall(facts.nowMs))
+  return await perform({ run }, newCall(now()), start)
 }
 
 /** Outside of any transaction: nothing is changed, whether it succeeds or not. */
@@ -137,9 +160,8 @@ function isZero(hex: string): boolean {
 }
 
 async function recordFailure(
-  store: Store,
-  start: AuditStart,
-  { call, error }: { readonly call: Call | undefined; readonly error: unknown },
+  { parts: { store }, start, call }: Attempt,
+  error: unknown,
 ): Promise<void> {
   const known = error instanceof KmsError
   const failure = known

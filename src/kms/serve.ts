@@ -2,15 +2,16 @@
 
 import { isIP } from 'node:net'
 import { check } from '../errors.ts'
-import { readCredentials } from './auth/credentials-file.ts'
-import { answerRequest } from './broker.ts'
+import { readCredentials, type Credentials } from './auth/credentials-file.ts'
+import { answerRequest, type BrokerParts } from './broker.ts'
 import { ClockWatch } from './clock-watch.ts'
 import { KmsConsole, type ConsoleOptions } from './console.ts'
-import { KmsServer } from './http/server.ts'
-import { readTlsIdentity, type TlsFiles } from './http/tls.ts'
-import { openStore, type MasterKeySource } from './open-store.ts'
+import { KmsServer, type Handlers } from './http/server.ts'
+import { readTlsIdentity, type TlsFiles, type TlsIdentity } from './http/tls.ts'
+import { openStore, type MasterKeySource, type OpenStore } from './open-store.ts'
 import { RecipientVerifier } from './recipient/recipient.ts'
 import { rootDigest } from './recipient/root-digest.ts'
+import type { Store } from './store/store.ts'
 import { Throttle } from './throttle.ts'
 import { Upkeep } from './upkeep.ts'
 
@@ -25,6 +26,8 @@ export interface BrokerOptions {
   readonly credentials: string
   /** DER certificates of the roots whose documents count; may be empty. */
   readonly roots: readonly Uint8Array[]
+  /** Whether the store may have had others before. */
+  readonly changesRoots?: boolean
   readonly maxDocumentAgeMs: number
   readonly region: string
   /** Twelve digits: the account of the keys' ARNs. */
@@ -57,56 +60,97 @@ export interface Broker extends AsyncDisposable {
 
 /**
  * A store that is new is removed again when the broker does not start.
- * @throws ERR_KMS_STORE, ERR_KMS_MASTER_KEY, ERR_KMS_CREDENTIALS, ERR_KMS_LISTEN, ERR_KMS_TLS;
+ * @throws ERR_KMS_STORE, ERR_KMS_MASTER_KEY, ERR_KMS_CREDENTIALS, ERR_KMS_ROOTS, ERR_KMS_LISTEN, ERR_KMS_TLS;
  * AttestationError when a root is malformed
  */
 export async function startBroker(options: BrokerOptions): Promise<Broker> {
-  const { region, account, host, port, report } = options
-  checkHost(host, options.tls !== undefined)
-  const { maxDocumentAgeMs: maxAgeMs } = options
-  const recipients = new RecipientVerifier({ roots: options.roots, maxAgeMs })
-  const roots = options.roots.map(rootDigest)
-  const credentials = readCredentials(options.credentials)
-  const clock = options.now ?? Date.now
-  const tls = options.tls === undefined ? null : readTlsIdentity(options.tls, clock())
-  const { store, guard } = await openStore(options.store, options.masterKey, clock())
-  const watch = new ClockWatch(clock, store.audit.lastTime, report)
-  const now = () => watch.now()
-  const place = { region, account }
-  let upkeep: Upkeep | undefined
-  const close = (): void => {
-    upkeep?.[Symbol.dispose]()
-    store[Symbol.dispose]()
-  }
+  const given = readGiven(options)
+  const { store, guard } = await openStore(options.store, options.masterKey, given.clock())
   try {
-    upkeep = new Upkeep({ store, guard, place, now, report })
-    const throttle = new Throttle(options.requestsPerSecond ?? Infinity)
-    const parts = { store, credentials, recipients, roots, place, now, upkeep, throttle }
-    const unserved = new Throttle(SIGNED_UNSERVED_PER_SECOND)
-    const server = await KmsServer.listen(
-      { host, port, tls },
-      {
-        ...{ dispatch: (request) => answerRequest(request, parts), report, now },
-        sign: (text) => store.responseKey.sign(text),
-        signsUnserved: () => unserved.takes('', now()),
-      },
-    )
-    const page = await openConsole(server, options.console, { store, place, roots, now, report })
-    return {
-      endpoint: server.endpoint,
-      console: page?.url ?? null,
-      responseKey: store.responseKey.publicKey,
-      closeStore: close,
-      async [Symbol.asyncDispose]() {
-        await page?.[Symbol.asyncDispose]()
-        await server[Symbol.asyncDispose]()
-        close()
-      },
-    }
+    store.keepRoots(given.roots, options.changesRoots === true)
+    return await serveStore({ store, guard }, given, options)
   } catch (error) {
-    upkeep?.[Symbol.dispose]()
     store.abandon()
     throw error
+  }
+}
+
+/** What is read before there is a store, and then served with it. */
+interface Given {
+  readonly clock: () => number
+  readonly credentials: Credentials
+  readonly recipients: RecipientVerifier
+  readonly roots: readonly string[]
+  readonly tls: TlsIdentity | null
+}
+
+function readGiven(options: BrokerOptions): Given {
+  const { host, roots, maxDocumentAgeMs: maxAgeMs, tls, now: clock = Date.now } = options
+  checkHost(host, tls !== undefined)
+  return {
+    clock,
+    recipients: new RecipientVerifier({ roots, maxAgeMs }),
+    roots: roots.map(rootDigest),
+    credentials: readCredentials(options.credentials),
+    tls: tls === undefined ? null : readTlsIdentity(tls, clock()),
+  }
+}
+
+async function serveStore(
+  { store, guard }: OpenStore,
+  { clock, tls, ...trusted }: Given,
+  options: BrokerOptions,
+): Promise<Broker> {
+  const { region, account, host, port, report } = options
+  const watch = new ClockWatch(clock, store.audit.lastTime, report)
+  const now = (): number => watch.now()
+  const place = { region, account }
+  const upkeep = new Upkeep({ store, guard, place, now, report })
+  const throttle = new Throttle(options.requestsPerSecond ?? Infinity)
+  const handlers = handlersOf({ ...trusted, store, place, now, upkeep, throttle }, report)
+  try {
+    const server = await KmsServer.listen({ host, port, tls }, handlers)
+    const shown = { store, place, roots: trusted.roots, now, report }
+    const page = await openConsole(server, options.console, shown)
+    return brokerOf({ server, page, store, upkeep })
+  } catch (error) {
+    upkeep[Symbol.dispose]()
+    throw error
+  }
+}
+
+function handlersOf(parts: BrokerParts, report: BrokerOptions['report']): Handlers {
+  const { store, now } = parts
+  const unserved = new Throttle(SIGNED_UNSERVED_PER_SECOND)
+  return {
+    ...{ dispatch: (request) => answerRequest(request, parts), report, now },
+    sign: (text) => store.responseKey.sign(text),
+    signsUnserved: () => unserved.takes('', now()),
+  }
+}
+
+interface BrokerServers {
+  readonly server: KmsServer
+  readonly page: KmsConsole | undefined
+  readonly store: Store
+  readonly upkeep: Upkeep
+}
+
+function brokerOf({ server, page, store, upkeep }: BrokerServers): Broker {
+  const close = (): void => {
+    upkeep[Symbol.dispose]()
+    store[Symbol.dispose]()
+  }
+  return {
+    endpoint: server.endpoint,
+    console: page?.url ?? null,
+    responseKey: store.responseKey.publicKey,
+    closeStore: close,
+    async [Symbol.asyncDispose]() {
+      await page?.[Symbol.asyncDispose]()
+      await server[Symbol.asyncDispose]()
+      close()
+    },
   }
 }
 

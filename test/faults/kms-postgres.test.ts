@@ -15,6 +15,7 @@ import {
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { buildToolkit } from '../fixtures/built-toolkit.ts'
 import { startBrokerProcess, type BrokerProcess } from '../fixtures/kms/broker-process.ts'
+import { Platform } from '../fixtures/kms/platform.ts'
 import { PostgresRelay } from '../fixtures/kms/postgres-relay.ts'
 import { PostgresServer } from '../fixtures/kms/postgres-server.ts'
 import { ACCOUNT, principals, REGION } from '../fixtures/kms/running-broker.ts'
@@ -93,6 +94,23 @@ test('under load, both write one store and one audit log', async () => {
   expect(await server.query('SELECT count(*) FROM aliases')).toBe('24')
   expect(await verifiedEntries()).toBe(24 * 5)
   await expect(server.query("UPDATE audit SET entry = '{}'")).rejects.toThrow(/append-only/)
+})
+
+test('a broker with other roots than the others is refused', async () => {
+  const [mine, theirs] = [await Platform.make(), await Platform.make()]
+  const rootsBase64 = [mine, theirs].map(({ root }) => Buffer.from(root).toString('base64'))
+  const started = async (roots: readonly string[]): Promise<void> => {
+    const { broker, client } = await startBrokerProcess(
+      { ...options, rootsBase64: roots },
+      'ignore',
+    )
+    client.destroy()
+    broker.kill()
+    await once(broker, 'close')
+  }
+  await Promise.all([started(rootsBase64), started(rootsBase64.toReversed())])
+  await expect(started(rootsBase64.slice(1))).rejects.toThrow()
+  await started([])
 })
 
 test('a server that crashes and restarts under load loses nothing that was acknowledged', async () => {

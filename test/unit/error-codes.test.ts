@@ -50,6 +50,7 @@ const elsewhere: Partial<Record<ErrorCode, string>> = {
   ERR_KMS_BACKUP: 'unit/kms/backup.test.ts',
   ERR_KMS_CLOCK: 'faults/kms-store-faults.test.ts',
   ERR_KMS_ROLLBACK: 'integration/kms-sealed-store.test.ts',
+  ERR_KMS_ROOTS: 'unit/kms/same-roots.test.ts',
   ERR_KMS_TLS: 'unit/kms/tls.test.ts',
   ERR_KMS_DECISION: 'unit/kms/command.test.ts',
   ERR_API_ACCEPT: 'integration/guest-services.test.ts',

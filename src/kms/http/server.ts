@@ -103,7 +103,7 @@ interface ListenOptions {
   readonly silenceMs?: number
 }
 
-interface Handlers {
+export interface Handlers {
   readonly dispatch: Dispatch
   /** Gets what went wrong in the broker itself. */
   readonly report: (fault: unknown) => void

@@ -1,5 +1,6 @@
 // The store as the broker uses it: keys, names and the audit log under one master key.
 
+import { keepRoots, readRoots } from './accepted-roots.ts'
 import { AliasTable } from './alias-table.ts'
 import { AuditLog } from './audit-log.ts'
 import type { Database } from './database.ts'
@@ -104,6 +105,17 @@ export class Store implements Disposable {
     })
   }
 
+  /**
+   * Checks that a broker accepts the roots that all brokers of this store accept, or with `isChange` remembers them.
+   * @throws ERR_KMS_ROOTS
+   */
+  keepRoots(roots: readonly string[], isChange: boolean): void {
+    const place = { database: this.#database, master: this.#master }
+    this.transaction(() => {
+      keepRoots(place, roots, isChange)
+    })
+  }
+
   /** All of it, or nothing; on the disk when it returns. */
   transaction<T>(work: () => T): T {
     return this.#database.transaction(work)
@@ -137,6 +149,7 @@ export class Store implements Disposable {
    */
   checkRows(): number {
     let count = 0
+    readRoots(this.#database, this.#master)
     for (const id of pages(
       (after) => this.keys.list(after, PAGE),
       (one) => one,

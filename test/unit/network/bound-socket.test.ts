@@ -1,7 +1,7 @@
 // Sockets for published ports that cannot be bound: the error says in words what is in the way, and what to do.
 
 import { createSocket } from 'node:dgram'
-import { once } from 'node:events'
+import { once } from '../../fixtures/once.ts'
 import { createServer } from 'node:net'
 import { expect, test } from 'vitest'
 import { CloisterError } from '../../../src/errors.ts'
