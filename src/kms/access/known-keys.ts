@@ -19,7 +19,9 @@ const GLOBAL = [
 const OWN = ['Assurance', 'RootSha256', 'ModuleId', 'AgeSeconds', 'UnusedNonce'].map(
   (name) => `cloister:RecipientAttestation:${name}`,
 )
-const KNOWN = new Set([...NAMES, ...GLOBAL, ...OWN].map((name) => name.toLowerCase()))
+/** Those with one name; there are also families. */
+export const KNOWN_KEYS: readonly string[] = [...NAMES, ...GLOBAL, ...OWN]
+const KNOWN = new Set(KNOWN_KEYS.map((name) => name.toLowerCase()))
 const FAMILY =
   /^(kms:encryptioncontext:|aws:(principal|resource|request)tag\/)[^]|^kms:recipientattestation:(nitrotpm)?pcr\d+$/
 const VIA_SERVICE = 'kms:viaservice'
