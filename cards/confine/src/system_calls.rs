@@ -188,7 +188,7 @@ fn sockets_of(reach: Reach) -> &'static [(i32, i32)] {
     }
 }
 
-/// Any that its sockets can be made to, or the one with a name that no call can change: no rule, or one.
+/// Where connect(2) may go: anywhere its sockets can reach (no rule), or to one name that no call can change.
 fn allowed_connections(reach: Reach) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
     if reach != Reach::VsockSocket {
         return Ok(Vec::new());

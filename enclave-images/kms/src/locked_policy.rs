@@ -54,9 +54,9 @@ pub struct Expected<'a> {
     pub roots: &'a [&'a str],
 }
 
-/// Checks what DescribeKey answers, and returns the key's use. Who imported material has it, whatever the policy says; the
-/// owner of a CloudHSM cluster can use its keys without KMS; a
-/// replica in another region has a policy of its own.
+/// Checks what DescribeKey answers, and returns the key's use. Material that was imported is still with its importer,
+/// whatever the policy says; the owner of a CloudHSM cluster can use its keys without KMS; a replica in another region
+/// has a policy of its own.
 pub fn check_material(description: &Map<String, Value>) -> Result<&str, Failure> {
     let field = |name: &str| description.get("KeyMetadata").and_then(|it| it.get(name));
     let origin = field("Origin").and_then(Value::as_str).unwrap_or_default();
