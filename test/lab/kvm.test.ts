@@ -4,7 +4,6 @@
 import { randomBytes } from 'node:crypto'
 import { cpSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { verifyAttestation } from '@cloister/attestation'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { buildAwsImage } from '../fixtures/aws-image.ts'
@@ -17,6 +16,7 @@ import { recentQemuInLab } from './recent-qemu.ts'
 import { repository } from './repository.ts'
 
 const REPORT_PORT = 5006
+const patient = { timeout: 300_000, interval: 200 }
 
 let outside: TestHost
 let lab: Lab
@@ -159,7 +159,8 @@ test('with --vsock host a guest reaches what listens at the host’s own AF_VSOC
     ...[root, '/files/dialler.eif', '--vsock', 'host', '--parent-ports', '8000-8002'],
   )
   const dialled = (line: string): Promise<string> => enclaves.dial(root, enclave, 5006, line)
-  while ((await dialled('8002 8002').catch(() => '')) === '') await sleep(200) // until it listens
+  const answer = (): Promise<string> => dialled('8002 8002').catch(() => '')
+  await expect.poll(answer, patient).not.toBe('') // once it listens
   const word = 'x'.repeat(60_000)
   expect(await dialled(`echo 8000 ${word}`)).toBe(`8000 open\n${word}`)
   expect(await dialled('echo 8001 socat')).toBe('8001 open\nsocat')
@@ -201,7 +202,8 @@ test('with --vsock kernel any program of the host dials the enclave’s CID, and
   const client = 'printf "%s\\n" "$1" | python3 /files/sample.py client 16 "$2"'
   const dialled = (line: string, port = '5006'): Promise<string> =>
     enclaves.output(user, 'bash', '-c', client, 'bash', line, port)
-  while ((await dialled('8005 8005').catch(() => '')) === '') await sleep(200) // until it listens
+  const answer = (): Promise<string> => dialled('8005 8005').catch(() => '')
+  await expect.poll(answer, patient).not.toBe('') // once it listens
   const word = 'x'.repeat(60_000)
   expect(await dialled(`echo 8004 ${word}`)).toBe(`8004 open\n${word}`)
   expect(await enclaves.output(user, 'cat', '/tmp/server-8004')).toMatch(/^cid 16 port \d+$/m)
