@@ -3,7 +3,7 @@
 
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
-import { messageOf } from '../errors.ts'
+import { reasonOf } from '../errors.ts'
 import { printProgress } from './print.ts'
 
 /** Far more than it takes. */
@@ -16,7 +16,7 @@ export async function notifyReady(env: NodeJS.ProcessEnv = process.env): Promise
     await promisify(execFile)('systemd-notify', ['--ready'], { env, timeout: TIMEOUT_MS })
   } catch (error) {
     printProgress(
-      `Could not tell the service manager that this command is ready: ${messageOf(error)}`,
+      `Could not tell the service manager that this command is ready: ${reasonOf(error)}`,
     )
   }
 }

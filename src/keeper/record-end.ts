@@ -1,7 +1,7 @@
 // An enclave's end: every part goes, the console is saved, the record says why. A full disk may
 // cost any of these steps, but no step costs another.
 
-import { messageOf } from '../errors.ts'
+import { reasonOf } from '../errors.ts'
 import type { ConsoleLog } from './guest/console-log.ts'
 import type { Journal } from './journal.ts'
 import { endNow, type EndCause, type Registry, type RunningRecord } from '../enclaves/index.ts'
@@ -27,7 +27,7 @@ export async function recordEnd(ending: Ending): Promise<void> {
     try {
       await carryOut()
     } catch (error) {
-      journal.write(`cannot ${step}: ${messageOf(error)}`)
+      journal.write(`cannot ${step}: ${reasonOf(error)}`)
     }
   }
   if (cause.first === 'app') await attempt('wait for the last lines', () => enclave.logged())

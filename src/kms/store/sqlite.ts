@@ -22,7 +22,7 @@ import {
 import { createRequire } from 'node:module'
 import { dirname, join, resolve } from 'node:path'
 import type { Database as Sqlite, Statement } from 'node-sqlite3-wasm'
-import { check, CloisterError, messageOf } from '../../errors.ts'
+import { check, CloisterError, reasonOf } from '../../errors.ts'
 import { makeDirectory } from '../../files/index.ts'
 import { checkPrivate } from '../private-file.ts'
 import { Database, type Row, type Value } from './database.ts'
@@ -175,7 +175,7 @@ export class SqliteDatabase extends Database {
       return work()
     } catch (cause) {
       if (cause instanceof CloisterError) throw cause
-      const reason = `${messageOf(cause)}${diskNote(dirname(this.name))}`
+      const reason = `${reasonOf(cause)}${diskNote(dirname(this.name))}`
       throw new CloisterError(CODE, `the store ${this.name} fails: ${reason}`, { cause })
     }
   }
@@ -239,7 +239,7 @@ function opening<T>(directory: string, open: () => T): T {
     return open()
   } catch (cause) {
     if (cause instanceof CloisterError) throw cause
-    const message = `cannot open the store in ${directory}: ${messageOf(cause)}`
+    const message = `cannot open the store in ${directory}: ${reasonOf(cause)}`
     throw new CloisterError(CODE, message, { cause, details: { directory } })
   }
 }

@@ -48,7 +48,9 @@ test('a broker that crashes leaves no core dump with its keys', async () => {
 test('a store that cannot be made is named, in /proc too, where no name can be', async () => {
   const unmade = ['--store', '/proc/none/store']
   const served = await host.run(...SERVE, ...given(), ...unmade)
-  expect(served.stderr).toMatch(/^ERR_KMS_STORE: cannot open the store in \/proc\/none\/store/)
+  expect(served.stderr).toMatch(
+    /^ERR_KMS_STORE: cannot open the store in \/proc\/none\/store: no such file or directory\n/,
+  )
   const passphrase = ['--passphrase-file', host.path('passphrase')]
   const restored = await host.run('kms', 'restore', host.path('any'), ...passphrase, ...unmade)
   expect(restored.stderr).toMatch(/^ERR_KMS_BACKUP: .* to \/proc\/none\/store: /)
