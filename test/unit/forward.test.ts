@@ -7,9 +7,9 @@ import { existsSync, statSync } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { createInterface } from 'node:readline'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { expectHeldUp } from '../fixtures/back-pressure.ts'
 import { ECHO_PORT, EchoEnclave } from '../fixtures/echo-enclave.ts'
 import { once } from '../fixtures/once.ts'
 import { TestHost } from '../host.ts'
@@ -97,16 +97,7 @@ test.each([
 })
 
 test('a reader that does not read holds up the writer', async () => {
-  const socket = toGuest()
-  await once(socket, 'connect')
-  socket.pause()
-  for (let written = 0; written < 2 ** 26; written += 2 ** 20) socket.write(Buffer.alloc(2 ** 20))
-  for (let before = -1; before !== socket.bytesWritten;) {
-    before = socket.bytesWritten
-    await sleep(300)
-  }
-  expect(socket.writableLength).toBeGreaterThan(0)
-  socket.destroy()
+  await expectHeldUp(toGuest())
 })
 
 test('a reset on one side ends the other, whichever was first', async () => {

@@ -6,8 +6,8 @@ import { request } from 'node:http'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { expectHeldUp } from '../fixtures/back-pressure.ts'
 import { EchoEnclave } from '../fixtures/echo-enclave.ts'
 import { parseExposition } from '../fixtures/exposition.ts'
 import { callCloister, type Called } from '../fixtures/in-process-cli.ts'
@@ -105,16 +105,7 @@ test('connections for which 256 others wait are closed, and those keep their tur
 })
 
 test('a reader that does not read holds up the writer', async () => {
-  const socket = dial(enclave, 8000)
-  await once(socket, 'connect')
-  socket.pause()
-  for (let written = 0; written < 2 ** 26; written += 2 ** 20) socket.write(Buffer.alloc(2 ** 20))
-  for (let before = -1; before !== socket.bytesWritten;) {
-    before = socket.bytesWritten
-    await sleep(300)
-  }
-  expect(socket.writableLength).toBeGreaterThan(0)
-  socket.destroy()
+  await expectHeldUp(dial(enclave, 8000))
 })
 
 test('metrics say what went through, and what did not', async () => {
