@@ -88,7 +88,8 @@ fn name_localhost(hostname: &str) -> io::Result<()> {
         added += "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
     }
     if !names(hostname) {
-        added += &format!("127.0.1.1\t{hostname}\n");
+        // A program that listens at its own name is reached as one at localhost is.
+        added += &format!("127.0.0.1\t{hostname}\n");
     }
     if !text.is_empty() && !text.ends_with('\n') {
         added.insert(0, '\n');
