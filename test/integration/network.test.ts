@@ -1,6 +1,8 @@
 // Programs that know nothing of Cloister, in an enclave whose manifest lets them reach example.com.
 
+import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { HostServers } from '../fixtures/network/host-servers.ts'
 import { NetworkedEnclave } from '../fixtures/network/networked-enclave.ts'
@@ -106,6 +108,17 @@ with requests.Session() as session:
         print(answer.status_code, len(answer.content))
     print(session.get("https://api.example.com/s", verify="/outside.pem").text)`
     expect(await networked.python(script)).toBe('200 18\n200 100000\nhello /s over 1.1\n\n')
+  })
+
+  test("quic-go's HTTP/3", async () => {
+    const { outside, host } = networked
+    const program = join(host.directory, 'root/usr/bin/http3-peer')
+    const [command, ...words] = [...outside.command, program, 'serve', '93.184.216.34:443']
+    const server = spawn(command, [...words, outside.certificate, outside.key])
+    const post = 'SSL_CERT_FILE=/outside.pem http3-peer post https://api.example.com 1000000'
+    const said = await networked.guest(post)
+    server.kill()
+    expect(said).toBe('HTTP/3.0 1000000 true\n')
   })
 
   test('apt-get, which installs a package', async () => {

@@ -2,6 +2,7 @@
 // nothing of Cloister on both sides.
 
 import { existsSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parseExposition } from '../fixtures/exposition.ts'
 import { describeIsolation } from '../fixtures/network/isolation-tests.ts'
@@ -54,6 +55,10 @@ describe('clients of the host reach', () => {
     expect(await curl(`http://${v6}/`)).toMatch(/^\[::1\]:\d+ asked \[::1\]:\d+\n$/)
   })
 
+  test('a server that listens at its HOSTNAME, as some frameworks do', async () => {
+    expect(await curl(`http://${published.at(8004)}/hello`)).toBe('hello\n')
+  })
+
   test('attested TLS', async () => {
     const url = `https://${published.at(443)}`
     expect(await curl('-k', `${url}/hello`)).toBe('hello\n')
@@ -78,6 +83,14 @@ for number, it in enumerate(clients):
     it.send(b"%d" % number)
 print([it.recv(100) for it in clients])`
     expect(await published.python(script)).toBe("[b'0', b'1', b'2']\n")
+  })
+
+  test("quic-go's HTTP/3, by an unchanged client", async () => {
+    const url = `https://${published.at(8003, 'udp')}`
+    const authorities = `SSL_CERT_FILE=${published.outside.certificate}`
+    const client = join(published.host.directory, 'root/http3-peer')
+    const said = await published.client('env', authorities, client, 'post', url, '1000000')
+    expect(said).toBe('HTTP/3.0 1000000 true\n')
   })
 })
 
@@ -159,9 +172,9 @@ asyncio.run(main())`
 
 test('describe-enclaves and metrics count clients', async () => {
   const { Published, Network } = await describedNetwork()
-  expect(Published).toHaveLength(8)
+  expect(Published).toHaveLength(10)
   expect(Network.Arrivals.Counters['Tcp']).toBeGreaterThan(200)
-  expect(Network.Arrivals.Counters['Udp']).toBe(3)
+  expect(Network.Arrivals.Counters['Udp']).toBe(4)
   expect(Network.Arrivals.Counters['Failed']).toBe(1)
   const { stdout } = await published.host.run('metrics')
   const families = parseExposition(stdout)
@@ -172,7 +185,7 @@ test('describe-enclaves and metrics count clients', async () => {
   const { Counters: counters } = Network.Arrivals
   expect(values('clients_turned_away_total')).toEqual([1, 0])
   expect(values('clients_limit')).toEqual([1016])
-  expect(values('clients_total')).toEqual([counters['Tcp'], 3])
+  expect(values('clients_total')).toEqual([counters['Tcp'], 4])
   expect(values('clients_connected')).toHaveLength(1)
   // The echo alone is 10 MB.
   for (const bytes of values('client_bytes_total')) expect(bytes).toBeGreaterThan(10_240_000)
