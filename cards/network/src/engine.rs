@@ -176,7 +176,12 @@ impl Engine {
         }
         let entry = self.flows.vacant_entry();
         let key = entry.key();
-        if self.context.poller.add(&stream, token(key, true)).is_ok() {
+        if self
+            .context
+            .poller
+            .add_guest(&stream, token(key, true))
+            .is_ok()
+        {
             entry.insert(Flow::Greeting(Greeting::new(stream, self.context.now)));
             self.work(key);
         }
@@ -204,7 +209,14 @@ impl Engine {
         let flow = std::mem::replace(slot, Flow::Away);
         let is_lookup = matches!(flow, Flow::Lookup(_));
         let (is_arrival, visitor) = (flow.is_arrival(), flow.visitor());
-        match act(flow, &mut self.context, key) {
+        let context = &mut self.context;
+        let left = act(flow, context, key).and_then(|mut flow| {
+            let guest = flow.guest();
+            let rewatched =
+                guest.map_or(Ok(()), |it| it.rewatch(&context.poller, token(key, true)));
+            rewatched.ok().map(|()| flow)
+        });
+        match left {
             Some(flow) => self.flows[key] = flow,
             None => {
                 self.flows.remove(key);

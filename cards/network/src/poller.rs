@@ -39,10 +39,26 @@ impl Poller {
     /// # Errors
     /// When the kernel refuses it.
     pub fn add(&self, fd: impl AsFd, token: u64) -> io::Result<()> {
-        use epoll::EventFlags as Flags;
-        let flags = Flags::IN | Flags::OUT | Flags::RDHUP | Flags::ET;
-        epoll::add(&self.epoll, fd, epoll::EventData::new_u64(token), flags)?;
-        Ok(())
+        let token = epoll::EventData::new_u64(token);
+        Ok(epoll::add(&self.epoll, fd, token, flags(true))?)
+    }
+
+    /// The same, but does not announce that it is writable.
+    ///
+    /// # Errors
+    /// When the kernel refuses it.
+    pub fn add_guest(&self, fd: impl AsFd, token: u64) -> io::Result<()> {
+        let token = epoll::EventData::new_u64(token);
+        Ok(epoll::add(&self.epoll, fd, token, flags(false))?)
+    }
+
+    /// From now on announces also that it turned writable; at once if it is.
+    ///
+    /// # Errors
+    /// When the kernel refuses it.
+    pub fn watch_room(&self, fd: impl AsFd, token: u64) -> io::Result<()> {
+        let token = epoll::EventData::new_u64(token);
+        Ok(epoll::modify(&self.epoll, fd, token, flags(true))?)
     }
 
     /// Waits for at most `timeout` and replaces `ready` by what turned ready.
@@ -60,6 +76,13 @@ impl Poller {
         }
         Ok(())
     }
+}
+
+fn flags(watches_room: bool) -> epoll::EventFlags {
+    use epoll::EventFlags as Flags;
+    let mut flags = Flags::IN | Flags::RDHUP | Flags::ET;
+    flags.set(Flags::OUT, watches_room);
+    flags
 }
 
 fn ready_of(event: &epoll::Event) -> Ready {

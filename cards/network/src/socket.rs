@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
-use crate::poller::Ready;
+use crate::poller::{Poller, Ready};
 
 /// What reading brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub struct Socket {
     pub writable: bool,
     /// Shut in both directions, or in error.
     pub gone: bool,
+    /// Whether the poller says when there is room.
+    watches_room: bool,
 }
 
 impl Socket {
@@ -36,6 +38,16 @@ impl Socket {
             readable: true,
             writable: true,
             gone: false,
+            watches_room: true,
+        }
+    }
+
+    /// The guest's stream, which the poller was given as that.
+    #[must_use]
+    pub fn guest(fd: OwnedFd) -> Self {
+        Self {
+            watches_room: false,
+            ..Self::new(fd)
         }
     }
 
@@ -53,6 +65,19 @@ impl Socket {
         self.readable |= ready.readable;
         self.writable |= ready.writable;
         self.gone |= ready.gone;
+    }
+
+    /// Has the poller say from now on when there is room, if there is none: a Unix socket has room again with each
+    /// message that the other side takes, which would wake the card up each time.
+    ///
+    /// # Errors
+    /// When the kernel refuses it.
+    pub fn rewatch(&mut self, poller: &Poller, token: u64) -> io::Result<()> {
+        if !self.watches_room && !self.writable {
+            self.watches_room = true;
+            poller.watch_room(&self.fd, token)?;
+        }
+        Ok(())
     }
 
     /// # Errors

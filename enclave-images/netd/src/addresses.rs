@@ -12,6 +12,9 @@ use std::net::{IpAddr, SocketAddr};
 pub const DEVICE: &str = "cloister0";
 /// The longest packet in bytes: the longest that IPv4 has, as nothing here is ever on a wire.
 pub const MTU: usize = 65_535;
+/// Bytes of a program that a segment to it has at most. The longest that fits with any header would have 65,475; this is
+/// a multiple of 64, so that segments begin at aligned places of a buffer.
+pub const SEGMENT_BYTES: usize = 65_472;
 
 /// Whether an address is the router's own.
 pub fn is_router(address: SocketAddr) -> bool {

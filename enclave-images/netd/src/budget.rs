@@ -1,8 +1,12 @@
 //! What the buffers of all flows may take up together. A flow's share is promised when it begins, so the
 //! promises are a hard bound; pages that a buffer never reaches are never touched.
 
-/// Of a flow that has room: both directions of a fast transfer stay busy.
-const LARGE_BYTES: usize = 256 * 1024;
+use crate::addresses::SEGMENT_BYTES;
+use crate::spares::Spares;
+
+/// Of a flow that has room: both directions of a fast transfer stay busy. Whole segments, as a short one at the end of
+/// every round costs as much as a long one.
+pub const LARGE_BYTES: usize = 4 * SEGMENT_BYTES;
 /// Of every further flow.
 const SMALL_BYTES: usize = 16 * 1024;
 
@@ -13,6 +17,7 @@ const WIDE_BYTES: usize = 4 * SMALL_BYTES;
 pub struct Budget {
     large: usize,
     small: usize,
+    pub spares: Spares,
 }
 
 /// A promise: bytes of each of a flow's two buffers.
@@ -27,6 +32,7 @@ impl Budget {
         Self {
             large: bytes / 2 / (2 * LARGE_BYTES),
             small: bytes / 2 / (2 * SMALL_BYTES),
+            spares: Spares::default(),
         }
     }
 

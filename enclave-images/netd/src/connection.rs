@@ -3,6 +3,7 @@
 
 use crate::flow::{Outcome, Surroundings, refuse};
 use crate::packet::Pair;
+use crate::spares::Spares;
 use crate::stack::Stack;
 use crate::upstream::Upstream;
 use cloister_egress_policy::wire::Status;
@@ -85,6 +86,13 @@ impl Connection {
         self.relay(around)
     }
 
+    /// Ends it for good.
+    pub fn leave(self, spares: &mut Spares) {
+        if let State::Open { stack, .. } = self.state {
+            spares.keep(stack.into_socket());
+        }
+    }
+
     fn relay(&mut self, around: &mut Surroundings) -> Outcome {
         let State::Open { stack, lingers } = &mut self.state else {
             return Outcome::Over;
@@ -115,7 +123,8 @@ pub fn open(
     around: &mut Surroundings,
 ) -> Option<Stack> {
     let now = around.clock.stack_time();
-    let mut stack = Stack::listen(pair, buffer_bytes, around.tun, now)?;
+    let socket = around.budget.spares.take(buffer_bytes);
+    let mut stack = Stack::listen(pair, socket, around.tun, now)?;
     stack.receive(opening, around.tun, now);
     Some(stack)
 }

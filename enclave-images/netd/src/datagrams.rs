@@ -196,11 +196,13 @@ mod tests {
             source: "198.18.0.2:1".parse().unwrap(),
             destination: "8.8.8.8:1".parse().unwrap(),
         };
-        let (ours, host_part) = UnixStream::pair().unwrap();
+        let (ours, mut host_part) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
         host_part.set_nonblocking(true).unwrap();
         let dial: Dial = Box::new(move || Ok(ours.try_clone()?.into()));
         let upstream = Upstream::open(&dial, &Request::Dns).unwrap();
+        let mut request = vec![0; Request::Dns.encode().len()];
+        host_part.read_exact(&mut request).unwrap();
         let share = budget.promise_small().unwrap();
         let flow = Datagrams::new(pair, upstream, share.bytes, Instant::now());
         (flow, host_part)

@@ -24,6 +24,7 @@ mod packet;
 mod resolver;
 mod router;
 mod rules;
+mod spares;
 mod stack;
 mod stale;
 mod table;

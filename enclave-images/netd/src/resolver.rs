@@ -140,7 +140,8 @@ impl Resolver {
 
     /// Opens a stream; the caller watches it.
     pub fn connect(&mut self, dial: &Dial) -> io::Result<&Upstream> {
-        Ok(self.upstream.insert(Upstream::open(dial, &Request::Dns)?))
+        let upstream = Upstream::open(dial, &Request::Dns)?.watching_room();
+        Ok(self.upstream.insert(upstream))
     }
 
     /// Sends what can be, and receives until there are replies: none when all has been received. When the stream breaks, every question that waits has failed.

@@ -302,11 +302,8 @@ impl Router {
 
     fn remove(&mut self, key: usize) {
         if let Some(entry) = self.table.remove(key) {
-            let shares = [Some(entry.share), entry.flow.into_extra()];
-            shares
-                .into_iter()
-                .flatten()
-                .for_each(|share| self.budget.release(share));
+            self.budget.release(entry.share);
+            entry.flow.leave(&mut self.budget);
         }
     }
 
@@ -329,7 +326,9 @@ impl Router {
             Flow::Datagrams(flow) => flow.settle(&mut around),
             Flow::Inquiry(flow) => flow.settle(&mut around),
         };
-        match outcome {
+        let upstream = entry.flow.upstream();
+        let rewatched = upstream.map_or(Ok(()), |it| it.rewatch(&self.epoll, key as u64));
+        match rewatched.map_or(Outcome::Over, |()| outcome) {
             Outcome::Waits(None) => {}
             Outcome::Waits(Some(time)) => self.table.wake_at(key, time),
             Outcome::Continues => self.table.mark(key),

@@ -1,14 +1,14 @@
 //! One TCP connection of the guest, ended here: smoltcp with one socket, whose address is the
 //! destination that the program dialled.
 
-use crate::addresses::MTU;
+use crate::addresses::SEGMENT_BYTES;
 use crate::packet::Pair;
 use crate::tun::Tun;
 use crate::upstream::{Received, Upstream};
 use smoltcp::iface::{Config, Interface, PollResult, SocketHandle, SocketSet, SocketStorage};
 use smoltcp::phy::{Checksum, ChecksumCapabilities, Device, DeviceCapabilities, Medium};
 use smoltcp::phy::{RxToken, TxToken};
-use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
+use smoltcp::socket::tcp::{Socket, State};
 use smoltcp::time::Instant;
 use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr};
 use std::hash::{BuildHasher, RandomState};
@@ -18,6 +18,7 @@ pub struct Stack {
     interface: Interface,
     sockets: SocketSet<'static>,
     socket: SocketHandle,
+    mtu: usize,
     /// The guest will send no more, and the other side knows.
     is_end_passed_on: bool,
     /// The other side sends no more.
@@ -27,18 +28,23 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Waits for the segment that opens the connection of `pair`, with two buffers of `bytes`. `None` for
-    /// a destination that nothing can listen at.
-    pub fn listen(pair: &Pair, bytes: usize, tun: &mut Tun, now: Instant) -> Option<Self> {
+    /// Has a closed socket wait for the segment that opens the connection of `pair`. `None` for a destination that
+    /// nothing can listen at.
+    pub fn listen(
+        pair: &Pair,
+        mut socket: Socket<'static>,
+        tun: &mut Tun,
+        now: Instant,
+    ) -> Option<Self> {
         let mut config = Config::new(HardwareAddress::Ip);
         config.random_seed = RandomState::new().hash_one(0);
-        let mut interface = Interface::new(config, &mut Wire { packet: None, tun }, now);
+        let mtu = mtu(pair);
+        let packet = None;
+        let wire = &mut Wire { packet, mtu, tun };
+        let mut interface = Interface::new(config, wire, now);
         let address = IpAddress::from(pair.destination.ip());
         // Of length 0, so that the guest is on the same network.
         interface.update_ip_addrs(|list| _ = list.push(IpCidr::new(address, 0)));
-        let buffer = || SocketBuffer::new(vec![0; bytes]);
-        let mut socket = Socket::new(buffer(), buffer());
-        socket.set_nagle_enabled(false);
         socket.listen(pair.destination).ok()?;
         let mut sockets = SocketSet::new(vec![SocketStorage::EMPTY]);
         let socket = sockets.add(socket);
@@ -46,6 +52,7 @@ impl Stack {
             interface,
             sockets,
             socket,
+            mtu,
             is_end_passed_on: false,
             is_drained: false,
             is_cut: false,
@@ -54,15 +61,14 @@ impl Stack {
 
     /// Takes a packet of the guest; what it leads to is sent by [`Self::transmit`].
     pub fn receive(&mut self, packet: &[u8], tun: &mut Tun, now: Instant) {
-        let packet = Some(packet);
-        let wire = &mut Wire { packet, tun };
+        let wire = &mut self.wire(Some(packet), tun);
         self.interface
             .poll_ingress_single(now, wire, &mut self.sockets);
     }
 
     /// Sends every packet that is due; returns when the next one is, if nothing happens before.
     pub fn transmit(&mut self, tun: &mut Tun, now: Instant) -> Option<Instant> {
-        let wire = &mut Wire { packet: None, tun };
+        let wire = &mut self.wire(None, tun);
         while self.interface.poll_egress(now, wire, &mut self.sockets) != PollResult::None {}
         self.interface.poll_at(now, &self.sockets)
     }
@@ -167,14 +173,32 @@ impl Stack {
         self.is_closed() && self.socket().recv_queue() == 0
     }
 
+    /// What may serve another connection.
+    pub fn into_socket(mut self) -> Socket<'static> {
+        let smoltcp::socket::Socket::Tcp(socket) = self.sockets.remove(self.socket);
+        socket
+    }
+
+    fn wire<'a>(&self, packet: Option<&'a [u8]>, tun: &'a mut Tun) -> Wire<'a> {
+        let mtu = self.mtu;
+        Wire { packet, mtu, tun }
+    }
+
     fn socket(&mut self) -> &mut Socket<'static> {
         self.sockets.get_mut(self.socket)
     }
 }
 
+/// Of packets with the longest segments.
+fn mtu(pair: &Pair) -> usize {
+    let ip_header = if pair.destination.is_ipv4() { 20 } else { 40 };
+    ip_header + 20 + SEGMENT_BYTES
+}
+
 /// The device as smoltcp sees it: at most one packet to receive.
 struct Wire<'a> {
     packet: Option<&'a [u8]>,
+    mtu: usize,
     tun: &'a mut Tun,
 }
 
@@ -200,7 +224,7 @@ impl Device for Wire<'_> {
     fn capabilities(&self) -> DeviceCapabilities {
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ip;
-        capabilities.max_transmission_unit = MTU;
+        capabilities.max_transmission_unit = self.mtu;
         capabilities.checksum = ChecksumCapabilities::ignored();
         capabilities.checksum.ipv4 = Checksum::Tx;
         capabilities

@@ -1,6 +1,6 @@
 //! The flows by their place and by their pair, and when each is to be looked at again.
 
-use crate::budget::Share;
+use crate::budget::{Budget, Share};
 use crate::connection::Connection;
 use crate::datagrams::Datagrams;
 use crate::inquiry::Inquiry;
@@ -27,11 +27,16 @@ impl Flow {
         }
     }
 
-    /// What it was promised beside its share.
-    pub fn into_extra(self) -> Option<Share> {
+    /// Gives back what it has beside its share.
+    pub fn leave(self, budget: &mut Budget) {
         match self {
-            Self::Datagrams(flow) => flow.extra,
-            Self::Connection(_) | Self::Inquiry(_) => None,
+            Self::Connection(flow) => flow.leave(&mut budget.spares),
+            Self::Datagrams(flow) => {
+                if let Some(extra) = flow.extra {
+                    budget.release(extra);
+                }
+            }
+            Self::Inquiry(_) => {}
         }
     }
 }

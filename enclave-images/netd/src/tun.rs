@@ -10,6 +10,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// Room for a packet and its header.
 pub const BUFFER_BYTES: usize = HEADER_BYTES + MTU;
 
+/// In front of a packet to the guest, so that the bytes of an IPv4 segment without options are aligned.
+const PADDING: usize = 64 - HEADER_BYTES - 40;
+
 pub struct Tun {
     device: File,
     outgoing: Box<[u8]>,
@@ -20,7 +23,7 @@ impl Tun {
     pub fn new(device: OwnedFd) -> Self {
         Self {
             device: File::from(device),
-            outgoing: vec![0; BUFFER_BYTES].into(),
+            outgoing: vec![0; PADDING + BUFFER_BYTES].into(),
         }
     }
 
@@ -37,10 +40,11 @@ impl Tun {
     /// does not take is lost, as packets may be.
     pub fn send_with<R>(&mut self, length: usize, fill: impl FnOnce(&mut [u8]) -> R) -> R {
         let end = HEADER_BYTES + length.min(MTU);
-        let (header, packet) = self.outgoing[..end].split_at_mut(HEADER_BYTES);
+        let outgoing = &mut self.outgoing[PADDING..PADDING + end];
+        let (header, packet) = outgoing.split_at_mut(HEADER_BYTES);
         let result = fill(packet);
         header.copy_from_slice(&offload::prepare(packet));
-        let _ = (&self.device).write(&self.outgoing[..end]);
+        let _ = (&self.device).write(outgoing);
         result
     }
 

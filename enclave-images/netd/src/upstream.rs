@@ -1,5 +1,6 @@
-//! A stream to the host part: the request, its answer, then bytes. Watched edge-triggered: what is
-//! readable or writable stays so until a call would have blocked.
+//! A stream to the host part: the request, its answer, then bytes. Watched edge-triggered: what is readable or writable
+//! stays so until a call would have blocked. That there is room again is watched for only from then on: otherwise each
+//! message that the other side takes would wake netd up.
 
 use cloister_egress_policy::wire::{Request, Status};
 use nix::errno::Errno;
@@ -18,17 +19,28 @@ pub struct Upstream {
     request: Option<Vec<u8>>,
     is_readable: bool,
     is_writable: bool,
+    /// Whether epoll tells of room.
+    watches_room: bool,
+    /// Once it had no room, it will have none again.
+    has_been_full: bool,
     /// The host part has ended the stream, or it is broken.
     is_ended: bool,
 }
 
 impl Upstream {
     pub fn open(dial: &Dial, request: &Request) -> io::Result<Self> {
+        let (stream, mut request) = (dial()?, request.encode());
+        // One that is still connecting refuses, and is asked once it is connected.
+        let sent = send(stream.as_raw_fd(), &request, MsgFlags::MSG_NOSIGNAL).unwrap_or(0);
+        request.drain(..sent);
+        let is_asked = request.is_empty();
         Ok(Self {
-            stream: dial()?,
-            request: Some(request.encode()),
+            stream,
+            request: Some(request),
             is_readable: false,
-            is_writable: false,
+            is_writable: is_asked,
+            watches_room: !is_asked,
+            has_been_full: false,
             is_ended: false,
         })
     }
@@ -49,9 +61,8 @@ impl Upstream {
         if !self.is_writable {
             return Ok(None);
         }
-        let failure = getsockopt(&self.stream, SocketError)?;
-        if failure != 0 {
-            return Err(io::Error::from_raw_os_error(failure));
+        if self.request.as_ref().is_some_and(|left| !left.is_empty()) {
+            self.check_connected()?;
         }
         while let Some(left) = self.request.take_if(|left| !left.is_empty()) {
             let sent = match self.send(&left) {
@@ -76,6 +87,13 @@ impl Upstream {
         }
     }
 
+    fn check_connected(&self) -> io::Result<()> {
+        match getsockopt(&self.stream, SocketError)? {
+            0 => Ok(()),
+            failure => Err(io::Error::from_raw_os_error(failure)),
+        }
+    }
+
     /// Sends what there is room for; 0 when there is none.
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if !self.is_writable {
@@ -84,6 +102,7 @@ impl Upstream {
         match uninterrupted(|| send(self.stream.as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL)) {
             Err(Errno::EAGAIN) => {
                 self.is_writable = false;
+                self.has_been_full = true;
                 Ok(0)
             }
             result => Ok(result?),
@@ -120,6 +139,31 @@ impl Upstream {
         matches!(nothing, Err(Errno::EPIPE))
     }
 
+    fn watched(&self) -> EpollFlags {
+        let mut flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
+        flags.set(EpollFlags::EPOLLOUT, self.watches_room);
+        flags
+    }
+
+    /// Has epoll always tell of room, once it is watched: one for which nobody calls [`Self::rewatch`].
+    pub fn watching_room(self) -> Self {
+        Self {
+            watches_room: true,
+            ..self
+        }
+    }
+
+    /// Has epoll tell of room while it connects, and from when it is full.
+    pub fn rewatch(&mut self, epoll: &Epoll, number: u64) -> io::Result<()> {
+        let needs_room = self.has_been_full || !self.is_writable;
+        if self.watches_room != needs_room {
+            self.watches_room = needs_room;
+            let mut event = EpollEvent::new(self.watched(), number);
+            epoll.modify(&self.stream, &mut event)?;
+        }
+        Ok(())
+    }
+
     pub fn is_readable(&self) -> bool {
         self.is_readable
     }
@@ -130,10 +174,8 @@ impl Upstream {
 }
 
 /// Has epoll tell of a stream, edge-triggered, under this number.
-pub fn watch(epoll: &Epoll, stream: impl AsFd, number: u64) -> io::Result<()> {
-    let flags =
-        EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
-    Ok(epoll.add(stream, EpollEvent::new(flags, number))?)
+pub fn watch(epoll: &Epoll, stream: &Upstream, number: u64) -> io::Result<()> {
+    Ok(epoll.add(stream, EpollEvent::new(stream.watched(), number))?)
 }
 
 fn uninterrupted(mut call: impl FnMut() -> nix::Result<usize>) -> nix::Result<usize> {
@@ -160,20 +202,44 @@ impl AsFd for Upstream {
 
 #[cfg(test)]
 mod tests {
-    use super::{Dial, Upstream};
+    use super::{Dial, Upstream, watch};
     use cloister_egress_policy::wire::{Request, Status};
-    use nix::sys::epoll::EpollFlags;
-    use std::io::Write as _;
+    use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+    use std::io::{Read as _, Write as _};
     use std::os::unix::net::UnixStream;
     use std::sync::Mutex;
 
-    #[test]
-    fn a_host_part_that_refuses_before_it_reads_and_hangs_up_is_heard() {
-        let (near, mut far) = UnixStream::pair().unwrap();
+    fn opened() -> (Upstream, UnixStream) {
+        let (near, far) = UnixStream::pair().unwrap();
         near.set_nonblocking(true).unwrap();
+        far.set_nonblocking(true).unwrap();
         let near = Mutex::new(Some(near));
         let dial: Dial = Box::new(move || Ok(near.lock().unwrap().take().unwrap().into()));
-        let mut upstream = Upstream::open(&dial, &Request::Dns).unwrap();
+        (Upstream::open(&dial, &Request::Dns).unwrap(), far)
+    }
+
+    #[test]
+    fn room_is_told_of_only_after_there_was_none() {
+        let (mut upstream, mut far) = opened();
+        let epoll = Epoll::new(EpollCreateFlags::empty()).unwrap();
+        let told = || {
+            let wait = epoll.wait(&mut [EpollEvent::empty()], EpollTimeout::ZERO);
+            wait.unwrap()
+        };
+        watch(&epoll, &upstream, 0).unwrap();
+        let mut taken = [0; 4096];
+        assert!(far.read(&mut taken).unwrap() > 0, "the request");
+        assert_eq!(told(), 0);
+        while upstream.send(&taken).unwrap() > 0 {}
+        upstream.rewatch(&epoll, 0).unwrap();
+        assert_eq!(told(), 0);
+        while far.read(&mut taken).is_ok() {}
+        assert_eq!(told(), 1);
+    }
+
+    #[test]
+    fn a_host_part_that_refuses_before_it_reads_and_hangs_up_is_heard() {
+        let (mut upstream, mut far) = opened();
         far.write_all(&[Status::TooManyFlows.to_byte()]).unwrap();
         drop(far);
         upstream.note(EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLRDHUP);

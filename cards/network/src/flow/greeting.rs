@@ -26,7 +26,7 @@ impl Greeting {
     #[must_use]
     pub fn new(stream: OwnedFd, now: Instant) -> Self {
         Self {
-            guest: Socket::new(stream),
+            guest: Socket::guest(stream),
             deadline: now + PATIENCE,
             inbox: Vec::new(),
         }

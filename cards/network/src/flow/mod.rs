@@ -26,6 +26,7 @@ use std::time::Instant;
 
 use crate::context::Context;
 use crate::poller::Ready;
+use crate::socket::Socket;
 
 pub enum Flow {
     /// Its request is not whole yet.
@@ -46,23 +47,35 @@ pub enum Flow {
 impl Flow {
     /// Notes that one of its sockets turned ready.
     pub fn note(&mut self, is_guest: bool, ready: Ready) {
+        if is_guest {
+            if let Some(guest) = self.guest() {
+                guest.note(ready);
+            }
+            return;
+        }
         match self {
-            Self::Greeting(flow) => flow.guest.note(ready),
-            Self::Tcp(flow) => flow.socket(is_guest).note(ready),
-            Self::Udp(flow) => flow.socket(is_guest).note(ready),
-            Self::Dns(flow) => flow.guest.note(ready),
+            Self::Tcp(flow) => flow.socket(false).note(ready),
+            Self::Udp(flow) => flow.socket(false).note(ready),
             Self::Lookup(lookup) => lookup.note(ready),
             Self::Arriving(flow) => {
-                if let Some(socket) = flow.socket(is_guest) {
-                    socket.note(ready);
+                if let Some(client) = flow.socket(false) {
+                    client.note(ready);
                 }
             }
-            Self::Visitor(flow) => {
-                if let Some(summons) = flow.call.summons() {
-                    summons.guest.note(ready);
-                }
-            }
-            Self::Away => {}
+            Self::Greeting(_) | Self::Dns(_) | Self::Visitor(_) | Self::Away => {}
+        }
+    }
+
+    /// The guest's stream, where it is there.
+    pub fn guest(&mut self) -> Option<&mut Socket> {
+        match self {
+            Self::Greeting(flow) => Some(&mut flow.guest),
+            Self::Tcp(flow) => Some(flow.socket(true)),
+            Self::Udp(flow) => Some(flow.socket(true)),
+            Self::Dns(flow) => Some(&mut flow.guest),
+            Self::Arriving(flow) => flow.socket(true),
+            Self::Visitor(flow) => flow.call.summons().map(|it| &mut it.guest),
+            Self::Lookup(_) | Self::Away => None,
         }
     }
 

@@ -103,11 +103,11 @@ pub enum Progress {
 impl Summons {
     /// Nothing when the stream cannot be watched.
     fn new(stream: OwnedFd, arrival: &Arrival, context: &Context, key: usize) -> Option<Self> {
-        context.poller.add(&stream, token(key, true)).ok()?;
+        context.poller.add_guest(&stream, token(key, true)).ok()?;
         let mut outbox = Outbox::default();
         outbox.push(&arrival.encode());
         Some(Self {
-            guest: Socket::new(stream),
+            guest: Socket::guest(stream),
             outbox,
             inbox: Vec::new(),
         })
