@@ -140,6 +140,7 @@ build_test_guests() {
   for name in aws-init facilities hyper-client net-load nsm-check probe; do
     cargo build --quiet --locked --release --package "$name"
   done
+  cargo build --quiet --locked --release --package cloister-agent --example probe
 }
 
 # Debian's packages for the example services, and their trees. A mirror that has moved on is for the test to report.

@@ -30,7 +30,7 @@ interface Language {
 const at = (name: string): string => join(programs, name)
 const python = ['python3', join(sources, 'sample.py')]
 
-const rust = resolve(sources, '../../target/x86_64-unknown-linux-gnu/debug/examples/sample')
+const rust = resolve(sources, '../../target/x86_64-unknown-linux-gnu/release/examples/sample')
 
 const languages: Readonly<Record<string, Language>> = {
   C: { client: [at('client')], server: (port) => [at('server'), `${port}`, '1'] },
@@ -55,7 +55,8 @@ beforeAll(async () => {
     run('cc', ['-Wall', '-Wextra', '-Werror', '-o', at('client'), join(sources, 'client.c')]),
     run('cc', ['-Wall', '-Wextra', '-static', '-o', at('server'), join(sources, 'server.c')]),
     run('cargo', [
-      ...['build', '--quiet', '--locked', '--package', 'cloister-parent', '--example', 'sample'],
+      ...['build', '--quiet', '--locked', '--release'],
+      ...['--package', 'cloister-parent', '--example', 'sample'],
     ]),
     run('go', ['build', '-o', at('go'), '.'], {
       cwd: join(sources, 'go'),
