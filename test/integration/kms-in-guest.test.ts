@@ -2,7 +2,7 @@
 // for JavaScript, and kmstool_enclave_cli, over a port of the parent or the network, with TLS and without.
 
 import { createPublicKey, generateKeyPairSync, verify, X509Certificate } from 'node:crypto'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ChildProcess } from 'node:child_process'
 import { EncryptCommand, GetPublicKeyCommand, type KMSClient } from '@aws-sdk/client-kms'
@@ -10,6 +10,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { makeClientRoot, newLockedKey } from '../fixtures/kms/guest-client.ts'
 import { keysOf, REGION, RunningBroker } from '../fixtures/kms/running-broker.ts'
 import { makeTlsFiles } from '../fixtures/kms/tls-files.ts'
+import { buildFromManifest } from '../fixtures/manifest-image.ts'
 import { inGuest } from '../fixtures/network/guest-shell.ts'
 import { nextLine, once } from '../fixtures/once.ts'
 import { TestHost, type DescribedEnclave } from '../host.ts'
@@ -39,10 +40,7 @@ const sealed = { symmetric: '', other: '', once: '' }
 beforeAll(async () => {
   host = new TestHost()
   await makeClientRoot(host.directory)
-  writeFileSync(join(host.directory, 'cloister.yaml'), MANIFEST)
-  const words = ['--manifest', join(host.directory, 'cloister.yaml'), '--root', 'squashfs']
-  const eif = join(host.directory, 'kms.eif')
-  await host.json('build-enclave', ...words, '--output-file', eif)
+  const eif = await buildFromManifest(host, 'kms', MANIFEST)
   enclave = await host.start(eif, '--memory', '512', '--parent-ports', '8000')
   root = new X509Certificate(readFileSync(join(host.state, 'authority/root.pem'))).raw
   broker = await RunningBroker.start({ roots: [root] })
