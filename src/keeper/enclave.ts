@@ -21,7 +21,7 @@ import { startEnclaveVsockCard } from './parts/vsock-card.ts'
 import { startChip, type EnclaveChip } from './parts/chip.ts'
 import { inspectChip } from './parts/inspect-chip.ts'
 import { ConsoleLog } from './guest/console-log.ts'
-import type { Part } from './end-cause.ts'
+import type { NamedProcess, Part } from './end-cause.ts'
 import { firstEnd, foretoldEnd } from './first-end.ts'
 import { GuestReports } from './guest/guest-reports.ts'
 import {
@@ -83,9 +83,9 @@ export class Enclave implements AsyncDisposable {
     this.#timeline = timeline
   }
 
-  /** QEMU, swtpm, the vsock card and, where there are such, the NSM card and the network card that runs now. */
-  get parts(): readonly Part[] {
-    return [...this.#parts, ...(this.network === undefined ? [] : [this.network.process])]
+  /** QEMU, swtpm, the vsock card and, where there are such, the NSM card and those of the network that runs now. */
+  get processes(): readonly NamedProcess[] {
+    return [...this.#parts, ...(this.network?.processes ?? [])]
   }
 
   /**

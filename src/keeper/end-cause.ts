@@ -8,10 +8,13 @@ import type { ShutdownReason, Stall } from '../vmm/index.ts'
 import type { AgentEvent } from './guest/agent-channel.ts'
 import { signalName } from './signal-name.ts'
 
-/** A process that an enclave is made of. */
-export interface Part {
+export interface NamedProcess {
   readonly name: PartName
   readonly pid: number
+}
+
+/** A process that an enclave is made of. */
+export interface Part extends NamedProcess {
   /** Settles when it has ended; never rejects. */
   readonly ended: Promise<ProcessEnd>
   /** The end of what it wrote to standard error. */

@@ -21,7 +21,7 @@ import { abandoned, Enclave } from './enclave.ts'
 import { causeOnRequest, type Part } from './end-cause.ts'
 import { Journal } from './journal.ts'
 import { serveKeeperSocket } from './keeper-socket.ts'
-import { identifyParts, runningRecord } from './new-record.ts'
+import { identifyAll, runningRecord } from './new-record.ts'
 import { recordEnd } from './record-end.ts'
 import type { StopSwitch } from './stop-switch.ts'
 import type { Succession } from './succession.ts'
@@ -119,7 +119,7 @@ async function launch(keeping: Keeping, timeline: Timeline): Promise<Enclave> {
     writeRecord(place.directory, known)
   }
   const noteParts = (parts: readonly Part[]): void => {
-    note({ processes: identifyParts(parts) })
+    note({ processes: identifyAll(parts) })
   }
   const noteLimits = (limits: LimitFacts): void => {
     note({ limits })
@@ -146,10 +146,9 @@ async function keepRunning(
     running = { ...running, ...facts }
     noteRunning(place.directory, running, journal)
   }
-  if (enclave.network !== undefined)
-    enclave.network.onRestarted = () => {
-      note({ processes: identifyParts(enclave.parts) })
-    }
+  enclave.network?.whenRestarted(() => {
+    note({ processes: identifyAll(enclave.processes) })
+  })
   stop.arm(async (graceMs) => {
     note({ state: 'TERMINATING' })
     await enclave.stopApp(graceMs)

@@ -10,7 +10,7 @@ import {
 import { CloisterError } from '../errors.ts'
 import { stringifyJson } from '../exact-json.ts'
 import { identifyProcess, type ProcessIdentity } from '../subprocess/index.ts'
-import type { Part } from './end-cause.ts'
+import type { NamedProcess } from './end-cause.ts'
 import type { Enclave } from './enclave.ts'
 import { shownMeasurements } from './measurement-texts.ts'
 
@@ -32,7 +32,7 @@ export function startingRecord({ description }: LaunchRequest, id: string): Star
  */
 export function runningRecord(
   record: StartingRecord,
-  { eif, assurance, parts, limits, network }: Enclave,
+  { eif, assurance, processes, limits, network }: Enclave,
 ): RunningRecord {
   const { imageName, imageVersion } = eif.metadata
   const published = network?.published ?? []
@@ -40,7 +40,7 @@ export function runningRecord(
     ...record,
     state: 'RUNNING',
     startedAt: new Date().toISOString(),
-    processes: identifyParts(parts),
+    processes: identifyAll(processes),
     assurance,
     limits,
     ...(published.length > 0 && { published }),
@@ -65,11 +65,11 @@ function boundedMetadata({ metadata }: Eif): Eif['metadata'] | null {
 }
 
 /** Those that still run. */
-export function identifyParts(parts: readonly Part[]): LaunchFacts['processes'] {
-  return parts.flatMap(identify)
+export function identifyAll(processes: readonly NamedProcess[]): LaunchFacts['processes'] {
+  return processes.flatMap(identify)
 }
 
-function identify({ name, pid }: Part): LaunchFacts['processes'] {
+function identify({ name, pid }: NamedProcess): LaunchFacts['processes'] {
   const identity = identifyProcess(pid)
   return identity === undefined ? [] : [{ ...identity, name }]
 }

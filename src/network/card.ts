@@ -3,12 +3,15 @@
 import type { EgressPolicy } from '../manifest/index.ts'
 import {
   checkDescriptorLimit,
+  identifyChild,
+  killProcess,
   listenForChild,
   startProcess,
   whenReady,
   type CardSandbox,
   type Confinement,
   type ManagedProcess,
+  type ProcessIdentity,
 } from '../subprocess/index.ts'
 import type { BoundSocket } from './bound-socket.ts'
 import { NetworkCardChannel } from './card-channel.ts'
@@ -43,6 +46,8 @@ export interface NetworkCardOptions {
 /** A card that serves; disposing of it ends its process. */
 export interface NetworkCard extends AsyncDisposable {
   readonly process: ManagedProcess
+  /** Its second process, which ends with it: there while ports are published. */
+  readonly dialler: ProcessIdentity | undefined
   readonly sandbox: CardSandbox
   readonly channel: NetworkCardChannel
 }
@@ -63,10 +68,13 @@ export async function startNetworkCard(options: NetworkCardOptions): Promise<Net
   const channel = card.channel(cardFds.channel)
   try {
     channel.write(`${JSON.stringify({ image, host, resolvers, maxFlows: MAX_FLOWS, published })}\n`)
-    const sandbox = await whenReady(card, channel, 'network card')
+    const { sandbox, diallerPid } = await whenReady(card, channel, 'network card')
+    const dialler = identifyChild(diallerPid ?? 0, card.pid)
+    // It ends by itself unless it is stopped, and no signal of the card reaches it: Landlock keeps the two apart.
+    if (dialler !== undefined) void card.ended.then(() => killProcess(dialler))
     return {
       process: card,
-      sandbox,
+      ...{ dialler, sandbox },
       channel: new NetworkCardChannel(channel),
       [Symbol.asyncDispose]: () => card[Symbol.asyncDispose](),
     }

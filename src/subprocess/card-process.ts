@@ -49,6 +49,13 @@ export interface CardSandbox {
   readonly privateRoot: boolean
 }
 
+/** A card's first line. */
+export interface CardReady {
+  readonly sandbox: CardSandbox
+  /** The process that the network card has started to dial the guest, if it has. */
+  readonly diallerPid: number | undefined
+}
+
 /** A card that has started; disposing of it ends its process. */
 export interface Card extends AsyncDisposable {
   readonly process: ManagedProcess
@@ -74,7 +81,7 @@ export async function startCard(options: CardOptions): Promise<Card> {
     await card[Symbol.asyncDispose]()
   }
   try {
-    const sandbox = await whenReady(card, channel, options.name)
+    const { sandbox } = await whenReady(card, channel, options.name)
     if (vmm.connecting) await once(vmm, 'connect')
     return { process: card, sandbox, channel, vmm, [Symbol.asyncDispose]: end }
   } catch (error) {
@@ -132,7 +139,7 @@ export async function whenReady(
   card: ManagedProcess,
   channel: Duplex,
   name: CardName,
-): Promise<CardSandbox> {
+): Promise<CardReady> {
   channel.on('error', () => channel.destroy())
   const timer = setTimeout(() => channel.destroy(), START_TIMEOUT_MS)
   try {
@@ -149,17 +156,21 @@ export async function whenReady(
   }
 }
 
-function parseReady(line: string): CardSandbox {
-  const { event, sandbox, cid } = JSON.parse(line) as {
+function parseReady(line: string): CardReady {
+  const { event, sandbox, cid, dialler } = JSON.parse(line) as {
     readonly event?: unknown
     readonly cid?: unknown
+    readonly dialler?: unknown
     readonly sandbox?: Partial<Record<keyof CardSandbox, unknown>>
   }
   const { landlock, seccomp, privateRoot } = sandbox ?? {}
   if (event === 'cidInUse') throw cidInUse(Number(cid))
   const level = (['full', 'partial', 'none'] as const).find((known) => known === landlock)
   if (event !== 'ready' || level === undefined) throw new Error('its first line is not `ready`')
-  return { landlock: level, seccomp: seccomp === true, privateRoot: privateRoot === true }
+  return {
+    sandbox: { landlock: level, seccomp: seccomp === true, privateRoot: privateRoot === true },
+    diallerPid: Number.isSafeInteger(dialler) ? Number(dialler) : undefined,
+  }
 }
 
 function cidInUse(cid: number): CloisterError {

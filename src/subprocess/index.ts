@@ -26,6 +26,7 @@ export { LineChannel, type LineMessage } from './line-channel.ts'
 export { processFacts, type ProcessFacts } from './process-facts.ts'
 export { readLine } from './read-line.ts'
 export {
+  identifyChild,
   identifyProcess,
   isRunning,
   killProcess,

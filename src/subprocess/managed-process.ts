@@ -22,7 +22,8 @@ export interface ProcessEnd {
 }
 
 /** What a confined process is called in errors and records. */
-export type PartName = 'QEMU' | 'swtpm' | 'vsock card' | 'NSM card' | 'network card'
+export type PartName =
+  'QEMU' | 'swtpm' | 'vsock card' | 'NSM card' | 'network card' | 'network dialler'
 
 export interface ProcessOptions {
   readonly name: PartName

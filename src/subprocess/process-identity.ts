@@ -16,6 +16,11 @@ export function identifyProcess(pid: number): ProcessIdentity | undefined {
   return { pid, startTime: Number(fields[19]) }
 }
 
+/** The same, where it is a child of `parent`. */
+export function identifyChild(pid: number, parent: number): ProcessIdentity | undefined {
+  return Number(statFields(pid)?.[1]) === parent ? identifyProcess(pid) : undefined
+}
+
 /** Whether exactly this process still runs. */
 export function isRunning(identity: ProcessIdentity): boolean {
   return identifyProcess(identity.pid)?.startTime === identity.startTime

@@ -1,7 +1,7 @@
 // Ports of an enclave that are published on its host, and the proxy of the programs in it, with programs that know
 // nothing of Cloister on both sides.
 
-import { existsSync, rmSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parseExposition } from '../fixtures/exposition.ts'
@@ -229,8 +229,36 @@ print(attempt(stream_again), attempt(echo))`
   expect(await clients).toBe("b'x'\nb'x'\nended b''\nb'y' b'x'\n")
 }
 
+/** Of the enclave as it is now. */
+const processes = async () => (await published.host.describe(published.enclave.EnclaveID)).Processes
+
+const isRunning = (pid: number): boolean => {
+  const status = tryRead(`/proc/${String(pid)}/status`)
+  return status !== undefined && !/^State:\tZ/m.test(status)
+}
+
+const tryRead = (path: string): string | undefined =>
+  existsSync(path) ? readFileSync(path, 'utf8') : undefined
+
+test('the process that dials is listed, under the limits of the card, and ends with it even when stopped', async () => {
+  const { 'network card': card = 0, 'network dialler': dialler = 0 } = await processes()
+  const groups = (pid: number) => readFileSync(`/proc/${String(pid)}/cgroup`, 'utf8')
+  expect(readFileSync(`/proc/${String(dialler)}/status`, 'utf8')).toContain(
+    `PPid:\t${String(card)}\n`,
+  )
+  expect(groups(dialler)).toBe(groups(card))
+  process.kill(dialler, 'SIGSTOP')
+  process.kill(card, 'SIGKILL')
+  await until('it has ended', () => !isRunning(dialler))
+  await until('the next one is listed', async () => {
+    const { 'network dialler': next } = await processes()
+    return next !== undefined && next !== dialler
+  })
+  expect(await curl(`http://${published.at(80)}/hello`)).toBe('hello\n')
+})
+
 test('a network card that was killed ends its clients, and is followed by one at the same ports', async () => {
-  const card = published.enclave.Processes['network card'] ?? 0
+  const card = (await processes())['network card'] ?? 0
   await expectCleanEnd(() => process.kill(card, 'SIGKILL'))
   expect(await curl(`http://${published.at(80)}/hello`)).toBe('hello\n')
 })

@@ -62,9 +62,11 @@ fn serve(listen: i32, channel: i32) -> io::Result<()> {
         setup.resolvers,
     );
     let mut has_private_root = true;
+    let mut dialler_pid = None;
     if !doors.is_empty() {
         let dialler = Dialler::start()?;
         has_private_root = dialler.has_private_root;
+        dialler_pid = Some(dialler.pid);
         context.dialler = Some(dialler);
     }
     let channel = Channel::new(channel)?;
@@ -76,7 +78,7 @@ fn serve(listen: i32, channel: i32) -> io::Result<()> {
     let mut engine = Engine::new(sockets, setup.max_flows, context)?;
     has_private_root &= private_root::enter(Network::Host).is_ok();
     let report = sandbox::enter(Reach::Internet, has_private_root)?;
-    engine.tell(&json!({ "event": "ready", "sandbox": report }));
+    engine.tell(&json!({ "event": "ready", "sandbox": report, "dialler": dialler_pid }));
     engine.run()
 }
 

@@ -22,6 +22,7 @@ import {
 } from '../../network/index.ts'
 import { reservedPorts } from '../../vsock/index.ts'
 import type { EgressPolicy } from '../../manifest/index.ts'
+import type { NamedProcess } from '../end-cause.ts'
 import type { Journal } from '../journal.ts'
 import { prepareCard, type CardLaunch } from './card-directory.ts'
 
@@ -41,9 +42,8 @@ const FOR_THE_CARD = 0o666
 export class EnclaveNetwork implements AsyncDisposable {
   readonly #options: NetworkCardOptions
   readonly #journal: Journal
-  /** Called when another card runs. */
-  onRestarted: () => void = () => undefined
   #card: NetworkCard
+  #tellOfRestart: () => void = () => undefined
   #isDisposed = false
 
   private constructor(options: NetworkCardOptions, card: NetworkCard, journal: Journal) {
@@ -67,8 +67,15 @@ export class EnclaveNetwork implements AsyncDisposable {
     }))
   }
 
-  get process(): NetworkCard['process'] {
-    return this.#card.process
+  /** The card that runs now, and its second process where ports are published. */
+  get processes(): readonly NamedProcess[] {
+    const { process: card, dialler } = this.#card
+    return dialler === undefined ? [card] : [card, { ...dialler, name: 'network dialler' }]
+  }
+
+  /** Calls whenever another card runs. */
+  whenRestarted(tell: () => void): void {
+    this.#tellOfRestart = tell
   }
 
   /** @throws `ERR_NETWORK_CONTROL` when the card does not answer within a moment. */
@@ -133,7 +140,7 @@ export class EnclaveNetwork implements AsyncDisposable {
       if (this.#isClosing()) await card[Symbol.asyncDispose]()
       else {
         this.#adopt()
-        this.onRestarted()
+        this.#tellOfRestart()
       }
       return true
     } catch (error) {

@@ -19,6 +19,8 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlag
 use crate::context::Asker;
 
 pub struct Dialler {
+    /// Of the process, for the keeper to list.
+    pub pid: u32,
     socket: UnixStream,
     /// Who waits for an answer.
     asked: VecDeque<Asker>,
@@ -36,7 +38,7 @@ impl Dialler {
     /// When it cannot be started or confined.
     pub fn start() -> io::Result<Self> {
         let (mut socket, theirs) = UnixStream::pair()?;
-        Command::new("/proc/self/exe")
+        let process = Command::new("/proc/self/exe")
             .arg("--dial")
             .stdin(OwnedFd::from(theirs))
             .stdout(Stdio::null())
@@ -45,6 +47,7 @@ impl Dialler {
         socket.read_exact(&mut has_private_root)?;
         socket.set_nonblocking(true)?;
         Ok(Self {
+            pid: process.id(),
             socket,
             asked: VecDeque::new(),
             has_private_root: has_private_root == [1],
