@@ -20,6 +20,8 @@ afterAll(async () => {
 const EACCES = '13'
 const ECONNREFUSED = '111'
 const EHOSTUNREACH = '113'
+const EAI_NONAME = '-2'
+const NXDOMAIN = '3'
 
 /** Python's way to say how an attempt ended. */
 const attempt = `
@@ -113,11 +115,18 @@ for name in ${JSON.stringify(NAMES)}:
     it = socket.create_connection(("198.18.0.3", 53))
     it.send(struct.pack("!H", len(question(name))) + question(name))
     print(it.recv(512)[5] & 15)`
-    const REFUSED = 5
-    const each = `-3\n${REFUSED}\n${REFUSED}\n`
+    const each = `${EAI_NONAME}\n${NXDOMAIN}\n${NXDOMAIN}\n`
     expect(await networked.python(script)).toBe(each.repeat(NAMES.length))
     const asked = await networked.outside.asked()
     expect(asked.filter((name) => NAMES.includes(name))).toEqual([])
+  })
+
+  test('and is passed over in a list of domains to search', async () => {
+    const script = `
+import os, socket
+os.environ["LOCALDOMAIN"] = "other.example.org example.com"
+print(socket.gethostbyname("api"))`
+    expect(await networked.python(script)).toMatch(/^93\.184\.216\.\d+\n$/)
   })
 })
 
@@ -225,7 +234,8 @@ for kind in [TCP, UDP]:
     ]:
         print(request(kind, address, port, name)[1])
 for name in ["other.example.org", "bad.example.com"]: print(look_up(name))`
-  expect(await networked.python(script)).toBe("b'\\x01'\n".repeat(14) + '5\n'.repeat(2))
+  const told = "b'\\x01'\n".repeat(14) + `${NXDOMAIN}\n`.repeat(2)
+  expect(await networked.python(script)).toBe(told)
   const asked = await networked.outside.asked()
   expect(asked.filter((name) => /other|bad/.test(name))).toEqual([])
 })

@@ -3,7 +3,7 @@
 use cloister_egress_policy::dns::{
     Query, Unanswered, error_reply, host_reply, read_answer, read_query, truncated, with_id,
 };
-use domain::base::iana::{Class, Rcode, Rtype};
+use domain::base::iana::{Class, ExtendedErrorCode, Rcode, Rtype};
 use domain::base::{Message, MessageBuilder, Name};
 use domain::rdata::{A, Aaaa, Cname, Txt};
 use std::net::IpAddr;
@@ -144,6 +144,26 @@ fn a_question_is_asked_anew_in_the_spelling_of_the_program() {
     let asked = query.encode(1);
     assert!(Message::from_slice(&asked).unwrap().opt().is_some());
     assert!(!asked.windows(6).any(|window| window == b"secret"));
+}
+
+#[test]
+fn a_denied_name_does_not_exist_and_who_knows_extended_errors_hears_why() {
+    let reply = error_reply(&query("a.b", Rtype::A), Unanswered::Denied).unwrap();
+    let reply = Message::from_slice(&reply).unwrap();
+    assert_eq!(reply.header().rcode(), Rcode::NXDOMAIN);
+    assert!(reply.opt().is_none());
+    let mut extended = MessageBuilder::new_vec().question();
+    extended.push((name("a.b"), Rtype::A)).unwrap();
+    let mut extended = extended.additional();
+    extended.opt(|_| Ok(())).unwrap();
+    let reply = error_reply(&extended.finish(), Unanswered::Denied).unwrap();
+    let reply = Message::from_slice(&reply).unwrap();
+    assert_eq!(reply.header().rcode(), Rcode::NXDOMAIN);
+    let opt = reply.opt().unwrap();
+    let error = opt.opt().extended_error().unwrap();
+    assert_eq!(error.code(), ExtendedErrorCode::PROHIBITED);
+    let text = error.text().unwrap().unwrap();
+    assert_eq!(&**text, "no egress rule allows this name");
 }
 
 #[test]

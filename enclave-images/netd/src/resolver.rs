@@ -91,7 +91,7 @@ impl Resolver {
             if notices.is_new_name(&query.name) {
                 let _ = self.send(Client::Nobody, query, now);
             }
-            return Err(Unanswered::Refused);
+            return Err(Unanswered::Denied);
         }
         if let Some(reply) = host_reply(&query) {
             return Ok(Some(reply));
@@ -149,7 +149,7 @@ impl Resolver {
         let mut replies = Vec::new();
         if let Err(error) = self.exchange(scratch, rules, now, &mut replies) {
             let why = match error.kind() {
-                ErrorKind::PermissionDenied => Unanswered::Refused,
+                ErrorKind::PermissionDenied => Unanswered::Denied,
                 _ => Unanswered::ServerFailed,
             };
             replies.extend(self.fail(why));

@@ -1,9 +1,10 @@
 //! A program's question: read strictly, asked anew in the host part's own words, or answered here.
 
-use domain::base::iana::{Class, Opcode, Rcode, Rtype};
+use domain::base::iana::{Class, ExtendedErrorCode, Opcode, Rcode, Rtype};
 use domain::base::message_builder::AdditionalBuilder;
 use domain::base::{Message, MessageBuilder, Question};
 use domain::rdata::A;
+use octseq::Str;
 
 use super::{MIN_UDP_BYTES, OWN_UDP_BYTES, read_name};
 use crate::name::Name;
@@ -11,6 +12,7 @@ use crate::{HOST_ADDRESS, HOST_NAME};
 
 /// Programs ask for the host's address rarely, and it never changes.
 const HOST_TTL_SECONDS: u32 = 60;
+const DENIED: &str = "no egress rule allows this name";
 
 /// A question that may be asked, when the policy allows its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,18 +37,24 @@ pub enum Unanswered {
     Dropped,
     Malformed,
     NotImplemented,
+    /// Not a question that is answered here, whatever its name.
     Refused,
+    /// The rules deny the name.
+    Denied,
     ServerFailed,
     /// No records of that type.
     NoData,
 }
 
 impl Unanswered {
+    /// A name that is denied does not exist for the guest: musl's resolver asks again for five seconds after REFUSED, and
+    /// no resolver goes on with the next domain of its search list.
     fn code(self) -> Rcode {
         match self {
             Self::Malformed => Rcode::FORMERR,
             Self::NotImplemented => Rcode::NOTIMP,
             Self::Dropped | Self::Refused => Rcode::REFUSED,
+            Self::Denied => Rcode::NXDOMAIN,
             Self::ServerFailed => Rcode::SERVFAIL,
             Self::NoData => Rcode::NOERROR,
         }
@@ -160,7 +168,8 @@ impl Query {
     }
 }
 
-/// A reply without records to whatever was asked in `query`; nothing for a message that gets none.
+/// A reply without records to whatever was asked in `query`; nothing for a message that gets none. With EDNS, a denied
+/// name is told from one that does not exist by an extended error (RFC 8914, section 4.19, Prohibited).
 #[must_use]
 pub fn error_reply(query: &[u8], unanswered: Unanswered) -> Option<Vec<u8>> {
     let message = Message::from_slice(query).ok()?;
@@ -179,7 +188,17 @@ pub fn error_reply(query: &[u8], unanswered: Unanswered) -> Option<Vec<u8>> {
     if let Ok(asked) = message.sole_question() {
         let _ = question.push(asked);
     }
-    Some(question.finish())
+    let mut additional = question.additional();
+    if unanswered == Unanswered::Denied && message.opt().is_some() {
+        let _ = additional.opt(|opt| {
+            opt.set_udp_payload_size(OWN_UDP_BYTES);
+            let text = Str::from_string(DENIED.to_owned());
+            // It is short enough.
+            let _ = opt.extended_error(ExtendedErrorCode::PROHIBITED, Some(&text));
+            Ok(())
+        });
+    }
+    Some(additional.finish())
 }
 
 /// The answer to a question about the host itself ([`HOST_NAME`]), which is not asked outside; nothing for

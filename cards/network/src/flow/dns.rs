@@ -93,7 +93,7 @@ impl DnsFlow {
                 Ok(()) => return self.ask(query, context, key),
                 Err(refusal) => {
                     context.refuse(refusal);
-                    Unanswered::Refused
+                    Unanswered::Denied
                 }
             },
             Err(unanswered) => unanswered,
