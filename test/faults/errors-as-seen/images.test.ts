@@ -53,7 +53,11 @@ const metadataOffset = golden.sections[2]?.dataOffset ?? 0
 const app: readonly Member[] = [{ name: 'app', data: 'x' }]
 
 const rows: readonly Row[] = [
-  ['ERR_FILE_OUTPUT', 'a missing output directory', buildHello('--output-file', 'no/x.eif')],
+  [
+    'ERR_FILE_OUTPUT',
+    'a missing output directory',
+    buildHello().replace('--output-file out.eif', '--output-file no/x.eif'),
+  ],
   [
     'ERR_MANIFEST_YAML',
     'a manifest that is not YAML',
