@@ -15,11 +15,16 @@ const repository = resolve(import.meta.dirname, '..')
 const program = (name: string): string => join(repository, 'build/bin', name)
 const SOCAT_PORT = 8000
 /** Its own default, 8 KiB, would be its brake. */
-const SOCAT_BYTES = '262144'
+export const SOCAT_BYTES = '262144'
 /** As large as gvisor-tap-vsock's switch takes; its own default, 1500, would be its brake. */
-const GVISOR_MTU = '65520'
+export const GVISOR_MTU = '65520'
 /** Of gvisor-tap-vsock: the host's loopback, as its guest sees it. */
-const GVISOR_HOST = '192.168.127.254'
+export const GVISOR_HOST = '192.168.127.254'
+
+/** Makes the device of a guest of gvisor-tap-vsock. */
+export const GVISOR_DEVICE = `ip tuntap add tap0 mode tap
+  ip link set tap0 address 5a:94:ef:e4:0c:ee mtu ${GVISOR_MTU} up
+  ip address add 192.168.127.2/24 dev tap0`
 
 /** One way, ready. */
 export interface Peer {
@@ -90,8 +95,7 @@ export class NetworkPeers {
 
   async gvisor(): Promise<Peer> {
     const namespace = await this.#namespace(
-      `ip tuntap add tap0 mode tap; ip link set tap0 address 5a:94:ef:e4:0c:ee mtu ${GVISOR_MTU} up;
-       ip address add 192.168.127.2/24 dev tap0; ip route add default via 192.168.127.1`,
+      `${GVISOR_DEVICE}\nip route add default via 192.168.127.1`,
     )
     const path = join(this.#directory, 'gvisor.sock')
     const listen = ['-listen', `unix://${path}`, '-mtu', GVISOR_MTU, '-ssh-port', '-1']

@@ -7,6 +7,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { Registry, type EnclaveRecord } from '../../src/enclaves/index.ts'
 import { guestRootfs } from '../fixtures/guest-program.ts'
 import { once } from '../fixtures/once.ts'
+import { until } from '../fixtures/until.ts'
 import { TestHost } from '../host.ts'
 
 /** The phases of a start are in fault-matrix.test.ts; these are the moments between them. */
@@ -66,11 +67,23 @@ test('an enclave is terminated while it starts', async () => {
   await nothingIsLeft()
 })
 
+function takePlace(path: string): boolean {
+  try {
+    mkdirSync(path)
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
+    throw error
+  }
+}
+
 test('an enclave whose record cannot be written once it runs is ended and forgotten', async () => {
   const start = host.run(...run())
   await expect.poll(startingRecord, { timeout: 60_000, interval: 2 }).toBeDefined()
   const { id = '', keeper } = startingRecord() ?? {}
-  mkdirSync(join(host.runtime, 'enclaves', id, `record.json.${String(keeper?.pid)}`))
+  const place = join(host.runtime, 'enclaves', id, `record.json.${String(keeper?.pid)}`)
+  // While the keeper writes a record, its own file is there.
+  await until('the place of the next record is taken', () => takePlace(place), 1)
   expect(await start).toMatchObject({ stdout: '' })
   await nothingIsLeft()
   expect((await host.list('--all')).map((enclave) => enclave.EnclaveID)).not.toContain(id)
