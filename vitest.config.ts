@@ -2,8 +2,8 @@ import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
 import { awsDocuments } from './attestation/test/vectors/plugin.ts'
 
-// Pure tests run in parallel. Integration and fault tests boot real machines, which mostly wait: two files at a time,
-// beside which scripts/test.mjs runs one other job. What is waited for has time on a busy machine too.
+// Pure tests run in parallel. Integration and fault tests boot real machines, which mostly wait: two files at a time
+// (scripts/test.mjs: one of fault tests), beside one other job. What is waited for has time on a busy machine too.
 const expectations = { poll: { timeout: 30_000 } }
 
 export default defineConfig({

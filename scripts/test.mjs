@@ -126,10 +126,11 @@ if (!existsSync(join(vectors, 'aws'))) {
   console.log(`${missing}: tests over them are skipped; CLOISTER_VECTORS names another directory`)
 }
 
-/** What boots machines is one job, as it runs two files at a time. */
+/** What boots machines is one job: integration runs two files at a time; faults, which meet the host too, one. */
 async function real() {
   await vitest('integration', 'vitest.config.ts', '--project=real', 'test/integration')
-  await vitest('faults', 'vitest.config.ts', '--project=real', 'test/faults')
+  const faults = ['--project=real', '--no-file-parallelism', 'test/faults']
+  await vitest('faults', 'vitest.config.ts', ...faults)
 }
 
 /** The longest come first, the shortest fill up. */
