@@ -264,11 +264,16 @@ main() {
   npm_packages_are_current || step 'install npm packages' install_npm_packages
   export CLOISTER_KERNEL_FLAVOURS=${CLOISTER_KERNEL_FLAVOURS:-$flavours}
   # Each program of a guest is built by itself, and ends with one busy processor: the others have their own directory.
+  # In a process group, which does not outlive the set-up: bash has its jobs ignore Ctrl-C otherwise.
+  set -m
   step "guest kernel ($CLOISTER_KERNEL_FLAVOURS), agent and example" bash enclave-images/build.sh build/blobs >&2 &
-  local guest_parts=$!
+  guest_parts=$!
+  set +m
+  trap 'kill -- "-$guest_parts" 2>/dev/null || :' EXIT
   step 'the cards, cloister-parent and cloister-squashfs' build_cards "${card_parts[@]}"
   [ "$purpose" != --test ] || step 'guests of the tests' build_test_guests
   wait "$guest_parts"
+  trap - EXIT
   [ "$purpose" != --test ] || step 'packages of the example services' fetch_example_packages
   [ -z "$purpose" ] || step 'QEMU of Debian backports, for tests' install_recent_qemu
   [ -z "$purpose" ] || step "AWS's reader and writer of images, for tests" install_oracle aws-eif
