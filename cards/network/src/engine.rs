@@ -4,7 +4,6 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use cloister_egress_policy::dns::reply_to;
 use cloister_egress_policy::wire::Status;
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
@@ -237,8 +236,8 @@ impl Engine {
                 self.look_up(question);
             }
             for (askers, message) in std::mem::take(&mut self.context.answers) {
-                for Question { asker, query } in askers {
-                    self.answer(asker, &reply_to(&query, &message));
+                for question in askers {
+                    self.answer(&question, &message);
                 }
             }
         }
@@ -274,11 +273,11 @@ impl Engine {
         self.context.answers.push((vec![question], reply));
     }
 
-    fn answer(&mut self, asker: Asker, answer: &[u8]) {
+    fn answer(&mut self, Question { asker, query }: &Question, answer: &[u8]) {
         if let Some(Flow::Dns(flow)) = self.flows.get_mut(asker.key)
             && flow.number == asker.number
         {
-            flow.take(answer);
+            flow.take(query, answer);
             self.turn(asker.key, Flow::work);
         }
     }

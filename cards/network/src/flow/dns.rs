@@ -1,14 +1,18 @@
 //! A stream of questions (RFC 7766): each is decided, and asked anew of the host's resolvers or answered here.
 
-use cloister_egress_policy::dns::{Query, Unanswered, error_reply, host_reply, read_query};
+use cloister_egress_policy::dns::{
+    Query, Unanswered, error_reply, host_reply, read_query, reply_to,
+};
 use cloister_egress_policy::wire::{frame, split_frame};
 
+use super::lookup::failure;
 use crate::context::{Asker, Context, Question};
 use crate::outbox::Outbox;
 use crate::socket::{Received, Socket};
 
 /// Questions on their way; further ones wait on the stream.
 const MAX_WAITING: usize = 64;
+/// Of answers that the guest does not read; failures of `MAX_WAITING` questions may come on top.
 const MAX_OUTBOX_BYTES: usize = 256 * 1024;
 /// Reads before others get their turn.
 const TURN: usize = 16;
@@ -38,10 +42,13 @@ impl DnsFlow {
         }
     }
 
-    /// Takes the answer to one of its questions.
-    pub fn take(&mut self, answer: &[u8]) {
+    /// Takes the answer to one of its questions, which has failed where too many bytes wait for the guest already.
+    pub fn take(&mut self, query: &Query, answer: &[u8]) {
         self.waiting = self.waiting.saturating_sub(1);
-        self.reply(answer);
+        if self.outbox.len() + answer.len() > MAX_OUTBOX_BYTES {
+            return self.reply(&failure(query));
+        }
+        self.reply(&reply_to(query, answer));
     }
 
     #[must_use]
