@@ -1,5 +1,6 @@
-//! Clients of published ports: who is let in. Half of the card's flows are theirs at most, and half of those are
-//! datagrams', so that neither takes the other's place; beyond that a connection is reset and a datagram dropped.
+//! Clients of published ports: who is let in. Half of the card's flows are theirs at most. Where both are published, half
+//! of those are for connections and half for datagrams, so that neither takes the other's place. Beyond that a connection
+//! is reset, and for a datagram the client leaves that was silent longest.
 
 use std::collections::HashMap;
 use std::io;
@@ -30,6 +31,7 @@ pub struct Reception {
     visitors: HashMap<(usize, SocketAddr), usize>,
     count: usize,
     max: usize,
+    max_connections: usize,
     /// Of the card.
     max_flows: usize,
 }
@@ -41,13 +43,15 @@ impl Reception {
         for (door, token) in doors.iter().zip((0..=FIRST_DOOR).rev()) {
             context.poller.add(door, token)?;
         }
+        let (max, has_datagrams) = (max_flows / 2, doors.iter().any(takes_datagrams));
         Ok(Self {
             doors,
             open: Vec::new(),
             left: TURN,
             visitors: HashMap::new(),
             count: 0,
-            max: max_flows / 2,
+            max,
+            max_connections: if has_datagrams { max / 2 } else { max },
             max_flows,
         })
     }
@@ -118,7 +122,8 @@ impl Reception {
         let slot = flows.vacant_entry();
         let key = slot.key();
         let is_ready = prepare_connection(&client).is_ok();
-        if self.count >= self.max || key >= self.max_flows || !is_ready {
+        let is_full = self.count - self.visitors.len() >= self.max_connections;
+        if is_full || key >= self.max_flows || !is_ready {
             context.arrivals.too_many += 1;
             reset(&client);
             return Some(None);
@@ -170,9 +175,9 @@ impl Reception {
             return Some(*key);
         }
         let is_full = self.visitors.len() >= self.max / 2 || flows.len() >= self.max_flows;
-        if self.count >= self.max || is_full {
+        if is_full {
             context.arrivals.too_many += 1;
-            return None;
+            self.dismiss(flows)?;
         }
         let here = self.doors.get(door)?;
         let arrival = arrival(here, client, here.address);
@@ -181,6 +186,18 @@ impl Reception {
         self.visitors.insert((door, client), key);
         self.count += 1;
         Some(key)
+    }
+
+    /// Ends the flow of datagrams that matters least.
+    fn dismiss(&mut self, flows: &mut Slab<Flow>) -> Option<()> {
+        let standing = |key: &usize| match flows.get(*key) {
+            Some(Flow::Visitor(visitor)) => Some((visitor.standing(), *key)),
+            _ => None,
+        };
+        let (_, key) = self.visitors.values().filter_map(standing).min()?;
+        let flow = flows.try_remove(key)?;
+        self.leave(flow.visitor());
+        Some(())
     }
 
     /// One of them has gone.
@@ -211,6 +228,10 @@ impl Reception {
         let is_there = !self.doors.is_empty();
         is_there.then(|| json!({ "open": self.count, "max": self.max, "counters": counters }))
     }
+}
+
+fn takes_datagrams(door: &Door) -> bool {
+    door.protocol == Protocol::Udp
 }
 
 fn word_for(why: Status) -> &'static str {

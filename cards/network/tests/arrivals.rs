@@ -22,31 +22,31 @@ const GUEST_PORT: u16 = 80;
 struct Published {
     card: Card,
     guest: UnixListener,
+    /// Of the first port.
     address: SocketAddr,
-    /// As the keeper has it.
-    _socket: OwnedFd,
+    addresses: Vec<SocketAddr>,
+    /// As the keeper has them.
+    _sockets: Vec<OwnedFd>,
 }
 
 impl Published {
     fn start(protocol: &str, max_flows: usize) -> Self {
+        Self::start_all(&[protocol], max_flows)
+    }
+
+    fn start_all(protocols: &[&str], max_flows: usize) -> Self {
         let directory = TempDir::new().unwrap();
         let guest = patient(UnixListener::bind(directory.path().join("vsock.sock")).unwrap());
-        let (socket, address) = match protocol {
-            "tcp" => {
-                let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-                let address = listener.local_addr().unwrap();
-                (OwnedFd::from(listener), address)
-            }
-            _ => {
-                let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-                let address = socket.local_addr().unwrap();
-                (OwnedFd::from(socket), address)
-            }
-        };
-        inherited(&Fd(&socket));
-        let published = json!([{
-            "fd": socket.as_raw_fd(), "protocol": protocol, "guestPort": GUEST_PORT
-        }]);
+        let bound = protocols.iter().map(|protocol| bind(protocol));
+        let (sockets, addresses): (Vec<OwnedFd>, Vec<SocketAddr>) = bound.unzip();
+        let published: Vec<Value> = sockets
+            .iter()
+            .zip(protocols)
+            .map(|(socket, protocol)| {
+                inherited(&Fd(socket));
+                json!({ "fd": socket.as_raw_fd(), "protocol": protocol, "guestPort": GUEST_PORT })
+            })
+            .collect();
         let setup = json!({
             "image": { "allow": [], "deny": [] }, "resolvers": [], "maxFlows": max_flows,
             "published": published
@@ -54,8 +54,9 @@ impl Published {
         Self {
             card: Card::start_in(directory, setup),
             guest,
-            address,
-            _socket: socket,
+            address: addresses[0],
+            addresses,
+            _sockets: sockets,
         }
     }
 
@@ -87,6 +88,17 @@ impl Published {
     fn arrivals(&mut self) -> Value {
         self.card.status()["arrivals"].clone()
     }
+}
+
+fn bind(protocol: &str) -> (OwnedFd, SocketAddr) {
+    if protocol == "tcp" {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        return (listener.into(), address);
+    }
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket.into(), address)
 }
 
 struct Fd<'a>(&'a OwnedFd);
@@ -222,28 +234,51 @@ fn clients_beyond_the_limit_are_reset_and_those_who_leave_make_room() {
 }
 
 #[test]
-fn clients_over_udp_have_half_of_the_places_and_datagrams_of_others_are_dropped() {
-    let mut published = Published::start("udp", 8); // of which four are for clients
-    let clients = [(); 3].map(|()| {
+fn clients_over_tcp_leave_half_of_the_places_to_those_over_udp() {
+    let published = Published::start_all(&["tcp", "udp"], 8); // of which four are for clients
+    let _taken = [(); 2].map(|()| published.taken());
+    assert!(is_reset(&mut published.client()));
+    for _ in 0..2 {
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        client.send_to(b"one", published.addresses[1]).unwrap();
+        let (_, arrival) = published.knock();
+        assert_eq!(arrival.client, client.local_addr().unwrap());
+    }
+}
+
+#[test]
+fn a_new_client_over_udp_takes_the_place_of_who_was_silent_longest() {
+    let mut published = Published::start("udp", 8); // of which two are for clients over UDP
+    let clients = [(); 4].map(|()| {
+        let client = patient(UdpSocket::bind("127.0.0.1:0").unwrap());
         client.connect(published.address).unwrap();
-        client.send(b"one").unwrap();
         client
     });
-    let guests = [published.knock(), published.knock()];
-    let who = [
-        clients[0].local_addr().unwrap(),
-        clients[1].local_addr().unwrap(),
-    ];
-    assert_eq!(guests.each_ref().map(|(_, arrival)| arrival.client), who);
-    until("one is too many", || {
-        published.arrivals()["counters"]["tooMany"] == 1
-    });
-    assert_eq!(published.arrivals()["open"], 2);
-    drop(guests);
-    until("none is open", || published.arrivals()["open"] == 0);
-    clients[2].send(b"two").unwrap();
-    assert_eq!(published.knock().1.client, clients[2].local_addr().unwrap());
+    let arrive = |client: &UdpSocket| {
+        client.send(b"one").unwrap();
+        let (mut guest, arrival) = published.knock();
+        assert_eq!(arrival.client, client.local_addr().unwrap());
+        guest.write_all(&[Status::Ok.to_byte()]).unwrap();
+        guest.write_all(&frame(b"answer").unwrap()).unwrap();
+        client.recv(&mut [0; 6]).unwrap();
+        guest.read_exact(&mut [0; 5]).unwrap();
+        guest
+    };
+    let mut first = arrive(&clients[0]);
+    // Only who has its address can say something after the answer.
+    clients[0].send(b"two").unwrap();
+    first.read_exact(&mut [0; 5]).unwrap();
+    let mut others = [1, 2, 3].map(|index| arrive(&clients[index]));
+    assert!(others[..2].iter_mut().all(is_at_end));
+    for (client, guest) in [(0, &mut first), (3, &mut others[2])] {
+        clients[client].send(b"more").unwrap();
+        guest.read_exact(&mut [0; 6]).unwrap();
+    }
+    let arrivals = published.arrivals();
+    assert_eq!(
+        (&arrivals["open"], &arrivals["counters"]["tooMany"]),
+        (&json!(2), &json!(2))
+    );
 }
 
 #[test]

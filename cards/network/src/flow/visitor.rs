@@ -28,6 +28,9 @@ pub struct Visitor {
     pub call: Call,
     is_taken: bool,
     is_answered: bool,
+    /// Has said something after an answer: whoever sent it has the address that it came from.
+    is_known: bool,
+    used: Instant,
     inbox: Vec<u8>,
     outbox: Outbox,
     pub deadline: Instant,
@@ -43,6 +46,8 @@ impl Visitor {
             call: Call::new(arrival),
             is_taken: false,
             is_answered: false,
+            is_known: false,
+            used: now,
             inbox: Vec::new(),
             outbox: Outbox::default(),
             deadline: now + UNANSWERED,
@@ -61,11 +66,19 @@ impl Visitor {
         {
             self.outbox.push(&framed);
             context.arrivals.bytes_to_guest += datagram.len() as u64;
+            self.is_known |= self.is_answered;
             self.stay(context.now);
         }
     }
 
+    /// The least of all makes room for a new client.
+    #[must_use]
+    pub fn standing(&self) -> (bool, Instant) {
+        (self.is_known, self.used)
+    }
+
     fn stay(&mut self, now: Instant) {
+        self.used = now;
         let time = if self.is_answered { IDLE } else { UNANSWERED };
         self.deadline = now + time;
     }
