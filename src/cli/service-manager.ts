@@ -10,10 +10,10 @@ import { printProgress } from './print.ts'
 const TIMEOUT_MS = 10_000
 
 /** Tells the service manager of NOTIFY_SOCKET, where there is one. Never rejects. */
-export async function notifyReady(env: NodeJS.ProcessEnv = process.env): Promise<void> {
-  if (env['NOTIFY_SOCKET'] === undefined) return
+export async function notifyReady(): Promise<void> {
+  if (process.env['NOTIFY_SOCKET'] === undefined) return
   try {
-    await promisify(execFile)('systemd-notify', ['--ready'], { env, timeout: TIMEOUT_MS })
+    await promisify(execFile)('systemd-notify', ['--ready'], { timeout: TIMEOUT_MS })
   } catch (error) {
     printProgress(
       `Could not tell the service manager that this command is ready: ${reasonOf(error)}`,

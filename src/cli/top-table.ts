@@ -112,7 +112,7 @@ function shortened(name: string): string {
 }
 
 /** `950`, `12K`, `1.5M`, `480M`, … */
-export function bytes(count: number): string {
+function bytes(count: number): string {
   const units = ['', 'K', 'M', 'G', 'T']
   let [value, unit] = [count, 0]
   while (value >= 999.5 && unit < units.length - 1) [value, unit] = [value / 1024, unit + 1]
@@ -121,7 +121,7 @@ export function bytes(count: number): string {
 }
 
 /** `12s`, `3m05s`, `2h10m`, `4d03h`. */
-export function duration(ms: number): string {
+function duration(ms: number): string {
   const seconds = Math.max(0, Math.floor(ms / 1000))
   const two = (value: number): string => String(value).padStart(2, '0')
   if (seconds < 60) return `${String(seconds)}s`

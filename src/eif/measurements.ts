@@ -7,7 +7,7 @@ import type { SectionType } from './layout.ts'
 import { ParallelHash } from './parallel-hash.ts'
 
 /** SHA-384. */
-export const PCR_BYTES = 48
+const PCR_BYTES = 48
 
 export interface Measurement {
   /** 48-byte SHA-384 digest of the measured bytes: what a PCR is extended with. */

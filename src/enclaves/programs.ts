@@ -14,21 +14,19 @@ const installed = new URL('../../build/bin/', import.meta.url)
  *
  * @throws `ERR_PROCESS_SPAWN` when a card is not there, or a variable does not name a program.
  */
-export function findPrograms(env: NodeJS.ProcessEnv = process.env): Programs {
+export function findPrograms(): Programs {
   return {
-    qemu: qemu(env['CLOISTER_QEMU']),
-    ...findCards(env),
-    networkCard: findNetworkCard(env),
+    qemu: qemu(process.env['CLOISTER_QEMU']),
+    ...findCards(),
+    networkCard: findNetworkCard(),
   }
 }
 
 /** The cards among {@link findPrograms}. */
-export function findCards(
-  env: NodeJS.ProcessEnv = process.env,
-): Pick<Programs, 'vsockCard' | 'nsmCard'> {
+export function findCards(): Pick<Programs, 'vsockCard' | 'nsmCard'> {
   return {
-    vsockCard: own('vsock card', env, ['CLOISTER_VSOCK_CARD', 'cloister-vsock']),
-    nsmCard: own('NSM card', env, ['CLOISTER_NSM_CARD', 'cloister-nsm']),
+    vsockCard: own('vsock card', ['CLOISTER_VSOCK_CARD', 'cloister-vsock']),
+    nsmCard: own('NSM card', ['CLOISTER_NSM_CARD', 'cloister-nsm']),
   }
 }
 
@@ -38,8 +36,8 @@ export function findCards(
  *
  * @throws `ERR_PROCESS_SPAWN` when the variable does not name a program.
  */
-export function findNetworkCard(env: NodeJS.ProcessEnv = process.env): string {
-  const chosen = env['CLOISTER_NETWORK_CARD']
+export function findNetworkCard(): string {
+  const chosen = process.env['CLOISTER_NETWORK_CARD']
   if (chosen === undefined) return fileURLToPath(new URL('cloister-network', installed))
   return runnable(chosen, 'CLOISTER_NETWORK_CARD', 'the one that the set-up built')
 }
@@ -49,8 +47,8 @@ export function findNetworkCard(env: NodeJS.ProcessEnv = process.env): string {
  *
  * @throws `ERR_PROCESS_SPAWN` when it is not there.
  */
-export function findParentProgram(env: NodeJS.ProcessEnv = process.env): string {
-  return own('parent program', env, ['CLOISTER_PARENT', 'cloister-parent'])
+export function findParentProgram(): string {
+  return own('parent program', ['CLOISTER_PARENT', 'cloister-parent'])
 }
 
 function qemu(chosen: string | undefined): string {
@@ -60,10 +58,9 @@ function qemu(chosen: string | undefined): string {
 
 function own(
   name: string,
-  env: NodeJS.ProcessEnv,
   [variable, program]: readonly [variable: string, program: string],
 ): string {
-  const chosen = env[variable]
+  const chosen = process.env[variable]
   if (chosen !== undefined) return runnable(chosen, variable, 'the one that the set-up built')
   const path = fileURLToPath(new URL(program, installed))
   if (existsSync(path)) return path

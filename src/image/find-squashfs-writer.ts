@@ -10,9 +10,9 @@ import { CloisterError } from '../errors.ts'
  * `CLOISTER_SQUASHFS`, else what the set-up built.
  * @throws ERR_IMAGE_TOOL_MISSING
  */
-export function findSquashfsWriter(env: NodeJS.ProcessEnv = process.env): string {
+export function findSquashfsWriter(): string {
   const installed = new URL('../../build/bin/cloister-squashfs', import.meta.url)
-  const path = env['CLOISTER_SQUASHFS'] ?? fileURLToPath(installed)
+  const path = process.env['CLOISTER_SQUASHFS'] ?? fileURLToPath(installed)
   if (existsSync(path)) return path
   throw new CloisterError('ERR_IMAGE_TOOL_MISSING', `${path} does not exist`, {
     details: { tool: 'cloister-squashfs', path },

@@ -6,7 +6,7 @@
 import { isUtf8 } from 'node:buffer'
 
 /** An item that is well-formed, and of a kind that no request holds where it matters. */
-export const OTHER: unique symbol = Symbol('other')
+const OTHER: unique symbol = Symbol('other')
 
 /** A map as it was written, keys that occur twice included. */
 export type Entries = readonly (readonly [key: Item, value: Item])[]

@@ -68,7 +68,7 @@ interface Statement {
   }
 }
 
-export const PAYLOAD_TYPE = 'application/vnd.in-toto+json'
+const PAYLOAD_TYPE = 'application/vnd.in-toto+json'
 /** Larger than any statement whose manifest and metadata are as large as they may be. */
 export const MAX_STATEMENT_BYTES = 512 * 1024
 

@@ -25,7 +25,7 @@ export interface TargetDefaults {
 
 const MAX_FILE_BYTES = 64 * 1024
 const MAX_ENTRIES = 1024
-export const MAX_TARGETS = 64
+const MAX_TARGETS = 64
 /** A connection takes two descriptors of this process. */
 export const MAX_CONNECTIONS = 4096
 /** The one above is VMADDR_PORT_ANY of vsock(7). */

@@ -85,8 +85,8 @@ export class ManagedProcess implements AsyncDisposable {
     return this.lastWords()
   }
 
-  kill(signal: NodeJS.Signals = 'SIGKILL'): void {
-    this.#child.kill(signal)
+  kill(): void {
+    this.#child.kill('SIGKILL')
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -6,7 +6,7 @@ import { decodeTpmEvidence, TPM_EVIDENCE_LABEL, type TpmEvidence } from '../tpm/
 import { decodePayload, type Payload } from './payload.ts'
 
 /** Longest accepted document: a full payload and the evidence of all PCRs fit. */
-export const MAX_DOCUMENT_BYTES = 32768
+const MAX_DOCUMENT_BYTES = 32768
 
 /** A decoded document. Nothing in it is verified; byte strings are views into a private copy. */
 export interface DecodedDocument {

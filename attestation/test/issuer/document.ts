@@ -89,7 +89,7 @@ export interface Sign1Shape {
   readonly tag?: number
 }
 
-export const ES384_HEADER = Uint8Array.of(0xa1, 0x01, 0x38, 0x22)
+const ES384_HEADER = Uint8Array.of(0xa1, 0x01, 0x38, 0x22)
 
 /** Signs payload bytes as COSE_Sign1. */
 export async function makeSign1(

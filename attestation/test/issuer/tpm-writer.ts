@@ -5,8 +5,8 @@ import { signRaw, type KeyPair } from './authority.ts'
 import type { Encodable } from './cbor-writer.ts'
 import { MODULE_ID } from './document.ts'
 
-export const QUOTED_PCRS = [0, 1, 2, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]
-export const LOCKED_WRITTEN = 0x6a064c44
+const QUOTED_PCRS = [0, 1, 2, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]
+const LOCKED_WRITTEN = 0x6a064c44
 
 export async function sha384(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
   return new Uint8Array(await crypto.subtle.digest('SHA-384', bytes))

@@ -29,7 +29,7 @@ export interface NaiveGrant {
   readonly Constraints: Readonly<Record<string, Readonly<Record<string, string>>>>
 }
 
-export const FEDERATED = `arn:aws:sts::${ACCOUNT}:federated-user/visitor`
+const FEDERATED = `arn:aws:sts::${ACCOUNT}:federated-user/visitor`
 const OTHER_ROOT = `arn:aws:iam::${OTHER}:root`
 const SMALL = `${KEY.slice(0, KEY.indexOf('key/'))}key/ab`
 const texts = ['', 'a', 'b', 'ab', 'A', '*']

@@ -15,7 +15,7 @@ export interface UnpackLimits {
   readonly steps: number
 }
 
-export const DEFAULT_LIMITS: UnpackLimits = {
+const DEFAULT_LIMITS: UnpackLimits = {
   bytes: 16 * 1024 ** 3,
   entries: 1_000_000,
   metadataBytes: 256 * 1024 ** 2,

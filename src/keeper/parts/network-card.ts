@@ -230,6 +230,6 @@ const REASONS: Readonly<Record<TurnedAway['why'], string>> = {
 }
 
 /** For the journal: why clients of a published port were turned away. */
-export function describeTurnedAway({ guestPort, protocol, why }: TurnedAway): string {
+function describeTurnedAway({ guestPort, protocol, why }: TurnedAway): string {
   return `a client of port ${String(guestPort)}/${protocol} of the guest was turned away: ${REASONS[why]}`
 }

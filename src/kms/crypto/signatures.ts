@@ -24,7 +24,7 @@ export interface Signable {
 }
 
 /** The hash of an algorithm, as Node.js names it. */
-export function hashOf(algorithm: SigningAlgorithm): 'sha256' | 'sha384' | 'sha512' {
+function hashOf(algorithm: SigningAlgorithm): 'sha256' | 'sha384' | 'sha512' {
   return `sha${algorithm.slice(-3)}` as 'sha256'
 }
 

@@ -37,7 +37,7 @@ export const keyUsage = (byte: number, unused: number): Extension => ({
   critical: false,
   value: bits(Uint8Array.of(byte), unused),
 })
-export const KEY_CERT_SIGN = keyUsage(0x04, 2)
+const KEY_CERT_SIGN = keyUsage(0x04, 2)
 
 export const extension = (oid: string, critical: boolean, value: Uint8Array): Extension => ({
   oid,
