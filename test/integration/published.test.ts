@@ -1,11 +1,11 @@
-// Ports of an enclave that are published on its host, and the proxy of the programs in it, with programs that know
-// nothing of Cloister on both sides.
+// Ports of an enclave that are published on its host, with programs that know nothing of Cloister on both sides.
 
 import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parseExposition } from '../fixtures/exposition.ts'
 import { describeIsolation } from '../fixtures/network/isolation-tests.ts'
+import { describeProxy } from '../fixtures/network/proxy-tests.ts'
 import { PublishedEnclave } from '../fixtures/network/published-enclave.ts'
 import { until } from '../fixtures/until.ts'
 
@@ -192,6 +192,7 @@ test('describe-enclaves and metrics count clients', async () => {
 })
 
 describeIsolation(() => published)
+describeProxy(() => published)
 
 /** Clients whose connections are open when a part is killed: how those end, and that they are served again. */
 async function expectCleanEnd(kill: () => unknown): Promise<void> {
@@ -296,127 +297,4 @@ test('a port that is taken, or that the image does not declare, is refused', asy
   expect(await codeFor(`${published.at(7, 'udp')}:7/udp`)).toBe('ERR_NETWORK_LISTEN')
   expect(await codeFor('0:81')).toBe('ERR_NETWORK_UNDECLARED')
   expect(await codeFor('0:8001/udp')).toBe('ERR_NETWORK_UNDECLARED')
-})
-
-describe('the proxy', () => {
-  const environment = 'set -a; . /tmp/environment; set +a'
-  const PROXY = '127.0.0.1 9011'
-  /** With whom curl has spoken: in transparent egress it is the server. */
-  const WITH = String.raw`-w '%{remote_ip} %{remote_port}\n'`
-
-  test('is in the environment of the app, in both spellings', async () => {
-    const url = 'http://127.0.0.1:9011'
-    const names = ['http_proxy', 'https_proxy', 'all_proxy']
-    const expected = [...names, ...names.map((it) => it.toUpperCase())].map((it) => `${it}=${url}`)
-    for (const name of ['no_proxy', 'NO_PROXY']) expected.push(`${name}=localhost,127.0.0.1,::1`)
-    const set = await published.guest("grep -i '^[a-z]*_proxy=' /tmp/environment")
-    expect(set.trimEnd().split('\n').toSorted()).toEqual(expected.toSorted())
-  })
-
-  test('decides by name, also where an allowed name has the same address', async () => {
-    // What is allowed of other.example.org, without a proxy, is its address: api.example.com has it, too.
-    const url = 'http://other.example.org/o'
-    const direct = await published.guest(
-      `curl -sS http://api.example.com/a; curl -sS --connect-to ::api.example.com: ${url}`,
-    )
-    expect(direct).toBe('hello /a over 1.1\nhello /o over 1.1\n')
-    const named = await published.guest(`${environment}; curl -sS ${WITH} ${url}`)
-    expect(named).toContain('ERR_EGRESS_DENIED')
-    expect(named).toContain(PROXY)
-    const loopback = await published.guest(
-      `${environment}; curl -sS ${WITH} http://127.0.0.1/hello`,
-    )
-    expect(loopback).toBe('hello\n127.0.0.1 80\n')
-  })
-
-  test.each([
-    [
-      'curl by the environment',
-      `${environment}; curl -sS ${WITH} http://api.example.com/e`,
-      `hello /e over 1.1\n${PROXY}\n`,
-    ],
-    [
-      'curl by the environment, with TLS and HTTP/2',
-      `${environment}; curl -sS ${WITH} --cacert /outside.pem https://api.example.com/e`,
-      `hello /e over 2.0\n${PROXY}\n`,
-    ],
-    [
-      'curl -x, by an alias',
-      'curl -sS -x http://127.0.0.1:9011 http://www.example.com/x http://api.example.com/y',
-      'hello /x over 1.1\nhello /y over 1.1\n',
-    ],
-    [
-      'curl with a body',
-      'head -c 3000000 /dev/zero | curl -sS -x http://127.0.0.1:9011 -T - http://api.example.com/ | cmp -n 64 - <(head -c 3000000 /dev/zero | sha256sum) && echo same',
-      'same\n',
-    ],
-    [
-      'curl --socks5-hostname, over IPv6',
-      'curl -sS --socks5-hostname 127.0.0.1:9011 http://v6.example.com/s',
-      'hello /s over 1.1\n',
-    ],
-  ])('serves %s', async (_, script, output) => {
-    expect(await published.guest(script)).toBe(output)
-  })
-
-  test("serves Python's requests", async () => {
-    const script = `
-import requests
-proxies = {"http": "http://127.0.0.1:9011", "https": "http://127.0.0.1:9011"}
-session = requests.Session()
-session.proxies = proxies
-for url in "http://api.example.com/p", "https://api.example.com/p":
-    answer = session.get(url, verify="/outside.pem")
-    print(answer.status_code, answer.text, end="")
-print(session.get("http://bad.example.com/").status_code)`
-    expect(await published.guest(`python3 - <<'END'\n${script}\nEND`)).toBe(
-      '200 hello /p over 1.1\n200 hello /p over 1.1\n403\n',
-    )
-  })
-
-  test('refuses by name what the rules deny, and says what would allow it', async () => {
-    const denied = [
-      'other.example.org',
-      ...['bad', 'moved', 'private', 'metadata', 'loopback'].map((it) => `${it}.example.com`),
-      ...['api.example.com:8', '127.0.0.1'],
-    ]
-    const urls = [...denied, 'nobody.example.com'].map((host) => `http://${host}/`).join(' ')
-    const answers = await published.guest(
-      `curl -sS -m 60 --noproxy '' -x http://127.0.0.1:9011 ${urls}
-curl -sS -m 30 --socks5-hostname 127.0.0.1:9011 http://bad.example.com/`,
-    )
-    const codes = Array.from(answers.matchAll(/"code":"(\w+)"/g), ([, code]) => code)
-    expect(codes).toEqual([...denied.map(() => 'ERR_EGRESS_DENIED'), 'ERR_EGRESS_SERVER'])
-    expect(answers).toContain('in allow, { host: other.example.org } would allow it')
-    expect(answers).toMatch(/\(2\)|not allowed/) // SOCKS5's reply
-    expect(
-      await published.guest('curl -sS -x http://127.0.0.1:9011 http://93.184.216.35/'),
-    ).toMatch(/ERR_EGRESS_SERVER.*or the rules of egress did/)
-    expect(published.journal).toContain('the guest asked for other.example.org')
-  })
-
-  test('refuses what it does not serve', async () => {
-    const script = String.raw`
-import socket
-def answer(said, length):
-    it = socket.create_connection(("127.0.0.1", 9011), timeout=30)
-    it.sendall(said)
-    heard = b""
-    while len(heard) < length and (more := it.recv(4096)): heard += more
-    return heard
-for asked in b"GET /", b"CONNECT a.example":
-    heard = answer(asked + b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 5000)
-    print(heard[:13], b"ERR_EGRESS_REQUEST" in heard)
-print(answer(b"\x05\x01\x00\x05\x03\x00\x01\x00\x00\x00\x00\x00\x00", 12)[:4]) # UDP ASSOCIATE
-print(answer(b"\x05\x01\x02", 2)) # a password
-print(answer(b"\x04\x01\x00\x50\x01\x02\x03\x04\x00", 5000)[:12]) # SOCKS4`
-    const answers = await published.guest(`python3 - <<'END'\n${script}\nEND`)
-    expect(answers.trimEnd().split('\n')).toEqual([
-      "b'HTTP/1.1 400 ' True",
-      "b'HTTP/1.1 400 ' True",
-      String.raw`b'\x05\x00\x05\x07'`,
-      String.raw`b'\x05\xff'`,
-      "b'HTTP/1.1 400'",
-    ])
-  })
 })

@@ -1,5 +1,7 @@
 //! CiphertextForRecipient: AWS's values, values that openssl makes, and their mutated twins.
 
+mod rig;
+
 use cloister_kms::cms::{self, Content, Form, MAX_CMS_BYTES};
 use cloister_kms::failure::Code;
 use cloister_kms::recipient::RecipientKey;
@@ -206,13 +208,7 @@ fn notices_every_flipped_bit_of_the_structure() {
 /// Runs many quick mutations, in which some structure survives.
 #[test]
 fn neither_panics_nor_accepts_what_it_cannot_hold() {
-    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = |bound: usize| {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        (random % bound as u64) as usize
-    };
+    let mut next = rig::bounded_numbers(0x9e37_79b9_7f4a_7c15);
     for _ in 0..200_000 {
         let (vector, form) = VALUES[next(VALUES.len())];
         let mut value = vector.to_vec();

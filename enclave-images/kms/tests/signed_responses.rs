@@ -1,5 +1,7 @@
 //! Responses that must be signed, and a parent that answers what it likes.
 
+mod rig;
+
 use aws_lc_rs::digest::{SHA384, digest};
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
@@ -8,32 +10,17 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use cloister_kms::client::Kms;
 use cloister_kms::credentials::AccessKey;
-use cloister_kms::document::Attester;
 use cloister_kms::endpoint::{Route, Url};
-use cloister_kms::failure::{Code, Failure};
+use cloister_kms::failure::Code;
 use cloister_kms::http::{Messages, Request};
 use cloister_kms::response_key::ResponseKey;
 use cloister_kms::sigv4::parse_authorization;
+use rig::{KeyAsDocument, PATIENCE, parent};
 use serde_json::{Map, Value, json};
-use std::io::Write;
-use std::net::TcpListener;
-use std::sync::mpsc::{Receiver, channel};
-use std::thread;
-use std::time::Duration;
 
-/// Ends a test that has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
 const DATE: &str = "Fri, 27 Nov 2026 12:00:00 GMT";
 const NONCE: &str = "x-cloister-response-nonce";
 const BODY: &str = r#"{"Keys":[]}"#;
-
-struct KeyAsDocument;
-
-impl Attester for KeyAsDocument {
-    fn attest(&self, public_key: &[u8], _: Option<&[u8]>) -> Result<Vec<u8>, Failure> {
-        Ok(public_key.to_vec())
-    }
-}
 
 fn new_key() -> EcdsaKeyPair {
     EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).unwrap()
@@ -93,19 +80,6 @@ fn http(status: u16, body: &str, signature: &str) -> String {
 
 fn header(signature: &str) -> String {
     format!("x-cloister-response-signature: {signature}\r\n")
-}
-
-fn parent(answer: impl FnOnce(&Request) -> String + Send + 'static) -> (String, Receiver<Request>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    let (sender, served) = channel();
-    thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        let request = Messages::new(&stream).request().unwrap().unwrap();
-        stream.write_all(answer(&request).as_bytes()).unwrap();
-        sender.send(request).unwrap();
-    });
-    (endpoint, served)
 }
 
 #[test]

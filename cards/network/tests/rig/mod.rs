@@ -1,6 +1,8 @@
 //! A card as it runs: a process in its sandbox, a keeper at its channel, a guest at its socket.
 #![allow(dead_code)] // each test file uses a part
 
+pub mod names;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd};
