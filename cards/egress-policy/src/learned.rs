@@ -1,5 +1,6 @@
 //! Which name gave which address: a rule by name holds for the addresses that the name's answers had. Kept longer
-//! than the TTL says, as programs do that too; bounded, and when it is full the entries that end first go.
+//! than the TTL says, as programs do that too; bounded. When it is full, the entries that end first go: those of a name that
+//! has very many, for whoever answers for one name is to take no other's place, or else of all.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -16,6 +17,8 @@ use crate::{HOST_ADDRESS, HOST_NAME};
 /// Pairs of a name that was looked up and an address.
 pub const MAX_PAIRS: usize = 8192;
 const MAX_NAMES_OF_ADDRESS: usize = 32;
+/// Addresses of one name: it gives way to others then.
+const VERY_MANY: usize = MAX_PAIRS / 8;
 /// A program may connect some time after it asked, also to a name with a TTL of 0.
 pub const MIN_RETENTION: Duration = Duration::from_secs(600);
 pub const MAX_RETENTION: Duration = Duration::from_secs(24 * 3600);
@@ -76,21 +79,34 @@ impl LearnedNames {
         }
     }
 
-    /// Forgets what has expired, and the eighth that expires first when that is not enough.
+    /// Forgets what has expired; when that is not enough, half of a name that has very many, or an eighth of all.
     fn make_room(&mut self, now: Instant) {
         self.keep(|entry| entry.expires > now);
         if self.pairs < MAX_PAIRS {
             return;
         }
-        let mut ends: Vec<Instant> = self
-            .by_address
-            .values()
-            .flatten()
-            .map(|entry| entry.expires)
-            .collect();
-        let (_, limit, _) = ends.select_nth_unstable(MAX_PAIRS / 8);
+        let greedy = self.greediest();
+        let goes = |entry: &Entry| greedy.is_none() || entry.names.first() == greedy.as_ref();
+        let going = self.entries().filter(|entry| goes(entry));
+        let mut ends: Vec<Instant> = going.map(|entry| entry.expires).collect();
+        let count = ends.len() / if greedy.is_some() { 2 } else { 8 };
+        let (_, limit, _) = ends.select_nth_unstable(count);
         let limit = *limit;
-        self.keep(|entry| entry.expires > limit);
+        self.keep(|entry| !goes(entry) || entry.expires > limit);
+    }
+
+    fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.by_address.values().flatten()
+    }
+
+    /// The name with most addresses, if it has very many.
+    fn greediest(&self) -> Option<Name> {
+        let mut counts: HashMap<&Name, usize> = HashMap::new();
+        for name in self.entries().filter_map(|entry| entry.names.first()) {
+            *counts.entry(name).or_default() += 1;
+        }
+        let (name, count) = counts.into_iter().max_by_key(|(_, count)| *count)?;
+        (count >= VERY_MANY).then(|| name.clone())
     }
 
     fn keep(&mut self, predicate: impl Fn(&Entry) -> bool) {
@@ -247,6 +263,21 @@ mod tests {
                 .find(address, &name, now + Duration::from_secs(3599))
                 .is_some()
         );
+    }
+
+    #[test]
+    fn a_name_with_ever_new_addresses_takes_no_place_of_others() {
+        let now = Instant::now();
+        let mut learned = LearnedNames::default();
+        let good = ip("8.8.8.8");
+        learned.learn(&answer("good.example", good, 0), now);
+        for number in 0..4 * MAX_PAIRS as u32 {
+            let address = IpAddr::V4((0x0900_0000 + number).into());
+            learned.learn(&answer("evil.example", address, 86_400), now);
+            assert!(learned.len() <= MAX_PAIRS);
+            assert_eq!(learned.names_of(address, now).count(), 1);
+            assert_eq!(learned.names_of(good, now).count(), 1);
+        }
     }
 
     #[test]
