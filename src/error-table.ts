@@ -204,7 +204,7 @@ const rows = {
   ERR_API_BUSY: {
     nitro: 0,
     meaning:
-      "The guest's API, or attested TLS, is asked too often, or too many requests wait for the NSM (status 429).",
+      "The guest's API is asked too often, or too many requests wait for the NSM (status 429).",
     hint: 'Wait as long as Retry-After says, and ask again.',
   },
   ERR_API_CONFIG: {

@@ -15,8 +15,9 @@ use cloister_guest_api::query::Query;
 use cloister_guest_api::quota::Quota;
 use cloister_guest_api::reply::Reply;
 use hyper::{HeaderMap, Method, Request, StatusCode};
-use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
+use tokio::time::sleep;
 
 pub const PATH: &str = "/.well-known/attestation";
 pub const EXPORTER_BYTES: usize = 32;
@@ -25,6 +26,7 @@ const BOUND: &[u8] = b"tls-exporter:";
 /// Of all clients together: the program needs the NSM too.
 const PER_SECOND: u32 = 20;
 const BURST: u32 = 40;
+const PAUSE: Duration = Duration::from_millis(1000 / PER_SECOND as u64);
 
 /// What a document can be bound to.
 #[derive(Debug, Clone, Copy)]
@@ -33,11 +35,15 @@ pub struct Channel {
     pub exporter: [u8; EXPORTER_BYTES],
 }
 
-/// Answers for all connections.
+/// Answers for all connections, in the order in which they ask.
 pub struct Attestation {
     desk: Desk,
     quota: Mutex<Quota>,
 }
+
+/// What one connection asks for waits here, one after the other: however much it is, another one waits for no more than
+/// one document of it.
+pub type Line = Mutex<()>;
 
 impl Attestation {
     pub fn new(desk: Desk) -> Self {
@@ -52,6 +58,7 @@ impl Attestation {
         &self,
         request: &Request<B>,
         channel: &Channel,
+        line: &Line,
     ) -> Result<Reply, Problem> {
         if request.method() != Method::GET {
             let status = StatusCode::METHOD_NOT_ALLOWED;
@@ -62,15 +69,12 @@ impl Attestation {
         }
         let kind = kind_of(request.headers())?;
         let fields = fields_of(request.uri().query(), channel)?;
-        if !self.take() {
-            return Err(Problem::busy("too many documents are asked for"));
+        let _turn = line.lock().await;
+        let mut quota = self.quota.lock().await;
+        while !quota.take(Instant::now()) {
+            sleep(PAUSE).await;
         }
         Ok(reply_with(document(&fields, &self.desk).await?, kind))
-    }
-
-    fn take(&self) -> bool {
-        let mut quota = self.quota.lock().unwrap_or_else(PoisonError::into_inner);
-        quota.take(Instant::now())
     }
 }
 

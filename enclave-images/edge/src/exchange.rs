@@ -1,7 +1,7 @@
 //! One request: to the documents or to the program.
 #![forbid(unsafe_code)]
 
-use crate::attestation::{Attestation, Channel, PATH};
+use crate::attestation::{Attestation, Channel, Line, PATH};
 use crate::forward::{Program, carry};
 use crate::idle::{Activity, Turn, Watched};
 use cloister_guest_api::problem::Problem;
@@ -22,6 +22,7 @@ pub struct Exchange {
     pub attestation: Arc<Attestation>,
     pub program: Program,
     pub channel: Channel,
+    pub line: Line,
     /// The connection's place, which a tunnel keeps.
     pub place: Arc<OwnedSemaphorePermit>,
     pub activity: Arc<Activity>,
@@ -41,8 +42,8 @@ impl Exchange {
 
     async fn try_answer(&self, request: Request<Watched<Incoming>>) -> Result<Unwatched, Problem> {
         if request.uri().path() == PATH {
-            let reply = self.attestation.answer(&request, &self.channel).await?;
-            return Ok(reply.map(Either::Left));
+            let answered = self.attestation.answer(&request, &self.channel, &self.line);
+            return Ok(answered.await?.map(Either::Left));
         }
         let (place, idle_limit) = (Arc::clone(&self.place), self.idle_limit);
         let tunnel = move |client, program| {

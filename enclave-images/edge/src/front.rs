@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::Served;
-use crate::attestation::Attestation;
+use crate::attestation::{Attestation, Line};
 use crate::connection::{IDLE_LIMIT, MAX_BUFFER_BYTES, serve, shake_hands};
 use crate::exchange::Exchange;
 use crate::forward::Program;
@@ -95,6 +95,7 @@ impl Front {
                     attestation,
                     program,
                     channel,
+                    line: Line::default(),
                     place,
                     activity: Activity::new(),
                     idle_limit: IDLE_LIMIT,

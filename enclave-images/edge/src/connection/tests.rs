@@ -1,13 +1,14 @@
 //! Clients that hold a connection without using it, and those that wait for a slow program.
 
 use super::*;
-use crate::attestation::{Attestation, PATH};
+use crate::attestation::{Attestation, Line, PATH};
 use crate::forward::Program;
 use crate::idle::Activity;
 use cloister_guest_api::desk::Desk;
 use http_body_util::Empty;
 use hyper::body::Bytes;
 use hyper::client::conn::http2 as http2_client;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -31,6 +32,12 @@ fn run(test: impl Future<Output = ()>) {
     assert!(is_over, "client, edge or program still waits");
 }
 
+/// Of an NSM that answers nothing.
+fn attestation() -> Arc<Attestation> {
+    let desk = Desk::open(Box::new(|_| Err(io::ErrorKind::Unsupported.into()))).unwrap();
+    Arc::new(Attestation::new(desk))
+}
+
 /// A client's connection, and the program behind it.
 struct Link {
     client: DuplexStream,
@@ -40,17 +47,22 @@ struct Link {
 
 impl Link {
     async fn open(is_http2: bool) -> Self {
+        Self::open_beside(attestation(), is_http2).await
+    }
+
+    /// One of those that share the documents.
+    async fn open_beside(attestation: Arc<Attestation>, is_http2: bool) -> Self {
         let program = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (client, edge) = duplex(PIPE_BYTES);
         let places = Arc::new(Semaphore::new(1));
-        let desk = Desk::open(Box::new(|_| Err(io::ErrorKind::Unsupported.into()))).unwrap();
         let exchange = Exchange {
-            attestation: Arc::new(Attestation::new(desk)),
+            attestation,
             program: Program::new(program.local_addr().unwrap().port()),
             channel: Channel {
                 spki_sha256: [0; 32],
                 exporter: [0; EXPORTER_BYTES],
             },
+            line: Line::default(),
             place: Arc::new(Arc::clone(&places).acquire_owned().await.unwrap()),
             activity: Activity::new(),
             idle_limit: LIMIT,
@@ -154,5 +166,41 @@ fn a_client_may_wait_for_a_slow_program() {
             assert_ne!(link.client.read_buf(&mut answer).await.unwrap(), 0);
         }
         link.ended().await;
+    });
+}
+
+#[test]
+fn a_client_that_asks_for_many_documents_keeps_none_from_another() {
+    const MANY: usize = 100;
+    run(async {
+        let attestation = attestation();
+        let greedy = Link::open_beside(Arc::clone(&attestation), true).await;
+        let (requests, connection) = http2_client::Builder::new(TokioExecutor::new())
+            .handshake(TokioIo::new(greedy.client))
+            .await
+            .unwrap();
+        tokio::spawn(connection);
+        let answered = Arc::new(AtomicUsize::new(0));
+        for _ in 0..MANY {
+            let (mut requests, answered) = (requests.clone(), Arc::clone(&answered));
+            tokio::spawn(async move {
+                let request = Request::get(format!("https://a{PATH}?nonce=00"));
+                let request = request.body(Empty::<Bytes>::new()).unwrap();
+                requests.ready().await.unwrap();
+                requests.send_request(request).await.unwrap();
+                answered.fetch_add(1, Ordering::Relaxed);
+            });
+        }
+        while answered.load(Ordering::Relaxed) < MANY / 2 {
+            sleep(Duration::from_millis(10)).await;
+        }
+        let mut modest = Link::open_beside(attestation, false).await.client;
+        let request = format!("GET {PATH}?nonce=00 HTTP/1.1\r\nhost: a\r\n\r\n");
+        modest.write_all(request.as_bytes()).await.unwrap();
+        let mut status = [0; 12];
+        modest.read_exact(&mut status).await.unwrap();
+        // What the NSM of this test leads to.
+        assert_eq!(&status, b"HTTP/1.1 502");
+        assert!(answered.load(Ordering::Relaxed) < MANY);
     });
 }
