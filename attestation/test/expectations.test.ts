@@ -1,9 +1,10 @@
 // What a caller expects of a verified document: debug mode, measurements, fields, assurance.
 
 import { describe, expect, test } from 'vitest'
+import { toHex } from '../src/bytes.ts'
 import { verifyAttestation, type AttestationErrorCode, type VerifierOptions } from '../src/index.ts'
 import { errorOf, expectCode } from './expect-error.ts'
-import { makeChain, makeDocument, pcrHex, samplePcrs } from './issuer/document.ts'
+import { makeChain, makeDocument, MODULE_ID, pcrHex, samplePcrs } from './issuer/document.ts'
 import { chain, document, nonce, options, verifyChanged } from './sample-document.ts'
 
 const zero = new Uint8Array(48)
@@ -64,6 +65,18 @@ describe('measurements', () => {
     await expectCode(() => verify(mixed), 'ERR_PCR_MISMATCH')
   })
 
+  test('of several sets, the error is about the one that comes closest', async () => {
+    const far = { PCR0: pcrHex(5), PCR1: pcrHex(5) }
+    const close = { ...right, PCR2: pcrHex(6) }
+    for (const sets of [
+      [far, close],
+      [close, far],
+    ]) {
+      const { details } = await errorOf(() => verify(sets))
+      expect(details).toMatchObject({ pcr: 2, expected: pcrHex(6) })
+    }
+  })
+
   test('a PCR that the document lacks is ERR_PCR_MISSING', async () => {
     await expectCode(() => verify({ PCR16: pcrHex(16) }), 'ERR_PCR_MISSING')
   })
@@ -96,6 +109,21 @@ describe('expectations', () => {
       await expectCode(() => verifyAttestation(document, { ...options, ...expectation }), code)
     })
   }
+
+  test('that differ are in the error, beside what the document has', async () => {
+    const verify = (more: Partial<VerifierOptions>) =>
+      errorOf(() => verifyAttestation(document, { ...options, ...more }))
+    const bytes = await verify({ userData: Uint8Array.of(0xab) })
+    expect(bytes.message).toContain('user_data is absent, expected ab')
+    expect(bytes.details).toEqual({ expected: 'ab', actual: null })
+    const empty = await verify({ userData: new Uint8Array() })
+    expect(empty.message).toContain('user_data is absent, expected empty')
+    const question = await verify({ nonce: () => false })
+    expect(question.details).toEqual({ expected: null, actual: toHex(nonce) })
+    const moduleId = await verify({ moduleId: 'i-0' })
+    expect(moduleId.details).toEqual({ expected: 'i-0', actual: MODULE_ID })
+    expect((await verify({ moduleId: () => false })).details['expected']).toBe(null)
+  })
 
   test('that match are accepted, as bytes and as questions', async () => {
     const seen: unknown[] = []

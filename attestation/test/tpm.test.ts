@@ -168,10 +168,16 @@ describe('TPM evidence', () => {
     })
   }
 
-  test('signed by another key than the leaf is refused', async () => {
-    const keys = await generateKeys()
-    await expectCode(() => verify({ keys }), 'ERR_TPM_SIGNATURE')
-  })
+  // Each by itself: whoever can sign one of them could name any PCRs in it.
+  test.each(['quote', 'certifiedNv'])(
+    'whose %s alone another key has signed is refused',
+    async (key) => {
+      const payload = encodeCbor(makePayload(chain))
+      const forged = await makeEvidence(payload, samplePcrs(), await generateKeys())
+      const edit = (evidence: Map<string, Encodable>) => evidence.set(key, forged.get(key) ?? 0)
+      await expectCode(() => verify({ edit }), 'ERR_TPM_SIGNATURE')
+    },
+  )
 
   test('of another document of the same enclave is refused', async () => {
     const payload = encodeCbor(makePayload(chain, { nonce: Uint8Array.of(1) }))

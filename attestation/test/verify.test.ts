@@ -197,6 +197,9 @@ describe('roots', () => {
     const error = await errorOf(() => verifyChanged({ certificate: new Uint8Array(64) }))
     expect(error.code).toBe('ERR_DER_INVALID')
     expect(error.details['certificate']).toBe('certificate')
+    const cabundle = [chain.root.certificate, Uint8Array.of(1)]
+    const above = await errorOf(() => verifyChanged({ cabundle }))
+    expect(above.details['certificate']).toBe('cabundle[1]')
   })
 })
 
