@@ -12,6 +12,7 @@ export {
   type EnclaveState,
   type ListOptions,
   type LogOptions,
+  type ReportOptions,
   type RunEnclaveOptions,
   type SignOptions,
   type StopOptions,

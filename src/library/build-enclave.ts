@@ -1,7 +1,14 @@
 // Builds an enclave image: what `cloister build-enclave` does, with options instead of flags.
 
 import type { MeasurementTexts } from '../enclaves/index.ts'
-import { buildImage, type KernelFlavour, type Progress, type RootKind } from '../image/index.ts'
+import {
+  buildImage,
+  KERNEL_FLAVOURS,
+  ROOT_KINDS,
+  type KernelFlavour,
+  type Progress,
+  type RootKind,
+} from '../image/index.ts'
 import { openSigner } from '../signing/index.ts'
 import { readInputFile } from '../files/index.ts'
 import type { BuildFlags } from './build-flags.ts'
@@ -73,9 +80,9 @@ const BUILD_OPTIONS: OptionKinds<Required<BuildEnclaveOptions>> = {
   name: 'a string',
   version: 'a string',
   metadata: 'a string',
-  architecture: 'a string',
-  kernelFlavour: 'a string',
-  root: 'a string',
+  architecture: ['x86_64', 'aarch64'],
+  kernelFlavour: KERNEL_FLAVOURS,
+  root: ROOT_KINDS,
   blobs: 'a string',
   sign: 'an object',
   signal: 'an AbortSignal',

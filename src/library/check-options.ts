@@ -1,16 +1,19 @@
-// Options as JavaScript programs give them, where no compiler looks: one that is misspelt or of another
-// type would be ignored, or would reach the image or a record as something else.
+// Options as JavaScript programs give them, where no compiler looks: one that is misspelt, of another type
+// or not one of the choices would be ignored, or would reach the image or a record as something else.
 
 /** What an option must be, in the words of its errors. */
 export type OptionKind = keyof typeof kinds
 
-/** Of each option, what it must be; no other is known. */
-export type OptionKinds<T> = Readonly<Record<keyof T, OptionKind | `${OptionKind}, required`>>
+/** Of each option, what it must be, or its choices; no other option is known. */
+export type OptionKinds<T> = {
+  readonly [K in keyof T]: OptionKind | `${OptionKind}, required` | readonly Extract<T[K], string>[]
+}
 
 const kinds = {
   'a string': (value: unknown) => typeof value === 'string',
   'a string or false': (value: unknown) => typeof value === 'string' || value === false,
   'a whole number': Number.isSafeInteger,
+  'a positive whole number': (value: unknown) => Number.isSafeInteger(value) && Number(value) > 0,
   'a boolean': (value: unknown) => typeof value === 'boolean',
   'a function': (value: unknown) => typeof value === 'function',
   'an object': (value: unknown) => typeof value === 'object' && value !== null,
@@ -24,7 +27,8 @@ const kinds = {
 
 /**
  * @param callee - The function that was called, for the message.
- * @throws TypeError on options that are no object, unknown, missing or of another type.
+ * @throws TypeError if the options are not an object, or one is unknown, missing, of another type or not one
+ * of its choices.
  */
 export function checkOptions<T extends object>(
   callee: string,
@@ -35,14 +39,20 @@ export function checkOptions<T extends object>(
   for (const name in options) {
     if (!Object.hasOwn(known, name)) throw unknown(callee, name, Object.keys(known))
   }
-  for (const [name, kind] of Object.entries<string>(known)) {
-    const value: unknown = options[name as keyof T]
-    const [wanted = '', required] = kind.split(', ')
-    if (value === undefined && required === undefined) continue
-    if (kinds[wanted as OptionKind](value)) continue
-    const found = value === undefined ? 'is missing' : `is not ${wanted}`
-    throw new TypeError(`${callee}: the option ${name} ${found}`)
+  for (const [name, kind] of Object.entries<string | readonly string[]>(known)) {
+    const problem = problemOf(options[name as keyof T], kind)
+    if (problem !== undefined) throw new TypeError(`${callee}: the option ${name} ${problem}`)
   }
+}
+
+function problemOf(value: unknown, kind: string | readonly string[]): string | undefined {
+  if (typeof kind !== 'string') {
+    const isChoice = value === undefined || kind.some((choice) => choice === value)
+    return isChoice ? undefined : `is not one of ${kind.join(', ')}`
+  }
+  const [wanted = '', required] = kind.split(', ')
+  if (value === undefined) return required === undefined ? undefined : 'is missing'
+  return kinds[wanted as OptionKind](value) ? undefined : `is not ${wanted}`
 }
 
 function isObject(options: unknown): options is object {

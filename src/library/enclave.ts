@@ -30,6 +30,7 @@ import { defined } from './defined.ts'
 /** How long an app may take to end after SIGTERM: that of `terminate-enclave`. */
 const GRACE_MS = 2000
 
+const WAIT_OPTIONS = { signal: 'an AbortSignal' } as const
 const PORT_OPTIONS = { guestPorts: 'a string', parentPorts: 'a string' } as const
 
 /** Which log lines. */
@@ -45,6 +46,11 @@ export type EnclaveState = EnclaveRecord['state']
 export interface WaitOptions {
   /** Ends the waiting, with its reason. */
   readonly signal?: AbortSignal
+}
+
+export interface ReportOptions {
+  /** With every open vsock connection. */
+  readonly connections?: boolean
 }
 
 export interface StopOptions {
@@ -118,7 +124,9 @@ export class Enclave implements AsyncDisposable {
    *
    * @throws CloisterError `ERR_KEEPER_CONTROL`
    */
-  report({ connections = false } = {}): Promise<EnclaveReport> {
+  async report(options: ReportOptions = {}): Promise<EnclaveReport> {
+    checkOptions('report', options, { connections: 'a boolean' })
+    const { connections = false } = options
     return askVsock(this.#directory, connections)
   }
 
@@ -147,14 +155,21 @@ export class Enclave implements AsyncDisposable {
    *
    * @throws The reason of the signal.
    */
-  async ended({ signal }: WaitOptions = {}): Promise<EnclaveEnd> {
+  async ended(options: WaitOptions = {}): Promise<EnclaveEnd> {
+    checkOptions('ended', options, WAIT_OPTIONS)
+    const { signal } = options
     return (await untilEnd(this.#registry, this.record, { signal })).end
   }
 
   /** What has happened to it, and what happens until it has ended or the signal aborts. */
-  async *events({ signal }: WaitOptions = {}): AsyncGenerator<EnclaveEvent> {
-    const options = { follow: true, ...(signal !== undefined && { signal }) }
-    for await (const event of readEvents(this.#registry, options)) {
+  events(options: WaitOptions = {}): AsyncGenerator<EnclaveEvent> {
+    checkOptions('events', options, WAIT_OPTIONS)
+    return this.#events(readEvents(this.#registry, { follow: true, ...options }))
+  }
+
+  /** Its own, until it has ended. */
+  async *#events(all: AsyncIterable<EnclaveEvent>): AsyncGenerator<EnclaveEvent> {
+    for await (const event of all) {
       if (event.enclaveId !== this.id) continue
       yield event
       if (event.event === 'ended' || event.event === 'removed') return

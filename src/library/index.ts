@@ -21,6 +21,7 @@ export {
   Enclave,
   type EnclaveState,
   type LogOptions,
+  type ReportOptions,
   type StopOptions,
   type WaitOptions,
 } from './enclave.ts'

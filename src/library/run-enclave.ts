@@ -1,10 +1,12 @@
 // Starts, finds and lists enclaves: what `run-enclave`, `describe-enclaves` and `events` do.
 
 import {
+  cgroupUses,
   isAlive,
   openDirectories,
   readEvents,
   Registry,
+  restartRules,
   startEnclave,
   type CgroupUse,
   type EnclaveEvent,
@@ -16,7 +18,7 @@ import { readFileArgument } from '../files/index.ts'
 import { parseEgress } from '../manifest/index.ts'
 import { checkPublications, parsePublication } from '../network/index.ts'
 import type { Accelerator } from '../vmm/index.ts'
-import { noPorts, type VsockKind } from '../vsock/index.ts'
+import { noPorts, vsockKinds, type VsockKind } from '../vsock/index.ts'
 import { checkOptions, type OptionKinds } from './check-options.ts'
 import { defined } from './defined.ts'
 import { Enclave } from './enclave.ts'
@@ -67,21 +69,21 @@ const RUN_OPTIONS: OptionKinds<Required<RunEnclaveOptions>> = {
   name: 'a string',
   memoryMib: 'a whole number',
   hugePages: 'a boolean',
-  cpuCount: 'a whole number',
+  cpuCount: 'a positive whole number',
   cpuIds: 'an array of whole numbers',
   cid: 'a whole number',
   guestPorts: 'a string',
   parentPorts: 'a string',
   debug: 'a boolean',
-  accelerator: 'a string',
+  accelerator: ['kvm', 'tcg'],
   role: 'a string',
   configData: 'a string',
-  restart: 'a string',
-  cgroup: 'a string',
-  vsock: 'a string',
+  restart: restartRules,
+  cgroup: cgroupUses,
+  vsock: vsockKinds,
   egress: 'a string',
   publish: 'an array of strings',
-  bootTimeoutMs: 'a whole number',
+  bootTimeoutMs: 'a positive whole number',
   signal: 'an AbortSignal',
   onAccepted: 'a function',
 }

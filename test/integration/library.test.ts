@@ -59,6 +59,11 @@ test('an enclave says how it is, opens ports, tells its events, and ends when it
   await enclave.openPorts({ guestPorts: '5005' })
   ;(await enclave.connect(5005, 60_000)).destroy()
   expect(await enclave.report()).toMatchObject({ guestPorts: '5005' })
+  await expect(enclave.report({ conections: true } as object)).rejects.toThrow(
+    'no option conections',
+  )
+  await expect(enclave.ended({ timeoutMs: 5 } as object)).rejects.toThrow('no option timeoutMs')
+  expect(() => enclave.events({ signal: 5 } as object)).toThrow('signal is not an AbortSignal')
   const events = (async () => {
     const names: string[] = []
     for await (const { event } of enclave.events()) if (event !== 'note') names.push(event)

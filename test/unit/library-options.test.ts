@@ -26,6 +26,9 @@ test.each<[string, Options]>([
   ['output is missing', { rootfs: helloRootfs }],
   ['manifest is not a string or false', { ...image, manifest: true }],
   ['privateKey is missing', { ...image, sign: { certificate: 'a.pem' } }],
+  ['root is not one of squashfs, cpio', { ...image, root: 'SquashFS' }],
+  ['architecture is not one of x86_64, aarch64', { ...image, architecture: 'arm64' }],
+  ['kernelFlavour is not one of standard, minimal', { ...image, kernelFlavour: 'tiny' }],
 ])('buildEnclave says that %s', async (reason, options) => {
   await expect(build(options)).rejects.toThrow(TypeError)
   await expect(build(options)).rejects.toThrow(reason)
@@ -39,6 +42,11 @@ test.each<[string, Options]>([
   ['guestPorts is not a string', { eif: 'a.eif', guestPorts: 5005 }],
   ['cpuIds is not an array of whole numbers', { eif: 'a.eif', cpuIds: ['0'] }],
   ['signal is not an AbortSignal', { eif: 'a.eif', signal: {} }],
+  ['cpuCount is not a positive whole number', { eif: 'a.eif', cpuCount: 0 }],
+  ['restart is not one of no, on-failure, always', { eif: 'a.eif', restart: 'sometimes' }],
+  ['cgroup is not one of auto, required, off', { eif: 'a.eif', cgroup: 'Required' }],
+  ['accelerator is not one of kvm, tcg', { eif: 'a.eif', accelerator: 'KVM' }],
+  ['vsock is not one of card, host, kernel', { eif: 'a.eif', vsock: ['host'] }],
 ])('runEnclave says that %s', async (reason, options) => {
   await expect(run(options)).rejects.toThrow(TypeError)
   await expect(run(options)).rejects.toThrow(reason)
