@@ -67,7 +67,7 @@ impl Pipe {
             if left == 0 {
                 return Ok(Turn::Over);
             }
-            match from.receive(buffer).map_err(Broken::Sender)? {
+            match from.receive_stream(buffer).map_err(Broken::Sender)? {
                 Received::Later => return Ok(Turn::Waits),
                 Received::Nothing if self.is_one_way && from.has_closed() => {
                     return Err(Broken::Sender(io::ErrorKind::ConnectionReset.into()));

@@ -18,6 +18,8 @@ pub struct Ready {
     /// There may be something to read, if only the end.
     pub readable: bool,
     pub writable: bool,
+    /// There is an end, or urgent data, where reading stops short of what there is.
+    pub stops: bool,
     /// Both directions are shut, or there is an error.
     pub gone: bool,
 }
@@ -80,7 +82,7 @@ impl Poller {
 
 fn flags(watches_room: bool) -> epoll::EventFlags {
     use epoll::EventFlags as Flags;
-    let mut flags = Flags::IN | Flags::RDHUP | Flags::ET;
+    let mut flags = Flags::IN | Flags::PRI | Flags::RDHUP | Flags::ET;
     flags.set(Flags::OUT, watches_room);
     flags
 }
@@ -93,6 +95,7 @@ fn ready_of(event: &epoll::Event) -> Ready {
         token: event.data.u64(),
         readable: gone || flags.intersects(Flags::IN | Flags::RDHUP),
         writable: gone || flags.contains(Flags::OUT),
+        stops: gone || flags.intersects(Flags::RDHUP | Flags::PRI),
         gone,
     }
 }

@@ -25,6 +25,8 @@ pub struct Socket {
     pub writable: bool,
     /// Shut in both directions, or in error.
     pub gone: bool,
+    /// Whether reading may stop short of what there is.
+    stops: bool,
     /// Whether the poller says when there is room.
     watches_room: bool,
 }
@@ -38,6 +40,7 @@ impl Socket {
             readable: true,
             writable: true,
             gone: false,
+            stops: false,
             watches_room: true,
         }
     }
@@ -65,6 +68,7 @@ impl Socket {
         self.readable |= ready.readable;
         self.writable |= ready.writable;
         self.gone |= ready.gone;
+        self.stops |= ready.stops;
     }
 
     /// Has the poller say from now on when there is room, if there is none: a Unix socket has room again with each
@@ -93,6 +97,18 @@ impl Socket {
             }
         }
         Ok(Received::Later)
+    }
+
+    /// The same from a stream: one that brought less than there was room for has nothing left (epoll(7)).
+    ///
+    /// # Errors
+    /// When the other side is gone.
+    pub fn receive_stream(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
+        let received = self.receive(buffer)?;
+        if let Received::Bytes(count) = received {
+            self.readable = count == buffer.len() || self.stops;
+        }
+        Ok(received)
     }
 
     /// Sends what the kernel takes, which may be nothing.

@@ -11,7 +11,7 @@ use cloister_egress_policy::Protocol;
 use cloister_egress_policy::wire::{Request, Status};
 use rig::{Card, flow, ip, is_at_end, loopback, patient, pattern, status_of};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::sockopt;
+use rustix::net::{SendFlags, send, sockopt};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
@@ -70,6 +70,20 @@ fn it_ends_with_its_keeper() {
     let (_stream, _server) = connected(&card);
     card.close_keeper();
     assert_eq!(card.end().code(), Some(0));
+}
+
+#[test]
+fn an_urgent_byte_of_a_server_comes_in_its_place_and_holds_up_nothing() {
+    let card = Card::start(loopback());
+    for round in 0..50 {
+        let (mut stream, server) = connected(&card);
+        send(&server, b"before", SendFlags::empty()).unwrap();
+        send(&server, b"!", SendFlags::OOB).unwrap();
+        send(&server, b"after", SendFlags::empty()).unwrap();
+        let mut said = [0; 12];
+        stream.read_exact(&mut said).unwrap();
+        assert_eq!(&said, b"before!after", "round {round}");
+    }
 }
 
 #[test]

@@ -30,6 +30,7 @@ mod stale;
 mod table;
 mod tun;
 mod upstream;
+mod wakes;
 
 use budget::Budget;
 use cloister_egress_policy::Policy;

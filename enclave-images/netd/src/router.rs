@@ -84,7 +84,8 @@ impl Router {
             self.tun.send(&answer::opening(&pair));
         }
         loop {
-            self.turn(self.timeout())?;
+            let limit = self.timeout();
+            self.turn(limit)?;
         }
     }
 
@@ -108,7 +109,7 @@ impl Router {
         Ok(())
     }
 
-    fn timeout(&self) -> EpollTimeout {
+    fn timeout(&mut self) -> EpollTimeout {
         if self.table.has_due() {
             return EpollTimeout::ZERO;
         }
@@ -329,8 +330,7 @@ impl Router {
         let upstream = entry.flow.upstream();
         let rewatched = upstream.map_or(Ok(()), |it| it.rewatch(&self.epoll, key as u64));
         match rewatched.map_or(Outcome::Over, |()| outcome) {
-            Outcome::Waits(None) => {}
-            Outcome::Waits(Some(time)) => self.table.wake_at(key, time),
+            Outcome::Waits(time) => self.table.wake_at(key, time),
             Outcome::Continues => self.table.mark(key),
             Outcome::Over => self.remove(key),
         }

@@ -6,10 +6,10 @@ use crate::datagrams::Datagrams;
 use crate::inquiry::Inquiry;
 use crate::packet::Pair;
 use crate::upstream::Upstream;
+use crate::wakes::Wakes;
 use cloister_egress_policy::Protocol;
 use slab::Slab;
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::HashMap;
 use std::time::Instant;
 
 pub enum Flow {
@@ -51,7 +51,6 @@ pub struct Entry {
     pub share: Share,
     /// Whether it waits for its turn already.
     is_due: bool,
-    wakes: Option<Instant>,
 }
 
 #[derive(Default)]
@@ -59,7 +58,7 @@ pub struct Table {
     entries: Slab<Entry>,
     places: HashMap<Identity, usize>,
     due: Vec<usize>,
-    wakes: BinaryHeap<Reverse<(Instant, usize, u64)>>,
+    wakes: Wakes,
     last_serial: u64,
 }
 
@@ -77,7 +76,6 @@ impl Table {
             serial: self.last_serial,
             share,
             is_due: false,
-            wakes: None,
         });
         self.places.insert(identity, key);
         key
@@ -94,6 +92,7 @@ impl Table {
     pub fn remove(&mut self, key: usize) -> Option<Entry> {
         let entry = self.entries.try_remove(key)?;
         self.places.remove(&entry.identity);
+        self.wakes.remove(key);
         Some(entry)
     }
 
@@ -135,33 +134,20 @@ impl Table {
         !self.due.is_empty()
     }
 
-    /// Gives the flow a turn at `time`, or before. Kept are only times that are earlier than those known.
-    pub fn wake_at(&mut self, key: usize, time: Instant) {
-        if let Some(entry) = self.entries.get_mut(key)
-            && entry.wakes.is_none_or(|known| time < known)
-        {
-            entry.wakes = Some(time);
-            self.wakes.push(Reverse((time, key, entry.serial)));
-        }
+    /// Gives a flow a turn at `time`, or before, in place of an earlier order.
+    pub fn wake_at(&mut self, key: usize, time: Option<Instant>) {
+        self.wakes.set(key, time);
     }
 
     /// Gives those flows a turn whose time has come.
     pub fn wake(&mut self, now: Instant) {
-        while let Some(Reverse((time, key, serial))) = self.wakes.peek().copied()
-            && time <= now
-        {
-            self.wakes.pop();
-            if let Some(entry) = self.entries.get_mut(key)
-                && entry.serial == serial
-            {
-                entry.wakes = entry.wakes.filter(|known| *known != time);
-                self.mark(key);
-            }
+        while let Some(key) = self.wakes.take(now) {
+            self.mark(key);
         }
     }
 
     /// When the next flow has a turn.
-    pub fn next_wake(&self) -> Option<Instant> {
-        self.wakes.peek().map(|Reverse((time, ..))| *time)
+    pub fn next_wake(&mut self) -> Option<Instant> {
+        self.wakes.next()
     }
 }

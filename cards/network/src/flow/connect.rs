@@ -58,6 +58,8 @@ pub fn dial(protocol: Protocol, target: SocketAddr) -> Result<OwnedFd, Errno> {
 /// When the kernel refuses an option.
 pub fn prepare_connection(socket: &OwnedFd) -> Result<(), Errno> {
     sockopt::set_tcp_nodelay(socket, true)?;
+    // vsock has no urgent data: the byte comes in its place (RFC 6093 section 6), and is not lost.
+    sockopt::set_socket_oobinline(socket, true)?;
     notice_silence(socket)
 }
 
