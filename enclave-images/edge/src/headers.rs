@@ -45,7 +45,8 @@ pub fn upgrade_of(headers: &HeaderMap) -> Option<HeaderValue> {
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .any(|name| name.trim().eq_ignore_ascii_case("upgrade"));
-    let is_http = wanted.to_str().is_ok_and(|it| it.contains("h2c"));
+    let wanted_in_lower_case = wanted.as_bytes().to_ascii_lowercase();
+    let is_http = wanted_in_lower_case.windows(3).any(|it| it == b"h2c");
     (is_listed && !is_http).then(|| wanted.clone())
 }
 
@@ -163,5 +164,6 @@ mod tests {
         ]));
         assert!(!asked(&[("upgrade", "websocket")]));
         assert!(!asked(&[("connection", "upgrade"), ("upgrade", "h2c")]));
+        assert!(!asked(&[("connection", "upgrade"), ("upgrade", "H2C")]));
     }
 }
