@@ -1,7 +1,7 @@
 // The certificate profile and path validation: one right chain, and every way to be wrong.
 
 import { beforeAll, describe, expect, test } from 'vitest'
-import { fromHex } from '../src/bytes.ts'
+import { concatBytes, fromHex } from '../src/bytes.ts'
 import type { AttestationErrorCode } from '../src/index.ts'
 import {
   decodePem,
@@ -11,6 +11,8 @@ import {
   validatePath,
   type CertificatePath,
 } from '../src/x509/index.ts'
+import { DerReader } from '../src/x509/der.ts'
+import { parseExtensions } from '../src/x509/extensions.ts'
 import { dottedOid } from '../src/x509/oid.ts'
 import { errorOf, expectCode } from './expect-error.ts'
 import {
@@ -24,7 +26,7 @@ import {
   type Extension,
   type Identity,
 } from './issuer/authority.ts'
-import { name, octets, oid, sequence } from './issuer/der-writer.ts'
+import { bits, boolean, integer, name, octets, oid, sequence } from './issuer/der-writer.ts'
 import { chipShape, leafShape, NOW_MS, rootShape } from './issuer/document.ts'
 
 type Changes = Partial<CertificateShape>
@@ -334,5 +336,31 @@ describe('PEM', () => {
     expect(decodePem(pem)).toEqual(certificate)
     await expectCode(() => decodePem(pem + pem), 'ERR_X509_FORMAT')
     await expectCode(() => decodePem(base64), 'ERR_X509_FORMAT')
+  })
+})
+
+describe('extensions', () => {
+  const basic = (...fields: readonly Uint8Array[]) =>
+    sequence(oid('551d13'), octets(sequence(...fields)))
+  const zero = integer(Uint8Array.of(0))
+  const usage = bits(Uint8Array.of(0x80), 7)
+  const wrong: readonly [claim: string, der: Uint8Array, code: AttestationErrorCode][] = [
+    ['an empty list', new Uint8Array(), 'ERR_X509_EXTENSION'],
+    [
+      'a stated default of critical',
+      sequence(oid('2a0304'), boolean(false), octets(zero)),
+      'ERR_DER_INVALID',
+    ],
+    ['a second value', sequence(oid('2a0304'), octets(zero), octets(zero)), 'ERR_DER_INVALID'],
+    ['a stated default of cA', basic(boolean(false)), 'ERR_DER_INVALID'],
+    ['a second pathLen', basic(boolean(true), zero, zero), 'ERR_DER_INVALID'],
+    [
+      'a second keyUsage in one extension',
+      sequence(oid('551d0f'), octets(concatBytes(usage, usage))),
+      'ERR_DER_INVALID',
+    ],
+  ]
+  test.each(wrong)('with %s are refused', async (_, der, code) => {
+    await expectCode(() => parseExtensions(new DerReader(der)), code)
   })
 })
