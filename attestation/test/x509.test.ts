@@ -1,18 +1,8 @@
-// The certificate profile and path validation: one right chain, and every way to be wrong.
+// Path validation: one right chain, and every way to be wrong.
 
-import { beforeAll, describe, expect, test } from 'vitest'
-import { concatBytes, fromHex } from '../src/bytes.ts'
+import { describe, expect, test } from 'vitest'
 import type { AttestationErrorCode } from '../src/index.ts'
-import {
-  decodePem,
-  decodePemBlocks,
-  decodePemBundle,
-  parseCertificate,
-  validatePath,
-  type CertificatePath,
-} from '../src/x509/index.ts'
-import { DerReader } from '../src/x509/der.ts'
-import { parseExtensions } from '../src/x509/extensions.ts'
+import { parseCertificate, validatePath, type CertificatePath } from '../src/x509/index.ts'
 import { dottedOid } from '../src/x509/oid.ts'
 import { errorOf, expectCode } from './expect-error.ts'
 import {
@@ -22,11 +12,11 @@ import {
   keyUsage,
   mayIssue,
   maySign,
+  unknownExtension,
   type CertificateShape,
-  type Extension,
   type Identity,
 } from './issuer/authority.ts'
-import { bits, boolean, integer, name, octets, oid, sequence } from './issuer/der-writer.ts'
+import { name, oid, sequence } from './issuer/der-writer.ts'
 import { chipShape, leafShape, NOW_MS, rootShape } from './issuer/document.ts'
 
 type Changes = Partial<CertificateShape>
@@ -46,22 +36,11 @@ function parsePath(...identities: readonly [Identity, ...Identity[]]): Certifica
 }
 
 const now = { atMs: NOW_MS }
-const unknownExtension = (critical: boolean): Extension => ({
-  oid: '2a0304',
-  critical,
-  value: octets(new Uint8Array(1)),
-})
-const emptyExtension = (oid: string): Extension => ({
-  oid,
-  critical: false,
-  value: new Uint8Array(),
-})
 const TLS_SERVER = '2b06010505070301'
 const ANY_PURPOSE = '551d2500'
 const purposes = (shape: CertificateShape, purpose: string, critical = false): Changes => ({
   extensions: [...shape.extensions, extendedKeyUsage([purpose], critical)],
 })
-const nameConstraints: Extension = { oid: '551d1e', critical: false, value: sequence() }
 
 describe('an error', () => {
   test('names algorithms and extensions by name or dotted decimal, not by their DER', async () => {
@@ -225,142 +204,5 @@ describe('validatePath', () => {
     const long = [root, ...Array.from({ length: 10 }, () => root)] as const
     await expectCode(() => validatePath([root], now), 'ERR_CHAIN_LENGTH')
     await expectCode(() => validatePath([long[0], ...long.slice(1)], now), 'ERR_CHAIN_LENGTH')
-  })
-})
-
-describe('parseCertificate', () => {
-  let root: Identity
-  beforeAll(async () => {
-    root = await issue(rootShape())
-  })
-
-  const malformed: readonly [claim: string, changes: Changes, code: AttestationErrorCode][] = [
-    [
-      'a critical unknown extension',
-      { extensions: [unknownExtension(true)] },
-      'ERR_X509_EXTENSION',
-    ],
-    ['name constraints, critical or not', { extensions: [nameConstraints] }, 'ERR_X509_EXTENSION'],
-    [
-      'an extension that occurs twice',
-      { extensions: [maySign(), maySign()] },
-      'ERR_X509_EXTENSION',
-    ],
-    [
-      'an extendedKeyUsage of nothing',
-      { extensions: [extendedKeyUsage([])] },
-      'ERR_X509_EXTENSION',
-    ],
-    ['a pathLen without CA', { extensions: [basicConstraints(false, 1)] }, 'ERR_X509_EXTENSION'],
-    ['keyUsage bits that are not minimal', { extensions: [keyUsage(0x80, 0)] }, 'ERR_DER_INVALID'],
-    ['version 1', { version: new Uint8Array() }, 'ERR_X509_FORMAT'],
-    ['version 2', { version: fromHex('a003020101') }, 'ERR_X509_FORMAT'],
-    ['an OID that is padded', { extensions: [emptyExtension('80551d0e')] }, 'ERR_DER_INVALID'],
-    ['an OID that does not end', { extensions: [emptyExtension('5583')] }, 'ERR_DER_INVALID'],
-    ['an empty OID', { extensions: [emptyExtension('')] }, 'ERR_DER_INVALID'],
-    ['a negative serial number', { serialNumber: Uint8Array.of(0x80) }, 'ERR_DER_INVALID'],
-    ['the serial number zero', { serialNumber: Uint8Array.of(0) }, 'ERR_DER_INVALID'],
-    [
-      'a serial number of 21 bytes',
-      { serialNumber: new Uint8Array(21).fill(1) },
-      'ERR_X509_FORMAT',
-    ],
-    [
-      'ecdsa-with-SHA256 in the signed part',
-      { algorithm: sequence(oid('2a8648ce3d040302')) },
-      'ERR_X509_ALGORITHM',
-    ],
-    [
-      'ecdsa-with-SHA384 with parameters',
-      { algorithm: sequence(oid('2a8648ce3d040303'), fromHex('0500')) },
-      'ERR_DER_INVALID',
-    ],
-  ]
-  for (const [claim, changes, code] of malformed) {
-    test(`refuses ${claim}`, async () => {
-      const { certificate } = await issue({ ...leafShape(), ...changes }, root)
-      await expectCode(() => parseCertificate(certificate), code)
-    })
-  }
-
-  test('refuses trailing bytes, truncation and BER lengths', async () => {
-    const der = root.certificate
-    const trailing = Uint8Array.of(...der, 0)
-    await expectCode(() => parseCertificate(trailing), 'ERR_DER_INVALID')
-    for (let n = 0; n < der.length; n++) {
-      await expectCode(() => parseCertificate(der.slice(0, n)), 'ERR_DER_INVALID')
-    }
-    const indefinite = Uint8Array.of(0x30, 0x80, ...der.subarray(4), 0, 0)
-    await expectCode(() => parseCertificate(indefinite), 'ERR_DER_INVALID')
-    const padded = Uint8Array.of(0x30, 0x83, 0, ...der.subarray(2))
-    await expectCode(() => parseCertificate(padded), 'ERR_DER_INVALID')
-  })
-
-  test('reads GeneralizedTime from 2050 on', async () => {
-    const notAfterMs = Date.UTC(9999, 11, 31, 23, 59, 59)
-    const { certificate } = await issue({ ...rootShape(), notAfterMs })
-    expect(parseCertificate(certificate).notAfterMs).toBe(notAfterMs)
-  })
-})
-
-describe('PEM', () => {
-  let certificate: Uint8Array
-  let pem: string
-  let base64: string
-  beforeAll(async () => {
-    ;({ certificate } = await issue(rootShape()))
-    base64 = btoa(String.fromCharCode(...certificate)).replace(/(.{64})/g, '$1\n')
-    pem = `-----BEGIN CERTIFICATE-----\n${base64}\n-----END CERTIFICATE-----\n`
-  })
-
-  test('of a bundle gives every certificate, whatever stands around them', () => {
-    const key = '-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n'
-    for (const bundle of [pem + pem, `subject=x\r\n${pem.replaceAll('\n', '\r\n')}${key}${pem}`]) {
-      expect(decodePemBundle(bundle)).toEqual([certificate, certificate])
-    }
-    expect(decodePemBlocks(key + pem).map(({ label }) => label)).toEqual([
-      'PRIVATE KEY',
-      'CERTIFICATE',
-    ])
-  })
-
-  test('of a bundle loses no certificate that is cut or not base64', async () => {
-    const cut = pem.slice(0, -30)
-    const wrong = pem.replace('\n', '\n!')
-    for (const bundle of ['', base64, cut, pem + cut, cut + pem, pem + wrong, wrong + pem]) {
-      await expectCode(() => decodePemBundle(bundle), 'ERR_X509_FORMAT')
-    }
-  })
-
-  test('of one certificate gives its DER; two or none are refused', async () => {
-    expect(decodePem(pem)).toEqual(certificate)
-    await expectCode(() => decodePem(pem + pem), 'ERR_X509_FORMAT')
-    await expectCode(() => decodePem(base64), 'ERR_X509_FORMAT')
-  })
-})
-
-describe('extensions', () => {
-  const basic = (...fields: readonly Uint8Array[]) =>
-    sequence(oid('551d13'), octets(sequence(...fields)))
-  const zero = integer(Uint8Array.of(0))
-  const usage = bits(Uint8Array.of(0x80), 7)
-  const wrong: readonly [claim: string, der: Uint8Array, code: AttestationErrorCode][] = [
-    ['an empty list', new Uint8Array(), 'ERR_X509_EXTENSION'],
-    [
-      'a stated default of critical',
-      sequence(oid('2a0304'), boolean(false), octets(zero)),
-      'ERR_DER_INVALID',
-    ],
-    ['a second value', sequence(oid('2a0304'), octets(zero), octets(zero)), 'ERR_DER_INVALID'],
-    ['a stated default of cA', basic(boolean(false)), 'ERR_DER_INVALID'],
-    ['a second pathLen', basic(boolean(true), zero, zero), 'ERR_DER_INVALID'],
-    [
-      'a second keyUsage in one extension',
-      sequence(oid('551d0f'), octets(concatBytes(usage, usage))),
-      'ERR_DER_INVALID',
-    ],
-  ]
-  test.each(wrong)('with %s are refused', async (_, der, code) => {
-    await expectCode(() => parseExtensions(new DerReader(der)), code)
   })
 })

@@ -105,6 +105,13 @@ export function extendedKeyUsage(purposes: readonly string[], critical = false):
   return { oid: '551d25', critical, value: sequence(...purposes.map(oid)) }
 }
 
+/** An extension that nobody knows, 1.2.3.4. */
+export const unknownExtension = (critical: boolean): Extension => ({
+  oid: '2a0304',
+  critical,
+  value: octets(new Uint8Array(1)),
+})
+
 export const mayIssue = (): Extension => keyUsage(0x04, 2)
 export const maySign = (): Extension => keyUsage(0x80, 7)
 
