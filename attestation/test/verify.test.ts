@@ -155,6 +155,23 @@ describe('verifyAttestation', () => {
     }
   })
 
+  test('is COSE_Sign1: four elements, each of its type', async () => {
+    const header = Uint8Array.of(0xa1, 0x01, 0x38, 0x22)
+    const bytes = new Uint8Array(96)
+    const messages: readonly Encodable[] = [
+      header,
+      [header, new Map(), bytes],
+      [header, new Map(), bytes, bytes, bytes],
+      [new Map(), new Map(), bytes, bytes],
+      [header, header, bytes, bytes],
+      [header, new Map(), null, bytes], // a detached payload
+      [header, new Map(), bytes, 'text'],
+      [header, new Map(), bytes, bytes.slice(1)],
+    ]
+    for (const message of messages)
+      await expectCode(() => verifyAttestation(encodeCbor(message), options), 'ERR_COSE_FORMAT')
+  })
+
   test('is not affected when the caller changes the bytes while it runs', async () => {
     const bytes = document.slice()
     const running = verifyAttestation(bytes, options)

@@ -172,6 +172,12 @@ describe('extensions', () => {
     ],
     ['a second value', sequence(oid('2a0304'), octets(zero), octets(zero)), 'ERR_DER_INVALID'],
     ['a stated default of cA', basic(boolean(false)), 'ERR_DER_INVALID'],
+    [
+      'a pathLen of two bytes',
+      basic(boolean(true), integer(Uint8Array.of(1, 0))),
+      'ERR_X509_EXTENSION',
+    ],
+    ['a negative pathLen', basic(boolean(true), fromHex('020180')), 'ERR_X509_EXTENSION'],
     ['a second pathLen', basic(boolean(true), zero, zero), 'ERR_DER_INVALID'],
     [
       'a second keyUsage in one extension',
