@@ -32,6 +32,14 @@ impl Name {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether programs may take it for an IPv4 address in one of its other spellings, such as `127.1` or `0x7f000001`
+    /// (inet_aton(3)).
+    #[must_use]
+    pub fn is_number(&self) -> bool {
+        let last = self.0.rsplit('.').next().unwrap_or_default();
+        last.starts_with("0x") || last.bytes().all(|byte| byte.is_ascii_digit())
+    }
 }
 
 fn is_label(label: &str) -> bool {

@@ -31,6 +31,11 @@ pub fn explain(policy: &Policy, text: &str) -> Result<Explanation, String> {
         Ok(address) => (Some(address), Vec::new()),
         Err(_) => {
             let name = Name::new(bare).map_err(|_| invalid())?;
+            if name.is_number() {
+                return Err(format!(
+                    "{bare:?} is an address to some programs: write it as four numbers"
+                ));
+            }
             let is_host = name.as_str() == HOST_NAME;
             (is_host.then_some(HOST_ADDRESS.into()), vec![name])
         }
@@ -93,6 +98,15 @@ mod tests {
         assert_eq!(why("a.b:80"), "denied by deny[0]");
         for flow in ["a.b", "a.b:0", "a.b:65536", "a b:1", "a.b:1/icmp", ":1"] {
             assert!(explain(&policy, flow).is_err(), "{flow}");
+        }
+    }
+
+    #[test]
+    fn says_nothing_of_an_address_in_a_spelling_that_only_programs_read() {
+        let policy = Policy::from_json(br#"{"allow":[{"host":"**"}]}"#).unwrap();
+        for flow in ["127.1:80", "2130706433:80", "0x7f000001:80", "010.8.8.8:80"] {
+            let error = explain(&policy, flow).unwrap_err();
+            assert!(error.contains("four numbers"), "{error}");
         }
     }
 }

@@ -31,9 +31,7 @@ impl Host {
             return Some(Self::Address(address.to_canonical()));
         }
         let name = Name::new(text.strip_suffix('.').unwrap_or(text)).ok()?;
-        let last = name.as_str().rsplit('.').next().unwrap_or_default();
-        let is_number = last.starts_with("0x") || last.bytes().all(|byte| byte.is_ascii_digit());
-        (!is_number).then_some(Self::Name(name))
+        (!name.is_number()).then_some(Self::Name(name))
     }
 }
 
