@@ -18,6 +18,7 @@ pub mod explain;
 pub mod flow;
 pub mod judge;
 pub mod outbox;
+pub mod pace;
 pub mod pipe;
 pub mod poller;
 pub mod reception;

@@ -15,10 +15,14 @@ use slab::Slab;
 use crate::context::{ArrivalCounters, Context, TurnedAway, token};
 use crate::doors::{Door, local_address};
 use crate::flow::{Arriving, Flow, Visitor, prepare_connection, reset};
+use crate::pace::Pace;
 
 /// The poller's tokens of doors count down from here.
 const FIRST_DOOR: u64 = u64::MAX - 3;
 const MAX_DOORS: u64 = 1024;
+/// Clients over UDP that may take others' places. Each needs a stream to the guest, of which the vsock card opens four times
+/// as many: a flood leaves those of other ports theirs.
+const DISMISSALS_PER_SECOND: u32 = 1024;
 /// Clients and datagrams of one door before others get their turn.
 const TURN: usize = 256;
 
@@ -32,6 +36,7 @@ pub struct Reception {
     count: usize,
     max: usize,
     max_connections: usize,
+    dismissals: Pace,
     /// Of the card.
     max_flows: usize,
 }
@@ -52,6 +57,7 @@ impl Reception {
             count: 0,
             max,
             max_connections: if has_datagrams { max / 2 } else { max },
+            dismissals: Pace::new(DISMISSALS_PER_SECOND, context.now),
             max_flows,
         })
     }
@@ -177,7 +183,7 @@ impl Reception {
         let is_full = self.visitors.len() >= self.max / 2 || flows.len() >= self.max_flows;
         if is_full {
             context.arrivals.too_many += 1;
-            self.dismiss(flows)?;
+            self.dismiss(context, flows)?;
         }
         let here = self.doors.get(door)?;
         let arrival = arrival(here, client, here.address);
@@ -188,8 +194,11 @@ impl Reception {
         Some(key)
     }
 
-    /// Ends the flow of datagrams that matters least.
-    fn dismiss(&mut self, flows: &mut Slab<Flow>) -> Option<()> {
+    /// Ends the flow of datagrams that matters least, unless this has happened too often.
+    fn dismiss(&mut self, context: &Context, flows: &mut Slab<Flow>) -> Option<()> {
+        if !self.dismissals.take(context.now) {
+            return None;
+        }
         let standing = |key: &usize| match flows.get(*key) {
             Some(Flow::Visitor(visitor)) => Some((visitor.standing(), *key)),
             _ => None,
