@@ -18,7 +18,7 @@ use crate::{HOST_ADDRESS, HOST_NAME};
 pub const MAX_PAIRS: usize = 8192;
 const MAX_NAMES_OF_ADDRESS: usize = 32;
 /// Addresses of one name: it gives way to others then.
-const VERY_MANY: usize = MAX_PAIRS / 8;
+const VERY_MANY: usize = MAX_PAIRS / 32;
 /// A program may connect some time after it asked, also to a name with a TTL of 0.
 pub const MIN_RETENTION: Duration = Duration::from_secs(600);
 pub const MAX_RETENTION: Duration = Duration::from_secs(24 * 3600);
@@ -278,6 +278,20 @@ mod tests {
             assert_eq!(learned.names_of(address, now).count(), 1);
             assert_eq!(learned.names_of(good, now).count(), 1);
         }
+    }
+
+    #[test]
+    fn many_names_with_many_addresses_take_no_place_of_one_with_few() {
+        let now = Instant::now();
+        let mut learned = LearnedNames::default();
+        let good = ip("8.8.8.8");
+        learned.learn(&answer("good.example", good, 0), now);
+        for number in 0..2 * MAX_PAIRS as u32 {
+            let address = IpAddr::V4((0x0900_0000 + number).into());
+            let name = format!("n{}.evil.example", number % 20);
+            learned.learn(&answer(&name, address, 86_400), now);
+        }
+        assert_eq!(learned.names_of(good, now).count(), 1);
     }
 
     #[test]
