@@ -3,7 +3,7 @@
 // symbolic link keeps its place and its target is written, a character device is written through, and
 // anything else that is not a regular file is refused. Nothing of these is ever replaced.
 
-import { constants, rmSync, type Stats } from 'node:fs'
+import { constants, existsSync, rmSync, type Stats } from 'node:fs'
 import { lstat, open, realpath, rename, rm, stat, type FileHandle } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 
@@ -144,9 +144,10 @@ async function orFail<R>(path: string, operation: Promise<R>): Promise<R> {
   return operation.catch((cause: unknown) => {
     if (cause instanceof CloisterError) throw cause
     const code = (cause as NodeJS.ErrnoException).code ?? ''
-    const isMissing = code === 'ENOENT' || code === 'ENOTDIR'
+    // A file system such as /proc, where no file can be made, has the same word for it.
+    const isMissing = (code === 'ENOENT' || code === 'ENOTDIR') && !existsSync(dirname(path))
     const reason = isMissing ? `there is no directory ${dirname(path)}` : reasonOf(cause)
-    const hint = HINTS[code]
+    const hint = isMissing ? NO_DIRECTORY : HINTS[code]
     throw new CloisterError(CODE, `cannot write ${path}: ${reason}`, {
       details: { path },
       // The system's words, and the name of a temporary file, say less.
@@ -156,10 +157,10 @@ async function orFail<R>(path: string, operation: Promise<R>): Promise<R> {
   })
 }
 
+const NO_DIRECTORY = 'Create the directory first, or correct the path.'
 const SPACE = 'Free some space on that disk, or write the file to another one.'
 const HINTS: Readonly<Record<string, string>> = {
-  ENOENT: 'Create the directory first, or correct the path.',
-  ENOTDIR: 'Create the directory first, or correct the path.',
+  ENOENT: 'Choose another directory.',
   EACCES: 'Choose a directory that this user may write to.',
   EPERM: 'Choose a directory that this user may write to.',
   EROFS: 'Choose a directory on a writable file system.',

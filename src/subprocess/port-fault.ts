@@ -1,7 +1,7 @@
 // Why nothing can listen at an address and port of this host, in words, and what to do about it.
 
 import { reasonOf } from '../errors.ts'
-import { whoUsesPort, type InternetPlace } from './socket-owner.ts'
+import { KEEPER, whoUsesPort, type InternetPlace } from './socket-owner.ts'
 
 export interface PortFault {
   readonly reason: string
@@ -9,10 +9,16 @@ export interface PortFault {
 }
 
 const faults: Readonly<Record<string, (place: InternetPlace) => PortFault>> = {
-  EADDRINUSE: (place) => ({
-    reason: `${whoUsesPort(place)} uses the port`,
-    hint: 'End that program, choose another port, or give port 0 for a free one.',
-  }),
+  EADDRINUSE: (place) => {
+    const owner = whoUsesPort(place)
+    const end = owner.includes(KEEPER)
+      ? 'Terminate that enclave (`cloister describe-enclaves` lists them)'
+      : 'End that program'
+    return {
+      reason: `${owner} uses the port`,
+      hint: `${end}, choose another port, or give port 0 for a free one.`,
+    }
+  },
   EACCES: ({ port }) => ({
     reason: `only root may listen on port ${String(port)} here`,
     hint: 'Choose a port from 1024 on, or run it as root or with CAP_NET_BIND_SERVICE.',

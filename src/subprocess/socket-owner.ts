@@ -13,6 +13,8 @@ export interface InternetPlace {
 
 /** TCP_LISTEN, and TCP_CLOSE of a UDP socket without a peer. */
 const WAITING = { tcp: '0A', udp: '07' } as const
+/** Of a process that keeps an enclave and what it publishes. */
+export const KEEPER = 'the keeper of an enclave'
 const WORD_BYTES = 4
 const ANY: readonly string[] = ['0.0.0.0', '::']
 
@@ -70,8 +72,13 @@ function linksOf(pid: string): readonly string[] {
   return names.flatMap((fd) => unlessGone(() => readlinkSync(`${directory}/${fd}`)) ?? [])
 }
 
+/** What `ps` calls it; for a program that node runs, also which one. */
 function nameOf(pid: string): string {
-  return unlessGone(() => readFileSync(`/proc/${pid}/comm`, 'utf8').trim()) ?? 'gone meanwhile'
+  const name = unlessGone(() => readFileSync(`/proc/${pid}/comm`, 'utf8').trim())
+  if (name !== 'node') return name ?? 'gone meanwhile'
+  const words = unlessGone(() => readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')) ?? []
+  const script = words.slice(1).find((word) => !word.startsWith('-')) ?? ''
+  return script.endsWith('/keeper/main.js') ? KEEPER : `node ${script}`.trim()
 }
 
 /** Of what may have ended, or be another user's. */

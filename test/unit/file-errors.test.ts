@@ -49,6 +49,7 @@ const sign = 'sign-eif --eif-path @golden.eif --signing-certificate @signer.pem'
 const own = '--kernel @bzImage --init @init'
 const buildTo = `build --rootfs @rootfs --entrypoint /app --output-file`
 const build = `${buildTo} @out.eif`
+const dockerDir = `build ${own} --output-file @out.eif --docker-dir`
 const verify = 'verify --document @document.cbor'
 
 const rows: readonly Row[] = [
@@ -83,6 +84,10 @@ const rows: readonly Row[] = [
     'there is no directory @no',
     'Create the directory',
   ],
+  ['ERR_FILE_OUTPUT', `${buildTo} /proc/out.eif ${own}`, 'cannot write', 'another directory'],
+  ['ERR_IMAGE_DOCKERFILE', `${dockerDir} @no`, 'cannot read @no: no such', 'Give the directory'],
+  ['ERR_IMAGE_DOCKERFILE', `${dockerDir} @noise`, '@noise is not a directory', 'the directory'],
+  ['ERR_IMAGE_DOCKERFILE', `${dockerDir} @full`, '@full has no Dockerfile', 'the directory'],
   ['ERR_FILE_OUTPUT', `${buildTo} /dev/full ${own}`, 'no space left', 'another one'],
   ['ERR_FILE_OUTPUT', `${buildTo} @full ${own}`, '@full is a directory', 'new file'],
   [

@@ -3,10 +3,11 @@
 // What they leave there is verified like any other layout.
 
 import { existsSync } from 'node:fs'
+import { stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 
-import { check } from '../../errors.ts'
+import { CloisterError, check, reasonOf } from '../../errors.ts'
 import type { Architecture } from '../../eif/index.ts'
 import { canonicalReference, isLoopback, type DockerReference } from '../oci/docker-reference.ts'
 import { PLATFORM_NAMES } from '../oci/image-description.ts'
@@ -15,6 +16,7 @@ import { runTool } from './tool.ts'
 
 /** The name of the image in the layout. */
 const TAG = 'image'
+const FAILURE = 'ERR_IMAGE_DOCKERFILE'
 
 export interface CopyOptions {
   readonly architecture: Architecture
@@ -58,14 +60,9 @@ export async function buildDockerfile(
   context: string,
   { architecture, directory }: CopyOptions,
 ): Promise<LayeredImage> {
-  const names = ['Dockerfile', 'Containerfile'].map((name) => join(context, name))
-  const file = names.find((name) => existsSync(name))
-  check(file !== undefined, 'ERR_IMAGE_DOCKERFILE', `${context} has no Dockerfile`, {
-    details: { context },
-    hint: 'Give the directory that has the Dockerfile.',
-  })
+  const file = await dockerfileIn(context)
   const path = join(directory, 'layout')
-  await runTool({ name: 'buildah', failure: 'ERR_IMAGE_DOCKERFILE' }, [
+  await runTool({ name: 'buildah', failure: FAILURE }, [
     'build',
     '--isolation=chroot',
     '--timestamp=0',
@@ -78,6 +75,18 @@ export async function buildDockerfile(
     resolve(context),
   ])
   return { transport: 'oci', path, tag: TAG }
+}
+
+async function dockerfileIn(context: string): Promise<string> {
+  const advice = { details: { context }, hint: 'Give the directory that has the Dockerfile.' }
+  const status = await stat(context).catch((cause: unknown) => {
+    throw new CloisterError(FAILURE, `cannot read ${context}: ${reasonOf(cause)}`, advice)
+  })
+  check(status.isDirectory(), FAILURE, `${context} is not a directory`, advice)
+  const names = ['Dockerfile', 'Containerfile'].map((name) => join(context, name))
+  const file = names.find((name) => existsSync(name))
+  check(file !== undefined, FAILURE, `${context} has no Dockerfile`, advice)
+  return file
 }
 
 /** What to do about the failures of skopeo that people meet, by its words. */
