@@ -70,6 +70,9 @@ const OF_CARDS: &[i64] = &[
     libc::SYS_sched_getaffinity,
 ];
 
+/// Several reads or writes at once, of descriptors that a process has.
+const OF_PACKETS: &[i64] = &[libc::SYS_io_submit, libc::SYS_io_getevents];
+
 /// What fcntl(2) may do. Not among them: to name an owner of a descriptor, whom the kernel then sends signals.
 const OF_DESCRIPTORS: &[i32] = &[
     libc::F_GETFD,
@@ -153,6 +156,9 @@ fn allowed_calls(reach: Reach) -> Result<Rules, seccompiler::BackendError> {
     if !matches!(reach, Reach::Parent | Reach::VsockSocket) {
         // Of streams: a device that a card holds, such as /dev/vhost-vsock, was set up before.
         rules.insert(libc::SYS_ioctl, vec![is_argument(1, libc::FIONBIO)?]);
+    }
+    if reach == Reach::Parent {
+        rules.extend(OF_PACKETS.iter().map(|call| (*call, Vec::new())));
     }
     if reach == Reach::VsockSocket {
         rules.insert(libc::SYS_sendmsg, Vec::new());

@@ -83,6 +83,7 @@ impl Router {
         for pair in stale {
             self.tun.send(&answer::opening(&pair));
         }
+        self.tun.flush();
         loop {
             let limit = self.timeout();
             self.turn(limit)?;
@@ -106,6 +107,7 @@ impl Router {
             self.take_packets()?;
         }
         self.settle();
+        self.tun.flush();
         Ok(())
     }
 
