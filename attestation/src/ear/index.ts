@@ -9,5 +9,5 @@ export {
   type EarClaims,
   type EarOptions,
 } from './claims.ts'
-export { signEar, type EarSigner } from './jwt.ts'
+export { signEar, type EarSigner, type EarSigningKey, type EarSubtle } from './jwt.ts'
 export type { TrustAspect, TrustTier, TrustVector } from './trust-vector.ts'

@@ -3,13 +3,27 @@
 import { toBase64Url } from '../base64.ts'
 import type { EarClaims } from './claims.ts'
 
+/** A private key: a CryptoKey, or what another WebCrypto has in its place. */
+export interface EarSigningKey {
+  readonly algorithm: { readonly name: string; readonly namedCurve?: string }
+}
+
+/** The part of WebCrypto's SubtleCrypto that signs; the signature is `r || s`. */
+export interface EarSubtle {
+  sign(
+    algorithm: { name: 'ECDSA'; hash: 'SHA-256' | 'SHA-384' },
+    key: EarSigningKey,
+    data: Uint8Array<ArrayBuffer>,
+  ): Promise<ArrayBuffer>
+}
+
 /** A key, and its name for those who verify. */
 export interface EarSigner {
   /** An ECDSA private key: P-256 gives ES256, P-384 gives ES384. */
-  readonly key: CryptoKey
+  readonly key: EarSigningKey
   readonly keyId?: string
   /** The WebCrypto that the key belongs to; the runtime's own by default. */
-  readonly subtle?: Pick<SubtleCrypto, 'sign'>
+  readonly subtle?: EarSubtle
 }
 
 const ALGORITHMS = {
@@ -22,7 +36,7 @@ const ALGORITHMS = {
  * @throws TypeError when the key is not an ECDSA key of P-256 or P-384.
  */
 export async function signEar(claims: EarClaims, signer: EarSigner): Promise<string> {
-  const { key, keyId, subtle = globalThis.crypto.subtle } = signer
+  const { key, keyId, subtle = runtimeSubtle() } = signer
   const { alg, hash } = algorithmOf(key)
   const header = { alg, typ: 'eat+jwt', ...(keyId === undefined ? {} : { kid: keyId }) }
   const signed = `${encode(header)}.${encode(claims)}`
@@ -31,8 +45,12 @@ export async function signEar(claims: EarClaims, signer: EarSigner): Promise<str
   return `${signed}.${toBase64Url(new Uint8Array(signature))}`
 }
 
-function algorithmOf({ algorithm }: CryptoKey): (typeof ALGORITHMS)[keyof typeof ALGORITHMS] {
-  const curve = 'namedCurve' in algorithm ? algorithm.namedCurve : undefined
+function runtimeSubtle(): EarSubtle {
+  return globalThis.crypto.subtle
+}
+
+function algorithmOf({ algorithm }: EarSigningKey): (typeof ALGORITHMS)[keyof typeof ALGORITHMS] {
+  const { namedCurve: curve } = algorithm
   if (algorithm.name === 'ECDSA' && (curve === 'P-256' || curve === 'P-384')) {
     return ALGORITHMS[curve]
   }
