@@ -40,7 +40,7 @@ const rows = {
   },
   ERR_METRICS_LISTEN: {
     nitro: 0,
-    meaning: 'The metrics cannot be served there.',
+    meaning: 'The metrics cannot be served on that socket or port.',
     hint: 'Give --listen another path or port, or end what listens there.',
   },
   ERR_INTERNAL: {
@@ -356,7 +356,7 @@ const rows = {
   ERR_KEEPER_RECORD: {
     nitro: 17,
     meaning: "An enclave's record in the registry is damaged.",
-    hint: "Remove the enclave's directory once none of its processes run.",
+    hint: '`cloister terminate-enclave --enclave-id ID` ends the enclave if it still runs. If it does not, remove its directory.',
   },
   ERR_KEEPER_CPU: {
     nitro: 21,
