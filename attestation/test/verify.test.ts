@@ -64,6 +64,13 @@ describe('verifyAttestation', () => {
     expect((await verifyChanged({ user_data: new Uint8Array() })).userData).toHaveLength(0)
   })
 
+  test('refuses a payload that is not a map', async () => {
+    for (const payload of [encodeCbor([]), encodeCbor('SHA384'), encodeCbor(null)]) {
+      const document = await makeSign1(payload, chain.leaf.keys)
+      await expectCode(() => verifyAttestation(document, options), 'ERR_DOCUMENT_FIELD')
+    }
+  })
+
   test('accepts 1024 bytes in each optional field and refuses 1025', async () => {
     for (const field of ['nonce', 'public_key', 'user_data']) {
       await verifyChanged({ [field]: new Uint8Array(1024) })
