@@ -11,6 +11,9 @@ with open("/dev/stdout", "w") as stream:
     stream.write("audit: by name, as user %d\n" % os.getuid())
 print("audit: long " + "y" * 5000)
 print("audit: control \x1b[2J", flush=True)
+for number in range(1000):
+    print("audit: burst", number)
+sys.stdout.flush()
 for number in range(50_000):
     print("audit: flood", number, "x" * 180)
 sys.stdout.flush()

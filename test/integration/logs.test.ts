@@ -53,6 +53,9 @@ logs: { stdout: ["audit: "] }
   expect(lines.at(-1)).toMatch(/ stdout audit: the last, without a line end$/)
   expect(stdout).not.toMatch(/secret|wrong stream/)
 
+  // A burst within the limits is there as a whole, although it is faster than the parent reads.
+  const burst = lines.flatMap((line) => / audit: burst (\d+)$/.exec(line)?.[1] ?? [])
+  expect(burst).toEqual(Array.from({ length: 1000 }, (_, index) => String(index)))
   // Every line of the flood was kept or counted.
   const kept = lines.filter((line) => line.includes('audit: flood')).length
   const dropped = Array.from(stdout.matchAll(/ -- (\d+) lines were dropped/g), ([, n]) => Number(n))

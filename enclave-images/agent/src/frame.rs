@@ -6,8 +6,17 @@ use std::io::{self, ErrorKind, Read, Write};
 
 /// Writes one message with a single call, so that messages of two threads never mix.
 pub fn write(mut to: impl Write, message: &[u8]) -> io::Result<()> {
+    let mut frame = Vec::with_capacity(4 + message.len());
+    append(&mut frame, message)?;
+    to.write_all(&frame)
+}
+
+/// Adds one message to those that are written together.
+pub fn append(frames: &mut Vec<u8>, message: &[u8]) -> io::Result<()> {
     let length = u32::try_from(message.len()).map_err(|_| ErrorKind::InvalidInput)?;
-    to.write_all(&[&length.to_be_bytes(), message].concat())
+    frames.extend_from_slice(&length.to_be_bytes());
+    frames.extend_from_slice(message);
+    Ok(())
 }
 
 /// Reads one message of at most `max` bytes.

@@ -5,24 +5,28 @@
 
 mod limit;
 mod lines;
+mod queue;
 
 use crate::declared::DeclaredLogs;
 use crate::{console, frame, parent};
-use limit::Limit;
+use limit::{BURST_BYTES, Limit, cost};
 use minicbor::Encoder;
 use nix::unistd::{Uid, fchown};
+use queue::Waiting;
 use std::convert::Infallible;
-use std::io::{self, PipeReader};
+use std::io::{self, PipeReader, Write};
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 use vsock::VsockStream;
 
-/// Lines that wait for a parent that is slow, of at most [`lines::MAX_LINE_BYTES`] each.
-const MAX_WAITING: usize = 256;
+/// What waits for a parent that is slow: a whole burst, however short its lines are.
+const MAX_WAITING: usize = BURST_BYTES;
+/// As much is written with one call: a call for each line is slow where the machine is emulated.
+const BATCH_BYTES: usize = 32 * 1024;
 /// How long the last lines may take once the app has ended.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -100,7 +104,7 @@ impl Outlet {
             limit: Mutex::new(Limit::new(Instant::now())),
             dropped: AtomicU64::new(0),
         });
-        let (queue, waiting) = mpsc::sync_channel(MAX_WAITING);
+        let (queue, waiting) = queue::bounded(MAX_WAITING);
         for (stream, pipe) in std::mem::take(&mut self.pipes) {
             let prefixes = self.prefixes(stream).to_vec();
             let (queue, shared) = (queue.clone(), Arc::clone(&shared));
@@ -139,7 +143,7 @@ fn read(
     pipe: PipeReader,
     stream: Stream,
     prefixes: &[String],
-    queue: &SyncSender<Line>,
+    queue: &queue::Sender<Line>,
     shared: &Shared,
 ) {
     let may_leave = |line: &[u8]| prefixes.iter().any(|it| line.starts_with(it.as_bytes()));
@@ -149,6 +153,7 @@ fn read(
         }
         let mut limit = shared.limit.lock().unwrap_or_else(PoisonError::into_inner);
         let is_within = limit.allows(line.len(), Instant::now());
+        let cost = cost(line.len());
         let dropped_before = shared.dropped.swap(0, Ordering::Relaxed);
         let line = Line {
             stream,
@@ -156,7 +161,7 @@ fn read(
             cut,
             dropped_before,
         };
-        if !is_within || queue.try_send(line).is_err() {
+        if !is_within || !queue.send(line, cost) {
             shared
                 .dropped
                 .fetch_add(dropped_before + 1, Ordering::Relaxed);
@@ -165,19 +170,29 @@ fn read(
 }
 
 /// Until the pipes have ended, or the parent takes no more.
-fn send_all(to: &VsockStream, waiting: &Receiver<Line>, shared: &Shared) -> io::Result<()> {
-    for line in waiting {
-        send_dropped(to, line.dropped_before)?;
-        frame::write(to, &encode_line(&line))?;
+fn send_all(mut to: &VsockStream, waiting: &Waiting<Line>, shared: &Shared) -> io::Result<()> {
+    while let Some(first) = waiting.take() {
+        let mut batch = Vec::new();
+        let mut next = Some(first);
+        while let Some(line) = next {
+            append_dropped(&mut batch, line.dropped_before)?;
+            frame::append(&mut batch, &encode_line(&line))?;
+            next = (batch.len() < BATCH_BYTES)
+                .then(|| waiting.take_now())
+                .flatten();
+        }
+        to.write_all(&batch)?;
     }
-    send_dropped(to, shared.dropped.swap(0, Ordering::Relaxed))
+    let mut last = Vec::new();
+    append_dropped(&mut last, shared.dropped.swap(0, Ordering::Relaxed))?;
+    to.write_all(&last)
 }
 
 /// Says, where in the log it belongs, that lines are missing.
-fn send_dropped(to: &VsockStream, count: u64) -> io::Result<()> {
+fn append_dropped(batch: &mut Vec<u8>, count: u64) -> io::Result<()> {
     match count {
         0 => Ok(()),
-        count => frame::write(to, &encode_dropped(count)),
+        count => frame::append(batch, &encode_dropped(count)),
     }
 }
 
@@ -212,6 +227,29 @@ fn encode(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_burst_that_may_leave_waits_for_a_slow_parent() {
+        const LINES: usize = 1500;
+        let (pipe, mut writer) = io::pipe().unwrap();
+        let burst = "a line of an ordinary length, as programs print when they start\n";
+        let printing =
+            thread::spawn(move || writer.write_all(burst.repeat(LINES).as_bytes()).unwrap());
+        let shared = Shared {
+            limit: Mutex::new(Limit::new(Instant::now())),
+            dropped: AtomicU64::new(0),
+        };
+        let (queue, waiting) = queue::bounded(MAX_WAITING);
+        read(pipe, Stream::Stdout, &[String::new()], &queue, &shared);
+        printing.join().unwrap();
+        drop(queue);
+        assert_eq!(
+            std::iter::from_fn(|| waiting.take()).count(),
+            LINES,
+            "the parent has read none so far"
+        );
+        assert_eq!(shared.dropped.into_inner(), 0);
+    }
 
     #[test]
     fn messages_have_their_shortest_form() {

@@ -5,9 +5,14 @@
 use std::time::Instant;
 
 const BYTES_PER_SECOND: f64 = 128.0 * 1024.0;
-const BURST_BYTES: f64 = 256.0 * 1024.0;
+pub const BURST_BYTES: usize = 256 * 1024;
 /// What a line costs beside its bytes.
 const LINE_BYTES: usize = 64;
+
+/// What a line of so many bytes costs.
+pub fn cost(bytes: usize) -> usize {
+    bytes + LINE_BYTES
+}
 
 pub struct Limit {
     left: f64,
@@ -17,7 +22,7 @@ pub struct Limit {
 impl Limit {
     pub fn new(now: Instant) -> Self {
         Self {
-            left: BURST_BYTES,
+            left: BURST_BYTES as f64,
             at: now,
         }
     }
@@ -25,9 +30,9 @@ impl Limit {
     /// Whether a line of so many bytes may leave now.
     pub fn allows(&mut self, bytes: usize, now: Instant) -> bool {
         let elapsed = now.saturating_duration_since(self.at).as_secs_f64();
-        self.left = (self.left + elapsed * BYTES_PER_SECOND).min(BURST_BYTES);
+        self.left = (self.left + elapsed * BYTES_PER_SECOND).min(BURST_BYTES as f64);
         self.at = now;
-        let cost = (bytes + LINE_BYTES) as f64;
+        let cost = cost(bytes) as f64;
         let is_within = cost <= self.left;
         if is_within {
             self.left -= cost;
