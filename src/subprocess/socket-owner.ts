@@ -29,7 +29,8 @@ export function ownerOfSocket(inode: string): string | undefined {
   const link = `socket:[${inode}]`
   const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name))
   const pid = pids.find((it) => linksOf(it).includes(link))
-  return pid === undefined ? undefined : `process ${pid} (${nameOf(pid)})`
+  // A program may call itself anything, with line breaks.
+  return pid === undefined ? undefined : `process ${pid} (${nameOf(pid).replace(/\p{Cc}/gu, '?')})`
 }
 
 /** Of the sockets that are in the way of another one there. */

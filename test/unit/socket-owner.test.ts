@@ -13,6 +13,7 @@ const LISTEN = `require('node:net').createServer().listen(0, '127.0.0.1', functi
 const TAKEN = Object.assign(new Error('taken'), { code: 'EADDRINUSE' })
 
 test.each([
+  ['two\nlines.js', /^process \d+ \(node .*two\?lines\.js\) uses the port$/, /^End that program, /],
   ['serve.js', /^process \d+ \(node .*serve\.js\) uses the port$/, /^End that program, /],
   [
     'keeper/main.js',
