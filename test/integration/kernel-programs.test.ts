@@ -20,6 +20,9 @@ afterAll(async () => {
 
 const BASE = ['bash', 'sh', 'socat', 'cat', 'sleep', 'base64', 'mkdir', 'ls']
 
+/** Podman takes half a minute where everything is emulated. */
+const REPORT_MS = 120_000
+
 interface Use {
   readonly script: string
   readonly memoryMib: number
@@ -53,7 +56,7 @@ exec socat VSOCK-LISTEN:5006,fork,reuseaddr SYSTEM:'cat /tmp/report'
   writeFileSync(manifest, `cloister: 1\nname: ${name}\nversion: '1'\nrun: ${run}\n`)
   const eif = await host.build(name, '--rootfs', root, '--manifest', manifest)
   const enclave = await host.start(eif, '--memory', String(memoryMib))
-  const report = await guestReport<string>(enclave.VsockSocket, 40_000)
+  const report = await guestReport<string>(enclave.VsockSocket, REPORT_MS)
   await host.run('terminate-enclave', '--enclave-id', enclave.EnclaveID)
   return Buffer.from(report, 'base64').toString('utf8')
 }

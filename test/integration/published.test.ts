@@ -150,7 +150,9 @@ import socket
 try: print(socket.create_connection(${python(published.at(9999))}, timeout=60).recv(1))
 except OSError as error: print(type(error).__name__)`
   expect(await published.python(script)).toBe('ConnectionResetError\n')
-  expect(published.journal).toContain(
+  // The client hears of it before the keeper does.
+  const journal = expect.poll(() => published.journal)
+  await journal.toContain(
     'a client of port 9999/tcp of the guest was turned away: nothing listens there',
   )
 })
