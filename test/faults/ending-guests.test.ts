@@ -5,7 +5,8 @@ import { AWS_CMDLINE, buildAwsImage } from '../fixtures/aws-image.ts'
 import { guestProgram } from '../fixtures/guest-program.ts'
 import { helloRootfs, recentQemu, TestHost, type DescribedEnclave } from '../host.ts'
 
-const OUR_CMDLINE = 'reboot=t panic=-1 console=ttyS0 virtio_mmio.device=512@0xfeb00e00:12'
+const OUR_CMDLINE =
+  'reboot=t panic=-1 console=ttyS0 virtio_mmio.device=512@0xfeb00e00:12 no_timer_check'
 
 let host: TestHost
 

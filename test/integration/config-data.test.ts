@@ -10,7 +10,8 @@ import { pythonRootfs } from '../fixtures/strangers.ts'
 import { helloRootfs, TestHost, type DescribedEnclave } from '../host.ts'
 
 const PLACE = '/run/cloister/config'
-const CMDLINE = 'reboot=t panic=-1 console=ttyS0 virtio_mmio.device=512@0xfeb00e00:12'
+const CMDLINE =
+  'reboot=t panic=-1 console=ttyS0 virtio_mmio.device=512@0xfeb00e00:12 no_timer_check'
 
 let host: TestHost
 let rootfs: string

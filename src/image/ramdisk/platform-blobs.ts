@@ -41,9 +41,12 @@ export interface BlobOverrides {
   readonly architecture?: Architecture
 }
 
-/** Without a serial port, which only a debug enclave has, console=ttyS0 has no effect. */
+/**
+ * Without a serial port, which only a debug enclave has, console=ttyS0 has no effect. On a busy host an emulated timer is
+ * late, which the kernel would take for a broken one (no_timer_check).
+ */
 export const DEFAULT_CMDLINE =
-  'reboot=t panic=-1 console=ttyS0 virtio_mmio.device=512@0xfeb00e00:12 initramfs_options=size=80%'
+  'reboot=t panic=-1 console=ttyS0 virtio_mmio.device=512@0xfeb00e00:12 no_timer_check initramfs_options=size=80%'
 
 interface Magic {
   readonly offset: number
