@@ -6,6 +6,7 @@ import { mkdtempSync, readdirSync, readFileSync, readlinkSync, realpathSync, rmS
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { expect, vi } from 'vitest'
+import { commandLine, everyPid } from './fixtures/processes.ts'
 
 const repository = resolve(import.meta.dirname, '..')
 const cli = join(repository, 'bundle/cli/main.js')
@@ -186,17 +187,16 @@ export class TestHost implements AsyncDisposable {
 
   /** Command lines of processes that work in this host's directories, or in one of them. */
   processes(directory: string = this.directory): readonly string[] {
-    return readdirSync('/proc')
-      .filter((name) => /^\d+$/.test(name))
+    return everyPid()
       .filter((pid) => worksBelow(pid, directory))
-      .map((pid) => `${pid} ${readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')}`)
+      .map((pid) => [String(pid), ...commandLine(pid)].join(' '))
   }
 
   /** Names and CIDs in use, and files of enclaves that are neither records, journals nor saved consoles. */
   leftovers(): readonly string[] {
     const enclaves = join(this.runtime, 'enclaves')
     const ids = tryReaddir(enclaves)
-    const files = ids.flatMap((id) => readdirSync(join(enclaves, id)).map((file) => join(id, file)))
+    const files = ids.flatMap((id) => tryReaddir(join(enclaves, id)).map((file) => join(id, file)))
     const claims = ['names', 'cids'].flatMap((kind) => tryReaddir(join(this.runtime, kind)))
     return [
       ...claims,
@@ -216,9 +216,9 @@ export const helloRootfs = join(repository, 'build/hello/rootfs')
 const helloSource = ['--rootfs', helloRootfs, '--entrypoint', '/hello']
 
 /** Whether a process was told of `directory`, works in it, or has a file of it open. */
-function worksBelow(pid: string, directory: string): boolean {
-  if (pid === String(process.pid)) return false
-  const proc = join('/proc', pid)
+function worksBelow(pid: number, directory: string): boolean {
+  if (pid === process.pid) return false
+  const proc = join('/proc', String(pid))
   try {
     if (readFileSync(join(proc, 'environ'), 'latin1').includes(directory)) return true
     const links = [

@@ -5,7 +5,6 @@ import {
   chownSync,
   mkdirSync,
   mkdtempSync,
-  readdirSync,
   readFileSync,
   rmSync,
   statSync,
@@ -21,6 +20,7 @@ import { confinementOf } from '../fixtures/confined-process.ts'
 import { makeHostTree } from '../fixtures/host-tree.ts'
 import { addShell, inGuest } from '../fixtures/network/guest-shell.ts'
 import { once } from '../fixtures/once.ts'
+import { everyPid } from '../fixtures/processes.ts'
 import { expectNothingForStrangers } from '../fixtures/stranger.ts'
 import { resultOf, type CliResult, type DescribedEnclave } from '../host.ts'
 
@@ -63,12 +63,11 @@ async function json<T>(script: string): Promise<T> {
   return JSON.parse(stdout) as T
 }
 
-function processesOf(uid: number): readonly string[] {
-  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name))
-  return pids.filter(
+function processesOf(uid: number): readonly number[] {
+  return everyPid().filter(
     (pid) =>
-      statSync(join('/proc', pid), { throwIfNoEntry: false })?.uid === uid &&
-      identifyProcess(Number(pid)) !== undefined,
+      statSync(join('/proc', String(pid)), { throwIfNoEntry: false })?.uid === uid &&
+      identifyProcess(pid) !== undefined,
   )
 }
 

@@ -7,7 +7,7 @@ import { startVirtualTpm } from '../../src/chip/index.ts'
 import { buildToolkit, fixtureScript } from '../fixtures/built-toolkit.ts'
 import { launchedNsm, refusal, sha384 } from '../fixtures/launched-nsm.ts'
 import { nextLine, once } from '../fixtures/once.ts'
-import { isAlive, runningSwtpms } from '../fixtures/swtpm-processes.ts'
+import { isAlive, runningSwtpms } from '../fixtures/processes.ts'
 import { temporaryDirectory } from '../fixtures/temporary-directory.ts'
 
 beforeAll(buildToolkit)
@@ -30,7 +30,7 @@ it('gives everyone who waits ERR_CHIP_TPM_GONE when swtpm is killed', async () =
   await expect(tpm.getRandom(1)).rejects.toMatchObject({ code: 'ERR_CHIP_TPM_GONE' })
   await tpm[Symbol.asyncDispose]()
   expect(await readdir(directory.path)).toEqual([])
-  expect(await runningSwtpms()).toEqual([])
+  expect(runningSwtpms()).toEqual([])
 })
 
 it('answers the guest with InternalError, and tells the host why', async () => {
@@ -52,7 +52,7 @@ it('ends when disposed although it hangs', async () => {
   const waiting = tpm.getRandom(1).catch((error: unknown) => (error as { code?: string }).code)
   await tpm[Symbol.asyncDispose]()
   expect(await waiting).toBe('ERR_CHIP_TPM_GONE')
-  expect(await isAlive(tpm.process.pid)).toBe(false)
+  expect(isAlive(tpm.process.pid)).toBe(false)
 })
 
 it('refuses to attest PCRs that somebody else has extended', async () => {
@@ -71,7 +71,7 @@ it('ends with its owner, also when that is killed', async () => {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   const pid = Number(await nextLine(owner))
-  expect(await isAlive(pid)).toBe(true)
+  expect(isAlive(pid)).toBe(true)
   owner.kill('SIGKILL')
   await once(owner, 'exit')
   await expect.poll(() => isAlive(pid), { interval: 20 }).toBe(false)

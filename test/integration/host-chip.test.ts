@@ -8,7 +8,7 @@ import { promisify } from 'node:util'
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { openHostChip, startVirtualTpm, type HostChip } from '../../src/chip/index.ts'
 import { buildToolkit, fixtureScript } from '../fixtures/built-toolkit.ts'
-import { runningSwtpms } from '../fixtures/swtpm-processes.ts'
+import { runningSwtpms } from '../fixtures/processes.ts'
 import { temporaryDirectory, type TemporaryDirectory } from '../fixtures/temporary-directory.ts'
 
 const run = promisify(execFile)
@@ -23,7 +23,7 @@ beforeEach(async () => {
   directory = await temporaryDirectory()
 })
 afterEach(async () => {
-  expect(await runningSwtpms()).toEqual([])
+  expect(runningSwtpms()).toEqual([])
   await directory[Symbol.asyncDispose]()
 })
 

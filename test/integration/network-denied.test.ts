@@ -3,7 +3,8 @@
 
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { childrenOf, confinementOf } from '../fixtures/confined-process.ts'
+import { confinementOf } from '../fixtures/confined-process.ts'
+import { childrenOf } from '../fixtures/processes.ts'
 import { NetworkedEnclave } from '../fixtures/network/networked-enclave.ts'
 
 let networked: NetworkedEnclave

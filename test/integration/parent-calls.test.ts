@@ -1,13 +1,14 @@
 // What a program finds under `cloister parent`, call by call, with an enclave that needs no machine.
 
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { EchoEnclave } from '../fixtures/echo-enclave.ts'
 import { nextLine, once } from '../fixtures/once.ts'
+import { isAlive } from '../fixtures/processes.ts'
 import { TestHost } from '../host.ts'
 
 /** Dials as a card does, and calls itself the enclave with CID 16; a second time after a line. */
@@ -156,10 +157,9 @@ test('a signal to cloister reaches the program once', async () => {
 
 test('the program dies with cloister, however that dies', async () => {
   const child = host.parent('bash', '-c', 'echo $$; read x')
-  const pid = await nextLine(child)
+  const pid = Number(await nextLine(child))
   child.kill('SIGKILL')
-  const stat = `/proc/${pid}/stat`
-  await expect.poll(() => !existsSync(stat) || / Z /.test(readFileSync(stat, 'utf8'))).toBe(true)
+  await expect.poll(() => isAlive(pid)).toBe(false)
 })
 
 test('what a killed supervisor left is removed, and its port served again', async () => {

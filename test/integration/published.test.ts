@@ -7,6 +7,7 @@ import { parseExposition } from '../fixtures/exposition.ts'
 import { describeIsolation } from '../fixtures/network/isolation-tests.ts'
 import { describeProxy } from '../fixtures/network/proxy-tests.ts'
 import { PublishedEnclave } from '../fixtures/network/published-enclave.ts'
+import { isAlive } from '../fixtures/processes.ts'
 import { until } from '../fixtures/until.ts'
 
 let published: PublishedEnclave
@@ -235,14 +236,6 @@ print(attempt(stream_again), attempt(echo))`
 /** Of the enclave as it is now. */
 const processes = async () => (await published.host.describe(published.enclave.EnclaveID)).Processes
 
-const isRunning = (pid: number): boolean => {
-  const status = tryRead(`/proc/${String(pid)}/status`)
-  return status !== undefined && !/^State:\tZ/m.test(status)
-}
-
-const tryRead = (path: string): string | undefined =>
-  existsSync(path) ? readFileSync(path, 'utf8') : undefined
-
 test('the process that dials is listed, under the limits of the card, and ends with it even when stopped', async () => {
   const { 'network card': card = 0, 'network dialler': dialler = 0 } = await processes()
   const groups = (pid: number) => readFileSync(`/proc/${String(pid)}/cgroup`, 'utf8')
@@ -252,7 +245,7 @@ test('the process that dials is listed, under the limits of the card, and ends w
   expect(groups(dialler)).toBe(groups(card))
   process.kill(dialler, 'SIGSTOP')
   process.kill(card, 'SIGKILL')
-  await until('it has ended', () => !isRunning(dialler))
+  await until('it has ended', () => !isAlive(dialler))
   await until('the next one is listed', async () => {
     const { 'network dialler': next } = await processes()
     return next !== undefined && next !== dialler

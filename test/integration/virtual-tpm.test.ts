@@ -10,7 +10,7 @@ import { defineNvPcr } from '../../src/chip/tpm/nv-pcr.ts'
 import { manufacture } from '../../src/chip/tpm/startup.ts'
 import { startSwtpm } from '../../src/chip/tpm/swtpm.ts'
 import { sha384, ZERO_PCR } from '../fixtures/launched-nsm.ts'
-import { isAlive } from '../fixtures/swtpm-processes.ts'
+import { isAlive } from '../fixtures/processes.ts'
 import { temporaryDirectory, type TemporaryDirectory } from '../fixtures/temporary-directory.ts'
 
 const TPM_GENERATED = Buffer.from('ff544347', 'hex')
@@ -173,7 +173,7 @@ describe('its process and state', () => {
     const short = await startVirtualTpm({ stateDir })
     await Promise.all([short[Symbol.asyncDispose](), short[Symbol.asyncDispose]()])
     await short.process.ended
-    expect(await isAlive(short.process.pid)).toBe(false)
+    expect(isAlive(short.process.pid)).toBe(false)
     expect(await readdir(directory.path)).not.toContain('short')
     await expect(short.getRandom(1)).rejects.toMatchObject({ code: 'ERR_CHIP_TPM_GONE' })
   })
