@@ -9,6 +9,7 @@ use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
+use std::sync::LazyLock;
 
 use acting::{
     TEST, abstract_name, bind_to_file, change_root, connect_to_vsock_socket, continue_alone, dial,
@@ -230,6 +231,10 @@ fn no_program_can_be_started() {
     }
 }
 
+/// Where acts connect to: the name is of the process, in which tests run side by side.
+static ABSTRACT: LazyLock<UnixListener> =
+    LazyLock::new(|| UnixListener::bind_addr(&abstract_name(std::process::id())).unwrap());
+
 /// A directory with the vsock card's socket and one beside it, and the listeners.
 fn vsock_directory(name: &str) -> (PathBuf, [UnixListener; 2]) {
     let directory = std::env::temp_dir().join(format!("cl-confine-{name}-{}", std::process::id()));
@@ -242,7 +247,7 @@ fn vsock_directory(name: &str) -> (PathBuf, [UnixListener; 2]) {
 #[test]
 fn the_process_that_dials_connects_to_the_vsock_card_and_to_nothing_else() {
     let (directory, _listeners) = vsock_directory("dials");
-    let _abstract = UnixListener::bind_addr(&abstract_name(std::process::id())).unwrap();
+    LazyLock::force(&ABSTRACT);
     let done = |act| confined_in(&directory, "dialler", act);
     assert_eq!(done("vsock-socket").code(), Some(DONE));
     assert_eq!(done("read").code(), Some(DONE));
@@ -308,7 +313,7 @@ fn a_root_of_its_own_has_no_way_out_and_no_capability() {
 
 #[test]
 fn abstract_sockets_of_the_host_are_only_in_the_host_s_network() {
-    let _abstract = UnixListener::bind_addr(&abstract_name(std::process::id())).unwrap();
+    LazyLock::force(&ABSTRACT);
     assert_eq!(confined("host-root", "abstract").code(), Some(DONE));
     assert_eq!(confined("own-root", "abstract").code(), Some(DONE + 1));
     let of_the_card = confined("host-root+internet", "abstract");

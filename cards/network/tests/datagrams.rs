@@ -8,7 +8,7 @@ use std::thread;
 
 use cloister_egress_policy::Protocol;
 use cloister_egress_policy::wire::{Status, frame, split_frame};
-use rig::{Card, flow, is_at_end, loopback, pattern, until};
+use rig::{Card, flow, is_at_end, loopback, pattern, unserved_datagrams, until};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
@@ -67,9 +67,7 @@ fn a_flood_of_small_datagrams_waits_for_its_turn() {
 #[test]
 fn an_association_ends_when_nobody_listens() {
     let card = Card::start(loopback());
-    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let address = server.local_addr().unwrap();
-    drop(server);
+    let (_nobody, address) = unserved_datagrams();
     let (mut stream, status) = card.request(&flow(Protocol::Udp, address, None));
     assert_eq!(status, Status::Ok);
     stream.write_all(&frame(b"?").unwrap()).unwrap();

@@ -9,7 +9,7 @@ use std::thread;
 
 use cloister_egress_policy::Protocol;
 use cloister_egress_policy::wire::{Request, Status};
-use rig::{Card, flow, ip, is_at_end, loopback, patient, pattern, status_of};
+use rig::{Card, flow, ip, is_at_end, loopback, patient, pattern, status_of, unserved};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{SendFlags, send, sockopt};
 use rustix::process::{Pid, Signal, kill_process};
@@ -30,18 +30,20 @@ fn connected(card: &Card) -> (UnixStream, TcpStream) {
     (stream, patient(server))
 }
 
-/// The timer of a socket of this host and in how many ms it is due (proc_net_tcp), by the socket's address.
-fn timer(address: SocketAddr) -> Option<(u8, u64)> {
+/// The timer of a socket of this host and in how many ms it is due (proc_net_tcp), by the socket's address and its
+/// peer's: connections to several peers may share a port.
+fn timer(local: SocketAddr, remote: SocketAddr) -> Option<(u8, u64)> {
     const MS_PER_TICK: u64 = 10;
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
-    let local = format!(":{:04X}", address.port());
+    let [local, remote] = [local, remote].map(|it| format!(":{:04X}", it.port()));
     let fields = |line: &str| {
         line.split_whitespace()
             .map(str::to_owned)
             .collect::<Vec<_>>()
     };
+    let is_ours = |row: &Vec<String>| row[1].ends_with(&local) && row[2].ends_with(&remote);
     let mut rows = table.lines().skip(1).map(fields);
-    let row = rows.find(|row| row[1].ends_with(&local) && row[3] == "01")?;
+    let row = rows.find(|row| is_ours(row) && row[3] == "01")?;
     let (kind, ticks) = row[5].split_once(':')?;
     let ticks = u64::from_str_radix(ticks, 16).ok()?;
     Some((u8::from_str_radix(kind, 16).ok()?, ticks * MS_PER_TICK))
@@ -52,7 +54,8 @@ fn a_silent_server_is_probed_after_two_minutes() {
     const KEEPALIVE: u8 = 2;
     let card = Card::start(loopback());
     let (_stream, server) = connected(&card);
-    let (kind, due_ms) = timer(server.peer_addr().unwrap()).unwrap();
+    let (local, remote) = (server.peer_addr().unwrap(), server.local_addr().unwrap());
+    let (kind, due_ms) = timer(local, remote).unwrap();
     assert_eq!(kind, KEEPALIVE);
     assert!((60_000..=120_000).contains(&due_ms), "{due_ms}");
 }
@@ -172,8 +175,7 @@ fn a_slow_reader_holds_up_its_sender_and_costs_no_memory() {
 #[test]
 fn what_cannot_be_connected_is_said_before_anything_else() {
     let mut card = Card::start(loopback());
-    let (listener, address) = listen();
-    drop(listener);
+    let (_nobody, address) = unserved();
     let (mut stream, status) = card.tcp(address);
     assert_eq!(status, Status::ConnectionRefused);
     assert!(is_at_end(&mut stream));
@@ -293,10 +295,7 @@ fn two_thousand_flows_stand_at_once_and_one_beyond_the_limit_is_told() {
     assert_eq!(card.status()["flows"], 2000);
     drop(flows);
     // Ends are seen in their turn; a new flow waits behind them.
-    let mut left = 2000;
-    while left > 0 {
-        left = card.status()["flows"].as_u64().unwrap();
-    }
+    card.until_idle();
     assert_eq!(card.tcp(address).1, Status::Ok);
 }
 

@@ -3,16 +3,17 @@
 mod rig;
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
 use cloister_egress_policy::Protocol;
-use cloister_egress_policy::wire::{Request, Status, frame, split_frame};
+use cloister_egress_policy::wire::{Request, Status, frame};
 use domain::base::iana::{Rcode, Rtype};
 use domain::base::{Message, MessageBuilder, Name, ToName};
 use domain::rdata::{A, Txt};
+use rig::names::{serve_tcp, sockets};
 use rig::{Card, flow};
 use serde_json::json;
 
@@ -21,9 +22,8 @@ const QUESTIONS: u16 = 64;
 
 /// Answers everything over TCP alone.
 fn serve(answer: impl Fn(&[u8]) -> Vec<u8> + Send + 'static) -> SocketAddr {
-    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let (udp, tcp) = sockets();
     let address = udp.local_addr().unwrap();
-    let tcp = TcpListener::bind(address).unwrap();
     thread::spawn(move || {
         let mut buffer = [0; 512];
         while let Ok((count, from)) = udp.recv_from(&mut buffer) {
@@ -31,14 +31,7 @@ fn serve(answer: impl Fn(&[u8]) -> Vec<u8> + Send + 'static) -> SocketAddr {
             udp.send_to(&buffer[..count], from).unwrap();
         }
     });
-    thread::spawn(move || {
-        while let Ok((mut stream, _)) = tcp.accept() {
-            let mut buffer = [0; 512];
-            let count = stream.read(&mut buffer).unwrap();
-            let (query, _) = split_frame(&buffer[..count]).unwrap();
-            stream.write_all(&frame(&answer(query)).unwrap()).unwrap();
-        }
-    });
+    serve_tcp(tcp, answer);
     address
 }
 

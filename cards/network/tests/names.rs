@@ -14,7 +14,7 @@ use cloister_egress_policy::wire::{Request, Status, frame};
 use domain::base::Message;
 use domain::base::iana::{Rcode, Rtype};
 use rig::names::{answer, ask, dns, query, read, resolver};
-use rig::{Card, flow, ip, loopback, patient};
+use rig::{Card, flow, ip, loopback, patient, unserved_datagrams};
 use serde_json::json;
 
 #[test]
@@ -107,9 +107,7 @@ fn a_long_answer_comes_over_tcp() {
 
 #[test]
 fn the_next_resolver_is_asked_where_one_is_dead_or_lies() {
-    let dead = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let dead_address = dead.local_addr().unwrap();
-    dead.connect("127.0.0.1:9").unwrap(); // what others send to it is refused
+    let (_dead, dead_address) = unserved_datagrams();
     // Its answers are to other questions, under other ids.
     let liar = UdpSocket::bind("127.0.0.1:0").unwrap();
     let liar_address = liar.local_addr().unwrap();
@@ -279,6 +277,15 @@ fn a_cut_answer_is_asked_again_where_it_came_from_though_the_resolvers_have_gone
     assert_eq!(card.status()["flows"], 1);
 }
 
+/// Says so when it is dropped, also by a test that fails.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn a_resolver_that_floods_holds_up_nothing_else() {
     let server = patient(UdpSocket::bind("127.0.0.1:0").unwrap());
@@ -292,6 +299,7 @@ fn a_resolver_that_floods_holds_up_nothing_else() {
         .unwrap();
     let (_, from) = server.recv_from(&mut [0; 512]).unwrap();
     let is_over = AtomicBool::new(false);
+    let over = Over(&is_over);
     thread::scope(|scope| {
         scope.spawn(|| {
             while !is_over.load(Ordering::Relaxed) {
@@ -299,11 +307,11 @@ fn a_resolver_that_floods_holds_up_nothing_else() {
                 let _ = server.send_to(b"", from);
             }
         });
+        let _over = over;
         for _ in 0..100 {
             card.status();
         }
         let reply = read(&mut stream);
-        is_over.store(true, Ordering::Relaxed);
         let reply = Message::from_slice(&reply).unwrap();
         assert_eq!(reply.header().rcode(), Rcode::SERVFAIL);
     });

@@ -4,8 +4,8 @@
 pub mod names;
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -15,6 +15,7 @@ use cloister_egress_policy::wire::{Request, Status};
 use cloister_egress_policy::{Name, Protocol};
 use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, socket_with};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -181,6 +182,23 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
 pub fn patient<S: AsFd>(socket: S) -> S {
     set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE)).unwrap();
     socket
+}
+
+/// A port of the loopback at which nobody listens, or can while the socket is there.
+pub fn unserved() -> (OwnedFd, SocketAddr) {
+    let flags = SocketFlags::CLOEXEC;
+    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None).unwrap();
+    bind(&socket, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let address = getsockname(&socket).unwrap().try_into().unwrap();
+    (socket, address)
+}
+
+/// The same for datagrams: it is connected to elsewhere, so what others send to it is refused.
+pub fn unserved_datagrams() -> (UdpSocket, SocketAddr) {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    socket.connect("127.0.0.1:9").unwrap();
+    (socket, address)
 }
 
 pub fn status_of(stream: &mut UnixStream) -> Status {

@@ -1,7 +1,7 @@
 //! A guest's questions for names, and the resolver of the host that answers them.
 
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::str::FromStr;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -21,7 +21,7 @@ pub struct Resolver {
 }
 
 /// Both of one port. A port that is free for UDP may be taken for TCP.
-fn sockets() -> (UdpSocket, TcpListener) {
+pub fn sockets() -> (UdpSocket, TcpListener) {
     let pair = |_| {
         let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
         let tcp = TcpListener::bind(udp.local_addr().unwrap()).ok()?;
@@ -48,16 +48,23 @@ pub fn resolver(alias: Option<&'static str>, addresses: Vec<Ipv4Addr>) -> Resolv
             udp.send_to(&reply, from).unwrap();
         }
     });
+    serve_tcp(tcp, move |query| answer(query, alias, &all, &over_tcp));
+    Resolver { address, asked }
+}
+
+/// Answers a question on each connection. A card that has given up the question hangs up.
+pub fn serve_tcp(tcp: TcpListener, answer: impl Fn(&[u8]) -> Vec<u8> + Send + 'static) {
+    let reply = move |mut stream: TcpStream| -> io::Result<()> {
+        let mut buffer = [0; 4096];
+        let count = stream.read(&mut buffer)?;
+        let (query, _) = split_frame(&buffer[..count]).ok_or(io::ErrorKind::UnexpectedEof)?;
+        stream.write_all(&frame(&answer(query)).unwrap())
+    };
     thread::spawn(move || {
-        while let Ok((mut stream, _)) = tcp.accept() {
-            let mut buffer = [0; 4096];
-            let count = stream.read(&mut buffer).unwrap();
-            let (query, _) = split_frame(&buffer[..count]).unwrap();
-            let reply = answer(query, alias, &all, &over_tcp);
-            stream.write_all(&frame(&reply).unwrap()).unwrap();
+        while let Ok((stream, _)) = tcp.accept() {
+            let _ = reply(stream);
         }
     });
-    Resolver { address, asked }
 }
 
 pub fn answer(
