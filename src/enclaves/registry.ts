@@ -26,6 +26,7 @@ import {
   type AliveRecord,
   type EnclaveEnd,
   type EndCause,
+  type EndedRecord,
   type EnclaveRecord,
   type StartingRecord,
 } from './record.ts'
@@ -138,10 +139,16 @@ export class Registry {
     return readdirSync(this.#enclaves)
       .map((id) => this.#read(id))
       .flatMap((record) => (record === undefined || record instanceof CloisterError ? [] : record))
-      .map((record) =>
-        isOrphaned(record) ? endedRecord(record, endNow(record, KILLED_KEEPER)) : record,
-      )
+      .map((record) => (isOrphaned(record) ? this.#ended(record) : record))
       .toSorted((a, b) => a.createdAt.localeCompare(b.createdAt))
+  }
+
+  /** How an enclave has ended whose keeper is gone: it may have recorded that between the two looks. */
+  #ended(record: AliveRecord): EndedRecord {
+    const latest = this.#read(record.id)
+    const isRecorded = latest !== undefined && !(latest instanceof CloisterError)
+    if (isRecorded && !isAlive(latest)) return latest
+    return endedRecord(record, endNow(record, KILLED_KEEPER))
   }
 
   /** One `ERR_KEEPER_RECORD` for each enclave whose record cannot be read. */

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import {
   Registry,
   writeRecord,
@@ -14,6 +14,8 @@ import { Names } from '../../src/enclaves/names.ts'
 import { identifyProcess, isRunning, type ProcessIdentity } from '../../src/subprocess/index.ts'
 import { buildToolkit } from '../fixtures/built-toolkit.ts'
 import { ourselves, runningRecord, startingRecord } from '../fixtures/enclave-record.ts'
+
+vi.mock('../../src/subprocess/index.ts', { spy: true })
 
 let runtime: string
 let registry: Registry
@@ -118,6 +120,16 @@ test('an enclave whose keeper was killed is told as ended, and nothing of it is 
   registry.settle()
   expect(registry.list()).toMatchObject([{ id, state: 'TERMINATED', end: { first: 'keeper' } }])
   expect(readdirSync(registry.directory(id))).toEqual(['record.json'])
+})
+
+test('an end that a keeper records just before it exits is the one that is told', () => {
+  const record = add('i-1')
+  const end = { at: '2026-01-01T00:00:00Z', first: 'app', reason: '', livedMs: 1 } as const
+  vi.mocked(isRunning).mockImplementationOnce(() => {
+    registry.finish(record, end)
+    return false
+  })
+  expect(registry.list()).toMatchObject([{ id: 'i-1', state: 'TERMINATED', end }])
 })
 
 test('children that outlived a killed keeper are killed, others with the same pid are not', async () => {
