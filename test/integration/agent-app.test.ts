@@ -150,6 +150,8 @@ describe('the end of an app', () => {
 
   test('an app that ignores SIGTERM is ended when its time is up', async () => {
     const enclave = await host.start(await image('ignore', '--entrypoint', '/probe', 'ignore'))
+    // It serves once it ignores it.
+    await guestReport(enclave.VsockSocket)
     await host.json('terminate-enclave', '--enclave-id', enclave.EnclaveID, '--timeout', '1')
     const { End } = await host.describe(enclave.EnclaveID)
     expect(End).toMatchObject({ First: 'request' })
