@@ -14,7 +14,7 @@ print("audit: control \x1b[2J", flush=True)
 for number in range(1000):
     print("audit: burst", number)
 sys.stdout.flush()
-for number in range(50_000):
+for number in range(20_000):
     print("audit: flood", number, "x" * 180)
 sys.stdout.flush()
 time.sleep(3)

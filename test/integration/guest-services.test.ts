@@ -185,7 +185,7 @@ print(re.findall(rb"HTTP/1.1 (\\d+)", ask(1)))`)
 
   test('it runs without privileges, and is back when it was killed', async () => {
     const answer = await services.guest(`
-path=$(grep -lx cloister-api /proc/[0-9]*/comm)
+path=$(grep -slx cloister-api /proc/[0-9]*/comm)
 pid=\${path//[!0-9]/}
 grep -E '^(Uid|CapEff|NoNewPrivs|Groups)' /proc/$pid/status
 kill -9 $pid
@@ -347,7 +347,11 @@ print(json.dumps([base64.b64encode(document).decode(), up["bytes"], up["sha256"]
     const lines: string[] = []
     const attestedFetch = createAttestedFetch({ verifier: verifier() })
     const { body } = await attestedFetch(`https://127.0.0.1:${String(port)}/tick`)
-    for await (const part of body ?? []) lines.push(Buffer.from(part as Uint8Array).toString())
+    for await (const part of body ?? []) {
+      lines.push(Buffer.from(part as Uint8Array).toString())
+      // The second line is written after this, and not before.
+      if (lines.length === 1) await curl('/tock')
+    }
     expect(lines).toEqual(['one\n', 'two\n'])
     attestedFetch.close()
   })
@@ -383,7 +387,7 @@ for line in ["GET /x", "GET /x HTTP/1.1\\r\\nHost: a\\r\\nHost: b", "CONNECT a:1
     const url = `https://127.0.0.1:${String(port)}/up`
     expect((await attestedFetch(url)).status).toBe(200)
     const status = await services.guest(`
-path=$(grep -lx cloister-tls /proc/[0-9]*/comm)
+path=$(grep -slx cloister-tls /proc/[0-9]*/comm)
 pid=\${path//[!0-9]/}
 grep -E '^(Uid|CapEff|NoNewPrivs)' /proc/$pid/status
 kill -9 $pid`)

@@ -88,7 +88,9 @@ test('iptables redirects connections, with nf_tables and with tables of its own'
         socat TCP4-LISTEN:8001,fork,reuseaddr SYSTEM:'echo nf_tables' &
         socat TCP4-LISTEN:8002,fork,reuseaddr SYSTEM:'echo legacy' &
         socat TCP6-LISTEN:8003,fork,reuseaddr,ipv6only=1 SYSTEM:'echo version 6' &
-        sleep 1
+        for it in 127.0.0.1/8001 127.0.0.1/8002 fd00::7/8003; do
+          until cat < /dev/tcp/$it; do sleep 0.1; done
+        done > /dev/null 2>&1
         ${redirect('xtables-nft-multi iptables', '10.9.8.7', '8001')}
         ${redirect('xtables-legacy-multi iptables', '10.9.8.6', '8002')}
         ${redirect('xtables-legacy-multi ip6tables', 'fd00::7', '8003')}

@@ -16,7 +16,7 @@ afterAll(async () => {
   await host[Symbol.asyncDispose]()
 })
 
-const FLOOD = 50_000
+const FLOOD = 20_000
 
 test('what the manifest declares leaves, nothing else does, and a flood stays bounded', async () => {
   await pythonRootfs(host.directory, 'log-lines.py')

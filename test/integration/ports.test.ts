@@ -6,8 +6,7 @@ import { chmodSync, readdirSync, readFileSync, symlinkSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { join, relative } from 'node:path'
 import { createInterface } from 'node:readline'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import { connectGuest } from '../../src/vsock/index.ts'
 import { parseExposition } from '../fixtures/exposition.ts'
 import { guestRootfs } from '../fixtures/guest-program.ts'
@@ -91,15 +90,9 @@ async function* dialled(ports: string): AsyncGenerator<string> {
 }
 
 /** The app may need a moment after the start. */
-async function connectWhenListening(): Promise<Socket> {
-  for (let n = 0; ; n++) {
-    try {
-      return await connectGuest(enclave.VsockSocket, DIALLER_PORT)
-    } catch (error) {
-      if (n === 100) throw error
-      await sleep(20)
-    }
-  }
+function connectWhenListening(): Promise<Socket> {
+  const connect = (): Promise<Socket> => connectGuest(enclave.VsockSocket, DIALLER_PORT)
+  return vi.waitFor(connect, { timeout: 60_000, interval: 20 })
 }
 
 async function dialOnce(port: number): Promise<string> {

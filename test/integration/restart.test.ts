@@ -61,6 +61,20 @@ async function restarted(name: string, count: number): Promise<Restarted> {
   return found
 }
 
+/** All of that name when one of them is alive: for a moment, one that has ended is too, beside the next. */
+async function withOneAlive(name: string): Promise<{
+  readonly enclaves: readonly Restarted[]
+  readonly alive: Restarted | undefined
+}> {
+  let enclaves: readonly Restarted[] = []
+  const alive = async (): Promise<readonly Restarted[]> => {
+    enclaves = await all(name)
+    return enclaves.filter(({ State }) => State !== 'TERMINATED')
+  }
+  await expect.poll(alive, long).toHaveLength(1)
+  return { enclaves, alive: enclaves.find(({ State }) => State !== 'TERMINATED') }
+}
+
 function kill({ Processes }: DescribedEnclave, part = 'QEMU'): void {
   process.kill(Processes[part] ?? 0, 'SIGKILL')
 }
@@ -71,10 +85,8 @@ test("an app that fails is started again as its manifest says, under its name, u
   const twice = async (): Promise<number> =>
     (await all('failing')).filter(({ End }) => End?.ExitCode === 3).length
   await expect.poll(twice, long).toBeGreaterThanOrEqual(2)
-  const enclaves = await all('failing')
-  const alive = enclaves.filter(({ State }) => State !== 'TERMINATED')
-  expect(alive).toHaveLength(1)
-  expect(alive[0]).toMatchObject({
+  const { enclaves, alive } = await withOneAlive('failing')
+  expect(alive).toMatchObject({
     EnclaveCID: first.EnclaveCID,
     ProcessID: first.ProcessID,
     Restart: { Rule: 'on-failure', Previous: enclaves.at(-2)?.EnclaveID },

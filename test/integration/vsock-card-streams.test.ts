@@ -243,7 +243,7 @@ describe('abrupt ends of streams that the host has dialled', () => {
 
 describe('tools made for this protocol', () => {
   test('socat reaches a port of the guest', async () => {
-    const script = `printf 'CONNECT ${String(guestEchoPort)}\\nhello' | socat -t 2 - UNIX-CONNECT:${card.socket}`
+    const script = `printf 'CONNECT ${String(guestEchoPort)}\\nhello' | socat -t 60 - UNIX-CONNECT:${card.socket}`
     const { stdout } = await promisify(execFile)('sh', ['-c', script])
     expect(stdout).toMatch(/^OK \d+\nhello$/)
   })

@@ -31,12 +31,24 @@ func count(w http.ResponseWriter, r *http.Request) {
 	io.Copy(w, io.LimitReader(strings.NewReader(strings.Repeat("cloister", size/8+1)), int64(size)))
 }
 
-// tick sends a line now and another one later.
+var tocks = make(chan struct{}, 1)
+
+// tick sends a line now and another one once tock was asked for, or after a minute.
 func tick(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintln(w, "one")
 	w.(http.Flusher).Flush()
-	time.Sleep(200 * time.Millisecond)
+	select {
+	case <-tocks:
+	case <-time.After(time.Minute):
+	}
 	fmt.Fprintln(w, "two")
+}
+
+func tock(w http.ResponseWriter, r *http.Request) {
+	select {
+	case tocks <- struct{}{}:
+	default:
+	}
 }
 
 // echo sends back every message of a WebSocket.
@@ -59,6 +71,7 @@ func main() {
 	http.HandleFunc("/", show)
 	http.HandleFunc("/bytes/{size}", count)
 	http.HandleFunc("/tick", tick)
+	http.HandleFunc("/tock", tock)
 	http.HandleFunc("/echo", echo)
 	log.Fatal(http.ListenAndServe("127.0.0.1:8080", nil))
 }
