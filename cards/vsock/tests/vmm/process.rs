@@ -95,17 +95,18 @@ impl CardProcess {
         fs::read_to_string(self.directory.join("stderr")).unwrap()
     }
 
-    /// Open descriptors and threads, once they change no more.
-    pub fn settled_counts(&self) -> [usize; 2] {
-        let counts = || ["fd", "task"].map(|name| self.proc_entries(name));
-        let mut before = counts();
-        loop {
-            thread::sleep(Duration::from_millis(100));
-            let now = counts();
-            if now == before {
-                return now;
-            }
-            before = now;
+    /// Open descriptors and threads.
+    pub fn counts(&self) -> [usize; 2] {
+        ["fd", "task"].map(|name| self.proc_entries(name))
+    }
+
+    /// Waits until there are no more than these: a thread that has ended is listed for a moment longer.
+    pub fn await_counts(&self, most: [usize; 2]) {
+        let deadline = Instant::now() + PATIENCE;
+        while (0..2).any(|kind| self.counts()[kind] > most[kind]) {
+            let counts = self.counts();
+            assert!(Instant::now() < deadline, "{counts:?} are left of {most:?}");
+            thread::sleep(Duration::from_millis(5));
         }
     }
 
