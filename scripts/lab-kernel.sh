@@ -18,6 +18,7 @@ download() {
   local package
   package=$(apt-cache depends linux-image-cloud-amd64 2>/dev/null |
     sed -n 's/^ *Depends: \(linux-image-[0-9].*\)$/\1/p' | head -n 1)
+  rm -f "$1"/*.deb
   [ -n "$package" ] && (cd "$1" && apt-get -qq -o APT::Sandbox::User=root download "$package")
 }
 

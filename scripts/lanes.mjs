@@ -7,8 +7,8 @@ import { availableParallelism } from 'node:os'
 /** Most of what is run waits for one busy process at a time; more lanes were not tried. */
 const MOST_LANES = 2
 
-/** Longer than any job takes: one that hangs is a failure, not a wait for ever. */
-const JOB_TIMEOUT_MS = 2_400_000
+/** Longer than any job takes on a slow machine: one that hangs is a failure, not a wait for ever. */
+const JOB_TIMEOUT_MS = 7_200_000
 
 /** Runs every job; each lane takes the next one when it is free. Rejects when a job does. */
 export async function runInLanes(jobs) {

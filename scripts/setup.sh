@@ -71,11 +71,19 @@ missing_packages() {
   done
 }
 
+# Checkouts take turns, as apt's lists have one user at a time.
 install_packages() {
   command -v apt-get >/dev/null || fail 'this system is not Debian' "install by hand: ${packages[*]}"
+  exec 8>"$cache/apt.lock"
+  flock 8
   as_root apt-get -qq update
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "$@" >/dev/null
+  as_root env DEBIAN_FRONTEND=noninteractive \
+    apt-get -qq -y -o DPkg::Lock::Timeout=600 --no-install-recommends install "$@" >/dev/null
+  exec 8>&-
 }
+
+# thrice COMMAND...: for downloads that a network may cut. What has come whole is not fetched again.
+thrice() { "$@" || "$@" || "$@"; }
 
 # npm writes node_modules/.package-lock.json when it has finished.
 npm_packages_are_current() {
@@ -85,7 +93,7 @@ npm_packages_are_current() {
 # What the lock file lists, and nothing else. package.json overrides cbor-extract (optional, and not used): some registries
 # lack the builds of later versions, and npm writes a lock file without them that `npm ci` refuses.
 install_npm_packages() {
-  npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2
+  thrice npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2
   touch node_modules/.package-lock.json
 }
 
@@ -151,30 +159,32 @@ fetch_example_packages() {
   done
 }
 
-# Clients of AWS KMS that nobody here wrote: boto3, the AWS CLI and the AWS Encryption SDK, in versions
-# that share a botocore.
-install_python_clients() {
-  local root="$cache/python-clients-2"
+# make_venv DIRECTORY PACKAGE...: with these packages of PyPI, once for all checkouts.
+make_venv() {
+  local root=$1
+  shift
+  exec 8>"$root.lock"
+  flock 8
   if [ ! -e "$root/complete" ]; then
     rm -rf "$root"
     python3 -m venv "$root"
-    "$root/bin/pip" install --quiet --disable-pip-version-check 'awscli==1.46.3' 'boto3==1.44.8' \
-      'aws-encryption-sdk==4.0.7'
+    thrice "$root/bin/pip" install --quiet --disable-pip-version-check "$@"
     touch "$root/complete"
   fi
-  ln -sfn "$root" build/python-clients
+  exec 8>&-
+}
+
+# Clients of AWS KMS that nobody here wrote: boto3, the AWS CLI and the AWS Encryption SDK, in versions
+# that share a botocore.
+install_python_clients() {
+  make_venv "$cache/python-clients-2" 'awscli==1.46.3' 'boto3==1.44.8' 'aws-encryption-sdk==4.0.7'
+  ln -sfn "$cache/python-clients-2" build/python-clients
 }
 
 # The key broker's peer: moto's server.
 install_moto() {
-  local root="$cache/moto-1"
-  if [ ! -e "$root/complete" ]; then
-    rm -rf "$root"
-    python3 -m venv "$root"
-    "$root/bin/pip" install --quiet --disable-pip-version-check 'moto[server]==5.2.5'
-    touch "$root/complete"
-  fi
-  ln -sfn "$root" build/moto
+  make_venv "$cache/moto-1" 'moto[server]==5.2.5'
+  ln -sfn "$cache/moto-1" build/moto
 }
 
 # The kernel of the lab's host.

@@ -52,6 +52,9 @@ async function cargo() {
   const counts = { passed: 0, failed: 0, skipped: 0 }
   for (const [, name] of output.matchAll(/^---- (.+) stdout ----$/gm))
     failures.push(`cargo test: ${name}`)
+  // Of netd's tests, which have a harness of their own.
+  for (const [, name] of output.matchAll(/^test (.+ \.\.\. FAILED.*)$/gm))
+    failures.push(`cargo test: ${name}`)
   for (const [, passed, failed, ignored] of output.matchAll(
     /(\d+) passed; (\d+) failed; (\d+) ignored/g,
   )) {

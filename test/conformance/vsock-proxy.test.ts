@@ -20,10 +20,21 @@ let port: string
 beforeAll(async () => {
   host = new TestHost()
   enclave = await EchoEnclave.start(host.runtime)
-  v4 = await serve('127.0.0.1', 'v4 ')
-  v6 = await serve('::1', 'v6 ', v4.port)
+  ;[v4, v6] = await serveBoth()
   port = String(v4.port)
 })
+
+/** Servers of both versions at one port: one that is free for IPv4 may be taken for IPv6. */
+async function serveBoth(attempts = 20): Promise<readonly [RunningServer, RunningServer]> {
+  const first = await serve('127.0.0.1', 'v4 ')
+  try {
+    return [first, await serve('::1', 'v6 ', first.port)]
+  } catch (error) {
+    first.close()
+    if (attempts === 1) throw error
+    return serveBoth(attempts - 1)
+  }
+}
 
 afterAll(async () => {
   v4.close()

@@ -25,7 +25,8 @@ beforeEach(async () => {
   place('scripts/bundle.mjs', "console.error('ran: bundle')")
   place('enclave-images/build.sh', 'echo ran: guest parts')
   // Debian's packages are all there.
-  for (const name of ['npm', 'npx', 'cargo']) program(name, `echo "ran: ${name} $*" >&2; exit 9`)
+  for (const name of ['npx', 'cargo']) program(name, `echo "ran: ${name} $*" >&2; exit 9`)
+  program('npm', 'echo "ran: npm $*" >&2')
   program('dpkg-query', 'printf installed')
 })
 afterEach(() => tree[Symbol.asyncDispose]())
@@ -61,7 +62,7 @@ test('nothing is installed or built where all is there, and that is said', async
 })
 
 test.each([
-  ['node_modules/.package-lock.json', 'npm ci', 9],
+  ['node_modules/.package-lock.json', 'npm ci', 0],
   ['build/signer/rootfs/signer', 'guest parts', 0],
   ['build/bin/cloister-nsm', 'cargo build', 9],
   ['dist/index.js', 'npx --no-install tsc -b', 9],
@@ -75,6 +76,15 @@ test.each([
     expect.stringMatching(`^ran: ${ran}`),
   ])
   expect(lines.filter((line) => line.includes('is missing'))[0]).toContain(`(${part} is missing)`)
+})
+
+test('a download that was cut is tried twice more', async () => {
+  program('npm', 'echo >>"$HOME/tries"; [ "$(wc -l <"$HOME/tries")" -eq 3 ]')
+  rmSync(tree.join('node_modules/.package-lock.json'))
+  expect((await setUp()).status).toBe(0)
+  program('npm', 'exit 9')
+  rmSync(tree.join('node_modules/.package-lock.json'))
+  expect((await setUp()).status).toBe(9)
 })
 
 test('the example of a signer sets up what is missing alone', () => {
