@@ -26,7 +26,7 @@ test('a process whose parent died before it could ask to die with it ends by its
   const pid = await orphan([...late, ...argv])
   expect(pid).toBeGreaterThan(1)
   try {
-    await expect.poll(() => identifyProcess(pid), { timeout: 3000 }).toBeUndefined()
+    await expect.poll(() => identifyProcess(pid)).toBeUndefined()
   } finally {
     if (identifyProcess(pid) !== undefined) process.kill(pid, 'SIGKILL')
   }

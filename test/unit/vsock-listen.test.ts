@@ -34,13 +34,16 @@ test('a guest that dials, asks and hangs up again and again is served once while
     }
     expect(asked).toEqual(['request 0'])
     // Whoever comes then is served.
-    await vi.waitFor(() => {
-      answer.emit('sent')
-      createConnection(path)
-        .on('error', () => undefined)
-        .end('last')
-      expect(asked).toContain('last')
-    })
+    await vi.waitFor(
+      () => {
+        answer.emit('sent')
+        createConnection(path)
+          .on('error', () => undefined)
+          .end('last')
+        expect(asked).toContain('last')
+      },
+      { timeout: 30_000 },
+    )
     expect(asked.length).toBeLessThan(5)
   } finally {
     rmSync(directory, { recursive: true })

@@ -54,9 +54,19 @@ test('of requests that are throttled, few answers are signed', async () => {
 
 test('the SDK waits and tries again', async () => {
   await using broker = await RunningBroker.start()
-  await broker.restart({ requestsPerSecond: 10 })
+  const start = Date.now()
+  // However long the requests take, they come at the same time, until one is refused.
+  let isRefused = false
+  await broker.restart({ requestsPerSecond: 10, now: () => (isRefused ? Date.now() : start) })
   const client = new KMSClient({
     ...{ endpoint: broker.endpoint, region: REGION, credentials: keysOf('app'), maxAttempts: 10 },
+  })
+  const notice = (error: unknown): never => {
+    isRefused = true
+    throw error
+  }
+  client.middlewareStack.add((next) => (args) => next(args).catch(notice), {
+    ...{ step: 'finalizeRequest', priority: 'low' },
   })
   const asked = Array.from({ length: 15 }, () =>
     client.send(new GenerateRandomCommand({ NumberOfBytes: 1 })),
