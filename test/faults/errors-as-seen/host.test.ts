@@ -38,9 +38,9 @@ const rows: readonly Row[] = [
   [
     'ERR_HOST_DESCRIPTORS',
     'too few descriptors for a command',
-    // As many as it can begin with, but not work with.
-    `n=44; while (ulimit -n $n; cloister describe-eif --eif-path "$EIF") > /dev/null 2>&1
-    do n=$((n - 2)); done; ulimit -n $n; cloister describe-eif --eif-path "$EIF"`,
+    // As many as it can begin with, but not work with. How many that are differs from run to run: the first that fails counts.
+    `n=44; while (ulimit -n $n; cloister describe-eif --eif-path "$EIF") > seen 2> said; s=$?; [ $s = 0 ]
+    do n=$((n - 2)); done; cat seen; cat said >&2; exit $s`,
   ],
   ['ERR_HOST_DESCRIPTORS', 'too few descriptors for an enclave', `ulimit -n 1024; ${run}`],
   [
