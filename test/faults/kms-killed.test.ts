@@ -2,9 +2,6 @@
 // half, and the audit log has an entry for all of it.
 
 import { createPrivateKey, createPublicKey, randomBytes, randomInt } from 'node:crypto'
-import { statSync } from 'node:fs'
-import { join } from 'node:path'
-import { setTimeout as wait } from 'node:timers/promises'
 import {
   CreateAliasCommand,
   CreateKeyCommand,
@@ -30,8 +27,10 @@ const ROUNDS = Number(process.env['CLOISTER_KILLED_ROUNDS'] ?? 8)
 const WRITERS = 9
 /** Of one round: writers begin their second keys. */
 const MAX_CHANGES = 200
-/** Keys that are deleted one after the other, so that a kill comes between two of them. */
+/** Keys that are deleted one after the other, so that a kill comes between two of them; each takes many writes. */
 const SCHEDULED = 24
+/** A kill comes before so many, so that it takes several. */
+const MAX_WRITES = 200
 const DAY_MS = 24 * 3600 * 1000
 
 beforeAll(buildToolkit)
@@ -178,8 +177,8 @@ async function killedUntilDone(
   left: () => number,
 ): Promise<number> {
   for (let cutShort = 0; ; cutShort++) {
-    // The first time at once: on a fast disk all of them take no longer than a random while.
-    await killedAtWork(place, days, cutShort === 0 ? 0 : randomInt(25))
+    // The first time before all of them can be done.
+    await killedAtWork(place, days, cutShort === 0 ? SCHEDULED : randomInt(MAX_WRITES))
     if (left() === 0) return cutShort
   }
 }
@@ -237,23 +236,15 @@ async function newScheduledKey(client: KMSClient): Promise<string> {
   return KeyId
 }
 
-/** A broker that finds at its start that it is time, and is killed so long after its first write. */
-async function killedAtWork(
-  { store, options }: BrokerPlace,
-  days: number,
-  afterMs: number,
-): Promise<void> {
-  const log = join(store, 'kms.db-wal')
-  const sizeOf = (): number => statSync(log, { throwIfNoEntry: false })?.size ?? 0
-  const before = sizeOf()
-  const broker = spawnBroker({ ...options, aheadMs: days * DAY_MS })
+/** A broker that finds at its start that it is time, and is killed after so many writes, or when its work is done. */
+async function killedAtWork({ options }: BrokerPlace, days: number, writes: number): Promise<void> {
+  const broker = spawnBroker({ ...options, aheadMs: days * DAY_MS, writes })
   const closed = once(broker, 'close')
-  const answers = nextLine(broker).then(() => true)
-  answers.catch(() => undefined) // it is killed before
-  while (sizeOf() === before && !(await Promise.race([answers, wait(1).then(() => false)])));
-  await wait(afterMs)
-  broker.kill('SIGKILL')
-  await closed
+  await nextLine(broker).then(
+    () => broker.kill('SIGKILL'),
+    () => undefined, // it was killed before
+  )
+  expect(await closed).toEqual([null, 'SIGKILL'])
 }
 
 /** How many of them are there; none without its name and material, or with them but no key. */

@@ -173,7 +173,7 @@ test('a broker that is killed under load loses nothing that it acknowledged, and
 
 test('a server that answers late costs the requests meanwhile, and no later one gets its answer', async () => {
   await using relay = await PostgresRelay.start(server)
-  const store = `${relay.url}&query_timeout=1000`
+  const store = `${relay.url}&query_timeout=3000`
   const { broker, client } = await startBrokerProcess({ ...options, store }, 'ignore')
   const create = async (Description: string) => {
     const { KeyMetadata } = await client.send(new CreateKeyCommand({ Description }))
