@@ -88,11 +88,17 @@ async function walk(on: TestHost, fault: Fault, phase: Phase): Promise<void> {
     const begin = (): Promise<Staged> => Staged.begin(on, eif, phase, `${part} ${fault} ${phase}`)
     const meeting = { part, fault, outcome: cell.outcome }
     if (isLaunching(phase) && part !== 'app')
-      staged = await meetLaunch(await stillLaunching(staged, part, begin), { ...meeting, part })
+      staged = await meetLaunch(await stillLaunching(staged, part, begin), meeting)
     else staged = await meetRunning(staged ?? (await begin()), meeting)
     await expectUntouched()
   }
   if (staged !== undefined) await conclude(staged)
+}
+
+interface Launching {
+  readonly staged: Staged
+  /** Of the part. */
+  readonly pid: number
 }
 
 /** The enclave, or another one when its start is over, with the part running. */
@@ -100,26 +106,27 @@ async function stillLaunching(
   staged: Staged | undefined,
   part: HostPart,
   begin: () => Promise<Staged>,
-): Promise<Staged> {
+): Promise<Launching> {
   if (staged !== undefined) {
-    if (!staged.isStarted && (await staged.pidOf(part)) !== undefined) return staged
+    const pid = staged.isStarted ? undefined : await staged.pidOf(part)
+    if (pid !== undefined) {
+      lookBefore(staged)
+      return { staged, pid }
+    }
     await conclude(staged)
   }
-  return begin()
+  const begun = await begin()
+  return { staged: begun, pid: await pidOf(begun, part) }
 }
 
 /** @returns The enclave, while it may still come up. */
 async function meetLaunch(
-  staged: Staged,
-  { part, fault, outcome }: Meeting & { readonly part: HostPart },
+  { staged, pid }: Launching,
+  { fault, outcome }: Meeting,
 ): Promise<Staged | undefined> {
-  await inflict(
-    fault,
-    { pid: await pidOf(staged, part), directory: staged.host.runtime },
-    async () => {
-      await (fault === 'disk full' ? staged.start : sleep(WORK_MS))
-    },
-  )
+  await inflict(fault, { pid, directory: staged.host.runtime }, async () => {
+    await (fault === 'disk full' ? staged.start : sleep(WORK_MS))
+  })
   if (outcome !== 'ends') return staged
   const { status } = await staged.start
   expect(status, staged.name).not.toBe(0)
