@@ -359,7 +359,7 @@ def answers():
     answer = asking.recv(512)
     if answer[3] & 15: raise OSError
     return answer[6:8]
-print(echoes(), answers())
+print(again(echoes), again(answers))
 over_tcp = socket.create_connection(("198.18.0.3", 53), 30)
 silent = question("silent.example.com")
 over_tcp.send(struct.pack("!H", len(silent)) + silent)

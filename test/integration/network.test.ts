@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { HostServers } from '../fixtures/network/host-servers.ts'
 import { NetworkedEnclave } from '../fixtures/network/networked-enclave.ts'
+import { nextLine } from '../fixtures/once.ts'
 
 let networked: NetworkedEnclave
 let servers: HostServers
@@ -115,6 +116,7 @@ with requests.Session() as session:
     const program = join(host.directory, 'root/usr/bin/http3-peer')
     const [command, ...words] = [...outside.command, program, 'serve', '93.184.216.34:443']
     const server = spawn(command, [...words, outside.certificate, outside.key])
+    await nextLine(server)
     const post = 'SSL_CERT_FILE=/outside.pem http3-peer post https://api.example.com 1000000'
     const said = await networked.guest(post)
     server.kill()

@@ -137,11 +137,13 @@ test.each(Object.entries(languages))(
 
 test('socat dials and serves an enclave', async () => {
   const server = host.parent('socat', '-d', '-d', 'VSOCK-LISTEN:8002', 'EXEC:cat')
+  const end = ended(server)
   await nextLine(server, 'stderr')
   const client = ['socat', '-t', '60', '-']
   const child = host.parent(...client, `VSOCK-CONNECT:${String(FIRST_CID)}:${String(DIALLER_PORT)}`)
   child.stdin?.end('echo 8002 word\n')
   expect((await ended(child)).output).toBe('8002 open\nword')
+  expect((await end).status).toBe(0)
 })
 
 test('a port that its program has left is refused, and nothing of it is left', async () => {
