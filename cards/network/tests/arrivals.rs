@@ -12,7 +12,7 @@ use cloister_egress_policy::Protocol;
 use cloister_egress_policy::wire::{Status, frame};
 use cloister_ingress_wire::{ARRIVAL_BYTES, Arrival};
 use rig::{Card, inherited, is_at_end, patient, pattern, until};
-use rustix::net::sockopt;
+use rustix::net::{SendFlags, send, sockopt};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -158,6 +158,30 @@ fn the_guest_hears_who_came_where_and_each_way_ends_by_itself() {
     assert_eq!(arrivals["counters"]["bytesToGuest"], 5);
     assert_eq!(arrivals["counters"]["bytesFromGuest"], 15);
     assert_eq!(arrivals["open"], 0);
+}
+
+#[test]
+fn an_urgent_byte_of_a_client_comes_in_its_place() {
+    let published = Published::start("tcp", 8);
+    for is_early in [true, false] {
+        let client = published.client();
+        let say = || {
+            send(&client, b"before", SendFlags::empty()).unwrap();
+            send(&client, b"!", SendFlags::OOB).unwrap();
+            send(&client, b"after", SendFlags::empty()).unwrap();
+        };
+        if is_early {
+            say();
+        }
+        let (mut guest, _) = published.knock();
+        guest.write_all(&[Status::Ok.to_byte()]).unwrap();
+        if !is_early {
+            say();
+        }
+        let mut heard = [0; 12];
+        guest.read_exact(&mut heard).unwrap();
+        assert_eq!(&heard, b"before!after");
+    }
 }
 
 #[test]
