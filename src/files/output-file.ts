@@ -3,8 +3,8 @@
 // symbolic link keeps its place and its target is written, a character device is written through, and
 // anything else that is not a regular file is refused. Nothing of these is ever replaced.
 
-import { constants, existsSync, rmSync, type Stats } from 'node:fs'
-import { lstat, open, realpath, rename, rm, stat, type FileHandle } from 'node:fs/promises'
+import { constants, existsSync, type Stats } from 'node:fs'
+import { lstat, open, realpath, rename, stat, type FileHandle } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 
 import { CloisterError, check, reasonOf, type ErrorCode } from '../errors.ts'
@@ -16,6 +16,8 @@ import {
   type ByteSource,
 } from './byte-source.ts'
 import { kindOf } from './input-file.ts'
+import { makeFile } from './new-file.ts'
+import { removeAtExit } from './remove-at-exit.ts'
 import { Spool } from './spool.ts'
 
 /** The file while it is written. */
@@ -85,24 +87,13 @@ interface Replaced {
 
 async function replace<T>(path: string, { target, status }: Replaced, write: Write<T>): Promise<T> {
   const temporary = join(dirname(target), `.${basename(target)}.${crypto.randomUUID()}`)
-  const handle = await orFail(path, open(temporary, 'wx+'))
-  // A command that is interrupted (Ctrl-C) ends by process.exit.
-  const remove = (): void => {
-    rmSync(temporary, { force: true })
-  }
-  process.once('exit', remove)
-  try {
-    const result = await orFail(path, takeOver(handle, status))
-      .then(() => write(outputFile(path, handle)))
-      .finally(() => handle.close())
-    await orFail(path, rename(temporary, target))
-    return result
-  } catch (error) {
-    await rm(temporary, { force: true })
-    throw error
-  } finally {
-    process.off('exit', remove)
-  }
+  using _ = removeAtExit(temporary)
+  const handle = await orFail(path, makeFile({ path: temporary }))
+  const result = await orFail(path, takeOver(handle, status))
+    .then(() => write(outputFile(path, handle)))
+    .finally(() => handle.close())
+  await orFail(path, rename(temporary, target))
+  return result
 }
 
 /** Before a byte is written: what only the owner may read is never readable to others. */

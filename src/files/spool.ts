@@ -1,13 +1,14 @@
 // A file without a name: made, opened and unlinked at once, so that nothing is left behind however
 // the process ends.
 
-import { readSync } from 'node:fs'
-import { open, unlink, type FileHandle } from 'node:fs/promises'
+import { readSync, unlinkSync } from 'node:fs'
+import type { FileHandle } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { CloisterError, reasonOf } from '../errors.ts'
 import { sinkToFile, sourceOfFile, type ByteSink, type ByteSource } from './byte-source.ts'
+import { makeFile } from './new-file.ts'
 
 /**
  * A temporary file that can be written and read back at any offset; disposing of it frees its
@@ -24,9 +25,10 @@ export class Spool implements ByteSink, AsyncDisposable {
   /** @throws ERR_FILE_TEMPORARY when the directory for temporary files is missing or not writable */
   static async create(): Promise<Spool> {
     const path = join(tmpdir(), `cloister-${crypto.randomUUID()}`)
-    const handle = await orFail(open(path, 'wx+', 0o600))
-    await unlink(path)
-    return new Spool(handle)
+    const made = (): void => {
+      unlinkSync(path)
+    }
+    return new Spool(await orFail(makeFile({ path, mode: 0o600, made })))
   }
 
   /** @throws ERR_FILE_TEMPORARY when the disk is full */

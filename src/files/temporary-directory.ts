@@ -8,6 +8,7 @@ import { join } from 'node:path'
 
 import { CloisterError, reasonOf } from '../errors.ts'
 import { identifyProcess, isRunning } from '../subprocess/index.ts'
+import { removeAtExit } from './remove-at-exit.ts'
 
 export interface TemporaryDirectory extends Disposable {
   /** Absolute; mode 0700. */
@@ -23,17 +24,7 @@ const NAME = /^cloister-[a-z]+-(\d+)-(\d+)-(\d+)-[^-]{6}$/
  */
 export function temporaryDirectory(purpose: string): TemporaryDirectory {
   const path = make(purpose)
-  const remove = (): void => {
-    rmSync(path, { recursive: true, force: true })
-  }
-  process.once('exit', remove)
-  return {
-    path,
-    [Symbol.dispose]: () => {
-      process.off('exit', remove)
-      remove()
-    },
-  }
+  return { path, ...removeAtExit(path) }
 }
 
 /** mkdtemp makes it 0700. */

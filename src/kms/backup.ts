@@ -15,7 +15,7 @@ import {
 import { dirname, join, resolve } from 'node:path'
 import { readCounter, type StorageTpm } from '../chip/index.ts'
 import { check, CloisterError, reasonOf } from '../errors.ts'
-import { makeDirectory } from '../files/index.ts'
+import { makeDirectory, removeAtExit } from '../files/index.ts'
 import { openStore, secretOf, type FileOrToken, type MasterKeySource } from './open-store.ts'
 import { verifyAudit, type AuditHead } from './store/audit-log.ts'
 import { MasterKey, type MasterSecret } from './store/master-key.ts'
@@ -223,14 +223,12 @@ async function staged<T>(
   failure: string,
   work: (staging: string) => Promise<T>,
 ): Promise<T> {
-  let staging: string | undefined
   try {
-    staging = mkdtempSync(join(parent, '.cloister-kms-'))
+    const staging = mkdtempSync(join(parent, '.cloister-kms-'))
+    using _ = removeAtExit(staging)
     return await work(staging)
   } catch (cause) {
     throw cause instanceof CloisterError ? cause : failed(failure, cause)
-  } finally {
-    if (staging !== undefined) rmSync(staging, { recursive: true, force: true })
   }
 }
 

@@ -3,13 +3,13 @@
 // all.
 
 import { X509Certificate, randomUUID } from 'node:crypto'
-import { existsSync, rmSync, rmdirSync } from 'node:fs'
-import { mkdir, open, rename, rm, writeFile, type FileHandle } from 'node:fs/promises'
+import { existsSync, mkdirSync, rmdirSync } from 'node:fs'
+import { open, rename, writeFile, type FileHandle } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 
 import { readEif, type Eif, type EifSection } from '../../eif/index.ts'
 import { CloisterError, reasonOf } from '../../errors.ts'
-import { openInputFile, type ByteSource } from '../../files/index.ts'
+import { openInputFile, removeAtExit, type ByteSource } from '../../files/index.ts'
 import { SQUASHFS_MEMBER } from '../ramdisk/ramdisks.ts'
 import { RootImage } from './root-image.ts'
 
@@ -30,22 +30,20 @@ export async function extractImage(path: string, directory: string): Promise<Ext
   await using file = await openInputFile(path, 'ERR_EIF_UNREADABLE')
   const target = resolve(directory)
   const stage = join(dirname(target), `.${basename(target)}.${randomUUID()}`)
-  await orFail(target, mkdir(stage))
-  const remove = (): void => {
-    rmSync(stage, { recursive: true, force: true })
-  }
-  process.once('exit', remove)
-  try {
-    const eif = await readInto(stage, target, file.source())
-    const files = await orFail(target, nameFiles(stage, eif))
-    await orFail(target, place(stage, target))
-    return { eif, files }
-  } catch (error) {
-    await rm(stage, { recursive: true, force: true })
-    throw error
-  } finally {
-    process.off('exit', remove)
-  }
+  using _ = removeAtExit(stage)
+  await orFail(target, make(stage))
+  const eif = await readInto(stage, target, file.source())
+  const files = await orFail(target, nameFiles(stage, eif))
+  await orFail(target, place(stage, target))
+  return { eif, files }
+}
+
+/** At once: a directory that another thread makes could come after its removal at the exit of this process. */
+function make(directory: string): Promise<void> {
+  return new Promise((resolve) => {
+    mkdirSync(directory)
+    resolve()
+  })
 }
 
 /** Each section goes into a file that is named by its offset. */
