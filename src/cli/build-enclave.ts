@@ -14,7 +14,13 @@ import { Command, Option } from 'commander'
 
 import type { Measurements } from '../eif/index.ts'
 import { check } from '../errors.ts'
-import { KERNEL_FLAVOURS, ROOT_KINDS, buildImage, measureBuild } from '../image/index.ts'
+import {
+  KERNEL_FLAVOURS,
+  ROOT_KINDS,
+  TIMES_RULES,
+  buildImage,
+  measureBuild,
+} from '../image/index.ts'
 import { BuildProgress } from './build-progress.ts'
 import { measurementsJson } from './measurements-json.ts'
 import { printJson } from './print.ts'
@@ -66,6 +72,14 @@ export function buildEnclaveCommand(): Command {
       )
         .choices(['keep', 'git'])
         .default('keep'),
+    )
+    .addOption(
+      new Option(
+        '--times <rule>',
+        'times of files: all 1970, so that they do not count, or as they are in the image or --rootfs',
+      )
+        .choices(TIMES_RULES)
+        .default('zero'),
     )
     .option('--metadata <file>', 'JSON to add to the metadata, at most 4096 bytes')
     .option(

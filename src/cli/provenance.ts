@@ -83,13 +83,14 @@ export async function resourcesOf(
 }
 
 function parametersOf({ flags, manifest, metadata, buildTime }: BuildInputs): BuildParameters {
-  const { owner, modes, name, version, kernelFlavour, cmdline } = flags
+  const { owner, modes, times, name, version, kernelFlavour, cmdline } = flags
   const { entrypoint, cmd, env, workdir, user } = flags
   const [architecture] = [ARCHITECTURES[flags.arch] ?? 'x86_64']
   return {
     source: sourceOf(flags, manifest),
     ...{ architecture, modes, sourceDateEpoch: buildTime },
     ...defined({ owner, name, version, kernelFlavour, cmdline }),
+    ...(times === 'keep' && { times }),
     ...defined({ entrypoint, cmd, env, workdir, user }),
     ...(manifest !== undefined && { manifest: text(manifest.bytes) }),
     ...(metadata !== undefined && { metadata: text(metadata) }),

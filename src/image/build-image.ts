@@ -17,7 +17,7 @@ import { check } from '../errors.ts'
 import type { MeasuredManifest } from '../manifest/index.ts'
 import { writeOutputFile, type ByteSink } from '../files/index.ts'
 import type { DirectoryOptions } from './sources/directory-source.ts'
-import { dropAttributes, dropDevices } from './tree/drop-devices.ts'
+import { dropAttributes, dropDevices, dropTimes, type TimesRule } from './tree/drop-devices.ts'
 import { whyNoEntry } from './config/entry-program.ts'
 import { resolveUser } from './config/image-user.ts'
 import { openSource, type ImageSource, type OpenSource } from './sources/open-source.ts'
@@ -46,6 +46,8 @@ export interface BuildOptions {
   readonly buildTime?: number
   /** How owners and modes of a root directory are read. */
   readonly directory?: DirectoryOptions
+  /** What becomes of the times of its files; `zero` by default. */
+  readonly times?: TimesRule
   /** How the image carries the root file system. */
   readonly root?: RootKind
   /** Receives progress, and notices of what was left out. */
@@ -110,14 +112,15 @@ async function withInput<T>(
   use: (input: EifInput, context: BuildContext) => Promise<T>,
 ): Promise<T> {
   const { blobs } = options
-  const { report = ignoreProgress } = options
+  const { report = ignoreProgress, times = 'zero' } = options
   const { architecture } = blobs
   checkNetwork(options)
   const companion = companionOf(options)
   const { kind, cmdline } = chooseRoot(options.root, blobs)
   const directory = { ...options.directory, attributes: kind === 'squashfs' }
-  await using source = await openSource(options.source, { architecture, directory, report })
+  await using source = await openSource(options.source, { architecture, directory, times, report })
   const notices = [...dropDevices(source.root), ...dropAttributes(source.root, kind)]
+  if (times === 'zero') dropTimes(source.root)
   for (const text of notices) report({ step: 'notice', text })
   const config = mergeConfig(source.config, options.config ?? {})
   const user = await resolveUser(source.root, config.user)

@@ -5,9 +5,11 @@ import {
   buildImage,
   KERNEL_FLAVOURS,
   ROOT_KINDS,
+  TIMES_RULES,
   type KernelFlavour,
   type Progress,
   type RootKind,
+  type TimesRule,
 } from '../image/index.ts'
 import { openSigner } from '../signing/index.ts'
 import { readInputFile } from '../files/index.ts'
@@ -40,6 +42,8 @@ export interface BuildEnclaveOptions {
   readonly architecture?: 'x86_64' | 'aarch64'
   readonly kernelFlavour?: KernelFlavour
   readonly root?: RootKind
+  /** What becomes of the times of files: all are 0 (the default), or each stays as it is. */
+  readonly times?: TimesRule
   /** Directory of kernel and agent; by default those of this installation. */
   readonly blobs?: string
   /** Signs the image, which gives it a PCR8. */
@@ -83,6 +87,7 @@ const BUILD_OPTIONS: OptionKinds<Required<BuildEnclaveOptions>> = {
   architecture: ['x86_64', 'aarch64'],
   kernelFlavour: KERNEL_FLAVOURS,
   root: ROOT_KINDS,
+  times: TIMES_RULES,
   blobs: 'a string',
   sign: 'an object',
   signal: 'an AbortSignal',
@@ -129,14 +134,14 @@ export async function buildEnclave(options: BuildEnclaveOptions): Promise<BuiltE
 
 function flagsOf(options: BuildEnclaveOptions): BuildFlags {
   const { rootfs, image, dockerDir, manifest, architecture = 'x86_64', blobs } = options
-  const { name, version, metadata, kernelFlavour, root, workdir, user } = options
+  const { name, version, metadata, kernelFlavour, root, times, workdir, user } = options
   const [entrypoint, cmd, env] = [options.entrypoint, options.cmd, options.env].map(
     (words) => words && [...words],
   )
   return {
     ...{ arch: architecture, modes: 'keep' },
     ...defined({ rootfs, dockerUri: image, dockerDir, manifest, blobs, name, version, metadata }),
-    ...defined({ kernelFlavour, root, workdir, user, entrypoint, cmd, env }),
+    ...defined({ kernelFlavour, root, times, workdir, user, entrypoint, cmd, env }),
   }
 }
 

@@ -1,6 +1,6 @@
 // What the options of build-enclave were given.
 
-import type { KernelFlavour, RootKind } from '../image/index.ts'
+import type { KernelFlavour, RootKind, TimesRule } from '../image/index.ts'
 
 export interface SigningFlags {
   readonly signingCertificate?: string
@@ -17,6 +17,7 @@ export interface BuildFlags extends SigningFlags {
   readonly arch: string
   readonly owner?: string
   readonly modes: 'keep' | 'git'
+  readonly times?: TimesRule
   readonly quiet?: boolean
   readonly outputFile?: string
   readonly dryRun?: boolean

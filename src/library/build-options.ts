@@ -59,7 +59,7 @@ export async function buildOptions({
   buildTime,
 }: BuildInputs): Promise<Omit<BuildOptions, 'output' | 'signer'>> {
   const flags = manifest === undefined ? given : withManifest(given, manifest)
-  const { kernelFlavour, kernel, init, cmdline, name, version } = flags
+  const { kernelFlavour, kernel, init, cmdline, name, version, times } = flags
   const overrides = {
     ...defined({ kernelFlavour, kernel, init, cmdline, architecture: ARCHITECTURES[flags.arch] }),
   }
@@ -69,7 +69,7 @@ export async function buildOptions({
     config: manifest === undefined ? configOf(flags) : runOf(configOf(flags), manifest.text),
     ...(manifest !== undefined && { manifest: measuredPart(manifest.text) }),
     directory: directoryOptions(flags),
-    ...defined({ name, version, root: flags.root }),
+    ...defined({ name, version, times, root: flags.root }),
     ...(metadata !== undefined && { customMetadata: customMetadata(metadata, flags.metadata) }),
     buildTime,
   }

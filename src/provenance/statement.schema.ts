@@ -40,6 +40,7 @@ const parameters = object(['source', 'architecture', 'modes', 'sourceDateEpoch']
   architecture: { enum: ['x86_64', 'aarch64'] },
   owner: { type: 'string', pattern: '^\\d{1,10}:\\d{1,10}$' },
   modes: { enum: ['keep', 'git'] },
+  times: { enum: ['zero', 'keep'] },
   name: text,
   version: text,
   metadata: { type: 'string', maxLength: 65_536 },

@@ -26,6 +26,8 @@ export interface BuildParameters {
   readonly architecture: 'x86_64' | 'aarch64'
   readonly owner?: string
   readonly modes: 'keep' | 'git'
+  /** Absent: `zero`. */
+  readonly times?: 'zero' | 'keep'
   readonly name?: string
   readonly version?: string
   /** The text of the custom metadata. */

@@ -6,9 +6,11 @@
 
 use crate::failure::{Failure, Step};
 use crate::kernel;
+use nix::fcntl::AT_FDCWD;
 use nix::mount::{MsFlags, mount};
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, UtimensatFlags, utimensat};
 use nix::sys::statfs::{OVERLAYFS_SUPER_MAGIC, fstatfs};
+use nix::sys::time::TimeSpec;
 use nix::unistd::mkfifo;
 use std::collections::HashMap;
 use std::fs::{self, File, Metadata, Permissions};
@@ -52,7 +54,9 @@ fn mount_one(volume: &Path) -> io::Result<()> {
 fn copy_contents(from: &Path, to: &Path) -> io::Result<()> {
     let mut links = HashMap::new();
     let mut pending = vec![PathBuf::new()];
+    let mut directories = Vec::new();
     while let Some(directory) = pending.pop() {
+        directories.push(directory.clone());
         for entry in fs::read_dir(from.join(&directory))? {
             let entry = entry?;
             let name = directory.join(entry.file_name());
@@ -69,8 +73,25 @@ fn copy_contents(from: &Path, to: &Path) -> io::Result<()> {
                 links.insert(file, target.clone());
             }
             copy_one(&source, &target, &metadata)?;
+            copy_time(&target, &metadata)?;
         }
     }
+    // Each of its files gave it another.
+    for directory in directories {
+        copy_time(&to.join(&directory), &fs::metadata(from.join(&directory))?)?;
+    }
+    Ok(())
+}
+
+fn copy_time(target: &Path, metadata: &Metadata) -> io::Result<()> {
+    let time = TimeSpec::new(metadata.mtime(), metadata.mtime_nsec());
+    utimensat(
+        AT_FDCWD,
+        target,
+        &time,
+        &time,
+        UtimensatFlags::NoFollowSymlink,
+    )?;
     Ok(())
 }
 
@@ -101,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn copies_links_modes_and_pipes_as_they_are() {
+    fn copies_links_modes_times_and_pipes_as_they_are() {
         let root = std::env::temp_dir().join(format!("volumes-{}", std::process::id()));
         let (from, to) = (root.join("from"), root.join("to"));
         fs::create_dir_all(from.join("a/b")).unwrap();
@@ -112,6 +133,11 @@ mod tests {
         symlink("/nowhere", from.join("link")).unwrap();
         mkfifo(&from.join("pipe"), Mode::from_bits_truncate(0o622)).unwrap();
         fs::set_permissions(from.join("a/b"), Permissions::from_mode(0o1700)).unwrap();
+        let old = TimeSpec::new(1_000_000_000, 5);
+        for name in ["a/b", "a", "link", ""] {
+            let flags = UtimensatFlags::NoFollowSymlink;
+            utimensat(AT_FDCWD, &from.join(name), &old, &old, flags).unwrap();
+        }
         copy_contents(&from, &to).unwrap();
         let look = |name: &str| fs::symlink_metadata(to.join(name)).unwrap();
         let found = (
@@ -122,8 +148,11 @@ mod tests {
             fs::read_link(to.join("link")).unwrap(),
             look("pipe").file_type().is_fifo(),
         );
+        let times =
+            ["a/b", "a", "link", ""].map(|name| (look(name).mtime(), look(name).mtime_nsec()));
         fs::remove_dir_all(&root).unwrap();
         let link = PathBuf::from("/nowhere");
         assert_eq!(found, ("text".into(), 0o4750, true, 0o1700, link, true));
+        assert_eq!(times, [(1_000_000_000, 5); 4]);
     }
 }

@@ -6,7 +6,7 @@ import { CloisterError } from '../../errors.ts'
 /** A record; the value has one character per byte. */
 export type PaxRecord = readonly [key: string, value: string]
 
-const KEYS = new Set(['path', 'linkpath', 'size', 'uid', 'gid'])
+const KEYS = new Set(['path', 'linkpath', 'size', 'uid', 'gid', 'mtime'])
 export const XATTR_PREFIX = 'SCHILY.xattr.'
 export const SPARSE_PREFIX = 'GNU.sparse.'
 

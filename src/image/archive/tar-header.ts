@@ -11,6 +11,7 @@ const MODE = [100, 8] as const
 const UID = [108, 8] as const
 const GID = [116, 8] as const
 const SIZE = [124, 12] as const
+const MTIME = [136, 12] as const
 const CHECKSUM = [148, 8] as const
 const TYPE = 156
 const LINK_NAME = [157, 100] as const
@@ -29,6 +30,8 @@ export interface TarHeader {
   readonly mode: number
   readonly uid: number
   readonly gid: number
+  /** Seconds since 1970; a time before that is 0. */
+  readonly mtime: number
   /** Bytes of data in the archive, whatever the type. */
   readonly size: number
   readonly block: Buffer
@@ -50,6 +53,7 @@ export function decodeHeader(block: Buffer, offset: number): TarHeader {
     mode: readNumber(block, MODE) & 0o7777,
     uid: readNumber(block, UID),
     gid: readNumber(block, GID),
+    mtime: isNegative(block, MTIME) ? 0 : readNumber(block, MTIME),
     size: readNumber(block, SIZE),
     block,
   }
@@ -69,6 +73,11 @@ function sumOf(block: Buffer): number {
     if (index < start || index >= start + length) sum += block[index] ?? 0
   }
   return sum
+}
+
+/** Whether a field is a number below 0 in GNU's base-256. */
+function isNegative(block: Buffer, [offset]: Field): boolean {
+  return block[offset] === 0xff
 }
 
 /**

@@ -1,6 +1,6 @@
 // Writes a tree as a tar archive for cloister-squashfs: ustar's header in GNU's variant, whose long
 // names are bytes of any value, and libarchive's pax records for extended attributes (libarchive
-// tar(5), "LIBARCHIVE.xattr"). The archive is a function of the tree alone; every time is 0.
+// tar(5), "LIBARCHIVE.xattr"). The archive is a function of the tree alone.
 
 import { CloisterError, check } from '../../errors.ts'
 import type { Content } from '../../eif/index.ts'
@@ -115,7 +115,7 @@ function encodeHeader({ type, name, target = '', size = 0, attributes }: Member)
   writeNumber(block, FIELD.uid, 8, attributes.uid)
   writeNumber(block, FIELD.gid, 8, attributes.gid)
   writeNumber(block, FIELD.size, 12, size)
-  writeNumber(block, FIELD.mtime, 12, 0)
+  writeNumber(block, FIELD.mtime, 12, attributes.mtime ?? 0)
   block.write(type, FIELD.type, 'latin1')
   block.write(target.slice(0, NAME_BYTES), FIELD.target, 'latin1')
   block.write(GNU_MAGIC, FIELD.magic, 'latin1')

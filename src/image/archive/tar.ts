@@ -23,6 +23,7 @@ import {
   readText,
   type TarHeader,
 } from './tar-header.ts'
+import { imageTime } from '../tree/tree.ts'
 import type { UnpackBudget } from '../tree/unpack-budget.ts'
 
 export type TarType = 'file' | 'link' | 'symlink' | 'directory' | 'device' | 'fifo'
@@ -36,6 +37,8 @@ export interface TarEntry {
   readonly mode: number
   readonly uid: number
   readonly gid: number
+  /** As an image can carry it: see `imageTime`. */
+  readonly mtime: number
   readonly xattrs?: ReadonlyMap<string, Uint8Array>
   /** Of a file; empty for the other types. */
   readonly content: Content
@@ -123,6 +126,14 @@ class Extensions {
     return value
   }
 
+  /** In seconds, with a sign and a fraction where it has them (IEEE 1003.1, "pax Extended Header File Times"). */
+  time(key: string): number | undefined {
+    const text = this.value(key)
+    if (text === undefined) return undefined
+    checkTar(/^-?\d{1,16}(\.\d*)?$/.test(text), `the pax attribute ${key} is not a time`, 0)
+    return Number(text)
+  }
+
   xattrs(): ReadonlyMap<string, Uint8Array> | undefined {
     const found = this.records.filter(([key]) => key.startsWith(XATTR_PREFIX))
     if (found.length === 0) return undefined
@@ -148,6 +159,7 @@ async function readEntry(
     mode: header.mode,
     uid: extensions.number('uid') ?? header.uid,
     gid: extensions.number('gid') ?? header.gid,
+    mtime: imageTime(extensions.time('mtime') ?? header.mtime),
     content,
     ...(xattrs !== undefined && { xattrs }),
   }

@@ -130,10 +130,10 @@ function nodeOf(tar: TarEntry, type: 'file' | 'device' | 'fifo', attributes: Att
 }
 
 function attributesOf(tar: TarEntry): Attributes {
-  const { uid, gid, xattrs } = tar
+  const { uid, gid, mtime, xattrs } = tar
   checkEntry(uid <= MAX_ID && gid <= MAX_ID, tar, 'has an owner out of range')
   const mode = tar.type === 'symlink' ? 0o777 : tar.mode
-  return { mode, uid, gid, ...(xattrs !== undefined && { xattrs }) }
+  return { mode, uid, gid, mtime, ...(xattrs !== undefined && { xattrs }) }
 }
 
 function checkEntry(condition: boolean, tar: TarEntry, problem: string): asserts condition {

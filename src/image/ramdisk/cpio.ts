@@ -96,10 +96,10 @@ function dataOf(node: TreeNode): Content {
 }
 
 function encodeHead(path: ByteName, node: TreeNode, inode: Inode, size: number): Uint8Array {
-  const { mode, uid, gid } = node.attributes
+  const { mode, uid, gid, mtime = 0 } = node.attributes
   const type = typeBits(path, node)
   const links = node.kind === 'directory' ? DIRECTORY_LINKS : inode.links
-  return encodeHeader(path, [inode.number, type | mode, uid, gid, links, 0, size])
+  return encodeHeader(path, [inode.number, type | mode, uid, gid, links, mtime, size])
 }
 
 /** Devices and sockets were dropped before (drop-devices.ts). */
@@ -113,8 +113,8 @@ function encodeTrailer(): Uint8Array {
 }
 
 /**
- * `fields` are inode, mode, uid, gid, links, mtime (always 0) and size; the device numbers and the
- * checksum, which follow, are 0 too.
+ * `fields` are inode, mode, uid, gid, links, mtime and size; the device numbers and the checksum, which
+ * follow, are 0.
  */
 function encodeHeader(name: ByteName, fields: readonly number[]): Uint8Array {
   const numbers = [...fields, 0, 0, 0, 0, name.length + 1, 0]

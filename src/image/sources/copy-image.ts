@@ -11,6 +11,7 @@ import { CloisterError, check, reasonOf } from '../../errors.ts'
 import type { Architecture } from '../../eif/index.ts'
 import { canonicalReference, isLoopback, type DockerReference } from '../oci/docker-reference.ts'
 import { PLATFORM_NAMES } from '../oci/image-description.ts'
+import type { TimesRule } from '../tree/drop-devices.ts'
 import type { LayeredImage } from './layered-source.ts'
 import { runTool } from './tool.ts'
 
@@ -58,14 +59,15 @@ export async function copyImage(
  */
 export async function buildDockerfile(
   context: string,
-  { architecture, directory }: CopyOptions,
+  { architecture, directory, times }: CopyOptions & { readonly times: TimesRule },
 ): Promise<LayeredImage> {
   const file = await dockerfileIn(context)
   const path = join(directory, 'layout')
   await runTool({ name: 'buildah', failure: FAILURE }, [
     'build',
     '--isolation=chroot',
-    '--timestamp=0',
+    // It would also be the time of every file that the build adds.
+    ...(times === 'zero' ? ['--timestamp=0'] : []),
     '--format=oci',
     '--os=linux',
     `--arch=${PLATFORM_NAMES[architecture]}`,

@@ -2,7 +2,7 @@
 // owners, symbolic links, hard links and named pipes. The owner of the top directory becomes root, and
 // its group's write permission is dropped (a umask of 002 grants it), so that a checkout gives the same
 // image for every user, while a tree that root made keeps every owner.
-// Left out: times, and extended attributes unless they are asked for: a ramdisk cannot store them.
+// Left out: extended attributes, unless they are asked for: a ramdisk cannot store them.
 
 import type { Stats } from 'node:fs'
 import { lstat, readdir, readlink, stat } from 'node:fs/promises'
@@ -13,6 +13,7 @@ import { openInputFile, passingChunksOf } from '../../files/index.ts'
 import { bytesOfName, nameOfText, showName, type ByteName } from '../tree/byte-name.ts'
 import {
   directory,
+  imageTime,
   parsePath,
   type Attributes,
   type Directory,
@@ -139,7 +140,7 @@ class Scan {
       uid: status.uid === this.#top.uid ? 0 : status.uid,
       gid: status.gid === this.#top.gid ? 0 : status.gid,
     }
-    return { mode: this.#mode(status), uid, gid }
+    return { mode: this.#mode(status), uid, gid, mtime: imageTime(status.mtimeMs / 1000) }
   }
 
   #mode(status: Stats): number {

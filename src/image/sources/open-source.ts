@@ -14,6 +14,7 @@ import { parseImageReference } from './image-reference.ts'
 import { readLayeredSource, type LayeredImage, type LayeredSource } from './layered-source.ts'
 import type { ReportProgress } from '../progress.ts'
 import type { ImageConfig } from '../config/run-config.ts'
+import type { TimesRule } from '../tree/drop-devices.ts'
 import type { Directory } from '../tree/tree.ts'
 
 export type ImageSource =
@@ -27,6 +28,7 @@ export type ImageSource =
 export interface OpenOptions {
   readonly architecture: Architecture
   readonly directory: DirectoryOptions
+  readonly times: TimesRule
   readonly report: ReportProgress
 }
 
@@ -89,9 +91,7 @@ async function openDockerfile(
 ): Promise<OpenSource> {
   const label = name ?? basename(resolve(context))
   options.report({ step: 'build', what: label })
-  return fetched(label, options, (directory) =>
-    buildDockerfile(context, { architecture: options.architecture, directory }),
-  )
+  return fetched(label, options, (directory) => buildDockerfile(context, { ...options, directory }))
 }
 
 async function openRemote(

@@ -352,7 +352,12 @@ describe('a directory', () => {
     const path = await makeScratch()
     await writeFile(join(path, 'version'), 'Directory Transport Version: 1.1\n')
     await writeFile(join(path, 'manifest.json'), '{}')
-    const options = { architecture: 'x86_64', directory: {}, report: () => undefined } as const
+    const options = {
+      architecture: 'x86_64',
+      directory: {},
+      times: 'zero',
+      report: () => undefined,
+    } as const
     const open = openSource({ kind: 'image', reference: `dir:${path}` }, options)
     expect(await codeOf(open)).toBe('ERR_IMAGE_REFERENCE')
     await using given = await openSource({ kind: 'directory', path }, options)
