@@ -32,8 +32,8 @@ afterEach(async () => {
 
 function starting(id: string, name = 'app'): RunningRecord {
   const { description, createdAt } = registry.claim(startingRecord(id, name))
-  const startedAt = new Date(Date.parse(createdAt) + 1).toISOString()
-  return { ...runningRecord(id, name), description, createdAt, startedAt }
+  // Not later: what comes next may come in the same millisecond.
+  return { ...runningRecord(id, name), description, createdAt, startedAt: createdAt }
 }
 
 const running = (id: string, name?: string): RunningRecord => {
