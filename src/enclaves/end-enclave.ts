@@ -39,6 +39,7 @@ export async function endEnclave(
   graceMs: number,
 ): Promise<void> {
   if (!isAlive(record)) {
+    await settled(registry, record)
     registry.remove(record)
     return
   }
@@ -52,6 +53,23 @@ export async function endEnclave(
   const isEmpty = await removeWhenEmpty(controlGroupsOf(latest))
   if (isLate && isEmpty) registry.finishKilled(latest, KILLED)
   registry.settle()
+}
+
+/**
+ * Returns when an enclave whose keeper was killed has left nothing: its parts need a moment to go, and their control
+ * groups are named by its record alone.
+ */
+async function settled(registry: Registry, { id }: EnclaveRecord): Promise<void> {
+  const deadline = Date.now() + KILLED_MS
+  while (!registry.isSettled(id)) {
+    if (Date.now() >= deadline) {
+      const message =
+        'a process of the enclave is still in its control groups, and cannot be killed'
+      throw new CloisterError('ERR_KEEPER_STOP', message, { details: { id } })
+    }
+    await sleep(5)
+    registry.settle()
+  }
 }
 
 /** What its keeper keeps by now: a restart rule may have put another enclave in its place. */

@@ -151,6 +151,12 @@ export class Registry {
     return endedRecord(record, endNow(record, KILLED_KEEPER))
   }
 
+  /** False while {@link settle} has not finished with an enclave whose keeper is gone. */
+  isSettled(id: string): boolean {
+    const record = this.#read(id)
+    return record === undefined || record instanceof CloisterError || !isOrphaned(record)
+  }
+
   /** One `ERR_KEEPER_RECORD` for each enclave whose record cannot be read. */
   damaged(): readonly CloisterError[] {
     const found = readdirSync(this.#enclaves).map((id) => this.#read(id))

@@ -4,10 +4,14 @@
 import { execFile } from 'node:child_process'
 import { EventEmitter } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ControlGroup, openGroupBase, planGroups } from '../../src/cgroup/index.ts'
+import { Registry, writeRecord } from '../../src/enclaves/index.ts'
 import { confine } from '../../src/subprocess/index.ts'
+import { runningRecord, startingRecord } from '../fixtures/enclave-record.ts'
 import { once } from '../fixtures/once.ts'
+import { TestHost } from '../host.ts'
 
 const { how } = await planGroups()
 
@@ -26,6 +30,9 @@ describe.runIf(how === 'legacy')('a control group', () => {
   afterAll(async () => {
     await group[Symbol.asyncDispose]()
   })
+
+  const members = (): string =>
+    readFileSync(`${group.directories[0] ?? ''}/cgroup.procs`, 'utf8').trim()
 
   /** Runs a script, whose input ends when a promise is fulfilled. */
   function run(
@@ -61,11 +68,38 @@ describe.runIf(how === 'legacy')('a control group', () => {
     expect(group.outOfMemory()).toBe('limit')
   })
 
+  test('of an enclave whose keeper was killed goes before the enclave is forgotten', async () => {
+    const host = new TestHost()
+    try {
+      const { description } = new Registry(host.runtime).claim(startingRecord('i-1'))
+      const { limits, directories } = group
+      const keeper = { pid: process.pid, startTime: 1 }
+      const facts = {
+        version: 1,
+        qemu: { ...limits, directories },
+        others: { ...limits, directories },
+      } as const
+      const record = { ...runningRecord('i-1'), description, keeper, limits: facts }
+      writeRecord(new Registry(host.runtime).directory('i-1'), record)
+      const left = new EventEmitter()
+      const lasting = run('read line', once(left, 'now'))
+      await expect.poll(members, { interval: 10 }).not.toBe('')
+      const terminated = host.run('terminate-enclave', '--enclave-id', 'i-1')
+      await Promise.race([terminated, sleep(1000)])
+      left.emit('now')
+      await lasting
+      expect(await terminated).toMatchObject({ status: 0 })
+      expect(directories.filter((path) => existsSync(path))).toEqual([])
+      expect(await host.list()).toEqual([])
+    } finally {
+      await host[Symbol.asyncDispose]()
+      group.make()
+    }
+  })
+
   test('is gone with its last process', async () => {
     const left = new EventEmitter()
     const lasting = run('read line', once(left, 'now'))
-    const members = (): string =>
-      readFileSync(`${group.directories[0] ?? ''}/cgroup.procs`, 'utf8').trim()
     await expect.poll(members, { interval: 10 }).not.toBe('')
     const removed = group[Symbol.asyncDispose]()
     left.emit('now')
