@@ -44,6 +44,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use tun::Tun;
 pub use upstream::Dial;
+use writes::Writes;
 
 /// Gets everything ready for which files are read. What it returns relays until the device fails, and opens
 /// nothing but streams, so that the process can be confined before. `device` is a TUN device's descriptor,
@@ -57,12 +58,15 @@ pub fn ready(
     dial: Dial,
     buffer_bytes: usize,
 ) -> io::Result<impl FnOnce() -> io::Result<Infallible>> {
-    let router = router(device, policy, dial, buffer_bytes)?;
+    // Where the kernel has no such calls, packets are written one by one.
+    let tun = Tun::new(device, Writes::new().ok());
+    let router = router(tun, policy, dial, buffer_bytes)?;
     let stale = stale::connections();
     Ok(move || router.run(stale))
 }
 
-/// Does what is to be done now, each time it is called: [`ready`] in the hands of a fuzzer.
+/// Does what is to be done now, each time it is called: [`ready`] in the hands of a fuzzer. It writes packets one by one:
+/// to end a [`Writes`] takes the kernel longer than most of a fuzzer's runs.
 ///
 /// # Errors
 /// As [`ready`].
@@ -72,11 +76,11 @@ pub fn steps(
     dial: Dial,
     buffer_bytes: usize,
 ) -> io::Result<impl FnMut() -> io::Result<()>> {
-    let mut router = router(device, policy, dial, buffer_bytes)?;
+    let mut router = router(Tun::new(device, None), policy, dial, buffer_bytes)?;
     Ok(move || router.turn(EpollTimeout::ZERO))
 }
 
-fn router(device: OwnedFd, policy: Policy, dial: Dial, buffer_bytes: usize) -> io::Result<Router> {
+fn router(tun: Tun, policy: Policy, dial: Dial, buffer_bytes: usize) -> io::Result<Router> {
     let budget = Budget::new(buffer_bytes);
-    Router::new(Tun::new(device), dial, Rules::new(policy), budget)
+    Router::new(tun, dial, Rules::new(policy), budget)
 }

@@ -22,18 +22,17 @@ pub struct Tun {
     outgoing: Box<[u8]>,
     /// Bytes of each packet that waits, with its header.
     waiting: Vec<usize>,
-    /// `None` where the kernel has no such call.
     writes: Option<Writes>,
 }
 
 impl Tun {
-    /// `device` must not block.
-    pub fn new(device: OwnedFd) -> Self {
+    /// `device` must not block. Without `writes`, each packet is given to the kernel by itself.
+    pub fn new(device: OwnedFd, writes: Option<Writes>) -> Self {
         Self {
             device: File::from(device),
             outgoing: vec![0; MAX_WRITES * PLACE_BYTES].into(),
             waiting: Vec::with_capacity(MAX_WRITES),
-            writes: Writes::new().ok(),
+            writes,
         }
     }
 
@@ -102,7 +101,7 @@ mod tests {
         let flags = SockFlag::SOCK_NONBLOCK;
         let pair = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags);
         let (device, guest) = pair.unwrap();
-        (Tun::new(device), File::from(guest))
+        (Tun::new(device, Writes::new().ok()), File::from(guest))
     }
 
     fn next(guest: &mut File) -> Option<Vec<u8>> {
