@@ -77,8 +77,9 @@ install_packages() {
   exec 8>"$cache/apt.lock"
   flock 8
   as_root apt-get -qq update
+  # A daemon that a package starts must not keep the locks.
   as_root env DEBIAN_FRONTEND=noninteractive \
-    apt-get -qq -y -o DPkg::Lock::Timeout=600 --no-install-recommends install "$@" >/dev/null
+    apt-get -qq -y -o DPkg::Lock::Timeout=600 --no-install-recommends install "$@" >/dev/null 8>&- 9>&-
   exec 8>&-
 }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use vsock::VsockStream;
 
-/// Rounds without a byte taken after which nobody reads any more: 1 s.
-const QUIET_ROUNDS: usize = 20;
+/// Rounds without a byte taken after which nobody reads any more: 3 s.
+const QUIET_ROUNDS: usize = 60;
 const ROUND: Duration = Duration::from_millis(50);
 
 /// Connections that stay open until they are released.
