@@ -39,8 +39,7 @@ export async function endEnclave(
   graceMs: number,
 ): Promise<void> {
   if (!isAlive(record)) {
-    await settled(registry, record)
-    registry.remove(record)
+    await forget(registry, record)
     return
   }
   const deadline = AbortSignal.timeout(graceMs + CLEAR_UP_MS)
@@ -56,20 +55,17 @@ export async function endEnclave(
 }
 
 /**
- * Returns when an enclave whose keeper was killed has left nothing: its parts need a moment to go, and their control
- * groups are named by its record alone.
+ * Removes an enclave that has ended from the registry. If its keeper was killed, its parts need a moment to go, and only
+ * its record names their control groups.
  */
-async function settled(registry: Registry, { id }: EnclaveRecord): Promise<void> {
-  const deadline = Date.now() + KILLED_MS
-  while (!registry.isSettled(id)) {
-    if (Date.now() >= deadline) {
-      const message =
-        'a process of the enclave is still in its control groups, and cannot be killed'
-      throw new CloisterError('ERR_KEEPER_STOP', message, { details: { id } })
-    }
-    await sleep(5)
-    registry.settle()
+async function forget(registry: Registry, record: EnclaveRecord): Promise<void> {
+  const groups = registry.groupsLeftBy(record.id)
+  registry.settle()
+  if (!(await removeWhenEmpty(groups))) {
+    const message = `a process is still in a control group of the enclave: ${groups.join(', ')}`
+    throw new CloisterError('ERR_KEEPER_STOP', message, { details: { groups } })
   }
+  registry.remove(record)
 }
 
 /** What its keeper keeps by now: a restart rule may have put another enclave in its place. */

@@ -151,10 +151,11 @@ export class Registry {
     return endedRecord(record, endNow(record, KILLED_KEEPER))
   }
 
-  /** False while {@link settle} has not finished with an enclave whose keeper is gone. */
-  isSettled(id: string): boolean {
+  /** The control groups of an enclave whose keeper was killed, until {@link settle} has removed them. */
+  groupsLeftBy(id: string): readonly string[] {
     const record = this.#read(id)
-    return record === undefined || record instanceof CloisterError || !isOrphaned(record)
+    const isReadable = record !== undefined && !(record instanceof CloisterError)
+    return isReadable && isOrphaned(record) ? controlGroupsOf(record) : []
   }
 
   /** One `ERR_KEEPER_RECORD` for each enclave whose record cannot be read. */
