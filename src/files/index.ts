@@ -10,10 +10,10 @@ export {
   type ByteSource,
 } from './byte-source.ts'
 export { openInputFile, type InputFile } from './input-file.ts'
+export { Leftover } from './leftover.ts'
 export { makeDirectory } from './make-directory.ts'
 export { namingFile } from './naming-file.ts'
 export { writeOutputFile, type OutputFile } from './output-file.ts'
 export { checkInputPath, readInputFile, readStandardInput, type ReadOptions } from './read-input.ts'
-export { removeAtExit } from './remove-at-exit.ts'
 export { Spool } from './spool.ts'
 export { temporaryDirectory, type TemporaryDirectory } from './temporary-directory.ts'

@@ -16,8 +16,8 @@ import {
   type ByteSource,
 } from './byte-source.ts'
 import { kindOf } from './input-file.ts'
+import { Leftover } from './leftover.ts'
 import { makeFile } from './new-file.ts'
-import { removeAtExit } from './remove-at-exit.ts'
 import { Spool } from './spool.ts'
 
 /** The file while it is written. */
@@ -87,12 +87,16 @@ interface Replaced {
 
 async function replace<T>(path: string, { target, status }: Replaced, write: Write<T>): Promise<T> {
   const temporary = join(dirname(target), `.${basename(target)}.${crypto.randomUUID()}`)
-  using _ = removeAtExit(temporary)
-  const handle = await orFail(path, makeFile({ path: temporary }))
+  using leftover = new Leftover(temporary, 'file')
+  const made = (): void => {
+    leftover.made()
+  }
+  const handle = await orFail(path, makeFile({ path: temporary, made }))
   const result = await orFail(path, takeOver(handle, status))
     .then(() => write(outputFile(path, handle)))
     .finally(() => handle.close())
   await orFail(path, rename(temporary, target))
+  leftover.moved()
   return result
 }
 

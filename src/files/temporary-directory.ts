@@ -8,7 +8,7 @@ import { join } from 'node:path'
 
 import { CloisterError, reasonOf } from '../errors.ts'
 import { identifyProcess, isRunning } from '../subprocess/index.ts'
-import { removeAtExit } from './remove-at-exit.ts'
+import { Leftover } from './leftover.ts'
 
 export interface TemporaryDirectory extends Disposable {
   /** Absolute; mode 0700. */
@@ -24,7 +24,14 @@ const NAME = /^cloister-[a-z]+-(\d+)-(\d+)-(\d+)-[^-]{6}$/
  */
 export function temporaryDirectory(purpose: string): TemporaryDirectory {
   const path = make(purpose)
-  return { path, ...removeAtExit(path) }
+  const leftover = new Leftover(path, 'directory')
+  leftover.made()
+  return {
+    path,
+    [Symbol.dispose]: () => {
+      leftover[Symbol.dispose]()
+    },
+  }
 }
 
 /** mkdtemp makes it 0700. */

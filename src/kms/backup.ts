@@ -15,7 +15,7 @@ import {
 import { dirname, join, resolve } from 'node:path'
 import { readCounter, type StorageTpm } from '../chip/index.ts'
 import { check, CloisterError, reasonOf } from '../errors.ts'
-import { makeDirectory, removeAtExit } from '../files/index.ts'
+import { Leftover, makeDirectory } from '../files/index.ts'
 import { openStore, secretOf, type FileOrToken, type MasterKeySource } from './open-store.ts'
 import { verifyAudit, type AuditHead } from './store/audit-log.ts'
 import { MasterKey, type MasterSecret } from './store/master-key.ts'
@@ -104,7 +104,7 @@ export async function restore(path: string, options: RestoreOptions): Promise<Ba
   checkVacant(directory)
   const failure = `cannot restore ${path} to ${directory}`
   makeParent(directory, failure)
-  return await staged(dirname(directory), failure, async (staging) => {
+  return await staged(dirname(directory), failure, async (staging, leftover) => {
     copyFileSync(path, join(staging, 'kms.db'))
     chmodSync(join(staging, 'kms.db'), 0o600)
     checkDatabase(staging, path)
@@ -123,6 +123,7 @@ export async function restore(path: string, options: RestoreOptions): Promise<Ba
     try {
       rmSync(join(directory, 'lock'), { force: true })
       renameSync(staging, directory)
+      leftover.moved()
     } catch (error) {
       await undo()
       throw error
@@ -221,12 +222,13 @@ function reportOf(database: SqliteDatabase, store: Store): BackupReport {
 async function staged<T>(
   parent: string,
   failure: string,
-  work: (staging: string) => Promise<T>,
+  work: (staging: string, leftover: Leftover) => Promise<T>,
 ): Promise<T> {
   try {
     const staging = mkdtempSync(join(parent, '.cloister-kms-'))
-    using _ = removeAtExit(staging)
-    return await work(staging)
+    using leftover = new Leftover(staging, 'directory')
+    leftover.made()
+    return await work(staging, leftover)
   } catch (cause) {
     throw cause instanceof CloisterError ? cause : failed(failure, cause)
   }

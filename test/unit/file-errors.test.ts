@@ -49,6 +49,7 @@ const sign = 'sign-eif --eif-path @golden.eif --signing-certificate @signer.pem'
 const own = '--kernel @bzImage --init @init'
 const buildTo = `build --rootfs @rootfs --entrypoint /app --output-file`
 const build = `${buildTo} @out.eif`
+const extractTo = 'extract-eif --eif-path @golden.eif --output-dir'
 const dockerDir = `build ${own} --output-file @out.eif --docker-dir`
 const verify = 'verify --document @document.cbor'
 
@@ -90,24 +91,16 @@ const rows: readonly Row[] = [
   ['ERR_IMAGE_DOCKERFILE', `${dockerDir} @full`, '@full has no Dockerfile', 'the directory'],
   ['ERR_FILE_OUTPUT', `${buildTo} /dev/full ${own}`, 'no space left', 'another one'],
   ['ERR_FILE_OUTPUT', `${buildTo} @full ${own}`, '@full is a directory', 'new file'],
+  ['ERR_FILE_OUTPUT', `${extractTo} @full`, 'the directory is not empty', 'new or empty'],
   [
     'ERR_FILE_OUTPUT',
-    'extract-eif --eif-path @golden.eif --output-dir @full',
-    'the directory is not empty',
-    'new or empty',
-  ],
-  [
-    'ERR_FILE_OUTPUT',
-    'extract-eif --eif-path @golden.eif --output-dir @no/parts',
+    `${extractTo} @no/parts`,
     'the directory above it does not exist',
     'Create that directory',
   ],
-  [
-    'ERR_FILE_OUTPUT',
-    'extract-eif --eif-path @golden.eif --output-dir @noise',
-    'it is not a directory',
-    'new or empty',
-  ],
+  ['ERR_FILE_OUTPUT', `${buildTo} @${'x'.repeat(230)} ${own}`, 'name too long', 'What to do'],
+  ['ERR_FILE_OUTPUT', `${extractTo} @noise/parts`, 'not a directory', 'new or empty'],
+  ['ERR_FILE_OUTPUT', `${extractTo} @noise`, 'it is not a directory', 'new or empty'],
   ['ERR_CLI_ARGUMENT', `${verify} --root @noise`, '--root: @noise: ', 'PEM or DER'],
   [
     'ERR_CLI_ARGUMENT',

@@ -9,7 +9,7 @@ import { basename, dirname, join, resolve } from 'node:path'
 
 import { readEif, type Eif, type EifSection } from '../../eif/index.ts'
 import { CloisterError, reasonOf } from '../../errors.ts'
-import { openInputFile, removeAtExit, type ByteSource } from '../../files/index.ts'
+import { Leftover, openInputFile, type ByteSource } from '../../files/index.ts'
 import { SQUASHFS_MEMBER } from '../ramdisk/ramdisks.ts'
 import { RootImage } from './root-image.ts'
 
@@ -30,20 +30,20 @@ export async function extractImage(path: string, directory: string): Promise<Ext
   await using file = await openInputFile(path, 'ERR_EIF_UNREADABLE')
   const target = resolve(directory)
   const stage = join(dirname(target), `.${basename(target)}.${randomUUID()}`)
-  using _ = removeAtExit(stage)
-  await orFail(target, make(stage))
+  using leftover = new Leftover(stage, 'directory')
+  await orFail(
+    target,
+    new Promise<void>((fulfil) => {
+      mkdirSync(stage)
+      leftover.made()
+      fulfil()
+    }),
+  )
   const eif = await readInto(stage, target, file.source())
   const files = await orFail(target, nameFiles(stage, eif))
   await orFail(target, place(stage, target))
+  leftover.moved()
   return { eif, files }
-}
-
-/** At once: a directory that another thread makes could come after its removal at the exit of this process. */
-function make(directory: string): Promise<void> {
-  return new Promise((resolve) => {
-    mkdirSync(directory)
-    resolve()
-  })
 }
 
 /** Each section goes into a file that is named by its offset. */
