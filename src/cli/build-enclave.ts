@@ -76,7 +76,7 @@ export function buildEnclaveCommand(): Command {
     .addOption(
       new Option(
         '--times <rule>',
-        'times of files: all 1970, so that they do not count, or as they are in the image or --rootfs',
+        'modification times of files: 1970 for all (zero), so that they do not change the measurements, or as in the image or --rootfs (keep)',
       )
         .choices(TIMES_RULES)
         .default('zero'),

@@ -13,7 +13,7 @@ export { diffImages, lintImage, type ImageDifference } from './inspect/image-fil
 export { MAX_ID } from './tree/tree.ts'
 export type { DirectoryOptions, Owner } from './sources/directory-source.ts'
 export type { ImageSource } from './sources/open-source.ts'
-export { TIMES_RULES, type TimesRule } from './tree/drop-devices.ts'
+export { TIMES_RULES, type TimesRule } from './tree/times.ts'
 export { ROOT_KINDS, type RootKind } from './root/root-kind.ts'
 export { KERNEL_FLAVOURS, type KernelFlavour } from './ramdisk/kernel-flavour.ts'
 export {

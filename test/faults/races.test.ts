@@ -155,7 +155,10 @@ test.each([0, 400, 1000])('Ctrl-C after %i ms of a start leaves nothing', async 
   const isUp = new Registry(host.runtime).list().some(({ state }) => state === 'RUNNING')
   if (start.exitCode === null) process.kill(-(start.pid ?? 0), 'SIGINT')
   const [code] = (await ended) as [number | null]
-  if (code === 0 || isUp) return // It is ended after the test.
+  if (code === 0 || isUp) {
+    expect(await host.list()).toMatchObject([{ State: 'RUNNING' }])
+    return // It is ended after the test.
+  }
   await expect.poll(() => host.processes(), { interval: 20 }).toEqual([])
   expect(await host.list()).toEqual([])
   expect(host.leftovers()).toEqual([])

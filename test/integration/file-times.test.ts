@@ -98,12 +98,11 @@ describe('with --times keep', () => {
     expect(await timesOf(['--docker-dir', context])).toEqual({ 'rootfs/app': OLD })
   })
 
-  test('a layer with a time that is none is refused', async () => {
+  test('a layer whose time is not a number is refused', async () => {
     const source = await layout('bad', [{ name: 'app', pax: { mtime: 'noon' } }])
     const output = ['--output-file', host.path('bad.eif')]
     const { stderr } = await host.run('build-enclave', ...source, ...output)
     expect(stderr).toContain('ERR_IMAGE_TAR')
-    expect(stderr).toContain('mtime is not a time')
   })
 })
 

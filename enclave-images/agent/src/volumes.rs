@@ -73,7 +73,6 @@ fn copy_contents(from: &Path, to: &Path) -> io::Result<()> {
                 links.insert(file, target.clone());
             }
             copy_one(&source, &target, &metadata)?;
-            copy_time(&target, &metadata)?;
         }
     }
     // Each of its files gave it another.
@@ -95,7 +94,7 @@ fn copy_time(target: &Path, metadata: &Metadata) -> io::Result<()> {
     Ok(())
 }
 
-/// With owner, mode and extended attributes, in this order: each clears some of the next.
+/// With owner, mode and extended attributes, in this order: each clears some of the next; and with its time.
 fn copy_one(source: &Path, target: &Path, metadata: &Metadata) -> io::Result<()> {
     let kind = metadata.file_type();
     if kind.is_dir() {
@@ -114,7 +113,8 @@ fn copy_one(source: &Path, target: &Path, metadata: &Metadata) -> io::Result<()>
         let mode = metadata.mode() & MODE_BITS;
         fs::set_permissions(target, Permissions::from_mode(mode))?;
     }
-    kernel::copy_attributes(source, target)
+    kernel::copy_attributes(source, target)?;
+    copy_time(target, metadata)
 }
 
 #[cfg(test)]

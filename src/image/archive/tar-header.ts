@@ -53,7 +53,7 @@ export function decodeHeader(block: Buffer, offset: number): TarHeader {
     mode: readNumber(block, MODE) & 0o7777,
     uid: readNumber(block, UID),
     gid: readNumber(block, GID),
-    mtime: isNegative(block, MTIME) ? 0 : readNumber(block, MTIME),
+    mtime: readTime(block),
     size: readNumber(block, SIZE),
     block,
   }
@@ -75,9 +75,12 @@ function sumOf(block: Buffer): number {
   return sum
 }
 
-/** Whether a field is a number below 0 in GNU's base-256. */
-function isNegative(block: Buffer, [offset]: Field): boolean {
-  return block[offset] === 0xff
+/** As any number, but what no clock shows is no error: in base-256 it may be negative, or larger than a safe integer. */
+function readTime(block: Buffer): number {
+  const [offset, length] = MTIME
+  if (block[offset] === 0xff) return 0
+  if (block[offset] !== 0x80) return readNumber(block, MTIME)
+  return Number(`0x${block.toString('hex', offset + 1, offset + length)}`)
 }
 
 /**

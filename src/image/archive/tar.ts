@@ -23,7 +23,7 @@ import {
   readText,
   type TarHeader,
 } from './tar-header.ts'
-import { imageTime } from '../tree/tree.ts'
+import { imageTime } from '../tree/times.ts'
 import type { UnpackBudget } from '../tree/unpack-budget.ts'
 
 export type TarType = 'file' | 'link' | 'symlink' | 'directory' | 'device' | 'fifo'
@@ -126,12 +126,13 @@ class Extensions {
     return value
   }
 
-  /** In seconds, with a sign and a fraction where it has them (IEEE 1003.1, "pax Extended Header File Times"). */
+  /** In whole seconds, whatever sign and fraction it has (IEEE 1003.1, "pax Extended Header File Times"). */
   time(key: string): number | undefined {
     const text = this.value(key)
     if (text === undefined) return undefined
-    checkTar(/^-?\d{1,16}(\.\d*)?$/.test(text), `the pax attribute ${key} is not a time`, 0)
-    return Number(text)
+    const [, seconds] = /^([+-]?\d+)(\.\d*)?$/.exec(text) ?? []
+    checkTar(seconds !== undefined, `the pax attribute ${key} is not a time`, 0)
+    return Number(seconds)
   }
 
   xattrs(): ReadonlyMap<string, Uint8Array> | undefined {

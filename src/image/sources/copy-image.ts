@@ -11,7 +11,7 @@ import { CloisterError, check, reasonOf } from '../../errors.ts'
 import type { Architecture } from '../../eif/index.ts'
 import { canonicalReference, isLoopback, type DockerReference } from '../oci/docker-reference.ts'
 import { PLATFORM_NAMES } from '../oci/image-description.ts'
-import type { TimesRule } from '../tree/drop-devices.ts'
+import type { TimesRule } from '../tree/times.ts'
 import type { LayeredImage } from './layered-source.ts'
 import { runTool } from './tool.ts'
 

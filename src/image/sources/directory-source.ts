@@ -13,7 +13,6 @@ import { openInputFile, passingChunksOf } from '../../files/index.ts'
 import { bytesOfName, nameOfText, showName, type ByteName } from '../tree/byte-name.ts'
 import {
   directory,
-  imageTime,
   parsePath,
   type Attributes,
   type Directory,
@@ -23,6 +22,7 @@ import {
 } from '../tree/tree.ts'
 import { readAttributes } from './directory-attributes.ts'
 import { HeldDirectory } from './held-directory.ts'
+import { imageTime } from '../tree/times.ts'
 import { UnpackBudget } from '../tree/unpack-budget.ts'
 
 export interface Owner {

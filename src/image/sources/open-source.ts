@@ -14,7 +14,7 @@ import { parseImageReference } from './image-reference.ts'
 import { readLayeredSource, type LayeredImage, type LayeredSource } from './layered-source.ts'
 import type { ReportProgress } from '../progress.ts'
 import type { ImageConfig } from '../config/run-config.ts'
-import type { TimesRule } from '../tree/drop-devices.ts'
+import type { TimesRule } from '../tree/times.ts'
 import type { Directory } from '../tree/tree.ts'
 
 export type ImageSource =

@@ -1,6 +1,5 @@
-// Removes what an enclave's root must not have, an image cannot carry or a build does not keep: with one
-// notice for each kind device nodes and sockets (the agent mounts a devtmpfs on /dev) and extended
-// attributes; and the times of files.
+// Removes what an enclave's root must not have or an image cannot carry, with one notice for each
+// kind: device nodes and sockets (the agent mounts a devtmpfs on /dev), and extended attributes.
 
 import type { RootKind } from '../root/root-kind.ts'
 import { showName, type ByteName } from './byte-name.ts'
@@ -52,16 +51,6 @@ export function dropAttributes(root: Directory, kind: RootKind): readonly Notice
       ? 'extended attributes other than user, trusted and security are left out of the image'
       : 'extended attributes, including file capabilities, are left out of the image'
   return notice(lost, what)
-}
-
-/** What becomes of the times of files: all are 0, or each stays as it is. */
-export const TIMES_RULES = ['zero', 'keep'] as const
-export type TimesRule = (typeof TIMES_RULES)[number]
-
-/** Makes every time 0: then the same files make the same image, whenever they were written. */
-export function dropTimes(root: Directory): void {
-  for (const { node } of [{ node: root }, ...flatten(root)])
-    if (node.attributes.mtime !== 0) node.attributes = { ...node.attributes, mtime: 0 }
 }
 
 function notice(paths: readonly ByteName[], what: string): readonly Notice[] {

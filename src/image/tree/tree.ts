@@ -11,7 +11,7 @@ export interface Attributes {
   readonly mode: number
   readonly uid: number
   readonly gid: number
-  /** When it was last modified: seconds since 1970, 0 to {@link MAX_TIME}. Absent: 0. */
+  /** When it was last modified: whole seconds since 1970, below 2^32. Absent: 0. */
   readonly mtime?: number
   /** Extended attributes, `security.capability` among them. */
   readonly xattrs?: ReadonlyMap<string, Uint8Array>
@@ -59,8 +59,6 @@ export interface PathEntry {
   readonly node: TreeNode
 }
 
-/** 2106-02-07: a cpio header and a SquashFS inode have 32 bits for a time. */
-export const MAX_TIME = 0xffff_ffff
 /** The highest user or group id: the next is the kernel's "no such user". */
 export const MAX_ID = 0xffff_fffe
 /** Linux: NAME_MAX, and PATH_MAX with its terminating NUL. */
@@ -77,11 +75,6 @@ export function directory(mode = 0o755, entries: Iterable<[ByteName, TreeNode]> 
 /** A regular file owned by root; `mode` holds permission bits only. */
 export function file(content: Content, mode = 0o644): RegularFile {
   return { kind: 'file', attributes: { mode, uid: 0, gid: 0 }, content }
-}
-
-/** The whole seconds of a time, as an image can carry it: one before 1970 is 0. */
-export function imageTime(seconds: number): number {
-  return Math.min(Math.max(Math.floor(seconds), 0), MAX_TIME)
 }
 
 /**

@@ -41,11 +41,15 @@ function withBytes(tar: Buffer, { from, to }: { from: string; to: number }): Buf
     header.forEach((byte, index) => {
       if (byte === from.charCodeAt(0)) header[index] = to
     })
-    header.fill(' ', 148, 156)
-    const sum = header.reduce((total, byte) => total + byte, 0)
-    header.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1')
+    putSumRight(header)
   }
   return bytes
+}
+
+function putSumRight(header: Buffer): void {
+  header.fill(' ', 148, 156)
+  const sum = header.reduce((total, byte) => total + byte, 0)
+  header.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1')
 }
 
 const dir = (name: string): Member => ({ name, type: 'directory', mode: 0o755 })
@@ -171,6 +175,28 @@ describe('applyLayer', () => {
     const patched = withBytes(tar, { from: '?', to: 0xff })
     await applyLayer(root, sourceOfBytes(patched), new UnpackBudget())
     expect(await listing(root)).toEqual({ 'a\xffb': 'x', l: '-> t\xff' })
+  })
+
+  it.each([
+    ['in base-256, before 1970', Buffer.from('ffffffffffffffffffffffff', 'hex'), {}, 0],
+    ['in base-256, after 2106', Buffer.from('800000007fffffffffffffff', 'hex'), {}, 2 ** 32 - 1],
+    ['in base-256', Buffer.from('800000000000000000000007', 'hex'), {}, 7],
+    ['in octal, between spaces', Buffer.from('    00017   '), {}, 15],
+    ['in octal, that is left out', Buffer.alloc(12), {}, 0],
+    ['in pax, with a sign', Buffer.alloc(12), { mtime: '+5' }, 5],
+    ['in pax, just before the next second', Buffer.alloc(12), { mtime: '7.999999999999' }, 7],
+    ['in pax, before 1970', Buffer.alloc(12), { mtime: '-0.5' }, 0],
+    ['in pax, in nanoseconds', Buffer.alloc(12), { mtime: '1700000000000000000' }, 2 ** 32 - 1],
+  ])('takes a time %s', async (_, field, pax, expected) => {
+    const tar = await tarOf([{ name: 'a', pax }])
+    // The last header is the one of the file.
+    const at = tar.lastIndexOf('ustar') - 257
+    const header = tar.subarray(at, at + 512)
+    field.copy(header, 136)
+    putSumRight(header)
+    const root = directory()
+    await applyLayer(root, sourceOfBytes(tar), new UnpackBudget())
+    expect(root.entries.get('a')?.attributes.mtime).toBe(expected)
   })
 
   it('keeps extended attributes, and says which files lose them in a ramdisk', async () => {
