@@ -4,7 +4,7 @@
 pub mod names;
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -182,6 +182,13 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
 pub fn patient<S: AsFd>(socket: S) -> S {
     set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE)).unwrap();
     socket
+}
+
+/// A server of the loopback, with its address.
+pub fn listen() -> (TcpListener, SocketAddr) {
+    let listener = patient(TcpListener::bind("127.0.0.1:0").unwrap());
+    let address = listener.local_addr().unwrap();
+    (listener, address)
 }
 
 /// A port of the loopback at which nobody listens, or can while the socket is there.
