@@ -1,14 +1,9 @@
 // What the agent serves beside the app, in production mode, to programs that know nothing of it.
 
-import { execFile } from 'node:child_process'
-import { createHash, X509Certificate } from 'node:crypto'
-import { promisify } from 'node:util'
-import { createVerifier, verifyAttestation } from '@cloister/attestation'
-import { createAttestedFetch } from '@cloister/attestation/tls'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describeAttestedTls } from '../fixtures/attested-tls-tests.ts'
 import { CONFIG, ServicesEnclave } from '../fixtures/services-enclave.ts'
 import { codeOf, faults, ok } from '../fixtures/guest-api-description.ts'
-import { startRelay } from '../fixtures/tls-relay.ts'
 
 let services: ServicesEnclave
 
@@ -18,13 +13,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await services[Symbol.asyncDispose]()
 })
-
-/** A verified document of the enclave. */
-async function verified(document: Buffer, nonce: Uint8Array) {
-  const root = new X509Certificate(services.root).raw
-  const { Measurements } = services.enclave
-  return verifyAttestation(document, { roots: [root], measurements: Measurements, nonce })
-}
 
 describe("the guest's API", () => {
   const curl = 'curl -sS --unix-socket /run/cloister/api.sock'
@@ -37,7 +25,7 @@ describe("the guest's API", () => {
     expect(faults(answer, ok('/v1/attestation'))).toBeNull()
     const { document } = JSON.parse(answer) as { readonly document: string }
     const nonce = Uint8Array.from({ length: 16 }, (_, index) => index)
-    expect(await verified(Buffer.from(document, 'base64'), nonce)).toMatchObject({
+    expect(await services.verified(Buffer.from(document, 'base64'), nonce)).toMatchObject({
       userData: Uint8Array.of(0xfb, 0xff),
       publicKey: Uint8Array.of(1),
       debug: false,
@@ -62,7 +50,7 @@ print(base64.b64encode(answer.read()).decode())`)
     const [head, document = ''] = answer.split('\n')
     expect(head).toBe('200 application/cbor no-store')
     const nonce = new Uint8Array(1024).fill(255)
-    const { userData, publicKey } = await verified(Buffer.from(document, 'base64'), nonce)
+    const { userData, publicKey } = await services.verified(Buffer.from(document, 'base64'), nonce)
     expect([userData, publicKey]).toEqual([nonce, nonce])
   })
 
@@ -196,207 +184,4 @@ for i in {1..100}; do ${curl} http://it/v1/random && break; sleep 0.1; done`)
   })
 })
 
-describe('attested TLS', () => {
-  let port: number
-  let deadPort: number
-  const execute = promisify(execFile)
-
-  beforeAll(async () => {
-    const [first = 0, second = 0] = await services.forward(443, 8443)
-    ;[port, deadPort] = [first, second]
-    await vi.waitFor(async () => {
-      expect((await curl('/up', '--fail')).status).toBe(200)
-    }, 60_000)
-  })
-
-  /** What curl got; the certificate is nobody's. */
-  async function curl(path: string, ...options: readonly string[]) {
-    const write = ['-w', '\n%{http_code} %{http_version} %{content_type}']
-    const url = `https://127.0.0.1:${String(port)}${path}`
-    const { stdout } = await execute('curl', ['-sSk', ...write, ...options, url])
-    const end = stdout.lastIndexOf('\n')
-    const [status, version, type] = stdout.slice(end + 1).split(' ')
-    return { body: stdout.slice(0, end), status: Number(status), version, type }
-  }
-
-  const question = (query: string): string => `/.well-known/attestation?${query}`
-  const nonce = new Uint8Array(32).fill(7)
-  const hex = Buffer.from(nonce).toString('hex')
-  const verifier = () => {
-    const { Measurements } = services.enclave
-    const root = new X509Certificate(services.root).raw
-    return createVerifier({ roots: [root], measurements: Measurements })
-  }
-
-  test('curl reaches the program with HTTP/1.1 and HTTP/2, pinned to the key in the document', async () => {
-    const { body } = await curl(question(`nonce=${hex}`), '-H', 'Accept: application/json')
-    const { document } = JSON.parse(body) as { readonly document: string }
-    const { userData } = await verified(Buffer.from(document, 'base64'), nonce)
-    const pin = `sha256//${Buffer.from(userData ?? []).toString('base64')}`
-    for (const [flag, version] of [
-      ['--http1.1', '1.1'],
-      ['--http2', '2'],
-    ] as const) {
-      const options = [flag, '--tlsv1.3', '--pinnedpubkey', pin]
-      const answer = await curl('/a/b?c=d', ...options, '-H', 'X-Forwarded-For: 9.9.9.9')
-      expect(answer).toMatchObject({ status: 200, version })
-      expect(JSON.parse(answer.body)).toMatchObject({
-        ...{
-          method: 'GET',
-          target: '/a/b?c=d',
-          protocol: 'HTTP/1.1',
-          host: `127.0.0.1:${String(port)}`,
-        },
-        headers: { 'X-Forwarded-Proto': ['https'] },
-      })
-      expect(answer.body).not.toContain('9.9.9.9')
-    }
-    const other = `sha256//${Buffer.alloc(32).toString('base64')}`
-    await expect(curl('/', '--pinnedpubkey', other)).rejects.toMatchObject({ code: 90 })
-    await expect(curl('/', '--tls-max', '1.2')).rejects.toMatchObject({ code: 35 })
-  })
-
-  test("Python's http.client checks the key itself, and sends and gets long bodies", async () => {
-    const script = `
-import base64, hashlib, http.client, json, ssl, sys
-context = ssl._create_unverified_context()
-it = http.client.HTTPSConnection("127.0.0.1", ${String(port)}, context=context)
-it.request("GET", "${question(`nonce=${hex}`)}")
-document = it.getresponse().read()
-it.request("POST", "/up", b"x" * 3000000)
-up = json.loads(it.getresponse().read())
-it.request("GET", "/bytes/3000000")
-down = it.getresponse().read()
-print(json.dumps([base64.b64encode(document).decode(), up["bytes"], up["sha256"], hashlib.sha256(down).hexdigest()]))`
-    const { stdout } = await execute('python3', ['-c', script])
-    const [document, ...others] = JSON.parse(stdout) as readonly [string, number, string, string]
-    await verified(Buffer.from(document, 'base64'), nonce)
-    const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex')
-    expect(others).toEqual([
-      3_000_000,
-      sha256(Buffer.alloc(3_000_000, 'x')),
-      sha256(Buffer.alloc(3_000_000, 'cloister')),
-    ])
-  })
-
-  test.each(['key', 'connection'] as const)(
-    'attestedFetch reaches it, bound to the %s',
-    async (binding) => {
-      const attestedFetch = createAttestedFetch({ verifier: verifier(), binding })
-      const url = `https://127.0.0.1:${String(port)}/up`
-      const answers = await Promise.all(
-        [1, 2, 3].map(() => attestedFetch(url, { method: 'POST', body: 'x' })),
-      )
-      for (const answer of answers)
-        expect(await answer.json()).toMatchObject({ method: 'POST', bytes: 1 })
-      attestedFetch.close()
-    },
-  )
-
-  test('a relay with a key of its own, and one that passes documents on, are refused', async () => {
-    const relay = await startRelay(port)
-    for (const binding of ['key', 'connection'] as const) {
-      const attestedFetch = createAttestedFetch({ verifier: verifier(), binding })
-      const code = binding === 'key' ? 'ERR_TLS_KEY_MISMATCH' : 'ERR_NONCE_MISMATCH'
-      await expect(attestedFetch(relay.url)).rejects.toMatchObject({ code })
-    }
-    relay[Symbol.dispose]()
-  })
-
-  test('nobody gets the document of another connection, or one for another nonce', async () => {
-    const bound = Buffer.concat([Buffer.from('tls-exporter:'), Buffer.alloc(32), nonce])
-    for (const query of [
-      `nonce=${bound.toString('hex')}`,
-      'nonce=',
-      `nonce=${hex}&binding=tls-unique`,
-      `nonce=${hex}&user_data=AQ`,
-    ]) {
-      const { status, body } = await curl(question(query))
-      expect([status, body]).toEqual([400, expect.stringContaining('ERR_EDGE_PARAMETER')])
-    }
-    const { body } = await curl(question(`nonce=${hex}`), '-H', 'Accept: application/json')
-    const { document } = JSON.parse(body) as { readonly document: string }
-    const bytes = Buffer.from(document, 'base64')
-    await expect(verified(bytes, new Uint8Array(32))).rejects.toMatchObject({
-      code: 'ERR_NONCE_MISMATCH',
-    })
-    bytes[bytes.length - 1] = (bytes.at(-1) ?? 0) ^ 1
-    await expect(verified(bytes, nonce)).rejects.toMatchObject({ code: /^ERR_/ })
-  })
-
-  test('a WebSocket client talks through it', async () => {
-    const script = `
-      const it = new WebSocket('wss://127.0.0.1:${String(port)}/echo')
-      it.binaryType = 'arraybuffer'
-      const next = () => new Promise((done) => { it.onmessage = ({ data }) => done(data) })
-      it.onerror = ({ message }) => { console.log(message); process.exit() }
-      it.onopen = async () => {
-        it.send('ping')
-        console.log(await next())
-        it.send(new Uint8Array(300000).fill(7))
-        console.log(new Uint8Array(await next()).every((byte) => byte === 7))
-        it.close()
-      }`
-    const env = { ...process.env, NODE_TLS_REJECT_UNAUTHORIZED: '0' }
-    const node = ['--no-warnings', '--experimental-websocket', '-e', script]
-    const { stdout } = await execute(process.execPath, node, { env })
-    expect(stdout).toBe('ping\ntrue\n')
-  })
-
-  test('an answer arrives as it is written, not when it is whole', async () => {
-    const lines: string[] = []
-    const attestedFetch = createAttestedFetch({ verifier: verifier() })
-    const { body } = await attestedFetch(`https://127.0.0.1:${String(port)}/tick`)
-    for await (const part of body ?? []) {
-      lines.push(Buffer.from(part as Uint8Array).toString())
-      // The second line is written after this, and not before.
-      if (lines.length === 1) await curl('/tock')
-    }
-    expect(lines).toEqual(['one\n', 'two\n'])
-    attestedFetch.close()
-  })
-
-  test('where nothing listens it says so, and documents are answered all the same', async () => {
-    const url = `https://127.0.0.1:${String(deadPort)}`
-    const [program, document] = await Promise.all(
-      ['/x', question(`nonce=${hex}`)].map((path) =>
-        execute('curl', ['-sSk', url + path], { encoding: 'latin1' }),
-      ),
-    )
-    expect(program?.stdout).toContain('ERR_EDGE_PROGRAM')
-    await verified(Buffer.from(document?.stdout ?? '', 'latin1'), nonce)
-  })
-
-  test('requests that are not for a path of one host are refused', async () => {
-    const script = `
-import socket, ssl
-for line in ["GET /x", "GET /x HTTP/1.1\\r\\nHost: a\\r\\nHost: b", "CONNECT a:1"]:
-    it = ssl._create_unverified_context().wrap_socket(socket.create_connection(("127.0.0.1", ${String(port)})))
-    head = line if " HTTP" in line else line + " HTTP/1.1" + ("\\r\\nHost: a" if "CONNECT" in line else "")
-    it.sendall((head + "\\r\\nConnection: close\\r\\n\\r\\n").encode())
-    answer = it.makefile("rb").read()
-    print(answer[:12], b"ERR_EDGE_REQUEST" in answer)`
-    const { stdout } = await execute('python3', ['-c', script])
-    expect(stdout).toBe("b'HTTP/1.1 400' True\n".repeat(3))
-  })
-
-  test('it runs without privileges, and with another key when it was killed', async () => {
-    const before = await curl('/up', '-v')
-    expect(before.status).toBe(200)
-    const attestedFetch = createAttestedFetch({ verifier: verifier() })
-    const url = `https://127.0.0.1:${String(port)}/up`
-    expect((await attestedFetch(url)).status).toBe(200)
-    const status = await services.guest(`
-path=$(grep -slx cloister-tls /proc/[0-9]*/comm)
-pid=\${path//[!0-9]/}
-grep -E '^(Uid|CapEff|NoNewPrivs)' /proc/$pid/status
-kill -9 $pid`)
-    expect(status).toMatch(/^Uid:\t(21474190\d\d)\t\1\t\1\t\1\nCapEff:\t0{16}\nNoNewPrivs:\t1\n$/)
-    // A request may still be on its way to the key that is gone.
-    await vi.waitFor(async () => {
-      await expect(attestedFetch(url)).rejects.toMatchObject({ code: 'ERR_TLS_KEY_MISMATCH' })
-    }, 30_000)
-    expect((await attestedFetch(url)).status).toBe(200)
-    attestedFetch.close()
-  })
-})
+describeAttestedTls(() => services)
