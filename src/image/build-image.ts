@@ -47,7 +47,7 @@ export interface BuildOptions {
   readonly buildTime?: number
   /** How owners and modes of a root directory are read. */
   readonly directory?: DirectoryOptions
-  /** What becomes of the times of its files; `zero` by default. */
+  /** Modification times of its files; `zero` by default. */
   readonly times?: TimesRule
   /** How the image carries the root file system. */
   readonly root?: RootKind

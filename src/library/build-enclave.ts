@@ -42,7 +42,7 @@ export interface BuildEnclaveOptions {
   readonly architecture?: 'x86_64' | 'aarch64'
   readonly kernelFlavour?: KernelFlavour
   readonly root?: RootKind
-  /** What becomes of the times of files: all are 0 (the default), or each stays as it is. */
+  /** Modification times of files: 1970 for all (`zero`, the default), or as in the image or directory (`keep`). */
   readonly times?: TimesRule
   /** Directory of kernel and agent; by default those of this installation. */
   readonly blobs?: string
